@@ -1,0 +1,1 @@
+"""Everything that is said to PostgreSQL; knows no Alembic and no policy."""
