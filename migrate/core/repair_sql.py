@@ -1,0 +1,236 @@
+"""The SQL that would put a difference right, for people to read and run; it is never executed by `migrate`.
+
+Names are relative to the default schema, as everywhere in a schema: the statements want it first in `search_path`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from migrate.core.schema import OWNERS, Difference, Differences, Renamed, dotted, parse, parse_column, parse_labels
+
+if TYPE_CHECKING:
+    from migrate.core.schema import Column, Identity, Schema
+
+# What a later statement may need comes first; what is dropped goes before that, in the opposite order.
+_ORDER = ("enum", "column", "constraint", "index")
+
+# Types that PostgreSQL converts between in an assignment, so that ALTER COLUMN … TYPE needs no USING (pg_cast).
+_CONVERTIBLE = (
+    frozenset({"character varying", "character", "text", "name"}),
+    frozenset({"smallint", "integer", "bigint", "numeric", "real", "double precision"}),
+    frozenset({"date", "timestamp without time zone", "timestamp with time zone"}),
+    frozenset({"json", "jsonb"}),
+)
+
+# Every key word but the unreserved ones, of PostgreSQL 14 to 18 together: what `quote_ident` quotes on one of them.
+_KEYWORDS = frozenset(
+    """
+    all analyse analyze and any array as asc asymmetric authorization between bigint binary bit boolean both case cast
+    char character check coalesce collate collation column concurrently constraint create cross current_catalog
+    current_date current_role current_schema current_time current_timestamp current_user dec decimal default deferrable
+    desc distinct do else end except exists extract false fetch float for foreign freeze from full grant greatest group
+    grouping having ilike in initially inner inout int integer intersect interval into is isnull join json json_array
+    json_arrayagg json_exists json_object json_objectagg json_query json_scalar json_serialize json_table json_value
+    lateral leading least left like limit localtime localtimestamp merge_action national natural nchar none normalize
+    not notnull null nullif numeric offset on only or order out outer overlaps overlay placing position precision
+    primary real references returning right row select session_user setof similar smallint some substring symmetric
+    system_user table tablesample then time timestamp to trailing treat trim true union unique user using values varchar
+    variadic verbose when where window with xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlnamespaces
+    xmlparse xmlpi xmlroot xmlserialize xmltable
+    """.split(),  # noqa: SIM905 - a list literal would be four pages
+)
+
+
+def quote(name: str) -> str:
+    """A name as SQL wants it: quoted where any supported server would read it as something else."""
+    if re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name not in _KEYWORDS:
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def repairs(differences: Differences, expected: Schema, actual: Schema) -> tuple[tuple[Difference | Renamed, str], ...]:
+    """The differences that have a simple repair, each with its SQL, in an order in which they can be run."""
+    found: list[tuple[Difference | Renamed, str]] = []
+    ordered: list[Difference | Renamed] = [
+        *sorted(differences.extra, key=_rank, reverse=True),
+        *differences.renamed,
+        *sorted((*differences.missing, *differences.changed), key=_rank),
+    ]
+    for difference in ordered:
+        sql = repair_sql(difference, expected, actual)
+        if sql is not None:
+            found.append((difference, sql))
+    return tuple(found)
+
+
+def _rank(difference: Difference) -> tuple[int, bool]:
+    kind = parse(difference.identity).kind
+    definition = difference.expected or difference.actual or ""
+    # A foreign key needs the unique key that it refers to.
+    return _ORDER.index(kind) if kind in _ORDER else -1, definition.startswith("FOREIGN KEY")
+
+
+def repair_sql(difference: Difference | Renamed, expected: Schema, actual: Schema) -> str | None:
+    """The statements that would put one difference right, or None where that takes more than a simple statement.
+
+    `expected` and `actual` are the whole schemas that were compared. Data may still forbid what is right (a NOT NULL
+    where there are nulls); nothing here drops a table, a type or a label. Indexes are built and dropped CONCURRENTLY
+    where their table allows it, so none of this belongs into a transaction block.
+    """
+    if isinstance(difference, Renamed):
+        return _rename(difference, actual)
+    identity = parse(difference.identity)
+    if identity.kind == "enum":
+        return _add_labels(difference, identity)
+    if _owner_kind(identity, expected) is None or _owner_kind(identity, expected) != _owner_kind(identity, actual):
+        return None  # the table itself is missing, extra or another kind of thing
+    match identity.kind:
+        case "column" if _owner_kind(identity, actual) == "table":
+            return _column(difference, identity, expected, actual)
+        case "constraint":
+            return _constraint(difference, identity, actual)
+        case "index":
+            return _index(difference, identity, actual)
+        case _:
+            return None
+
+
+def _owner_kind(identity: Identity, schema: Schema) -> str | None:
+    owner = dotted(identity.owner)
+    return next((kind for kind in OWNERS if f"{kind} {owner}" in schema), None)
+
+
+def _sql(path: tuple[str, ...]) -> str:
+    return ".".join(map(quote, path))
+
+
+def _alter(identity: Identity, schema: Schema) -> str:
+    kind = _owner_kind(identity, schema) or "table"
+    return f"ALTER {kind.upper()} {_sql(identity.owner)}"
+
+
+def _rename(renamed: Renamed, actual: Schema) -> str:
+    identity = parse(renamed.actual_identity)
+    old, new = identity.path[-1], quote(parse(renamed.expected_identity).path[-1])
+    if identity.kind == "index":
+        return f"ALTER INDEX {_sql(_beside(identity, old))} RENAME TO {new};"
+    return f"{_alter(identity, actual)} RENAME CONSTRAINT {quote(old)} TO {new};"
+
+
+def _beside(identity: Identity, name: str) -> tuple[str, ...]:
+    """The path of an index: it lives in its table's schema, not in the table."""
+    return (*identity.owner[:-1], name)
+
+
+def _add_labels(difference: Difference, identity: Identity) -> str | None:
+    if difference.expected is None or difference.actual is None:
+        return None
+    wanted, present = parse_labels(difference.expected), parse_labels(difference.actual)
+    if tuple(label for label in wanted if label in present) != present:
+        return None  # a label too many, or another order: PostgreSQL can do neither
+    statements = []
+    for position, label in enumerate(wanted):
+        if label not in present:
+            # The label before is there already, or was added by the statement before.
+            place = f"AFTER {_literal(wanted[position - 1])}" if position else f"BEFORE {_literal(present[0])}"
+            statements.append(f"ALTER TYPE {_sql(identity.path)} ADD VALUE {_literal(label)} {place if present else ''}")
+    return "\n".join(f"{statement.rstrip()};" for statement in statements)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _constraint(difference: Difference, identity: Identity, actual: Schema) -> str:
+    alter, name = _alter(identity, actual), quote(identity.path[-1])
+    if difference.expected is None:
+        return f"{alter} DROP CONSTRAINT {name};"
+    add = f"ADD CONSTRAINT {name} {difference.expected}"
+    if difference.actual is None:
+        return f"{alter} {add};"
+    if difference.actual == f"{difference.expected} NOT VALID":
+        return f"{alter} VALIDATE CONSTRAINT {name};"
+    if difference.actual == f"{difference.expected} invalid":
+        return f"REINDEX INDEX {_sql(_beside(identity, identity.path[-1]))};"
+    if alter.startswith("ALTER DOMAIN"):
+        return f"{alter} DROP CONSTRAINT {name};\n{alter} {add};"
+    return f"{alter} DROP CONSTRAINT {name}, {add};"
+
+
+def _index(difference: Difference, identity: Identity, actual: Schema) -> str:
+    table, name = _sql(identity.owner), identity.path[-1]
+    # An index on a partitioned table is made of its partitions' indexes, and cannot be built concurrently.
+    is_partitioned = " partition by " in actual.get(f"table {dotted(identity.owner)}", "")
+    concurrently = "" if is_partitioned else " CONCURRENTLY"
+    if difference.actual is not None and difference.actual == f"{difference.expected} invalid":
+        return f"REINDEX INDEX{concurrently} {_sql(_beside(identity, name))};"
+    drop = f"DROP INDEX{concurrently} {_sql(_beside(identity, name))};"
+    if difference.expected is None:
+        return drop
+    unique = "UNIQUE " if difference.expected.startswith("unique ") else ""
+    method = difference.expected.removeprefix("unique ")
+    create = f"CREATE {unique}INDEX{concurrently} {quote(name)} ON {table} USING {method};"
+    return create if difference.actual is None else f"{drop}\n{create}"
+
+
+def _column(difference: Difference, identity: Identity, expected: Schema, actual: Schema) -> str | None:
+    alter, name = f"ALTER TABLE {_sql(identity.owner)}", quote(identity.path[-1])
+    if difference.expected is not None and difference.actual is not None:
+        actions = _alterations(name, parse_column(difference.expected), parse_column(difference.actual))
+        return None if actions is None else f"{alter} {', '.join(actions)};"
+    twins = _twins(difference, identity, expected, actual)
+    if difference.actual is None and len(twins) == 1:
+        # As likely as not it was renamed; adding one column and dropping the other would lose what is in it.
+        return f"{alter} RENAME COLUMN {quote(twins[0])} TO {name};"
+    if twins:
+        return None
+    if difference.expected is None:
+        return f"{alter} DROP COLUMN {name};"
+    if "nextval(" in difference.expected:
+        return None  # the sequence went with the column
+    return f"{alter} ADD COLUMN {name} {difference.expected};"
+
+
+def _twins(difference: Difference, identity: Identity, expected: Schema, actual: Schema) -> list[str]:
+    """Columns of the table that are on the other side only, with the very same definition."""
+    definition = difference.expected if difference.actual is None else difference.actual
+    here, there = (expected, actual) if difference.actual is None else (actual, expected)
+    prefix = f"column {dotted(identity.owner)}."
+    return [
+        parse(other).path[-1]
+        for other, of_other in there.items()
+        if other.startswith(prefix) and of_other == definition and other not in here
+    ]
+
+
+def _alterations(name: str, expected: Column, actual: Column) -> list[str] | None:
+    """The actions of one ALTER TABLE, or None where that takes more than what it does without being told how."""
+    if expected.is_computed or actual.is_computed:
+        return None
+    alter = f"ALTER COLUMN {name}"
+    actions = []
+    if actual.default is not None and expected.default != actual.default:
+        actions.append(f"{alter} DROP DEFAULT")
+    if expected.generated != actual.generated and actual.generated is not None:
+        actions.append(f"{alter} DROP IDENTITY")
+    if (expected.type, expected.collation) != (actual.type, actual.collation):
+        if not _is_convertible(actual.type, expected.type):
+            return None
+        collate = f" COLLATE {expected.collation}" if expected.collation else ""
+        actions.append(f"{alter} TYPE {expected.type}{collate}")
+    if expected.default is not None and expected.default != actual.default:
+        actions.append(f"{alter} SET DEFAULT {expected.default}")
+    if expected.not_null and not (actual.not_null and actual.validated):
+        actions.append(f"{alter} SET NOT NULL")
+    if actual.not_null and not expected.not_null:
+        actions.append(f"{alter} DROP NOT NULL")
+    if expected.generated != actual.generated and expected.generated is not None:
+        actions.append(f"{alter} ADD GENERATED {expected.generated}")
+    return actions
+
+
+def _is_convertible(actual: str, expected: str) -> bool:
+    families = [re.sub(r"\(.*?\)", "", kind) for kind in (actual, expected)]
+    return families[0] == families[1] or any(family.issuperset(families) for family in _CONVERTIBLE)
