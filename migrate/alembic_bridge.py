@@ -1,0 +1,436 @@
+"""The child process that runs the user's env.py and revisions; the only module that imports Alembic.
+
+It is started by `migrate.worker`, talks to it over one socket (a JSON object a line each way) and never decides anything.
+A process of its own, because a revision may do what it likes to its interpreter (docs/decisions/0002-child-process.md).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError
+
+from migrate import foreign_records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from alembic.runtime.migration import MigrationContext, RevisionStep
+    from sqlalchemy.engine import Connection
+
+_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+_CONCURRENTLY: Final = re.compile(r"\bconcurrently\b", re.IGNORECASE)
+
+# The guard's lock, seen from the migrating connection: proves that it is the same database and that the guard is held.
+_GUARD_HELD: Final = """
+    SELECT EXISTS (
+      SELECT 1 FROM pg_catalog.pg_locks l
+       WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid = CAST(:pid AS integer)
+         AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
+         AND CAST(CAST(l.classid AS text) AS bigint) = CAST(:high AS bigint)
+         AND CAST(CAST(l.objid AS text) AS bigint) = CAST(:low AS bigint))
+"""
+_WHERE: Final = """
+    SELECT pg_catalog.pg_backend_pid(), CAST(pg_catalog.current_database() AS text),
+           CAST(pg_catalog.inet_server_addr() AS text),
+           coalesce((SELECT CAST(n.nspname AS text) FROM pg_catalog.pg_class c
+                       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                      WHERE c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(CAST(:table AS text)))),
+                    CAST(pg_catalog.current_schema() AS text))
+"""
+
+
+class Channel:
+    """The line to the parent: every message is answered before the child goes on, but for those that are only told."""
+
+    def __init__(self, fd: int) -> None:
+        self._socket = socket.socket(fileno=fd)
+        self._reader = self._socket.makefile("r", encoding="utf-8")
+
+    def tell(self, say: str, **fields: object) -> None:
+        """Send without waiting for an answer."""
+        line = json.dumps({"say": say, **fields}, default=str)
+        self._socket.sendall(line.encode("utf-8", "backslashreplace") + b"\n")
+
+    def call(self, say: str, **fields: object) -> dict[str, Any]:
+        """Send and wait for the answer."""
+        self.tell(say, **fields)
+        return self.receive()
+
+    def receive(self) -> dict[str, Any]:
+        """The parent's next message; ends the process where the parent is gone."""
+        line = self._reader.readline()
+        if not line:
+            os._exit(1)  # nobody is left to report to, and user code must not be given the chance to go on
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+
+class Refused(Exception):  # noqa: N818 - a refusal is no error of the code
+    """The seam found that it must not go on; carries the code of the catalogue and the names for its fix."""
+
+    def __init__(self, code: str, why: str, **names: object) -> None:
+        super().__init__(why)
+        self.code = code
+        self.names = names
+
+
+class Stopped(Exception):  # noqa: N818 - the parent's wish
+    """The parent answered that no further revision may start."""
+
+
+class Seam:
+    """Alembic's environment with our checks before its first statement and between its revisions.
+
+    Two methods are replaced on the instance: Alembic installs its `context` proxy by the exact class, so that a subclass
+    would leave env.py without one.
+    """
+
+    def __init__(self, config: Config, script: ScriptDirectory, job: Mapping[str, Any], channel: Channel) -> None:
+        self.environment = EnvironmentContext(config, script, fn=self._steps)
+        self._configure, self._run_migrations = self.environment.configure, self.environment.run_migrations
+        for name, method in (("configure", self.configure), ("run_migrations", self.run_migrations)):
+            setattr(self.environment, name, method)
+        self._script = script
+        self._reply: dict[str, Any] = {}
+        self._job = job
+        self._channel = channel
+        self._held_transaction = False
+        self._in_autocommit = False
+        self.current: str | None = None
+        self.xid: int | None = None
+        self.phase = "env"
+
+    def configure(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Alembic's own signature
+        """Note whether env.py hands over a transaction that is not ours to divide."""
+        connection = options.get("connection", args[0] if args else None)
+        if connection is not None and hasattr(connection, "in_transaction"):
+            self._held_transaction = connection.in_transaction()
+        self._configure(*args, **options)
+
+    def run_migrations(self, **options: Any) -> None:  # noqa: ANN401 - Alembic's own signature
+        """Prove where env.py connected before Alembic reads or makes the version table."""
+        foreign_records.rearm()
+        context = self.environment.get_context()
+        connection = context.connection
+        if connection is None:
+            code, why = "env-cannot-run", "env.py configured offline mode: it passed no connection"
+            raise Refused(code, why, config=self._job["config"])
+        self._prove(context, connection)
+        self._listen(connection)
+        self._run_migrations(**options)
+
+    def _prove(self, context: MigrationContext, connection: Connection) -> None:
+        table = {"table": context.version_table}
+        if connection.in_transaction():
+            held, where = self._ask(connection, table)
+        else:  # a stray statement would begin a transaction that Alembic does not expect
+            with connection.begin():
+                held, where = self._ask(connection, table)
+        pid, database, address, schema = where
+        schema = context.version_table_schema or schema
+        if not held:
+            there = f"database {database} at {address or 'a local socket'}"
+            code, why = "other-database", f"env.py connected to {there}, from where this run's guard is not visible"
+            raise Refused(code, why, env_py=self._job["env_py"])
+        if (context.version_table, schema) != (self._job["version_table"], self._job["version_table_schema"]):
+            observed = f"{self._job['version_table_schema']}.{self._job['version_table']}"
+            code, why = (
+                "other-version-table",
+                f"env.py configures {schema}.{context.version_table}, but {observed} was observed",
+            )
+            raise Refused(code, why, version_table=context.version_table, version_table_schema=schema)
+        if self._held_transaction and self._job["transaction"] == "revision":
+            self._channel.tell(
+                "warning",
+                message="env.py hands over a connection that is already in a transaction, so that all revisions run"
+                " in one (transaction=all)",
+            )
+            if self._job["autocommit"]:
+                code, why = (
+                    "env-holds-transaction",
+                    f"{self._job['autocommit'][0]} needs an autocommit block, but env.py already began a transaction",
+                )
+                raise Refused(code, why, env_py=self._job["env_py"])
+        self._channel.call("connected", backend_pid=pid, one_transaction=self._one_transaction)
+
+    def _ask(self, connection: Connection, table: Mapping[str, object]) -> tuple[bool, Any]:
+        held = connection.execute(text(_GUARD_HELD), dict(self._job["guard"])).scalar()
+        return bool(held), connection.execute(text(_WHERE), dict(table)).one()
+
+    @property
+    def _one_transaction(self) -> bool:
+        return bool(self._job["transaction"] == "all" or self._held_transaction)
+
+    def _listen(self, connection: Connection) -> None:
+        event.listen(connection, "begin", self._on_begin)
+        event.listen(connection, "before_cursor_execute", self._on_statement)
+        if connection.in_transaction():
+            self._on_begin(connection)
+
+    def _on_begin(self, connection: Connection) -> None:
+        """Timeouts and the worker's name hold for each transaction; through the driver, as no transaction of ours may begin."""
+        if _is_autocommit(connection):
+            return
+        cursor = connection.connection.cursor()
+        try:
+            for name, value in self._job["session"].items():
+                # constants of ours and numbers; a driver-neutral spelling of parameters does not exist at this level
+                cursor.execute(f"SELECT pg_catalog.set_config('{name}', '{value}', true)")
+            cursor.execute("SELECT pg_catalog.txid_current(), pg_catalog.pg_backend_pid()")
+            xid, pid = cursor.fetchone()
+        finally:
+            cursor.close()
+        self.xid = int(xid)
+        self._channel.call("began", xid=self.xid, backend_pid=pid)
+
+    def _on_statement(
+        self,
+        connection: Connection,
+        cursor: Any,  # noqa: ANN401 - the driver's own type
+        statement: str,
+        parameters: object,
+        context: object,
+        executemany: bool,  # noqa: FBT001 - SQLAlchemy's signature
+    ) -> None:
+        del cursor, parameters, context, executemany
+        if not _is_autocommit(connection):
+            return
+        waits_long = bool(_CONCURRENTLY.search(statement))
+        own = connection.connection.cursor()
+        try:
+            for name, value in self._job["session"].items():
+                # CREATE INDEX CONCURRENTLY waits for others by design: a timeout would leave an INVALID index
+                chosen = "0" if waits_long and name in {"lock_timeout", "statement_timeout"} else value
+                own.execute(f"SELECT pg_catalog.set_config('{name}', '{chosen}', false)")
+        finally:
+            own.close()
+        if not self._in_autocommit:
+            self._in_autocommit = True
+            self._channel.call("autocommit", revision=self.current)
+
+    def _reset_session(self, connection: Connection) -> None:
+        """Undo what an autocommit block left on the session; a user's later statements must not inherit it."""
+        cursor = connection.connection.cursor()
+        try:
+            for name in self._job["session"]:
+                cursor.execute(f"RESET {name}")
+            if connection.in_transaction() and not _is_autocommit(connection):
+                for name, value in self._job["session"].items():
+                    cursor.execute(f"SELECT pg_catalog.set_config('{name}', '{value}', true)")
+        finally:
+            cursor.close()
+        self._in_autocommit = False
+
+    def _steps(self, heads: Any, context: MigrationContext) -> Iterator[RevisionStep]:  # noqa: ANN401 - differs by version
+        """The seam: Alembic runs each yielded step, and this generator runs between them."""
+        if self._job["do"] == "downgrade":
+            steps = self._script._downgrade_revs(self._job["target"], heads)  # noqa: SLF001 - as alembic.command does
+        else:
+            steps = self._script._upgrade_revs(self._job["target"], heads)  # noqa: SLF001 - as alembic.command does
+        connection = context.connection
+        assert connection is not None  # noqa: S101 - checked by run_migrations; for the type
+        context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, self._on_applied)
+        for step in steps:
+            if self.current is not None:
+                self._commit_before_next(context, connection)
+            self._before(step, connection)
+            yield step
+            if self._in_autocommit:
+                self._reset_session(connection)
+        self.phase = "commit"
+
+    def _commit_before_next(self, context: MigrationContext, connection: Connection) -> None:
+        self.phase = "commit"
+        if not self._one_transaction and connection.in_transaction():
+            with context.autocommit_block():  # the public way to commit the transaction that spans all revisions
+                pass
+        if not self._one_transaction:
+            self._channel.call("committed", revision=self.current)
+        self.current = None
+        self.xid = None if not connection.in_transaction() else self.xid
+
+    def _before(self, step: RevisionStep, connection: Connection) -> None:
+        self.phase = "fence"
+        if not self._fenced(connection):
+            raise Refused("guard-lost", f"the guard was gone before revision {_id_of(step)}")
+        self.current = _id_of(step)
+        self.phase = "revision"
+        xid = self.xid if connection.in_transaction() else None
+        self._reply = self._channel.call("revision", revision=self.current, xid=xid)
+        if self._reply["do"] != "go":
+            raise Stopped
+
+    def _fenced(self, connection: Connection) -> bool:
+        if connection.in_transaction():
+            return bool(connection.execute(text(_GUARD_HELD), dict(self._job["guard"])).scalar())
+        with connection.begin():
+            return bool(connection.execute(text(_GUARD_HELD), dict(self._job["guard"])).scalar())
+
+    def _on_applied(self, *, ctx: MigrationContext, **_: Any) -> None:  # noqa: ANN401 - Alembic's keywords
+        """Inside the revision's transaction, after its version row moved and before the commit."""
+        connection = ctx.connection
+        assert connection is not None  # noqa: S101 - checked by run_migrations; for the type
+        if not self._fenced(connection):
+            raise Refused("guard-lost", f"the guard was gone before the commit of revision {self.current}")
+        problem = None
+        step_id = self._reply.get("step_id")
+        if step_id is not None:
+            try:
+                with connection.begin_nested():
+                    connection.execute(text(self._reply["finish_sql"]), {"step_id": step_id})
+            except DBAPIError as error:  # e.g. after the revision's own SET ROLE: the release matters more
+                problem = _said(error)
+        self._channel.call("applied", revision=self.current, ledger=problem)
+
+
+def _id_of(step: RevisionStep) -> str:
+    """A revision step as it names itself; stamps have no revision, and none is ever yielded here."""
+    return str(step.info.up_revision_id or step.info.down_revision_ids)  # type: ignore[attr-defined]
+
+
+def _is_autocommit(connection: Connection) -> bool:
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+
+
+def _said(error: BaseException) -> str:
+    """The primary message of a driver's error: DETAIL may carry rows, and the statement literals."""
+    original = getattr(error, "orig", None) or error
+    diag = getattr(original, "diag", None)
+    primary = getattr(diag, "message_primary", None) or getattr(original, "message", None)
+    if primary is None:
+        cause = original.__cause__  # SQLAlchemy's adapter of asyncpg wraps the driver's own
+        primary = getattr(cause, "message", None)
+    lines = str(primary if primary is not None else original).strip().splitlines()
+    return lines[0] if lines else type(original).__name__
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    original = getattr(error, "orig", None) or error
+    for candidate in (original, original.__cause__):
+        for name in ("pgcode", "sqlstate"):
+            value = getattr(candidate, name, None)
+            if isinstance(value, str):
+                return value
+    return None
+
+
+def _place(error: BaseException, folders: Iterable[str]) -> dict[str, object]:
+    """The last line of the user's own files that the error came through."""
+    found: dict[str, object] = {}
+    roots = tuple(str(Path(folder).resolve()) for folder in folders)
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename.startswith(roots):
+            found = {"file": frame.filename, "line": frame.lineno}
+    return found
+
+
+def report(error: BaseException, job: Mapping[str, Any]) -> dict[str, object]:
+    """An error as the parent needs it: no traceback (but with MIGRATE_DEBUG), no parameters, no DETAIL."""
+    found: dict[str, object] = {
+        "type": type(getattr(error, "orig", None) or error).__name__,
+        "message": _said(error),
+        "sqlstate": _sqlstate(error),
+        "disconnect": bool(getattr(error, "connection_invalidated", False)),
+        "exited": isinstance(error, SystemExit),
+        **_place(error, job.get("folders", ())),
+    }
+    if os.environ.get("MIGRATE_DEBUG") == "1":
+        found["traceback"] = "".join(traceback.format_exception(error))
+    return found
+
+
+def load_config(job: Mapping[str, Any]) -> Config:
+    """Alembic's configuration with the chosen URL in it, however env.py reads it.
+
+    The URL goes into the file's own `sqlalchemy.url` option, in memory; `%` is configparser's, so that it is doubled.
+    """
+    options: dict[str, Any] = {"ini_section": job["section"]}
+    if job.get("toml"):
+        options["toml_file"] = job["toml"]
+    config = Config(job["config"], **options)
+    config.set_main_option("sqlalchemy.url", job["url"].replace("%", "%%"))
+    return config
+
+
+def run(job: Mapping[str, Any], channel: Channel) -> None:
+    """Do one job and tell how it ended: `done`, `refused`, `stopped` or `failed`."""
+    seam: Seam | None = None
+    try:
+        config = load_config(job)
+        script = ScriptDirectory.from_config(config)
+        if job["do"] == "graph":
+            channel.tell("graph", revisions=graph_of(script))
+            return
+        seam = Seam(config, script, job, channel)
+        with seam.environment:
+            script.run_env()
+        channel.tell("done", revision=seam.current)
+    except Refused as refused:
+        channel.tell("refused", code=refused.code, why=str(refused), names=refused.names)
+    except Stopped:
+        channel.tell("stopped")
+    except BaseException as error:  # noqa: BLE001 - sys.exit() in a revision must not end as a success
+        phase = seam.phase if seam is not None else "env"
+        if isinstance(error, CommandError) and phase == "env":
+            phase = "alembic"
+        channel.tell("failed", phase=phase, revision=seam.current if seam else None, error=report(error, job))
+
+
+def graph_of(script: ScriptDirectory) -> list[dict[str, object]]:
+    """The revisions as Alembic loads them, for histories whose ids are computed."""
+    return [
+        {
+            "id": revision.revision,
+            "down": list(_several(revision.down_revision)),
+            "depends_on": list(_several(revision.dependencies)),
+            "labels": sorted(revision.branch_labels or ()),
+            "message": revision.doc or "",
+            "file": revision.path,
+        }
+        for revision in script.walk_revisions()
+    ]
+
+
+def _several(value: str | Iterable[str] | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def main(fd: int) -> None:
+    """Serve jobs until the parent closes the line."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+    # A terminal's Ctrl-C reaches the whole group; the parent cancels on the server and says when to end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.set_inheritable(fd, False)
+    for stream in (sys.stdout, sys.stderr):
+        # a line that a revision prints belongs between the events around it, whatever the locale can encode
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    channel = Channel(fd)
+    foreign_records.capture(lambda record: channel.tell("record", record=record))
+    channel.tell("ready")
+    while True:
+        run(channel.receive(), channel)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,293 @@
+"""READ SECOND: what to do about a position, its findings and the operator's policy; one pure function, one match."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from migrate.core.outcome import Result
+from migrate.core.plan import Adopt, Decision, Plan, Refusal, Repair, Upgrade
+from migrate.core.policy import Adopt as AdoptPolicy
+from migrate.core.policy import Ahead as AheadPolicy
+from migrate.core.policy import Edited as EditedPolicy
+from migrate.core.policy import Judgement
+from migrate.core.problems import problem
+from migrate.core.state import (
+    Ahead,
+    AtHead,
+    Behind,
+    Drifted,
+    Edited,
+    Empty,
+    Exact,
+    Nearest,
+    Residue,
+    Several,
+    Split,
+    Unknown,
+    Untracked,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from migrate.core.compatibility import Break
+    from migrate.core.image import Image
+    from migrate.core.policy import Policy
+    from migrate.core.problems import Problem
+    from migrate.core.state import Finding, Match, State
+
+LISTED = 5  # names in a sentence; the log line's fields carry more
+
+
+def decide(image: Image, state: State, policy: Policy) -> Decision:
+    """The plan, or the first refusal in the order image, position, residue, edited, drift."""
+    refused = refuse_image(image, policy)
+    if refused is not None:
+        return refused
+    position = state.position
+    match position:
+        case Empty(pending=pending):
+            # a database without objects and an image without revisions are at one another's head
+            steps = (Upgrade(policy.target, pending),) if pending else ()
+            return Plan(steps, Result.APPLIED if pending else Result.NOOP)
+        case AtHead():
+            return _at_head(state.findings, policy)
+        case Behind(pending=pending):
+            return _behind(state.findings, policy, Upgrade(policy.target, pending))
+        case Untracked(match=match):
+            return _untracked(position, match, image, policy)
+        case Ahead(recorded=recorded, breaks=breaks):
+            if policy.ahead is AheadPolicy.ACCEPT or (breaks == () and policy.ahead is not AheadPolicy.REFUSE):
+                return Plan((), Result.AHEAD, (_ahead_warning(recorded, policy),))
+            return Refusal(_ahead_problem(recorded, breaks))
+        case Unknown():
+            return _unknown(position, image, policy)
+        case Split(rows=rows, surplus=surplus, match=match):
+            if isinstance(match, Exact) and policy.adopt is not AdoptPolicy.OFF:
+                return _adopt(match.rows, rows, image, policy)
+            return Refusal(
+                problem(
+                    "split-version",
+                    f"the version table holds {_names(rows)}; {_names(surplus)} cannot stand beside the others"
+                    f"{_proves(match)}",
+                    rows=list(rows),
+                ),
+            )
+        case _:
+            assert_never(position)
+
+
+def refuse_image(image: Image, policy: Policy) -> Refusal | None:
+    """The refusal that needs no database: faults of the history, and a target that the image does not have."""
+    if image.faults:
+        first, *others = image.faults
+        why = first.message + "".join(f"; {fault.message}" for fault in others[: LISTED - 1])
+        more = f"; and {len(others) - LISTED + 1} more" if len(others) >= LISTED else ""
+        return Refusal(
+            problem(
+                "bad-history",
+                why + more,
+                names={"fix": first.fix},
+                faults=[fault.message for fault in image.faults],
+            ),
+        )
+    heads = tuple(image.graph.heads)
+    if policy.target == "head" and len(heads) > 1:
+        return Refusal(
+            problem(
+                "several-heads",
+                f"the history has {len(heads)} heads: {_names(heads)}",
+                names={"heads": " ".join(heads)},
+                heads=list(heads),
+            ),
+        )
+    resolved = image.graph.resolve(policy.target)
+    if not isinstance(resolved, tuple):
+        return Refusal(
+            problem("unknown-target", resolved.message, names={"heads": " ".join(heads) or "none"}, heads=list(heads)),
+        )
+    return None
+
+
+def _at_head(findings: Iterable[Finding], policy: Policy) -> Decision:
+    if policy.strict:
+        refused = next((r for r in (_judge(finding, policy) for finding in findings) if r is not None), None)
+        if refused is not None:
+            return refused
+    return Plan((), Result.NOOP, tuple(sentence(finding) for finding in findings))
+
+
+def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade) -> Decision:
+    steps: list[Repair | Upgrade] = [upgrade]
+    warnings: list[str] = []
+    for finding in findings:
+        if isinstance(finding, Residue) and policy.heal:
+            steps.insert(0, Repair(tuple(index.name for index in finding.indexes)))
+            continue
+        refused = _judge(finding, policy)
+        if refused is not None:
+            return refused
+        warnings.append(sentence(finding))
+    return Plan(tuple(steps), Result.APPLIED, tuple(warnings))
+
+
+def _judge(finding: Finding, policy: Policy) -> Refusal | None:
+    """The refusal of one finding where something is pending (or `strict` asks for it), None where policy lets it be."""
+    match finding:
+        case Residue():
+            return Refusal(problem("residue", sentence(finding), items=[i.name for i in finding.indexes]))
+        case Edited(revisions=revisions):
+            if policy.edited is EditedPolicy.WARN:
+                return None
+            return Refusal(
+                problem(
+                    "edited-revision",
+                    sentence(finding),
+                    names={"file": revisions[0].file, "commit": "COMMIT"},
+                    revisions=[revision.id for revision in revisions],
+                ),
+            )
+        case Drifted(differences=differences):
+            tolerated = policy.extra if not (differences.missing or differences.changed) else policy.drift
+            if tolerated is not Judgement.FAIL:
+                return None
+            return Refusal(problem("drift", sentence(finding), differences=differences.sentences()[:LISTED * 4]))
+        case _:
+            assert_never(finding)
+
+
+def sentence(finding: Finding) -> str:
+    """A finding in one sentence with its names."""
+    match finding:
+        case Residue(indexes=indexes, steps=steps):
+            parts = [f"index {index.name} on {index.table} is INVALID" for index in indexes]
+            parts += [f"a part of revision {step.revision} is committed (run {step.run_id})" for step in steps]
+            return _clauses(parts)
+        case Edited(revisions=revisions):
+            return _clauses(
+                [f"{revision.file} (revision {revision.id}) was edited after it was applied" for revision in revisions],
+            )
+        case Drifted(differences=differences):
+            return _clauses(differences.sentences())
+        case _:
+            assert_never(finding)
+
+
+def _untracked(position: Untracked, match: Match | None, image: Image, policy: Policy) -> Decision:
+    allowed = policy.adopt is not AdoptPolicy.OFF
+    if isinstance(match, Exact) and allowed:
+        return _adopt(match.rows, (), image, policy)
+    if (
+        isinstance(match, Nearest)
+        and allowed
+        and match.differences.tolerable(
+            extra=policy.extra is not Judgement.FAIL,
+            renamed=policy.adopt is AdoptPolicy.EQUIVALENT,
+        )
+    ):
+        return _adopt(match.rows, (), image, policy, warnings=tuple(match.differences.sentences()))
+    objects = f"{len(position.objects)} objects ({_names(position.objects)})"
+    return Refusal(
+        problem("untracked", f"the database has {objects} but no version{_proves(match)}", **_match_facts(match)),
+    )
+
+
+def _unknown(position: Unknown, image: Image, policy: Policy) -> Decision:
+    recorded = position.recorded
+    if policy.ahead is AheadPolicy.ACCEPT or (policy.ahead is AheadPolicy.COMPATIBLE and position.breaks == ()):
+        return Plan((), Result.AHEAD, (_ahead_warning(recorded, policy),))
+    if isinstance(position.match, Exact) and policy.adopt is not AdoptPolicy.OFF:
+        return _adopt(position.match.rows, position.rows, image, policy)
+    if position.breaks is None:
+        serving = "; without a manifest nothing can be said of its schema"
+    elif position.breaks:
+        serving = f"; the live schema does not serve this image: {_clauses([b.sentence for b in position.breaks])}"
+    else:
+        serving = "; the live schema serves this image (--ahead compatible would let it run)"
+    return Refusal(
+        problem(
+            "unknown-revision",
+            f"the version table names {_names(recorded)}, which is not in this image{serving}{_proves(position.match)}",
+            names={"recorded": " ".join(recorded)},
+            recorded=list(recorded),
+            **_match_facts(position.match),
+        ),
+    )
+
+
+def _adopt(
+    rows: tuple[str, ...],
+    replaced: tuple[str, ...],
+    image: Image,
+    policy: Policy,
+    warnings: tuple[str, ...] = (),
+) -> Plan:
+    pending = image.graph.pending(rows, policy.target)
+    adopt = Adopt(rows, replaced)
+    if isinstance(pending, tuple) and pending:
+        return Plan((adopt, Upgrade(policy.target, pending)), Result.APPLIED, warnings)
+    return Plan((adopt,), Result.ADOPTED, warnings)
+
+
+def _ahead_warning(recorded: tuple[str, ...], policy: Policy) -> str:
+    return f"the database is at {_names(recorded)}, newer than this image; it stands (ahead={policy.ahead})"
+
+
+def _ahead_problem(recorded: tuple[str, ...], breaks: tuple[Break, ...] | None) -> Problem:
+    if breaks is None:
+        reason = "; without a manifest it cannot be proven that this image runs on its schema"
+    elif breaks:
+        reason = f"; its schema does not serve this image: {_clauses([b.sentence for b in breaks])}"
+    else:
+        reason = "; its schema serves this image, but policy refuses (ahead=refuse)"
+    return problem(
+        "ahead",
+        f"the database is at {_names(recorded)}, which descends from this image's head{reason}",
+        names={"recorded": " ".join(recorded)},
+        recorded=list(recorded),
+        breaks=[b.sentence for b in breaks or ()][: LISTED * 4],
+    )
+
+
+def _match_facts(match: Match | None) -> dict[str, object]:
+    match match:
+        case None:
+            return {}
+        case Exact(rows=rows):
+            return {"match": "exact", "matching": list(rows)}
+        case Several(candidates=candidates):
+            return {"match": "several", "matching": [" ".join(rows) for rows in candidates]}
+        case Nearest(rows=rows, differences=differences):
+            return {
+                "match": "nearest",
+                "matching": list(rows),
+                "differences": differences.sentences()[: LISTED * 4],
+            }
+        case _:
+            assert_never(match)
+
+
+def _proves(match: Match | None) -> str:
+    match match:
+        case None:
+            return ""
+        case Exact(rows=rows):
+            return f"; its schema is that of revision {_names(rows)}"
+        case Several(candidates=candidates):
+            return f"; its schema is that of several revisions: {_names([' '.join(rows) for rows in candidates])}"
+        case Nearest(rows=rows, differences=differences):
+            return f"; the nearest revision is {_names(rows)}, but {_clauses(differences.sentences())}"
+        case _:
+            assert_never(match)
+
+
+def _clauses(parts: Iterable[str]) -> str:
+    listed = list(parts)
+    more = f"; and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
+    return "; ".join(listed[:LISTED]) + more
+
+
+def _names(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
+    return (", ".join(listed[:LISTED]) + more) or "base"

@@ -1,0 +1,71 @@
+"""The closed set of things that a run says; a renderer per format turns them into text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+
+class Level(IntEnum):
+    """How loud an event is; the values order as in the standard logging module."""
+
+    DEBUG = 10
+    INFO = 20
+    WARN = 30
+    ERROR = 40
+
+
+class Name(StrEnum):
+    """Every event, with what it means (docs/reference/events.md is made from the docstrings)."""
+
+    def __new__(cls, value: str, meaning: str) -> Name:
+        """Keep the meaning beside the name, so that the reference page cannot miss one."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    meaning: str
+
+    RUN_STARTED = "run.started", "the verb began; carries the context fields"
+    RUN_FINISHED = "run.finished", "the last line: outcome, exit code, what was applied and what is pending"
+    IMAGE_LOADED = "image.loaded", "the revision graph of this image was read; says how (manifest, scan, alembic)"
+    IMAGE_WARNING = "image.warning", "something about the image that does not stop the run"
+    CONNECT_RETRY = "connect.retry", "the server did not answer yet; the next try follows"
+    TARGET_CONNECTED = "target.connected", "the target was reached; server, database and role"
+    TARGET_WARNING = "target.warning", "something about the server, the role or the URL that does not stop the run"
+    STATE_OBSERVED = "state.observed", "the position of the database against the image"
+    STATE_FINDING = "state.finding", "a finding beside the position: drift, residue, an edited revision"
+    DECISION_MADE = "decision.made", "the plan, or the refusal"
+    GUARD_WAITING = "guard.waiting", "another run holds the guard; who, and since when"
+    GUARD_ACQUIRED = "guard.acquired", "this run holds the guard"
+    ORPHAN_WAITING = "orphan.waiting", "a dead run's statement is still executing on the server"
+    LEDGER_WARNING = "ledger.warning", "the ledger cannot be written; the release goes on without it"
+    STEP_STARTED = "step.started", "a step of the plan began"
+    STEP_FINISHED = "step.finished", "a step of the plan ended well"
+    REVISION_STARTED = "revision.started", "a revision is about to run"
+    REVISION_FINISHED = "revision.finished", "a revision ran; committed unless the transaction spans all of them"
+    REVISION_RETRY = "revision.retry", "a lock was not granted; the revision was rolled back and is tried again"
+    REVISION_FAILED = "revision.failed", "a revision raised or was ended"
+    REVISION_OUTPUT = "revision.output", "a line that env.py or a revision printed"
+    LOG_RECORD = "log.record", "a log record or warning of Alembic, SQLAlchemy or the user's own code"
+    STATEMENT_PROGRESS = "statement.progress", "a long statement goes on; per cent where the server tells"
+    STATEMENT_BLOCKED = "statement.blocked", "the running statement waits for a lock; who holds it"
+    HEARTBEAT = "heartbeat", "the run is alive"
+    PROOF_FINISHED = "proof.finished", "the database was read again and is what the target says"
+    PROBLEM = "problem", "why the run stops: problem, why, fix, exit code"
+    INTERRUPTED = "run.interrupted", "a signal arrived; the statement is being cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing said: a sentence for people and flat fields for machines."""
+
+    name: Name
+    message: str
+    level: Level = Level.INFO
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+
+Emit = Callable[[Event], None]

@@ -1,0 +1,28 @@
+"""What this build carries: the revision graph and, where one is committed, the manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from migrate.core.manifest import Manifest
+    from migrate.core.revisions import Graph, HistoryFault
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The graph, its faults and the manifest; ``read_by`` says how the graph was learned (scan or alembic).
+
+    ``sources`` holds the text of the revision files that the observation asks for: those whose bytes differ from what
+    the ledger says was applied.
+    """
+
+    graph: Graph
+    faults: tuple[HistoryFault, ...] = ()
+    manifest: Manifest | None = None
+    read_by: str = "scan"
+    warnings: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)

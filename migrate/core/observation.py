@@ -1,0 +1,84 @@
+"""Facts read from the target in one snapshot; no judgement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Who answered: ``version_num`` as PostgreSQL writes it (170010), ``address`` None over a unix socket."""
+
+    version_num: int
+    version: str
+    address: str | None
+    database: str
+    user: str
+    encoding: str
+    in_recovery: bool
+    read_only: bool
+    pooled: bool  # libpq's backend pid is not the server's: a transaction pooler is in between
+    schema: str | None  # where the version table is, or would be made; None: no schema of the search_path exists
+    may_create: bool  # CREATE on that schema
+    may_write_versions: bool  # INSERT, UPDATE and DELETE on the version table, True where there is none
+
+    @property
+    def major(self) -> int:
+        """E.g. 17."""
+        return self.version_num // 10000
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What the ledger knows of a revision that was applied here."""
+
+    revision: str
+    parents: tuple[str, ...]
+    file: str
+    sha256: str
+    source: str | None = None  # read only where the image's file has other bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A ledger step that was started and never finished."""
+
+    run_id: str
+    step_id: int
+    kind: str
+    revision: str | None
+    started_at: str
+    committed: bool  # a part of it is recorded as committed
+    xid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidIndex:
+    """An index with ``indisvalid`` false that nobody is building; names are as PostgreSQL quotes them."""
+
+    schema: str
+    table: str
+    name: str
+    definition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The target as one snapshot shows it.
+
+    ``rows`` are the version rows, duplicates kept; ``objects`` the names of user objects (none are read where there are
+    version rows: the position does not depend on them); ``schema`` only where the image has a manifest.
+    """
+
+    server: Server
+    version_table_exists: bool
+    rows: tuple[str, ...]
+    objects: tuple[str, ...] = ()
+    schema: Mapping[str, str] | None = None
+    ledger: Mapping[str, Applied] = field(default_factory=dict)
+    unfinished: tuple[Unfinished, ...] = ()
+    invalid_indexes: tuple[InvalidIndex, ...] = ()

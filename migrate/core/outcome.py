@@ -1,0 +1,71 @@
+"""What a run came to: the last line says applied, failed and not started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from migrate.core.problems import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from migrate.core.problems import Problem
+
+LISTED_IDS: Final = 50  # a last line with 3,000 ids would pass the 8 KiB that platforms accept for one line
+
+
+class Result(StrEnum):
+    """The values of the field ``outcome``."""
+
+    APPLIED = "applied"
+    NOOP = "noop"
+    AHEAD = "ahead"
+    ADOPTED = "adopted"
+    REFUSED = "refused"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a run; ``fields()`` is the machine-readable result of a verb that changes something."""
+
+    result: Result
+    exit_code: ExitCode = ExitCode.OK
+    problem: Problem | None = None
+    from_revision: Sequence[str] = ()
+    to_revision: Sequence[str] = ()
+    applied: Sequence[str] = ()
+    failed: str | None = None
+    pending: Sequence[str] = ()
+
+    def fields(self) -> dict[str, object]:
+        """The fields of ``run.finished``; revisions that were not started are ``pending`` less ``failed``."""
+        not_started = [revision for revision in self.pending if revision != self.failed]
+        found: dict[str, object] = {
+            "outcome": str(self.result),
+            "exit_code": int(self.exit_code),
+            "exit_name": self.exit_code.label,
+            "retryable": self.exit_code.retryable,
+            "from_revision": list(self.from_revision),
+            "to_revision": list(self.to_revision),
+            "applied": list(self.applied)[:LISTED_IDS],
+            "applied_count": len(self.applied),
+            "pending": list(self.pending)[:LISTED_IDS],
+            "pending_count": len(self.pending),
+        }
+        if self.failed is not None:
+            found["failed"] = self.failed
+            found["not_started"] = not_started[:LISTED_IDS]
+            found["not_started_count"] = len(not_started)
+        if self.problem is not None:
+            found |= {k: v for k, v in self.problem.fields().items() if k != "exit_code"}
+        return found
+
+
+def refusal(problem: Problem, **facts: Sequence[str]) -> Outcome:
+    """The outcome of a run that stopped before it changed anything."""
+    return Outcome(Result.REFUSED, problem.exit_code, problem, **facts)  # type: ignore[arg-type]

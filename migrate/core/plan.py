@@ -1,0 +1,58 @@
+"""The decision as values: the ordered steps of a plan, or a refusal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from migrate.core.outcome import Result
+
+if TYPE_CHECKING:
+    from migrate.core.problems import Problem
+    from migrate.core.revisions import Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Write ``rows`` into the version table in place of ``replaced``, because the schema proves them."""
+
+    rows: tuple[str, ...]
+    replaced: tuple[str, ...] = ()
+    reason: str = "the live schema equals the manifest at this revision"
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """Put right what an earlier run left: see `migrate.core.repair`."""
+
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """Run the pending revisions, in this order, through the user's env.py."""
+
+    target: str
+    pending: tuple[Revision, ...]
+
+
+Step = Adopt | Repair | Upgrade
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be done, in order; no steps means that nothing is to be done and ``result`` says why."""
+
+    steps: tuple[Step, ...] = ()
+    result: Result = Result.NOOP
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why nothing will be done."""
+
+    problem: Problem
+
+
+Decision = Plan | Refusal

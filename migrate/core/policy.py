@@ -1,0 +1,92 @@
+"""What the operator allows, and how long things may take; every default is the safe one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Adopt(StrEnum):
+    """Whether `up` may stamp an untracked database."""
+
+    OFF = "off"
+    EXACT = "exact"
+    EQUIVALENT = "equivalent"
+
+
+class Ahead(StrEnum):
+    """When a database that is newer than the image may stand."""
+
+    PROVEN = "proven"
+    COMPATIBLE = "compatible"
+    ACCEPT = "accept"
+    REFUSE = "refuse"
+
+
+class Judgement(StrEnum):
+    """What a finding does to the run."""
+
+    FAIL = "fail"
+    WARN = "warn"
+    IGNORE = "ignore"
+
+
+class Edited(StrEnum):
+    """What the edited file of an applied revision does to the run."""
+
+    REFUSE = "refuse"
+    WARN = "warn"
+
+
+class Breaking(StrEnum):
+    """What a pending change that breaks the running release does to the run."""
+
+    ALLOW = "allow"
+    WARN = "warn"
+    REFUSE = "refuse"
+
+
+class Transaction(StrEnum):
+    """How revisions are grouped into transactions."""
+
+    REVISION = "revision"
+    ALL = "all"
+
+
+class Backup(StrEnum):
+    """When a backup is taken before the first change."""
+
+    OFF = "off"
+    REQUIRED = "required"
+    DESTRUCTIVE = "destructive"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The operator's permissions (docs/reference/settings.md says each in words)."""
+
+    target: str = "head"
+    transaction: Transaction = Transaction.REVISION
+    adopt: Adopt = Adopt.OFF
+    ahead: Ahead = Ahead.PROVEN
+    drift: Judgement = Judgement.FAIL
+    extra: Judgement = Judgement.WARN
+    ignore: tuple[str, ...] = ()
+    edited: Edited = Edited.REFUSE
+    breaking: Breaking = Breaking.WARN
+    backup: Backup = Backup.OFF
+    strict: bool = False
+    heal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long each part of a run may take, in seconds; 0 means without limit where the field says so."""
+
+    connect_s: float = 60.0
+    guard_s: float = 900.0
+    lock_s: float = 2.0
+    statement_s: float = 0.0  # 0: no statement_timeout
+    lock_tries: int = 8
+    lock_budget_s: float = 300.0
+    deadline_s: float = 0.0  # 0: no deadline

@@ -1,0 +1,252 @@
+"""The observation classified against the image: exactly one position, and the findings beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from migrate.core.compatibility import serves
+from migrate.core.revisions import HistoryFault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from migrate.core.compatibility import Break
+    from migrate.core.image import Image
+    from migrate.core.observation import InvalidIndex, Observation, Unfinished
+    from migrate.core.revisions import Graph, Revision
+    from migrate.core.schema import Differences
+
+Rows = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """No version rows, no objects."""
+
+    pending: tuple[Revision, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AtHead:
+    """Nothing is left to apply, as Alembic counts."""
+
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """The version rows are known, and revisions are left to apply."""
+
+    rows: Rows
+    pending: tuple[Revision, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """The live schema equals the manifest at these version rows, and nowhere else."""
+
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """The live schema equals the manifest at several revisions, which cannot be told apart by it."""
+
+    candidates: tuple[Rows, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The live schema equals no revision; this one differs least."""
+
+    rows: Rows
+    differences: Differences
+
+
+Match = Exact | Several | Nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Untracked:
+    """Objects, but no version rows; ``match`` is None without a manifest."""
+
+    objects: tuple[str, ...]
+    match: Match | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """A recorded revision is not in the image, and the ledger proves that it descends from the image's head.
+
+    ``breaks`` is None without a manifest (nothing can be said), and empty where the live schema serves this image.
+    """
+
+    rows: Rows
+    recorded: Rows
+    breaks: tuple[Break, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A recorded revision is not in the image, and nothing proves what it is."""
+
+    rows: Rows
+    recorded: Rows
+    breaks: tuple[Break, ...] | None = None
+    match: Match | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The version table holds a row twice, or a revision with its own ancestor."""
+
+    rows: Rows
+    surplus: Rows
+    match: Match | None = None
+
+
+Position = Empty | AtHead | Behind | Untracked | Ahead | Unknown | Split
+
+
+@dataclass(frozen=True, slots=True)
+class Drifted:
+    """The live schema is not the manifest's at this position."""
+
+    differences: Differences
+
+
+@dataclass(frozen=True, slots=True)
+class Residue:
+    """What an earlier run left behind."""
+
+    indexes: tuple[InvalidIndex, ...]
+    steps: tuple[Unfinished, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """Applied revisions whose file is another program now."""
+
+    revisions: tuple[Revision, ...]
+
+
+Finding = Residue | Edited | Drifted
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One position and its findings, in the order in which they are judged."""
+
+    position: Position
+    findings: tuple[Finding, ...] = ()
+
+
+def name(position: Position) -> str:
+    """The position's name in log lines and reports, e.g. ``at-head``."""
+    return "at-head" if isinstance(position, AtHead) else type(position).__name__.lower()
+
+
+def descends(recorded: Rows, heads: Rows, graph: Graph, parents: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether the ledger's parents lead from the recorded rows to every one of the image's heads.
+
+    The walk goes through revisions that this image does not have; those it has answer for all of their ancestors.
+    """
+    reached: set[str] = set()
+    waiting = list(recorded)
+    while waiting:
+        revision = waiting.pop()
+        if revision in reached:
+            continue
+        reached.add(revision)
+        if revision in graph:
+            reached |= graph.ancestors([revision])
+        else:
+            waiting.extend(parents.get(revision, ()))
+    return bool(heads) and set(heads) <= reached
+
+
+def classify(image: Image, observation: Observation, target: str) -> State:
+    """The position of the observed database against the image, with what else was found.
+
+    ``target`` must be one that the graph resolves; whoever calls has refused the image's faults before.
+    """
+    position = _position(image, observation, target)
+    findings: list[Finding] = []
+    steps = tuple(step for step in observation.unfinished if step.committed)
+    if observation.invalid_indexes or steps:
+        findings.append(Residue(observation.invalid_indexes, steps))
+    edited = tuple(
+        revision
+        for revision in (image.graph.get(applied.revision) for applied in observation.ledger.values())
+        if revision is not None and _is_edited(revision, image, observation)
+    )
+    if edited:
+        findings.append(Edited(edited))
+    if image.manifest is not None and observation.schema is not None and isinstance(position, (AtHead, Behind)):
+        differences = image.manifest.compare(position.rows, observation.schema, major=observation.server.major)
+        if differences:
+            findings.append(Drifted(differences))
+    return State(position, tuple(findings))
+
+
+def _position(image: Image, observation: Observation, target: str) -> Position:
+    rows = observation.rows
+    graph = image.graph
+    if not rows:
+        if observation.objects:
+            return Untracked(observation.objects, _match(image, observation))
+        return Empty(_pending(graph, (), target))
+    recorded = tuple(sorted({row for row in rows if row not in graph}))
+    overlap = graph.split(rows)
+    if overlap:
+        surplus = (*overlap.duplicates, *(row for row, _ in overlap.ancestors))
+        return Split(rows, surplus, _match(image, observation))
+    if recorded:
+        parents = {applied.revision: applied.parents for applied in observation.ledger.values()}
+        breaks = _breaks(image, observation)
+        if descends(rows, tuple(graph.heads), graph, parents):
+            return Ahead(rows, recorded, breaks)
+        return Unknown(rows, recorded, breaks, _match(image, observation))
+    pending = _pending(graph, rows, target)
+    return Behind(rows, pending) if pending else AtHead(rows)
+
+
+def _pending(graph: Graph, rows: Rows, target: str) -> tuple[Revision, ...]:
+    found = graph.pending(rows, target)
+    if isinstance(found, HistoryFault):  # refused before a database is observed: see `decision.refuse_image`
+        raise TypeError(found.message)
+    return found
+
+
+def _match(image: Image, observation: Observation) -> Match | None:
+    if image.manifest is None or observation.schema is None:
+        return None
+    return image.manifest.identify(observation.schema, major=observation.server.major)
+
+
+def _breaks(image: Image, observation: Observation) -> tuple[Break, ...] | None:
+    if image.manifest is None or observation.schema is None:
+        return None
+    return serves(image.manifest.schema_at(tuple(image.graph.heads)), observation.schema)
+
+
+def _is_edited(revision: Revision, image: Image, observation: Observation) -> bool:
+    applied = observation.ledger[revision.id]
+    source = image.sources.get(revision.id)
+    if applied.sha256 == revision.sha256 or applied.source is None or source is None:
+        return False
+    return not same_program(applied.source, source)
+
+
+def same_program(one: str, other: str) -> bool:
+    """Whether two sources parse to the same program, so that a formatter's run is no edit.
+
+    Both are parsed by the running Python: `ast.dump` prints one source differently from version to version.
+    """
+    import ast  # noqa: PLC0415 - 10 ms that only an edited file needs
+
+    try:
+        return ast.dump(ast.parse(one)) == ast.dump(ast.parse(other))
+    except (SyntaxError, ValueError):
+        return False

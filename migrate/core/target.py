@@ -1,0 +1,24 @@
+"""Which database, which schemas and which version table a run is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from migrate.core.url import DatabaseUrl
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One database: where it is, and where its version table and its objects are.
+
+    ``version_table_schema`` is None where the connection's own search_path decides, as in Alembic; ``schemas`` is empty
+    for "the version table's schema". ``url_from`` is the variable's name, never its value.
+    """
+
+    url: DatabaseUrl
+    url_from: str
+    version_table: str = "alembic_version"
+    version_table_schema: str | None = None
+    schemas: tuple[str, ...] = ()

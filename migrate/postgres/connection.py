@@ -1,0 +1,212 @@
+"""Connections of our own: every wait ends at its time limit or at a signal, and every failure is a catalogued problem."""
+
+from __future__ import annotations
+
+import random
+import select
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg2
+import psycopg2.extensions
+
+from migrate.core.events import Event, Level, Name
+from migrate.core.interruption import Interrupted
+from migrate.core.problems import stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from migrate.core.events import Emit
+    from migrate.core.interruption import Interruption
+    from migrate.core.target import Target
+
+ATTEMPT_S: Final = 10.0  # one try to connect; libpq does not apply its own connect_timeout to asynchronous connects
+QUERY_S: Final = 30.0  # no query of ours takes this long: whoever does not answer is gone
+# A peer that vanished without a FIN is noticed by the kernel within about 20 s (libpq's tcp_* parameters).
+_KEEPALIVE: Final[Mapping[str, object]] = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # ms
+}
+# What libpq and the server say where waiting cannot help (src/backend/libpq/auth.c, postinit.c, fe-auth.c). There is no
+# SQLSTATE for a failed connect, so that a server with translated messages ends in "unreachable" instead.
+_REJECTED: Final = (
+    "password authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "pg_hba.conf rejects connection",
+    "authentication failed",
+    "is not permitted to log in",
+    "permission denied for database",
+    "role \"",
+    "database \"",
+    "certificate",
+)
+_TRANSIENT: Final = ("starting up", "shutting down", "in recovery", "too many clients", "too many connections")
+
+
+class TimedOut(psycopg2.OperationalError):
+    """The server did not answer within the connection's `wait_s`."""
+
+
+class Connection(psycopg2.extensions.connection):
+    """A psycopg2 connection whose waits are bounded by ``wait_s`` seconds and, if given, by an interruption."""
+
+    wait_s: float = ATTEMPT_S
+    interruption: Interruption | None = None
+
+    def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        """All rows of one query."""
+        with self.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            return cursor.fetchall()
+
+    def row(self, sql: str, parameters: Mapping[str, object] | None = None) -> tuple[Any, ...]:
+        """The first row of a query that has one."""
+        return self.rows(sql, parameters)[0]
+
+    @contextmanager
+    def transaction(self, mode: str = "READ COMMITTED", *, lock_timeout_s: float | None = None) -> Iterator[None]:
+        """A transaction in the given mode, e.g. ``REPEATABLE READ READ ONLY``; committed at the end, else rolled back."""
+        self.run(f"BEGIN ISOLATION LEVEL {mode}")
+        try:
+            if lock_timeout_s is not None:
+                setting = {"value": f"{lock_timeout_s * 1000:.0f}ms"}
+                self.run("SELECT pg_catalog.set_config('lock_timeout', %(value)s, true)", setting)
+            yield
+        except BaseException:
+            if not self.closed:
+                self.run("ROLLBACK")
+            raise
+        self.run("COMMIT")
+
+    def run(self, sql: str, parameters: Mapping[str, object] | None = None) -> int:
+        """Execute a statement; the number of rows that it changed."""
+        with self.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            return cursor.rowcount
+
+
+def _wait(connection: psycopg2.extensions.connection) -> None:
+    """psycopg2's wait callback (its manual, "Support for coroutine libraries").
+
+    An exception that leaves it closes the connection, which is what a timeout and a signal want here.
+    """
+    limit = time.monotonic() + getattr(connection, "wait_s", float("inf"))
+    interruption = getattr(connection, "interruption", None)
+    while True:
+        state = connection.poll()
+        if state == psycopg2.extensions.POLL_OK:
+            return
+        left = limit - time.monotonic()
+        if left <= 0:
+            raise TimedOut("the server did not answer in time")
+        readers: list[int] = [interruption.fd] if interruption is not None else []
+        writers: list[int] = []
+        (readers if state == psycopg2.extensions.POLL_READ else writers).append(connection.fileno())
+        select.select(readers, writers, [], min(left, 3600.0))
+        if interruption is not None and interruption.signum is not None:
+            raise Interrupted(interruption.signum)
+
+
+psycopg2.extensions.set_wait_callback(_wait)
+
+
+def pause(seconds: float, interruption: Interruption | None) -> None:
+    """Sleep; raises Interrupted at once when a signal arrives."""
+    if interruption is None:
+        time.sleep(seconds)
+        return
+    if interruption.signum is None:
+        select.select([interruption.fd], [], [], seconds)
+    if interruption.signum is not None:
+        raise Interrupted(interruption.signum)
+
+
+def connect(
+    target: Target,
+    *,
+    application_name: str,
+    interruption: Interruption | None,
+    timeout_s: float = ATTEMPT_S,
+) -> Connection:
+    """One try to connect, in autocommit mode.
+
+    Raises psycopg2.OperationalError (TimedOut within it) or Interrupted.
+    """
+    parameters: dict[str, Any] = {
+        **_KEEPALIVE,
+        **target.url.libpq,
+        "application_name": application_name,
+        "client_encoding": "utf8",  # SQL_ASCII databases would hand out bytes that psycopg2 cannot decode
+    }
+
+    def prepared(dsn: str, async_: int = 0) -> Connection:
+        made = Connection.__new__(Connection)
+        made.wait_s = min(timeout_s, ATTEMPT_S)
+        made.interruption = interruption
+        made.__init__(dsn, async_)  # type: ignore[misc]  # the limits must stand before libpq starts to wait
+        return made
+
+    connection: Connection = psycopg2.connect(connection_factory=prepared, **parameters)
+    connection.wait_s = QUERY_S
+    connection.set_session(autocommit=True)
+    return connection
+
+
+def connect_with_retry(
+    target: Target,
+    *,
+    application_name: str,
+    timeout_s: float,
+    interruption: Interruption | None,
+    emit: Emit,
+    redact: Callable[[str], str],
+) -> Connection:
+    """Connect, trying again for `timeout_s` seconds while the server does not answer.
+
+    Raises Stop (`unreachable`, `authentication`) or Interrupted.
+    """
+    began = time.monotonic()
+    for delay in _delays():
+        left = timeout_s - (time.monotonic() - began)
+        try:
+            return connect(
+                target,
+                application_name=application_name,
+                interruption=interruption,
+                timeout_s=max(left, 0.1),
+            )
+        except psycopg2.OperationalError as error:
+            said = redact(first_line(error))
+            if is_rejected(said):
+                raise stop("authentication", f"the server said: {said}", names={"variable": target.url_from}) from error
+            if time.monotonic() - began + delay > timeout_s:
+                raise stop(
+                    "unreachable",
+                    f"no connection to {target.url.redacted} within {timeout_s:g} s: {said}",
+                ) from error
+            emit(Event(Name.CONNECT_RETRY, f"not connected yet, next try in {delay:.1f} s: {said}", Level.WARN))
+        pause(delay, interruption)
+    raise AssertionError  # the delays never end
+
+
+def _delays() -> Iterator[float]:
+    delay = 0.2
+    while True:
+        yield delay * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not a secret
+        delay = min(delay * 1.6, 5.0)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error without libpq's 'connection to server … failed:' framing being lost."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:1]) or type(error).__name__
+
+
+def is_rejected(said: str) -> bool:
+    """Whether a connect error is one that waiting does not mend."""
+    return any(text in said for text in _REJECTED) and not any(text in said for text in _TRANSIENT)

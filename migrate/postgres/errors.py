@@ -1,0 +1,58 @@
+"""What a server's error means: the problem of the catalogue for its SQLSTATE, built from the parts that carry no data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import psycopg2
+
+from migrate.core.problems import Stop, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from migrate.core.problems import Problem
+
+LOCK_NOT_AVAILABLE: Final = "55P03"
+DEADLOCK: Final = "40P01"
+QUERY_CANCELED: Final = "57014"
+RETRIED: Final = frozenset({LOCK_NOT_AVAILABLE, DEADLOCK})
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_BY_STATE: Final[Mapping[str, str]] = {
+    LOCK_NOT_AVAILABLE: "blocked",
+    DEADLOCK: "blocked",
+    "42501": "missing-privilege",
+    "25006": "not-writable",
+    "57P01": "connection-lost",  # admin_shutdown
+    "57P02": "connection-lost",  # crash_shutdown
+    "57P03": "connection-lost",  # cannot_connect_now
+    "57P05": "connection-lost",  # idle_session_timeout
+    "25P03": "connection-lost",  # idle_in_transaction_session_timeout
+    "25P04": "connection-lost",  # transaction_timeout
+}
+_BY_CLASS: Final[Mapping[str, str]] = {"08": "connection-lost", "53": "no-resources", "28": "authentication"}
+
+
+def code_of(sqlstate: str | None, default: str) -> str:
+    """The catalogue's code for an SQLSTATE, ``default`` where none is meant."""
+    if not sqlstate:
+        return default
+    return _BY_STATE.get(sqlstate) or _BY_CLASS.get(sqlstate[:2]) or default
+
+
+def problem_of(error: psycopg2.Error, *, doing: str) -> Stop:
+    """The problem for an error on a connection of our own, to be raised.
+
+    Only the primary message is used: DETAIL and CONTEXT may carry rows of the user's data.
+    """
+    sqlstate = error.pgcode
+    said = (error.diag.message_primary if sqlstate else None) or str(error).splitlines()[0].strip()
+    default = "connection-lost" if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) else "internal"
+    found: Problem = problem(
+        code_of(sqlstate, default),
+        f"{doing}: {said}",
+        names={"verb": "up", "grant": "-- see the message above", "variable": "DATABASE_URL"},
+        sqlstate=sqlstate,
+    )
+    return Stop(found)

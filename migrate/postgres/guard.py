@@ -1,0 +1,200 @@
+"""The guard: the job lock that lets one run at a time touch a target, as a lease that a lost node cannot keep.
+
+Never `pg_advisory_lock`: its blocked waiters hold a snapshot that hangs CREATE INDEX CONCURRENTLY for everybody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import psycopg2
+
+from migrate.core.events import Event, Level, Name
+from migrate.core.problems import stop
+from migrate.postgres.connection import pause
+from migrate.postgres.errors import problem_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from migrate.core.events import Emit
+    from migrate.core.interruption import Interruption
+    from migrate.postgres.connection import Connection
+
+LEASE_S: Final = 60  # without a heartbeat the server ends the holder's transaction after this
+HEARTBEAT_S: Final = 10.0
+HEARTBEAT_ANSWER_S: Final = 15.0  # a heartbeat without an answer for this long counts as a lost guard
+SAY_AGAIN_S: Final = 10.0  # how often a waiter repeats who holds the guard
+GUARD_NAME: Final = "migrate:guard:"
+WORKER_NAME: Final = "migrate:worker:"
+
+_TAKE: Final = """
+    SELECT pg_catalog.set_config('application_name', %(name)s, true),
+           pg_catalog.set_config('idle_in_transaction_session_timeout', %(lease)s, true),
+           CASE WHEN pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL
+                THEN pg_catalog.set_config('transaction_timeout', '0', true) END,
+           pg_catalog.pg_backend_pid(),
+           pg_catalog.pg_try_advisory_xact_lock(%(key)s)
+"""
+_HOLDER: Final = """
+    SELECT a.pid, a.application_name, a.xact_start
+      FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+     WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+       AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+       AND l.classid::bigint = %(high)s AND l.objid::bigint = %(low)s
+     LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardKey:
+    """The 64-bit key of the advisory lock, made of the version table's name; the database is part of every such lock."""
+
+    value: int
+
+    @classmethod
+    def of(cls, schema: str | None, table: str) -> GuardKey:
+        """The key for one version table; ``schema`` is the resolved one."""
+        digest = hashlib.sha256(f"migrate:{schema or ''}:{table}".encode()).digest()
+        return cls(int.from_bytes(digest[:8], "big", signed=True))
+
+    @property
+    def halves(self) -> dict[str, int]:
+        """As `pg_locks` shows the key: ``classid`` is the high half, ``objid`` the low one."""
+        unsigned = self.value & 0xFFFF_FFFF_FFFF_FFFF
+        return {"high": unsigned >> 32, "low": unsigned & 0xFFFF_FFFF}
+
+
+class Held:
+    """The guard while this run holds it; ``lost`` is set, and ``on_lost`` called, when it no longer does."""
+
+    def __init__(self, connection: Connection, key: GuardKey, pid: int, on_lost: Callable[[], None]) -> None:
+        self.key = key
+        self.pid = pid
+        self.lost: str | None = None
+        self._connection = connection
+        self._on_lost = on_lost
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="guard", daemon=True)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT_S):
+            try:
+                self._connection.row("SELECT 1")
+            except psycopg2.Error as error:
+                self.lost = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
+                self._on_lost()
+                return
+
+    def start(self) -> None:
+        """Begin the heartbeat."""
+        self._connection.interruption = None  # a signal must not end the lock before the statement is rolled back
+        self._connection.wait_s = HEARTBEAT_ANSWER_S
+        self._thread.start()
+
+    def release(self) -> None:
+        """Give the guard back; an unreachable server has freed it or will within the lease."""
+        self._ended.set()
+        if self._thread.is_alive() and self._thread.ident is not None:
+            self._thread.join(timeout=1.0)
+        with suppress(psycopg2.Error):
+            if not self._connection.closed:
+                self._connection.wait_s = 1.0
+                self._connection.run("ROLLBACK")
+        with suppress(psycopg2.Error):
+            self._connection.close()
+
+
+@contextmanager
+def guard(
+    connection: Connection,
+    key: GuardKey,
+    *,
+    run_id: str,
+    timeout_s: float,
+    interruption: Interruption | None,
+    emit: Emit,
+    on_lost: Callable[[], None],
+) -> Iterator[Held]:
+    """Hold the guard on ``connection``, which does nothing else from here on and is closed at the end.
+
+    Polls for at most ``timeout_s`` seconds. Raises Stop (`guard-busy`, `connection-lost`) or Interrupted.
+    """
+    held = _take(connection, key, run_id=run_id, timeout_s=timeout_s, interruption=interruption, emit=emit, on_lost=on_lost)
+    held.start()
+    try:
+        yield held
+    finally:
+        held.release()
+
+
+def _take(
+    connection: Connection,
+    key: GuardKey,
+    *,
+    run_id: str,
+    timeout_s: float,
+    interruption: Interruption | None,
+    emit: Emit,
+    on_lost: Callable[[], None],
+) -> Held:
+    began = time.monotonic()
+    said_at = float("-inf")
+    while True:
+        try:
+            pid, taken, holder = _try(connection, key, run_id)
+        except psycopg2.Error as error:
+            raise problem_of(error, doing="taking the guard") from error
+        waited = time.monotonic() - began
+        if taken:
+            emit(
+                Event(
+                    Name.GUARD_ACQUIRED,
+                    "this run holds the guard" if waited < 1 else f"this run holds the guard, after {waited:.0f} s",
+                    fields={"waited_ms": round(waited * 1000), "backend_pid": pid},
+                ),
+            )
+            return Held(connection, key, pid, on_lost)
+        who, since = holder
+        if waited >= timeout_s:
+            raise stop(
+                "guard-busy",
+                f"{who} has held the guard since {since}; waited {waited:.0f} s",
+                names={"holder": who},
+                holder=who,
+                held_since=since,
+            )
+        if time.monotonic() - said_at >= SAY_AGAIN_S:
+            said_at = time.monotonic()
+            emit(
+                Event(
+                    Name.GUARD_WAITING,
+                    f"waiting for {who}, which has held the guard since {since}",
+                    fields={"holder": who, "held_since": since, "waited_ms": round(waited * 1000)},
+                ),
+            )
+        # short at first (a run with nothing left to do holds it for milliseconds), spread out later
+        pause(random.uniform(0.5, 1.0) * min(0.1 + waited / 4, 2.0), interruption)  # noqa: S311 - jitter
+
+
+def _try(connection: Connection, key: GuardKey, run_id: str) -> tuple[int, bool, tuple[str, str]]:
+    connection.run("BEGIN ISOLATION LEVEL READ COMMITTED")
+    row = connection.row(
+        _TAKE,
+        {"name": f"{GUARD_NAME}{run_id}", "lease": f"{LEASE_S}s", "key": key.value},
+    )
+    if row[4]:
+        return row[3], True, ("", "")
+    found = connection.rows(_HOLDER, key.halves)
+    connection.run("ROLLBACK")
+    if not found:
+        return row[3], False, ("another run", "a moment ago")
+    pid, name, since = found[0]
+    who = name.removeprefix(GUARD_NAME) if name and name.startswith(GUARD_NAME) else f"backend {pid} ({name or 'unnamed'})"
+    return row[3], False, (who, f"{since:%Y-%m-%dT%H:%M:%SZ}" if since is not None else "an unknown time")

@@ -1,0 +1,256 @@
+"""The ledger: what was applied, when, by which image, with which parents; in a schema of its own.
+
+A release never depends on it: where it cannot be written, a warning is said once and everything else works.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg2
+
+from migrate.core.events import Event, Level, Name
+from migrate.core.observation import Applied, Unfinished
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from migrate.core.events import Emit
+    from migrate.core.outcome import Outcome
+    from migrate.core.revisions import Revision
+    from migrate.postgres.connection import Connection
+
+# Raised together with a change of the tables; `ensure` brings an older ledger to it.
+_TABLES: Final = """
+    CREATE TABLE IF NOT EXISTS migrate.run (
+        run_id text PRIMARY KEY,
+        target text NOT NULL,
+        verb text NOT NULL,
+        started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        finished_at timestamptz,
+        outcome text,
+        exit_code integer,
+        problem text,
+        from_revision text[] NOT NULL DEFAULT '{}',
+        to_revision text[],
+        version text NOT NULL,
+        context jsonb NOT NULL DEFAULT '{}',
+        result jsonb
+    );
+    CREATE TABLE IF NOT EXISTS migrate.step (
+        step_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        run_id text NOT NULL REFERENCES migrate.run,
+        target text NOT NULL,
+        kind text NOT NULL,
+        revision text,
+        parents text[] NOT NULL DEFAULT '{}',
+        file text,
+        sha256 text,
+        source text,
+        status text NOT NULL DEFAULT 'started'
+            CHECK (status IN ('started', 'finished', 'failed', 'abandoned', 'partial')),
+        started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        finished_at timestamptz,
+        xid bigint,
+        details jsonb NOT NULL DEFAULT '{}'
+    );
+    CREATE INDEX IF NOT EXISTS step_target_revision ON migrate.step (target, revision);
+"""
+# Apart: CREATE SCHEMA IF NOT EXISTS asks for the right on the database even where the schema is there already.
+_SCHEMA: Final = """
+    CREATE SCHEMA migrate;
+    COMMENT ON SCHEMA migrate IS 'Written by the migrate release job: what was applied, when and by which image.';
+"""
+_MISSING_SCHEMA: Final = "SELECT pg_catalog.to_regnamespace('migrate') IS NULL"
+_KEY: Final = 0x6D69_6772_6174_65  # two runs on two version tables of one database make the tables at the same time
+
+# Run by the migrating connection inside the revision's own transaction, so that the row commits or rolls back with it.
+# The placeholders are SQLAlchemy's: any driver that env.py uses can run it.
+FINISH_STEP: Final = (
+    "UPDATE migrate.step SET status = 'finished', finished_at = pg_catalog.clock_timestamp()"
+    " WHERE step_id = CAST(:step_id AS bigint)"
+)
+
+_APPLIED: Final = """
+    SELECT DISTINCT ON (revision) revision, parents, file, sha256,
+           CASE WHEN sha256 IS DISTINCT FROM (%(hashes)s::jsonb ->> revision) AND %(hashes)s::jsonb ? revision
+                THEN source END, kind
+      FROM migrate.step
+     WHERE target = %(target)s AND status = 'finished' AND revision IS NOT NULL AND kind IN ('upgrade', 'downgrade')
+     ORDER BY revision, step_id DESC
+"""
+_UNFINISHED: Final = """
+    SELECT s.run_id, s.step_id, s.kind, s.revision, s.started_at::text, s.status = 'partial', s.xid
+      FROM migrate.step s
+     WHERE s.target = %(target)s AND s.status IN ('started', 'partial')
+     ORDER BY s.step_id
+"""
+_HISTORY: Final = """
+    SELECT r.run_id, r.verb, r.started_at, r.finished_at, r.outcome, r.exit_code, r.problem, r.from_revision,
+           r.to_revision, r.version, r.context,
+           coalesce((SELECT jsonb_agg(jsonb_build_object('kind', s.kind, 'revision', s.revision, 'status', s.status,
+                        'file', s.file, 'duration_ms',
+                        round(extract(epoch FROM s.finished_at - s.started_at) * 1000)) ORDER BY s.step_id)
+                       FROM migrate.step s WHERE s.run_id = r.run_id), '[]')
+      FROM migrate.run r WHERE r.target = %(target)s
+     ORDER BY r.started_at DESC LIMIT %(limit)s
+"""
+
+
+def target_key(schema: str | None, table: str) -> str:
+    """How the ledger's rows name their target: one ledger serves every version table of a database."""
+    return f"{schema or ''}.{table}"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the ledger says about one target."""
+
+    applied: Mapping[str, Applied] = field(default_factory=dict)
+    unfinished: tuple[Unfinished, ...] = ()
+
+
+def exists(connection: Connection) -> bool:
+    """Whether this role can read a ledger here."""
+    found = connection.row(
+        "SELECT coalesce(pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
+        " AND pg_catalog.has_table_privilege(s.oid, 'SELECT') AND pg_catalog.has_table_privilege(r.oid, 'SELECT'), false)"
+        " FROM (SELECT pg_catalog.to_regnamespace('migrate') AS oid) n,"
+        " LATERAL (SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relname = 'step') s,"
+        " LATERAL (SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relname = 'run') r"
+        " UNION ALL SELECT false LIMIT 1",
+    )
+    return bool(found[0])
+
+
+def read(connection: Connection, *, key: str, hashes: Mapping[str, str]) -> Known:
+    """The ledger of one target, or nothing where there is none."""
+    if not exists(connection):
+        return Known()
+    applied = {
+        row[0]: Applied(row[0], tuple(row[1]), row[2] or "", row[3] or "", row[4])
+        for row in connection.rows(_APPLIED, {"target": key, "hashes": json.dumps(dict(hashes))})
+        if row[5] == "upgrade"
+    }
+    unfinished = tuple(Unfinished(*row) for row in connection.rows(_UNFINISHED, {"target": key}))
+    return Known(applied, unfinished)
+
+
+def history(connection: Connection, *, key: str, limit: int) -> list[dict[str, Any]]:
+    """The newest runs first, each with its steps; an empty list where there is no ledger."""
+    if not exists(connection):
+        return []
+    names = (
+        "run_id verb started_at finished_at outcome exit_code problem from_revision to_revision version context steps"
+    ).split()
+    return [dict(zip(names, row, strict=True)) for row in connection.rows(_HISTORY, {"target": key, "limit": limit})]
+
+
+class Ledger:
+    """One run's rows. Every method keeps quiet, but for one warning, where the ledger cannot be written."""
+
+    def __init__(self, connection: Connection, *, run_id: str, key: str, emit: Emit) -> None:
+        self._connection = connection
+        self._run_id = run_id
+        self._key = key
+        self._emit = emit
+        self._usable = True
+
+    def open(self, *, verb: str, version: str, rows: Sequence[str], context: Mapping[str, object]) -> None:
+        """Make the tables where they are missing, and this run's row."""
+        if not exists(self._connection):
+            missing = self._connection.row(_MISSING_SCHEMA)[0]
+            making = _SCHEMA + _TABLES if missing else _TABLES
+            self._write("SELECT pg_catalog.pg_advisory_xact_lock(%(lock)s);" + making, {"lock": _KEY})
+        self._write(
+            "INSERT INTO migrate.run (run_id, target, verb, version, from_revision, context)"
+            " VALUES (%(run_id)s, %(target)s, %(verb)s, %(version)s, %(rows)s, %(context)s)",
+            {
+                "run_id": self._run_id,
+                "target": self._key,
+                "verb": verb,
+                "version": version,
+                "rows": list(rows),
+                "context": json.dumps(dict(context), default=str),
+            },
+        )
+
+    def start(
+        self,
+        kind: str,
+        *,
+        revision: Revision | None = None,
+        source: str | None = None,
+        details: Mapping[str, object] | None = None,
+    ) -> int | None:
+        """A step that is about to be done; its id, None where the ledger cannot be written."""
+        found = self._write(
+            "INSERT INTO migrate.step (run_id, target, kind, revision, parents, file, sha256, source, details)"
+            " VALUES (%(run_id)s, %(target)s, %(kind)s, %(revision)s, %(parents)s, %(file)s, %(sha256)s, %(source)s,"
+            " %(details)s) RETURNING step_id",
+            {
+                "run_id": self._run_id,
+                "target": self._key,
+                "kind": kind,
+                "revision": revision.id if revision else None,
+                "parents": [*revision.down, *revision.depends_on] if revision else [],
+                "file": revision.file if revision else None,
+                "sha256": revision.sha256 if revision else None,
+                "source": source.replace("\0", "") if source is not None else None,
+                "details": json.dumps(dict(details or {}), default=str),
+            },
+        )
+        return int(found[0][0]) if found else None
+
+    def note_xid(self, step_id: int | None, xid: int) -> None:
+        """Keep the revision's transaction id, so that a later run can ask the server what became of it."""
+        if step_id is not None:
+            self._write("UPDATE migrate.step SET xid = %(xid)s WHERE step_id = %(id)s", {"xid": xid, "id": step_id})
+
+    def finish(self, step_id: int | None, status: str, details: Mapping[str, object] | None = None) -> None:
+        """Close a step from the control connection: ``finished``, ``failed``, ``abandoned`` or ``partial``."""
+        if step_id is not None:
+            self._write(
+                "UPDATE migrate.step SET status = %(status)s, details = details || %(details)s::jsonb,"
+                " finished_at = coalesce(finished_at, pg_catalog.clock_timestamp()) WHERE step_id = %(id)s",
+                {"status": status, "id": step_id, "details": json.dumps(dict(details or {}), default=str)},
+            )
+
+    def close(self, outcome: Outcome) -> None:
+        """This run's end."""
+        fields = outcome.fields()
+        self._write(
+            "UPDATE migrate.run SET finished_at = pg_catalog.clock_timestamp(), outcome = %(outcome)s,"
+            " exit_code = %(exit_code)s, problem = %(problem)s, to_revision = %(to)s, result = %(result)s"
+            " WHERE run_id = %(run_id)s",
+            {
+                "run_id": self._run_id,
+                "outcome": fields["outcome"],
+                "exit_code": fields["exit_code"],
+                "problem": fields.get("problem"),
+                "to": list(outcome.to_revision),
+                "result": json.dumps(fields, default=str).replace("\\u0000", ""),
+            },
+        )
+
+    def _write(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        if not self._usable or self._connection.closed:
+            return []
+        try:
+            with self._connection.transaction(lock_timeout_s=2.0), self._connection.cursor() as cursor:
+                cursor.execute(sql, parameters)
+                return cursor.fetchall() if cursor.description else []
+        except psycopg2.Error as error:
+            self._usable = False
+            said = error.diag.message_primary or str(error).strip().splitlines()[0]
+            self._emit(
+                Event(
+                    Name.LEDGER_WARNING,
+                    f"the ledger (schema migrate) cannot be written, so this run leaves no history: {said}",
+                    Level.WARN,
+                    {"sqlstate": error.pgcode, "fix": "CREATE SCHEMA migrate AUTHORIZATION CURRENT_USER;"},
+                ),
+            )
+            return []

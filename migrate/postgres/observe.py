@@ -1,0 +1,232 @@
+"""Reads the target as it is: who answers, the version rows, the objects there; one snapshot, nothing written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import psycopg2
+
+from migrate.core.observation import InvalidIndex, Observation, Server
+from migrate.core.problems import stop
+from migrate.postgres import catalog, ledger
+from migrate.postgres.errors import problem_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from migrate.core.policy import Limits
+    from migrate.core.target import Target
+    from migrate.postgres.connection import Connection
+
+OLDEST: Final = 120000  # generated columns, and the progress view that residue is judged by
+LISTED_OBJECTS: Final = 100
+
+# The version table's schema: where the search_path finds the table, else where Alembic would create it.
+RESOLVE_SCHEMA: Final = """
+    coalesce(
+        %(schema)s::text,
+        (SELECT n.nspname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+          WHERE c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(%(table)s))),
+        pg_catalog.current_schema()::text)
+"""
+
+_SERVER: Final = f"""
+    SELECT pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_setting('server_version'),
+           host(pg_catalog.inet_server_addr()), pg_catalog.current_database()::text, current_user::text,
+           pg_catalog.current_setting('server_encoding'), pg_catalog.pg_is_in_recovery(),
+           pg_catalog.current_setting('transaction_read_only') = 'on',
+           pg_catalog.pg_backend_pid(), {RESOLVE_SCHEMA}
+"""  # noqa: S608 - both parts are constants of this module
+
+_RIGHTS: Final = """
+    SELECT t.oid IS NOT NULL,
+           n.oid IS NOT NULL AND pg_catalog.has_schema_privilege(n.oid, 'CREATE'),
+           t.oid IS NULL OR (pg_catalog.has_table_privilege(t.oid, 'SELECT')
+             AND pg_catalog.has_table_privilege(t.oid, 'INSERT') AND pg_catalog.has_table_privilege(t.oid, 'UPDATE')
+             AND pg_catalog.has_table_privilege(t.oid, 'DELETE')),
+           n.oid IS NOT NULL,
+           t.oid IS NULL OR pg_catalog.has_table_privilege(t.oid, 'SELECT')
+      FROM (VALUES (%(schema)s::text, %(table)s::text)) AS asked(nsp, rel)
+      LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = asked.nsp
+      LEFT JOIN pg_catalog.pg_class t ON t.relnamespace = n.oid AND t.relname = asked.rel AND t.relkind IN ('r', 'p', 'v')
+"""
+
+# Objects that a person made in the schemas in question: neither an extension's, nor the version table and what belongs
+# to it. Types that a table brings along and indexes are left out; their table says enough.
+_OBJECTS: Final = """
+    SELECT kind, name FROM (
+      SELECT CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'table' WHEN 'v' THEN 'view'
+                  WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table'
+                  ELSE 'type' END AS kind,
+             c.oid, 'pg_catalog.pg_class'::regclass AS classid, c.relname::text AS name, c.relnamespace AS nsp
+        FROM pg_catalog.pg_class c
+       WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c')
+         AND NOT (c.relname = %(table)s AND c.relnamespace::regnamespace::text = pg_catalog.quote_ident(%(schema)s))
+         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
+                           AND d.objid = c.oid AND d.deptype IN ('a', 'i') AND c.relkind = 'S')
+      UNION ALL
+      SELECT 'type', t.oid, 'pg_catalog.pg_type'::regclass, t.typname::text, t.typnamespace
+        FROM pg_catalog.pg_type t WHERE t.typtype IN ('e', 'd', 'r')
+      UNION ALL
+      SELECT 'function', p.oid, 'pg_catalog.pg_proc'::regclass, p.proname::text, p.pronamespace
+        FROM pg_catalog.pg_proc p
+    ) AS found
+    WHERE nsp IN (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = ANY (%(schemas)s))
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
+                       WHERE e.classid = found.classid AND e.objid = found.oid AND e.deptype = 'e')
+    ORDER BY CASE kind WHEN 'table' THEN 0 ELSE 1 END, name
+    LIMIT %(limit)s
+"""
+
+# INVALID and nobody builds it: no row in the progress view, and nobody holds the lock that a concurrent build takes on
+# the table. (To an ordinary role the progress view hides index_relid, but not the table's relid.)
+_INVALID: Final = """
+    SELECT n.nspname::text, pg_catalog.quote_ident(t.relname), pg_catalog.quote_ident(c.relname),
+           pg_catalog.pg_get_indexdef(i.indexrelid)
+      FROM pg_catalog.pg_index i
+      JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+      JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
+      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE NOT i.indisvalid AND c.relkind = 'i' AND n.nspname = ANY (%(schemas)s)
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p
+                        WHERE p.datname = pg_catalog.current_database() AND p.relid = t.oid)
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks l
+                        WHERE l.relation = t.oid AND l.granted AND l.mode = 'ShareUpdateExclusiveLock'
+                          AND l.database = (SELECT oid FROM pg_catalog.pg_database
+                                             WHERE datname = pg_catalog.current_database())
+                          AND EXISTS (SELECT FROM pg_catalog.pg_stat_activity a
+                                       WHERE a.pid = l.pid AND a.backend_type = 'client backend'))
+     ORDER BY 1, 3
+"""
+
+
+def read_server(connection: Connection, target: Target) -> Server:
+    """Who answers and what this role may do there. Raises psycopg2.Error."""
+    asked = {"schema": target.version_table_schema, "table": target.version_table}
+    libpq_pid = connection.info.backend_pid
+    number, version, address, database, user, encoding, recovery, read_only, pid, schema = connection.row(_SERVER, asked)
+    _, may_create, may_write, _, _ = connection.row(_RIGHTS, {"schema": schema, "table": target.version_table})
+    return Server(
+        version_num=number,
+        version=version,
+        address=address,
+        database=database,
+        user=user,
+        encoding=encoding,
+        in_recovery=recovery,
+        read_only=read_only,
+        pooled=pid != libpq_pid,
+        schema=schema,
+        may_create=may_create,
+        may_write_versions=may_write,
+    )
+
+
+def refuse_wrong_server(server: Server, target: Target) -> None:
+    """Raises Stop for a server on which a release must not even take a lock (DESIGN section 2, step 3)."""
+    if server.version_num < OLDEST:
+        raise stop("unsupported-server", f"the server is PostgreSQL {server.version}, older than 12")
+    names = {"variable": target.url_from}
+    if server.in_recovery:
+        raise stop("not-writable", f"{_where(server)} is a standby", names=names)
+    if server.read_only:
+        raise stop(
+            "not-writable",
+            f"transactions of role {server.user} on {_where(server)} are read-only",
+            names=names,
+        )
+
+
+def refuse_missing_rights(server: Server, target: Target) -> None:
+    """Raises Stop where the role can write neither the version table nor the schema that revisions create in."""
+    if server.schema is None:
+        raise stop(
+            "missing-privilege",
+            f"no schema of the search_path of role {server.user} exists in database {server.database}",
+            names={"grant": f"ALTER ROLE {server.user} SET search_path = public"},
+        )
+    if not server.may_write_versions:
+        raise stop(
+            "missing-privilege",
+            f"role {server.user} may not write {server.schema}.{target.version_table}",
+            names={
+                "grant": f"GRANT SELECT, INSERT, UPDATE, DELETE ON {server.schema}.{target.version_table}"
+                f" TO {server.user};",
+            },
+        )
+    if not server.may_create:
+        raise stop(
+            "missing-privilege",
+            f"role {server.user} may not create objects in schema {server.schema}",
+            names={"grant": f"GRANT CREATE, USAGE ON SCHEMA {server.schema} TO {server.user};"},
+        )
+
+
+def observe(
+    connection: Connection,
+    target: Target,
+    limits: Limits,
+    *,
+    hashes: Mapping[str, str],
+    with_schema: bool,
+) -> Observation:
+    """Everything that a decision needs, read in one REPEATABLE READ, READ ONLY transaction.
+
+    ``hashes`` are the image's revision ids and file hashes: the ledger's source is fetched only for those that differ.
+    ``with_schema`` reads the whole catalog, for images that have a manifest. Raises Stop (`blocked` when catalog
+    functions queue behind an ALTER for longer than the lock timeout).
+    """
+    try:
+        with connection.transaction("REPEATABLE READ READ ONLY", lock_timeout_s=limits.lock_s):
+            return _observe(connection, target, hashes, with_schema=with_schema)
+    except psycopg2.Error as error:
+        raise problem_of(error, doing="reading the catalog") from error
+
+
+def _observe(connection: Connection, target: Target, hashes: Mapping[str, str], *, with_schema: bool) -> Observation:
+    server = read_server(connection, target)
+    exists, _, _, schema_exists, may_read = connection.row(
+        _RIGHTS,
+        {"schema": server.schema, "table": target.version_table},
+    )
+    if not may_read:
+        refuse_missing_rights(server, target)
+    rows: tuple[str, ...] = ()
+    if exists:
+        quoted = f"{_quote(server.schema or '')}.{_quote(target.version_table)}"
+        found = connection.rows(f"SELECT version_num FROM {quoted} ORDER BY 1")  # noqa: S608 - both are quoted
+        rows = tuple(str(row[0]) for row in found)
+    schemas = [*(target.schemas or ((server.schema,) if schema_exists and server.schema else ()))]
+    names = {"schema": server.schema, "table": target.version_table, "schemas": schemas}
+    objects: tuple[str, ...] = ()
+    if not rows:
+        found = connection.rows(_OBJECTS, {**names, "limit": LISTED_OBJECTS})
+        objects = tuple(f"{kind} {name}" for kind, name in found)
+    live = None
+    if with_schema:
+        with connection.cursor() as cursor:
+            live = catalog.schema_of(
+                cursor,
+                schemas=schemas,
+                version_table=(server.schema or "", target.version_table),
+            )
+    known = ledger.read(connection, key=ledger.target_key(server.schema, target.version_table), hashes=hashes)
+    invalid = tuple(InvalidIndex(*row) for row in connection.rows(_INVALID, {"schemas": schemas}))
+    return Observation(
+        server=server,
+        version_table_exists=exists,
+        rows=rows,
+        objects=objects,
+        schema=live,
+        ledger=known.applied,
+        unfinished=known.unfinished,
+        invalid_indexes=invalid,
+    )
+
+
+def _where(server: Server) -> str:
+    return f"database {server.database} at {server.address or 'the local socket'}"
+
+
+def _quote(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'

@@ -1,0 +1,395 @@
+"""READ FIRST: the story of one run, from the first connection to the proof.
+
+Nothing here reads settings or renders: it is handed an `Order` and says what happens through `emit`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, assert_never
+
+from migrate.core.decision import decide, refuse_image, sentence
+from migrate.core.events import Event, Level, Name
+from migrate.core.interruption import Interrupted
+from migrate.core.outcome import Outcome, Result, refusal
+from migrate.core.plan import Adopt, Plan, Refusal, Repair, Upgrade
+from migrate.core.problems import ExitCode, Stop, problem
+from migrate.core.state import AtHead, Behind, Empty, classify
+from migrate.core.state import name as position_name
+from migrate.postgres.connection import connect_with_retry
+from migrate.postgres.guard import GUARD_NAME, GuardKey, guard
+from migrate.postgres.ledger import Ledger, target_key
+from migrate.postgres.observe import observe, read_server, refuse_missing_rights, refuse_wrong_server
+from migrate.steps.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from migrate.core.events import Emit
+    from migrate.core.image import Image
+    from migrate.core.interruption import Interruption
+    from migrate.core.observation import Observation
+    from migrate.core.plan import Decision
+    from migrate.core.policy import Limits, Policy
+    from migrate.core.problems import Problem
+    from migrate.core.revisions import Revision
+    from migrate.core.state import State
+    from migrate.core.target import Target
+    from migrate.postgres.connection import Connection
+    from migrate.steps.run import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Everything that a run is given."""
+
+    verb: str
+    run_id: str
+    version: str
+    target: Target
+    image: Image
+    project: Project
+    policy: Policy
+    limits: Limits
+    environ: Mapping[str, str]
+    interruption: Interruption
+    emit: Emit
+    bind: Callable[..., None]  # context that is learned on the way, for the first and the last line
+    redact: Callable[[str], str]
+    source_of: Callable[[Revision], str]
+    context: Mapping[str, object]
+    log_queries: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was seen, what it is, and what to do about it."""
+
+    observation: Observation
+    state: State
+    decision: Decision
+
+
+def up(order: Order) -> Outcome:
+    """Bring the target to the image's head, or refuse. Raises nothing but bugs: every other end is the outcome."""
+    progress = Progress()
+    with outcomes(progress):
+        refuse_image_faults(order)
+        with connected(order) as connection:
+            judged = judge(order, connection)
+            progress.note(judged)
+            if isinstance(judged.decision, Plan) and not judged.decision.steps:
+                return finish_without_steps(order, judged)
+            if isinstance(judged.decision, Refusal):
+                raise Stop(judged.decision.problem)
+            return under_guard(order, connection, progress, judged)
+    return progress.outcome()
+
+
+def plan(order: Order) -> tuple[Judged | None, Outcome]:
+    """What `up` would do: steps 1 to 4 of the run and the decision; takes no guard and writes nothing."""
+    progress = Progress()
+    judged: Judged | None = None
+    with outcomes(progress):
+        refuse_image_faults(order)
+        with connected(order) as connection:
+            judged = judge(order, connection)
+            progress.note(judged)
+            if isinstance(judged.decision, Refusal):
+                raise Stop(judged.decision.problem)
+            return judged, replace(finish_without_steps(order, judged), pending=progress.pending)
+    return judged, progress.outcome()
+
+
+def refuse_image_faults(order: Order) -> None:
+    """Faults of the image stop a run before it connects: they are the same on every database."""
+    refused = refuse_image(order.image, order.policy)
+    if refused is not None:
+        raise Stop(refused.problem)
+    for warning in order.image.warnings:
+        order.emit(Event(Name.IMAGE_WARNING, warning, Level.WARN))
+
+
+@contextmanager
+def connected(order: Order, role: str = GUARD_NAME) -> Iterator[Connection]:
+    """A connection to a server on which a release may run."""
+    connection = connect_with_retry(
+        order.target,
+        application_name=f"{role}{order.run_id}",
+        timeout_s=order.limits.connect_s,
+        interruption=order.interruption,
+        emit=order.emit,
+        redact=order.redact,
+    )
+    try:
+        server = read_server(connection, order.target)
+        order.bind(
+            server_address=server.address,
+            db_name=server.database,
+            db_user=server.user,
+            db_server_version=server.version,
+        )
+        refuse_wrong_server(server, order.target)
+        yield connection
+    finally:
+        connection.close()
+
+
+def judge(order: Order, connection: Connection) -> Judged:
+    """Observe, classify, decide; says the state and, beside it, every finding."""
+    image = order.image
+    observation = observe(
+        connection,
+        order.target,
+        order.limits,
+        hashes={revision.id: revision.sha256 for revision in image.graph.revisions},
+        with_schema=image.manifest is not None,
+    )
+    if observation.ledger:
+        differing = [a.revision for a in observation.ledger.values() if a.source is not None]
+        image = replace(image, sources={r: order.source_of(image.graph.get(r)) for r in differing})
+    state = classify(image, observation, order.policy.target)
+    order.emit(
+        Event(
+            Name.STATE_OBSERVED,
+            f"the database is {position_name(state.position)}"
+            + (f" ({', '.join(observation.rows[:5])})" if observation.rows else ""),
+            fields={
+                "position": position_name(state.position),
+                "rows": list(observation.rows),
+                "pending_count": len(pending_of(state)),
+                "findings": [type(finding).__name__.lower() for finding in state.findings],
+            },
+        ),
+    )
+    decision = decide(image, state, order.policy)
+    if isinstance(decision, Plan):
+        for finding in state.findings:
+            order.emit(
+                Event(
+                    Name.STATE_FINDING,
+                    sentence(finding),
+                    Level.WARN,
+                    {"finding": type(finding).__name__.lower()},
+                ),
+            )
+    return Judged(observation, state, decision)
+
+
+def finish_without_steps(order: Order, judged: Judged) -> Outcome:
+    """The end of a run that has nothing to do."""
+    decision = judged.decision
+    assert isinstance(decision, Plan)  # noqa: S101 - for the type; refusals were raised
+    if decision.result is Result.AHEAD:
+        order.emit(Event(Name.DECISION_MADE, decision.warnings[0], Level.WARN))
+    rows = judged.observation.rows
+    return Outcome(decision.result, from_revision=rows, to_revision=rows)
+
+
+def under_guard(order: Order, connection: Connection, progress: Progress, seen: Judged) -> Outcome:
+    """Take the guard, look again, and act on that: a decision made outside the guard is never acted on."""
+    refuse_missing_rights(seen.observation.server, order.target)
+    lost_read, lost_write = os.pipe()
+    server = seen.observation.server
+    key = GuardKey.of(server.schema, order.target.version_table)
+    try:
+        with (
+            guard(
+                connection,
+                key,
+                run_id=order.run_id,
+                timeout_s=order.limits.guard_s,
+                interruption=order.interruption,
+                emit=order.emit,
+                on_lost=lambda: os.write(lost_write, b"!") and None,
+            ) as held,
+            connected(order, role="migrate:control:") as control,
+        ):
+            judged = judge(order, control)
+            progress.note(judged)
+            if isinstance(judged.decision, Refusal):
+                raise Stop(judged.decision.problem)
+            if not judged.decision.steps:  # another run has done it while we waited
+                return finish_without_steps(order, judged)
+            ledger = Ledger(
+                control,
+                run_id=order.run_id,
+                key=target_key(server.schema, order.target.version_table),
+                emit=order.emit,
+            )
+            run = Run(
+                run_id=order.run_id,
+                project=order.project,
+                target=order.target,
+                image=order.image,
+                policy=order.policy,
+                limits=order.limits,
+                environ=order.environ,
+                interruption=order.interruption,
+                emit=order.emit,
+                redact=order.redact,
+                source_of=order.source_of,
+                control=control,
+                held=held,
+                ledger=ledger,
+                before=judged.observation,
+                lost_fd=lost_read,
+                started_s=progress.started_s,
+                log_queries=order.log_queries,
+            )
+            progress.run = run
+            control.interruption = None  # from here on a signal is answered by a cancel that this connection sends
+            ledger.open(verb=order.verb, version=order.version, rows=judged.observation.rows, context=order.context)
+            with outcomes(progress):
+                carry_out(order, run, judged, progress)
+            outcome = progress.outcome()
+            ledger.close(outcome)
+            return outcome
+    finally:
+        os.close(lost_read)
+        os.close(lost_write)
+
+
+def carry_out(order: Order, run: Run, judged: Judged, progress: Progress) -> None:
+    """The plan's steps in order, then the proof."""
+    decision = judged.decision
+    assert isinstance(decision, Plan)  # noqa: S101 - for the type; refusals were raised
+    for step in decision.steps:
+        kind = type(step).__name__.lower()
+        began = time.monotonic()
+        run.emit(Event(Name.STEP_STARTED, f"step {kind}", fields={"step": kind}))
+        match step:
+            case Upgrade():
+                from migrate.steps.upgrade import Upgrading  # noqa: PLC0415 - only a run with revisions needs it
+
+                Upgrading(run, step).carry_out()
+            case Adopt():
+                raise NotImplementedError
+            case Repair():
+                raise NotImplementedError
+            case _:
+                assert_never(step)
+        took = round((time.monotonic() - began) * 1000)
+        run.emit(Event(Name.STEP_FINISHED, f"step {kind} done in {took} ms", fields={"step": kind, "duration_ms": took}))
+    from migrate.steps.verify import prove  # noqa: PLC0415 - as above
+
+    after = observe(
+        run.control,
+        order.target,
+        order.limits,
+        hashes={},
+        with_schema=order.image.manifest is not None,
+    )
+    progress.after = after
+    prove(run, after, judged.state)
+    progress.result = decision.result
+
+
+def pending_of(state: State) -> tuple[Revision, ...]:
+    """The revisions that are left to apply at a position that knows them."""
+    position = state.position
+    return position.pending if isinstance(position, (Empty, Behind)) else ()
+
+
+class Progress:
+    """How far a run has come, so that its last line can say applied, failed and not started however it ends."""
+
+    def __init__(self) -> None:
+        self.started_s = time.monotonic()
+        self.before: Observation | None = None
+        self.after: Observation | None = None
+        self.pending: tuple[str, ...] = ()
+        self.run: Run | None = None
+        self.problem: Problem | None = None
+        self.signum: int | None = None
+        self.result: Result | None = None
+
+    def note(self, judged: Judged) -> None:
+        """Remember what was seen last."""
+        self.before = judged.observation
+        decision = judged.decision
+        upgrades = [s for s in decision.steps if isinstance(s, Upgrade)] if isinstance(decision, Plan) else []
+        listed = upgrades[0].pending if upgrades else pending_of(judged.state)
+        self.pending = tuple(revision.id for revision in listed)
+        if isinstance(judged.state.position, AtHead):
+            self.pending = ()
+
+    def outcome(self) -> Outcome:
+        """The end as it is known now."""
+        applied = tuple(self.run.applied) if self.run is not None else ()
+        left = tuple(revision for revision in self.pending if revision not in applied)
+        rows_before = self.before.rows if self.before is not None else ()
+        rows_after = self.after.rows if self.after is not None else self._rows_after(rows_before, applied)
+        found = Outcome(
+            Result.FAILED,
+            from_revision=rows_before,
+            to_revision=rows_after,
+            applied=applied,
+            pending=left,
+        )
+        if self.signum is not None:
+            code = ExitCode(128 + self.signum)
+            why = f"received {'SIGINT' if self.signum == 2 else 'SIGTERM'}"  # noqa: PLR2004 - the signal's number
+            return replace(
+                found,
+                result=Result.INTERRUPTED,
+                exit_code=code,
+                problem=problem("interrupted", why, exit_code=code),
+            )
+        if self.problem is not None:
+            failed = self.problem.facts.get("revision")
+            return replace(
+                found,
+                result=self._result_of(self.problem),
+                exit_code=self.problem.exit_code,
+                problem=self.problem,
+                failed=str(failed) if failed is not None else None,
+            )
+        return replace(found, result=self.result or Result.NOOP)
+
+    def _rows_after(self, rows: tuple[str, ...], applied: tuple[str, ...]) -> tuple[str, ...]:
+        if self.run is None:
+            return rows
+        reached = frozenset(rows)
+        for revision in applied:
+            reached = self.run.image.graph.rows_after(reached, revision)
+        return tuple(sorted(reached))
+
+    def _result_of(self, found: Problem) -> Result:
+        if self.run is None:
+            return Result.REFUSED if found.exit_code in _REFUSALS else Result.FAILED
+        return Result.UNKNOWN if found.exit_code is ExitCode.UNKNOWN else Result.FAILED
+
+
+_REFUSALS = frozenset(
+    {
+        ExitCode.USAGE,
+        ExitCode.CONFIG,
+        ExitCode.HISTORY,
+        ExitCode.POLICY,
+        ExitCode.TARGET,
+        ExitCode.ACCESS,
+        ExitCode.STATE,
+        ExitCode.AHEAD,
+        ExitCode.DRIFT,
+    },
+)
+
+
+@contextmanager
+def outcomes(progress: Progress) -> Iterator[None]:
+    """Turn a stop or a signal into the run's outcome."""
+    try:
+        yield
+    except Stop as stopped:
+        progress.problem = stopped.problem
+    except Interrupted as interrupted:
+        progress.signum = interrupted.signum
+
+
+def refused(found: Problem) -> Outcome:
+    """The outcome of a run that stopped before it could be given an order."""
+    return refusal(found)

@@ -1,0 +1,1 @@
+"""Pure renderings of events and outcomes as text."""

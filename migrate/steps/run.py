@@ -1,0 +1,58 @@
+"""What every step of one run is handed: the target, the image, the connections, and where to say things."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from migrate.core.events import Emit
+    from migrate.core.image import Image
+    from migrate.core.interruption import Interruption
+    from migrate.core.observation import Observation
+    from migrate.core.policy import Limits, Policy
+    from migrate.core.revisions import Revision
+    from migrate.core.target import Target
+    from migrate.postgres.connection import Connection
+    from migrate.postgres.guard import Held
+    from migrate.postgres.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Where the user's Alembic project is, for the child process that runs it."""
+
+    cwd: Path
+    config: str | None
+    toml: str | None
+    section: str
+    env_py: str
+    folders: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Run:
+    """One run under the guard. ``control`` is for the ledger, watching and cancelling; never for a migration."""
+
+    run_id: str
+    project: Project
+    target: Target
+    image: Image
+    policy: Policy
+    limits: Limits
+    environ: Mapping[str, str]
+    interruption: Interruption
+    emit: Emit
+    redact: Callable[[str], str]
+    source_of: Callable[[Revision], str]
+    control: Connection
+    held: Held
+    ledger: Ledger
+    before: Observation
+    lost_fd: int
+    started_s: float  # monotonic
+    log_queries: bool = False
+    applied: list[str] = field(default_factory=list)

@@ -1,0 +1,204 @@
+"""The parent's hold on the child process that runs env.py and the revisions: start, talk, read what it prints, end."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from migrate.core.events import Event, Level, Name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from migrate.core.events import Emit
+
+SHOWN_LINES: Final = 1000  # of what a run prints; platforms drop whole batches of lines above some 500 a second
+LINE_BYTES: Final = 6000  # a longer line is cut by the log line's own limit anyway; this bounds memory
+_LEVELS: Final = {"debug": Level.DEBUG, "info": Level.INFO, "warning": Level.WARN, "warn": Level.WARN}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The child is gone; ``code`` as `subprocess` gives it (negative: a signal)."""
+
+    code: int
+
+    @property
+    def sentence(self) -> str:
+        """How it ended, for people."""
+        if self.code < 0:
+            return f"the process that ran the revisions was killed by {signal.Signals(-self.code).name}"
+        return f"the process that ran the revisions ended with code {self.code} before it was done"
+
+
+@dataclass(slots=True)
+class _Output:
+    """One captured stream of the child, cut into lines."""
+
+    fd: int
+    stream: str
+    pending: bytearray = field(default_factory=bytearray)
+
+
+class Worker:
+    """One child process; a context manager that never leaves one behind."""
+
+    def __init__(self, *, environ: Mapping[str, str], cwd: Path, emit: Emit, wake: tuple[int, ...] = ()) -> None:
+        """``wake`` are descriptors that end a wait early (a signal, a lost guard)."""
+        self._emit = emit
+        self._wake = wake
+        self._shown = 0
+        self._hidden = 0
+        self.revision: str | None = None  # whom to name beside a printed line
+        ours, theirs = socket.socketpair()
+        self._socket = ours
+        self._buffer = bytearray()
+        with theirs:
+            self._process = subprocess.Popen(
+                # -P: the current folder must not shadow our own package in the child
+                [sys.executable, "-P", "-m", "migrate.alembic_bridge", str(theirs.fileno())],
+                cwd=cwd,
+                env=dict(environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=(theirs.fileno(),),
+            )
+        assert self._process.stdout is not None  # noqa: S101 - PIPE was asked for
+        assert self._process.stderr is not None  # noqa: S101 - PIPE was asked for
+        self._outputs = {
+            stream.fileno(): _Output(stream.fileno(), name)
+            for stream, name in ((self._process.stdout, "stdout"), (self._process.stderr, "stderr"))
+        }
+
+    def __enter__(self) -> Worker:
+        """Nothing to do: the child runs from its making."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the child and say what it still had printed."""
+        self.end()
+
+    def send(self, message: Mapping[str, object]) -> None:
+        """Give the child a job or an answer; a child that is gone is noticed by the next `receive`."""
+        try:
+            self._socket.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            return
+
+    def receive(self, timeout_s: float) -> dict[str, Any] | Ended | None:
+        """The child's next message; None after ``timeout_s`` seconds or when a ``wake`` descriptor is readable."""
+        until = time.monotonic() + timeout_s
+        while True:
+            end = self._buffer.find(b"\n")
+            if end >= 0:
+                line = bytes(self._buffer[:end])
+                del self._buffer[: end + 1]
+                message: dict[str, Any] = json.loads(line)
+                if message["say"] == "record":
+                    self._say_record(message["record"])
+                    continue
+                return message
+            left = until - time.monotonic()
+            if left <= 0:
+                return None
+            readable, _, _ = select.select([self._socket, *self._outputs, *self._wake], [], [], left)
+            for fd in [fd for fd in readable if fd in self._outputs]:
+                self._read(self._outputs[fd])
+            if self._socket in readable:
+                chunk = self._read_socket()
+                if not chunk:
+                    return self._ended()
+                self._buffer += chunk
+            elif any(fd in self._wake for fd in readable):
+                return None
+
+    def kill(self) -> None:
+        """End the child at once; its backend is the caller's to end."""
+        if self._process.poll() is None:
+            self._process.kill()
+
+    def end(self) -> None:
+        """Close the line, which ends an idle child, and kill one that does not listen."""
+        self._socket.close()
+        try:
+            self._process.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for output in list(self._outputs.values()):
+            os.set_blocking(output.fd, False)
+            self._read(output, last=True)
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+        if self._hidden:
+            self._emit(Event(Name.REVISION_OUTPUT, f"{self._hidden} more printed lines are not shown", Level.WARN))
+            self._hidden = 0
+
+    def _read_socket(self) -> bytes:
+        try:
+            return self._socket.recv(65536)
+        except OSError:
+            return b""
+
+    def _ended(self) -> Ended:
+        try:
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:  # it closed the line and goes on: user code that closes every descriptor
+            self._process.kill()
+            code = self._process.wait()
+        return Ended(code)
+
+    def _read(self, output: _Output, *, last: bool = False) -> None:
+        while True:
+            try:
+                chunk = os.read(output.fd, 65536)
+            except BlockingIOError:
+                chunk = b""
+            except OSError:
+                chunk = b""
+            if not chunk:
+                if not last:
+                    self._outputs.pop(output.fd, None)
+                if output.pending:
+                    self._say_line(output, bytes(output.pending))
+                    output.pending.clear()
+                return
+            output.pending += chunk
+            *lines, rest = bytes(output.pending).split(b"\n")
+            output.pending[:] = rest
+            for line in lines:
+                self._say_line(output, line)
+            if len(output.pending) > LINE_BYTES:
+                self._say_line(output, bytes(output.pending))
+                output.pending.clear()
+            if not last:
+                return
+
+    def _say_line(self, output: _Output, line: bytes) -> None:
+        said = line[:LINE_BYTES].decode("utf-8", "replace").rstrip("\r")
+        if not said.strip():
+            return
+        if self._shown >= SHOWN_LINES:
+            self._hidden += 1
+            return
+        self._shown += 1
+        fields: dict[str, object] = {"stream": output.stream}
+        if self.revision is not None:
+            fields["revision"] = self.revision
+        self._emit(Event(Name.REVISION_OUTPUT, said, fields=fields))
+
+    def _say_record(self, record: Mapping[str, Any]) -> None:
+        fields = {key: value for key, value in record.items() if key not in {"message", "level"}}
+        level = _LEVELS.get(str(record.get("level", "info")).lower(), Level.ERROR)
+        self._emit(Event(Name.LOG_RECORD, str(record.get("message", "")), level, fields))
