@@ -24,6 +24,7 @@ _TEST_DATABASE_URL = os.environ.pop("TEST_DATABASE_URL", None)
 for _name in [name for name in os.environ if name.startswith(_SCRUBBED) and name not in _KEPT]:
     del os.environ[_name]
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 from migrate.postgres.embedded import throwaway_server  # noqa: E402
@@ -42,6 +43,10 @@ from tests.support.server import (  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+# A time limit on examples would make a busy machine fail the suite.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 _RESOURCES = pytest.StashKey[ExitStack]()
 _SERVER_URL = pytest.StashKey[str]()

@@ -156,7 +156,7 @@ def _inspect(bin_dir: Path, source: str) -> Binaries | None:
     if not (bin_dir / "initdb").is_file():
         return None
     try:
-        answer = subprocess.run(  # noqa: S603 - the program that the caller chose
+        answer = subprocess.run(
             [bin_dir / "postgres", "--version"], capture_output=True, check=True, text=True, env=_environment(bin_dir)
         ).stdout
     except (OSError, subprocess.CalledProcessError):
@@ -330,7 +330,7 @@ def _spawn(
 ) -> subprocess.Popen[bytes]:
     # A session of its own keeps the terminal's signals away. A blocked signal mask, which every child inherits, needs
     # no care here: the postmaster sets its own, and the watcher is to ignore signals.
-    return subprocess.Popen(  # noqa: S603 - the programs are those of `Binaries`
+    return subprocess.Popen(
         command,
         stdin=stdin,
         stdout=output,
@@ -414,7 +414,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(command: Sequence[str], env: Mapping[str, str]) -> int:
     try:
-        process = subprocess.Popen(command, env=env)  # noqa: S603 - running the given command is the purpose
+        process = subprocess.Popen(command, env=env)
     except OSError as failure:
         sys.stderr.write(f"{command[0]}: {failure.strerror}\n")
         return 127

@@ -110,7 +110,7 @@ class Running:
         self._stdout: list[bytes] = []
         self._stderr: list[bytes] = []
         self._arrived = threading.Condition()
-        self._process = subprocess.Popen(  # noqa: S603 - our own command
+        self._process = subprocess.Popen(
             command,
             cwd=cwd,
             env=env,
@@ -165,7 +165,7 @@ class Running:
         try:
             self._process.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"still running:\n{self._transcript()}") from None  # noqa: EM102, TRY003
+            raise AssertionError(f"still running:\n{self._transcript()}") from None
         for reader in self._readers:
             reader.join()
         return Result(self._process.returncode, b"".join(self._stdout), b"".join(self._stderr), self._password)
@@ -205,7 +205,7 @@ def alembic(
     ini.write_text(
         text.replace("[alembic]\n", f"[alembic]\nsqlalchemy.url = {url.replace('%', '%%')}\n"), encoding="utf-8"
     )
-    result = subprocess.run(  # noqa: S603 - our own command
+    result = subprocess.run(
         [sys.executable, "-m", "alembic", "-c", str(ini), *arguments],
         cwd=project.path,
         env={**minimal_environment(), "DATABASE_URL": database.url},

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from textwrap import dedent, indent
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Parents: TypeAlias = str | tuple[str, ...] | None
 
@@ -212,7 +214,7 @@ class Project:
             encoding="utf-8",
         )
 
-    def revision(  # noqa: PLR0913 - the fields of a revision file
+    def revision(
         self,
         revision: str,
         *,
@@ -225,7 +227,7 @@ class Project:
         filename: str | None = None,
         header: str = "",
     ) -> Path:
-        """Write a revision file; `upgrade` and `downgrade` are the functions' bodies, `header` goes after the imports."""
+        """Write a revision file: `upgrade` and `downgrade` are functions' bodies, `header` goes after the imports."""
         path = self.versions / (filename or f"{revision}_{message.replace(' ', '_')}.py")
         parents = (down,) if isinstance(down, str) else down or ()
         path.write_text(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, LiteralString
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -42,19 +44,17 @@ class Server:
             path = f"/{quote(database, safe='')}"
         return urlunsplit(parts._replace(netloc=netloc, path=path))
 
-    @property
+    @cached_property
     def version(self) -> int:
         """The major version, 17."""
-        with self._connect() as connection:
-            return connection.server_version // 10000
+        with closing(self._connect()) as connection:
+            version: int = connection.server_version
+            return version // 10000
 
     def execute(self, statement: LiteralString | sql.Composable, *params: object) -> None:
         """Execute one statement as the superuser in the admin's database, outside a transaction."""
-        connection = self._connect()
-        try:
+        with closing(self._connect()) as connection:
             connection.cursor().execute(statement, params or None)
-        finally:
-            connection.close()
 
     def _connect(self) -> Connection:
         connection = psycopg2.connect(self.admin_url)
@@ -102,7 +102,7 @@ class Database:
 
     def connect(self, **parameters: Any) -> Connection:
         """Return a new connection, closed after the test; `parameters` are libpq's, such as `application_name`."""
-        connection = psycopg2.connect(self.url, **parameters)
+        connection: Connection = psycopg2.connect(self.url, **parameters)
         self._connections.append(connection)
         return connection
 
@@ -125,15 +125,12 @@ class Database:
             connection.close()
 
     def _run(self, statement: LiteralString | sql.Composable, params: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        connection = psycopg2.connect(self.url)
-        try:
+        with closing(psycopg2.connect(self.url)) as connection:
             connection.autocommit = True
             cursor = connection.cursor()
             # psycopg2 takes a % as a placeholder only when there are parameters.
             cursor.execute(statement, params or None)
             return cursor.fetchall() if cursor.description else []
-        finally:
-            connection.close()
 
 
 def create_role(server: Server, *, name: str | None, password: str | None, options: LiteralString) -> Role:
@@ -157,7 +154,7 @@ def create_database(server: Server, *, name: str | None, owner: Role, encoding: 
     """Create a database owned by `owner`, as a copy of `template`."""
     name = name or f"test_{secrets.token_hex(8)}"
     # FILE_COPY takes a third less than the default here (5 against 9 ms), and so does the drop; 14 has only that one.
-    strategy = " STRATEGY file_copy" if server.version >= 15 else ""  # noqa: PLR2004
+    strategy = " STRATEGY file_copy" if server.version >= 15 else ""
     # Only the C locale goes with every encoding.
     locale = "" if encoding == "UTF8" else " LOCALE 'C'"
     server.execute(
