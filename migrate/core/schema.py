@@ -44,7 +44,8 @@ KINDS = (*OWNERS, *MEMBERS, *ASPECTS, *OTHERS)
 PRINTED_BY_MAJOR = ("view", "materialized view")
 
 _KIND = re.compile("(" + "|".join(sorted(KINDS, key=len, reverse=True)) + ") ")
-_PART = re.compile(r'"((?:[^"]|"")*)"|([^".(]+)')
+_PART = r'(?:"(?:[^"]|"")*"|[^".(]+)'
+_PATH = re.compile(rf"{_PART}(?:\.{_PART})*")
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 
 
@@ -74,25 +75,14 @@ def parse(identity: str) -> Identity:
 
     Raises IdentityError.
     """
-    found = _KIND.match(identity)
-    if found is None:
-        message = f"not the identity of a database object: {identity}"
-        raise IdentityError(message)
-    if found[1] == "comment":
-        return replace(parse(identity[found.end() :].removeprefix("on ")), kind="comment")
-    return Identity(found[1], *_path(identity[found.end() :]))
-
-
-def _path(text: str) -> tuple[tuple[str, ...], str]:
-    names = []
-    position = 0
-    while part := _PART.match(text, position):
-        names.append(part[2] if part[1] is None else part[1].replace('""', '"'))
-        position = part.end()
-        if text[position : position + 1] != ".":
-            break
-        position += 1
-    return tuple(names), text[position:]
+    kind = _KIND.match(identity)
+    if kind is not None and kind[1] == "comment":
+        return replace(parse(identity[kind.end() :].removeprefix("on ")), kind="comment")
+    path = kind and _PATH.match(identity, kind.end())
+    if kind is None or path is None:
+        raise IdentityError(f"not the identity of a database object: {identity}")
+    names = (part[1:-1].replace('""', '"') if part[0] == '"' else part for part in re.findall(_PART, path[0]))
+    return Identity(kind[1], tuple(names), identity[path.end() :])
 
 
 def name(part: str) -> str:
@@ -375,8 +365,7 @@ def apply(schema: Schema, lines: Iterable[str]) -> dict[str, str]:
     for line in lines:
         found = _CHANGE.fullmatch(line)
         if found is None:
-            message = f"not a line of changes: {line}"
-            raise ChangeError(message)
+            raise ChangeError(f"not a line of changes: {line}")
         identity = re.sub(r"\\(.)", r"\1", found[2], flags=re.DOTALL)
         if found[1] == "-":
             result.pop(identity, None)
@@ -385,7 +374,6 @@ def apply(schema: Schema, lines: Iterable[str]) -> dict[str, str]:
         else:
             arrow = _SEPARATOR.search(line, found.start(3) - 1)
             if arrow is None:
-                message = f"not a line of changes: {line}"
-                raise ChangeError(message)
+                raise ChangeError(f"not a line of changes: {line}")
             result[identity] = line[arrow.end() + 1 :]
     return result

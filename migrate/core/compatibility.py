@@ -1,0 +1,451 @@
+"""Whether a program that was written for one schema is served by a database that has another.
+
+It answers the rollback (the image's head against the live schema) and the forward question (the manifest where the
+database is, against head: does the pending change break the release that is still running).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from migrate.core.schema import OWNERS, dotted, name, parse, parse_column, parse_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from migrate.core.schema import Column, Identity, Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """One thing in the database that the program does not work with; `rule` names the row of the table of rules."""
+
+    identity: str
+    rule: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One object as the program knows it and as the database has it, None where it is not there."""
+
+    identity: Identity
+    program: str | None
+    database: str | None
+    programs: Schema
+    databases: Schema
+
+    @property
+    def added(self) -> str:
+        """The database's definition; the rules for what is new or changed ask only where there is one."""
+        return self.database or ""
+
+    @property
+    def columns(self) -> tuple[Column, Column]:
+        return parse_column(self.program or ""), parse_column(self.database or "")
+
+    @property
+    def owner(self) -> str:
+        return dotted(self.identity.owner)
+
+    def reads(self, column: str) -> bool:
+        """Whether the program knows a column of this name in the owner of the object."""
+        return f"column {self.owner}.{column}" in self.programs
+
+    def leaves_null(self, column: str) -> bool:
+        """Whether the program's rows have NULL in the column, because it is new, nullable and without default."""
+        definition = self.databases.get(f"column {self.owner}.{column}")
+        if definition is None or self.reads(column):
+            return False
+        parsed = parse_column(definition)
+        return not parsed.not_null and parsed.default is None and parsed.generated is None
+
+    def is_secured(self) -> bool:
+        """Whether the policies of the table count in the database."""
+        return "enabled" in self.databases.get(f"row security {self.owner}", "")
+
+
+def serves(program: Schema, database: Schema) -> tuple[Break, ...]:
+    """What in `database` a program that was written for `program` does not work with, by table; empty: it is served.
+
+    What is not in `RULES` is served: a dropped NOT NULL, CHECK, foreign key, exclusion or index that is not unique, a
+    wider type, another default, another body of a function or view, and whatever is new and not on a table that the
+    program knows.
+    """
+    breaks = []
+    different = {text for text in {*program, *database} if program.get(text) != database.get(text)}
+    for text in sorted(different, key=_by_owner):
+        before, after = program.get(text), database.get(text)
+        case = _Case(parse(text), before, after, program, database)
+        event = "gone" if after is None else "new" if before is None else "changed"
+        if _is_told_of_its_owner(case):
+            continue
+        breaks += [
+            Break(text, rule.name, rule.sentence.format(identity=text, program=before, database=after))
+            for rule in RULES
+            if event in rule.events and case.identity.kind in rule.kinds and rule.breaks(case)
+        ]
+    return tuple(breaks)
+
+
+def _by_owner(text: str) -> tuple[tuple[str, ...], str]:
+    identity = parse(text)
+    return identity.owner or identity.path, text
+
+
+def _is_told_of_its_owner(case: _Case) -> bool:
+    """Whether the object goes or comes with a table, view or domain, which alone is worth a word."""
+    if case.identity.kind in OWNERS or not case.identity.owner:
+        return False
+    owners = [f"{kind} {case.owner}" for kind in OWNERS]
+    return not any(owner in case.programs and owner in case.databases for owner in owners)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A row of the table: what happens to which kinds of objects, and when that breaks the program."""
+
+    name: str
+    events: tuple[str, ...]  # gone, changed, new
+    kinds: tuple[str, ...]
+    sentence: str  # with {identity}, {program} and {database}
+    breaks: Callable[[_Case], bool] = lambda _: True
+
+
+def _is_unique(definition: str | None) -> bool:
+    return definition is not None and definition.startswith(("PRIMARY KEY", "UNIQUE", "unique "))
+
+
+_LIST = r'\(((?:[^()"]|"(?:[^"]|"")*")*)\)'
+_KEY = re.compile(rf"(?:unique \w+|UNIQUE(?: NULLS NOT DISTINCT)?|PRIMARY KEY|FOREIGN KEY) {_LIST}")
+_WORD = re.compile(r'"(?:[^"]|"")*"|[^\W\d][\w$]*')
+_LITERAL = re.compile(r"'(?:[^']|'')*'")
+
+
+def _names(text: str) -> list[str]:
+    """The words of an expression, as identities write names; some of them may be columns."""
+    return [name(word[1:-1].replace('""', '"') if word[0] == '"' else word) for word in _WORD.findall(text)]
+
+
+def _key_columns(definition: str) -> list[str]:
+    """The columns of a key; none where one of its parts is an expression."""
+    found = _KEY.match(definition)
+    return [] if found is None else _names(found[1])
+
+
+def _is_new(case: _Case) -> bool:
+    """Whether the owner has no such constraint or index under another name in the program's schema."""
+    prefix = f"{case.identity.kind} {case.owner}."
+    return case.added not in (d for text, d in case.programs.items() if text.startswith(prefix))
+
+
+def _can_collide(case: _Case) -> bool:
+    """Whether a new unique key can refuse the program's rows: never where they have NULL in one of its columns."""
+    if not _is_unique(case.added) or _is_unique(case.program) or not _is_new(case):
+        return False
+    if "NULLS NOT DISTINCT" in case.added:
+        return True
+    return not any(map(case.leaves_null, _key_columns(case.added)))
+
+
+def _can_dangle(case: _Case) -> bool:
+    """Whether a new foreign key can refuse the program's rows: never where they have NULL in one of its columns."""
+    if not case.added.startswith("FOREIGN KEY") or _is_unenforced(case.added) or not _is_new(case):
+        return False
+    return "MATCH FULL" in case.added or not any(map(case.leaves_null, _key_columns(case.added)))
+
+
+def _can_fail(case: _Case) -> bool:
+    """Whether a new CHECK can refuse the program's rows: not where it is about none but new columns."""
+    if not case.added.startswith("CHECK") or _is_unenforced(case.added) or not _is_new(case):
+        return False
+    words = _names(_LITERAL.sub("", case.added))
+    is_about_new = any(f"column {case.owner}.{word}" in case.databases for word in words)
+    return not is_about_new or any(map(case.reads, words))
+
+
+def _is_unenforced(definition: str) -> bool:
+    return definition.endswith(" NOT ENFORCED")
+
+
+def _is_stricter(case: _Case) -> bool:
+    """Whether a CHECK, foreign key or exclusion that both have is another one, and not a laxer one."""
+    if _is_unique(case.program) or _is_unique(case.added):
+        return False
+    program, database = (text.removesuffix(" NOT VALID") for text in (case.program or "", case.added))
+    is_laxer = database == program or database.startswith(f"{program} DEFERRABLE") or _is_unenforced(database)
+    return not is_laxer and not _allows_more(program, database)
+
+
+# `CHECK (((status)::text = ANY ((ARRAY['a'::text, 'b'::text])::text[])))`, and the same without its list.
+_CHOICES = re.compile(r"ARRAY\[((?:[^\]']|'(?:[^']|'')*')*)\]")
+_CHOICE = re.compile(r"(?:'(?:[^']|'')*'|[^,'])+")
+_IN = re.compile(r'CHECK \(\(+[\w"]+\)*(?:::[\w ]+)? = ANY \(+\)*(?:::[\w \[\]]+)?\)+')
+
+
+def _allows_more(program: str, database: str) -> bool:
+    """Whether a CHECK differs by further values of an `IN (…)` alone, which is printed as `= ANY (ARRAY[…])`."""
+    frame = _CHOICES.sub("", program)
+    if _IN.fullmatch(frame) is None or frame != _CHOICES.sub("", database):
+        return False
+    few, many = ({choice.strip() for choice in _CHOICE.findall(_CHOICES.findall(text)[0])} for text in (program, database))
+    return few <= many
+
+
+def _wants_value(case: _Case) -> bool:
+    program, database = case.columns
+    had = case.program is not None and program.not_null
+    return database.not_null and not had and database.default is None and database.generated is None
+
+
+def _loses_default(case: _Case) -> bool:
+    program, database = case.columns
+    filled = program.default is not None or program.is_identity
+    return filled and program.not_null and database.default is None and database.generated is None
+
+
+def _refuses_values(case: _Case) -> bool:
+    program, database = case.columns
+    if program.is_computed:
+        return False
+    is_always = database.is_identity and (database.generated or "").startswith("always")
+    was_always = program.is_identity and (program.generated or "").startswith("always")
+    return database.is_computed or (is_always and not was_always)
+
+
+def _loses_labels(case: _Case) -> bool:
+    left = iter(parse_labels(case.added))
+    return not all(label in left for label in parse_labels(case.program or ""))
+
+
+def _signature(definition: str | None) -> str:
+    return (definition or "").partition("\n LANGUAGE ")[0]
+
+
+_STEP = re.compile(r"increment by (-?\d+)")
+
+
+# On both sides of a type's name stand its modifiers: `timestamp(3) with time zone`.
+_TYPE = re.compile(r"([^(\[]+?)(?:\(([-\d,]+)\))?( [^(\[]*)?((?:\[\])*)")
+_WIDER = frozenset(
+    {
+        ("smallint", "integer"),
+        ("smallint", "bigint"),
+        ("integer", "bigint"),
+        ("real", "double precision"),
+        ("character varying", "text"),
+        ("text", "character varying"),
+    },
+)
+_LIMITED = (
+    "bit varying",
+    "character varying",
+    "interval",
+    "time with time zone",
+    "time without time zone",
+    "timestamp with time zone",
+    "timestamp without time zone",
+)
+
+
+def is_served_by(program: str, database: str) -> bool:
+    """Whether a column of type `database` takes and gives whatever one of type `program` does."""
+    if program == database:
+        return True
+    found = _TYPE.fullmatch(program), _TYPE.fullmatch(database)
+    if found[0] is None or found[1] is None or found[0][4] != found[1][4]:
+        return False  # of a type of the user's, or arrays of other dimensions
+    bases = found[0][1] + (found[0][3] or ""), found[1][1] + (found[1][3] or "")
+    narrow, wide = ([int(number) for number in match[2].split(",")] if match[2] else [] for match in found if match)
+    if bases[0] != bases[1]:
+        return bases in _WIDER and not wide
+    if not wide or not narrow:
+        return not wide and bases[0] in (*_LIMITED, "numeric")
+    if bases[0] == "numeric":
+        return wide[1] >= narrow[1] and wide[0] - wide[1] >= narrow[0] - narrow[1]
+    return bases[0] in _LIMITED and wide >= narrow
+
+
+_GONE, _CHANGED, _NEW = ("gone",), ("changed",), ("new",)
+_KEYS = ("constraint", "index")
+_ROUTINES = ("function", "procedure", "aggregate")
+
+RULES = (
+    Rule(
+        "relation-dropped",
+        _GONE,
+        ("table", "foreign table", "view", "materialized view"),
+        "{identity} is gone",
+    ),
+    Rule("column-dropped", _GONE, ("column",), "{identity} is gone"),
+    Rule(
+        "unique-key-dropped",
+        _GONE,
+        _KEYS,
+        "{identity} ({program}) is gone: ON CONFLICT no longer finds it",
+        lambda case: _is_unique(case.program),
+    ),
+    Rule("type-dropped", _GONE, ("enum", "domain", "type", "range", "collation"), "{identity} is gone"),
+    Rule("routine-dropped", _GONE, _ROUTINES, "{identity} is gone"),
+    Rule("sequence-dropped", _GONE, ("sequence",), "{identity} is gone"),
+    Rule("extension-dropped", _GONE, ("extension",), "{identity} is gone, and with it its functions and types"),
+    Rule("trigger-dropped", _GONE, ("trigger", "rule"), "{identity} is gone: what it did is not done any more"),
+    Rule(
+        "policy-dropped",
+        _GONE,
+        ("policy",),
+        "{identity} is gone: row security hides the rows that it allowed",
+        lambda case: case.is_secured() and (case.program or "").startswith("as permissive"),
+    ),
+    Rule(
+        "table-changed",
+        _CHANGED,
+        ("table",),
+        "{identity} is {database}, not {program}",
+    ),
+    Rule(
+        "label-dropped",
+        _CHANGED,
+        ("enum",),
+        "{identity} has the labels {database}, not {program}",
+        _loses_labels,
+    ),
+    Rule(
+        "type-changed",
+        _CHANGED,
+        ("column", "domain"),
+        "{identity} is {database}, which does not hold all of {program}",
+        lambda case: not is_served_by(case.columns[0].type, case.columns[1].type),
+    ),
+    Rule(
+        "collation-changed",
+        _CHANGED,
+        ("column", "domain"),
+        "{identity} is {database}, which sorts and compares otherwise than {program}",
+        lambda case: case.columns[0].collation != case.columns[1].collation,
+    ),
+    Rule("definition-changed", _CHANGED, ("type", "range", "collation"), "{identity} is {database}, not {program}"),
+    Rule(
+        "not-null-added",
+        _CHANGED,
+        ("column", "domain"),
+        "{identity} is {database}: a row without it is refused",
+        _wants_value,
+    ),
+    Rule(
+        "default-dropped",
+        _CHANGED,
+        ("column",),
+        "{identity} is {database}: a row without it does not get a value any more ({program})",
+        _loses_default,
+    ),
+    Rule(
+        "value-refused",
+        _CHANGED,
+        ("column",),
+        "{identity} is {database}: a value for it is refused",
+        _refuses_values,
+    ),
+    Rule(
+        "no-longer-computed",
+        _CHANGED,
+        ("column",),
+        "{identity} is {database}, no longer computed ({program})",
+        lambda case: case.columns[0].is_computed and not case.columns[1].is_computed,
+    ),
+    Rule(
+        "routine-changed",
+        _CHANGED,
+        ("function", "procedure"),
+        "{identity} has other arguments or another result",
+        lambda case: _signature(case.program) != _signature(case.database),
+    ),
+    Rule("aggregate-changed", _CHANGED, ("aggregate",), "{identity} is {database}, not {program}"),
+    Rule(
+        "sequence-changed",
+        _CHANGED,
+        ("sequence",),
+        "{identity} has another increment: {database}, not {program}",
+        lambda case: _STEP.findall(case.program or "") != _STEP.findall(case.added),
+    ),
+    Rule(
+        "unique-key-changed",
+        _CHANGED,
+        _KEYS,
+        "{identity} is {database}, not {program}: ON CONFLICT no longer finds it",
+        lambda case: _is_unique(case.program),
+    ),
+    Rule(
+        "constraint-changed",
+        _CHANGED,
+        ("constraint",),
+        "{identity} is {database}, not {program}: it may refuse rows that it let pass",
+        _is_stricter,
+    ),
+    Rule("trigger-changed", _CHANGED, ("trigger", "rule"), "{identity} does something else: {database}"),
+    Rule(
+        "policy-changed",
+        _CHANGED,
+        ("policy",),
+        "{identity} allows other rows: {database}",
+        _Case.is_secured,
+    ),
+    Rule(
+        "required-column-added",
+        _NEW,
+        ("column",),
+        "{identity} is new and {database}: a row without it is refused",
+        _wants_value,
+    ),
+    Rule(
+        "unique-key-added",
+        (*_CHANGED, *_NEW),
+        _KEYS,
+        "{identity} is new and {database}: rows that were let pass may be refused",
+        _can_collide,
+    ),
+    Rule(
+        "check-added",
+        _NEW,
+        ("constraint",),
+        "{identity} is new and {database}: rows that were let pass may be refused",
+        _can_fail,
+    ),
+    Rule(
+        "foreign-key-added",
+        _NEW,
+        ("constraint",),
+        "{identity} is new and {database}: rows that were let pass may be refused",
+        _can_dangle,
+    ),
+    Rule(
+        "exclusion-added",
+        _NEW,
+        ("constraint",),
+        "{identity} is new and {database}: rows that were let pass may be refused",
+        lambda case: case.added.startswith("EXCLUDE") and _is_new(case),
+    ),
+    Rule(
+        "trigger-added",
+        _NEW,
+        ("trigger", "rule"),
+        "{identity} is new: it acts on the program's rows ({database})",
+        lambda case: not case.added.endswith(" disabled"),
+    ),
+    Rule(
+        "row-security-added",
+        (*_CHANGED, *_NEW),
+        ("row security",),
+        "{identity} is {database}: rows may be hidden or refused",
+        lambda case: case.is_secured() and not set(case.added.split(", ")) <= set((case.program or "").split(", ")),
+    ),
+    Rule(
+        "policy-added",
+        _NEW,
+        ("policy",),
+        "{identity} is new and hides or refuses rows: {database}",
+        lambda case: case.is_secured() and case.added.startswith("as restrictive"),
+    ),
+)
