@@ -1,0 +1,302 @@
+"""Renders events for people: with colour and a live line on a terminal, as plain text elsewhere.
+
+Text of strangers never acts here: terminal escapes, line ends, a CI's commands and rich's markup are only shown.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TextIO
+
+from migrate.core.events import Name
+from migrate.core.problems import EXIT_MEANINGS, ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rich.live import Live
+    from rich.text import Text
+
+    from migrate.core.problems import Kind
+
+# Every control character, Unicode's line ends, directional marks and overrides, and what is no text at all.
+_ACTING: Final = re.compile("[\0-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+# GitHub's runner obeys "::error::" at the start of a line, behind spaces too, and "##[error]" anywhere; Azure's obeys
+# "##vso[".
+_COMMAND: Final = re.compile(r"\A\s*:(?=:)|#(?=#(?:vso)?\[)")
+
+_LABEL_COLUMNS: Final = 13
+_NARROWEST: Final = 40  # below this wrapping makes a text worse
+
+
+def shown(text: object) -> str:
+    """Make one line of `text` in which nothing acts on a terminal or a CI; what would is shown as Python escapes it."""
+    return _COMMAND.sub(lambda found: f"{found[0]} ", _ACTING.sub(lambda found: ascii(found[0])[1:-1], str(text)))
+
+
+def duration(milliseconds: object) -> str:
+    """Give a duration in milliseconds in the unit that people would use."""
+    if not isinstance(milliseconds, int | float):
+        return ""
+    if milliseconds < 1000:  # noqa: PLR2004 - a second
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    if seconds < 60:  # noqa: PLR2004 - a minute
+        return f"{seconds:.1f} s"
+    return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Symbols:
+    """The marks before a line, of one character each."""
+
+    good: str
+    bad: str
+    warning: str
+    quiet: str
+    quoted: str
+    frames: str
+
+
+UNICODE: Final = Symbols("✓", "✗", "!", "·", "│", "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+ASCII: Final = Symbols("+", "x", "!", "-", "|", "-\\|/")
+
+
+def symbols(encoding: str) -> Symbols:
+    """Choose the marks that a terminal of this encoding can show."""
+    try:
+        f"{UNICODE.good}{UNICODE.bad}{UNICODE.quiet}{UNICODE.quoted}{UNICODE.frames}".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return ASCII
+    return UNICODE
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line for people; one that is to be copied is never broken, not even where it is wider than the terminal."""
+
+    text: str
+    style: str = ""
+    copied: bool = False
+
+
+class Narration:
+    """Turns the fields of one event after the other into lines; it remembers what the lines before have said."""
+
+    def __init__(self, marks: Symbols) -> None:
+        self._marks = marks
+        self._explained: object = None
+        self._started: dict[object, str] = {}
+
+    def lines(self, fields: Mapping[str, object], width: int | None = None) -> list[Line]:
+        """Tell one event, as the log line's fields have it; ``width`` is where long explanations are wrapped."""
+        event = fields.get("event")
+        if event == Name.PROBLEM:
+            return list(self._problem(fields, width))
+        if event == Name.RUN_FINISHED:
+            return list(self._finished(fields, width))
+        if event in {Name.REVISION_OUTPUT, Name.LOG_RECORD}:
+            return [self._quoted(fields)]
+        if event == Name.REVISION_STARTED:
+            self._started[fields.get("revision")] = shown(fields.get("message", ""))
+        mark, style = self._mark(fields)
+        text = f"{mark} {_counted(fields)}{self._sentence(fields)}"
+        fix = fields.get("fix")
+        return [Line(text, style), *(_copied("fix", fix) if fix and event != Name.REVISION_FAILED else ())]
+
+    def _mark(self, fields: Mapping[str, object]) -> tuple[str, str]:
+        match fields.get("level"):
+            case "error":
+                return self._marks.bad, "red"
+            case "warn":
+                return self._marks.warning, "yellow"
+        if fields.get("event") in {Name.REVISION_FINISHED, Name.PROOF_FINISHED}:
+            return self._marks.good, "green"
+        return self._marks.quiet, "dim"
+
+    def _sentence(self, fields: Mapping[str, object]) -> str:
+        message = shown(fields.get("message", ""))
+        if fields.get("event") == Name.REVISION_FINISHED:
+            # What it is called says more than that it was committed, which the mark says already.
+            started = self._started.pop(fields.get("revision"), None)
+            return f"{started}  {duration(fields.get('duration_ms'))}" if started else message
+        return message
+
+    def _quoted(self, fields: Mapping[str, object]) -> Line:
+        logger = fields.get("logger")
+        origin = f"{shown(logger)}: " if logger else ""
+        style = {"error": "red", "warn": "yellow"}.get(str(fields.get("level")), "dim")
+        return Line(f"{self._marks.quoted} {origin}{shown(fields.get('message', ''))}", style)
+
+    def _problem(self, fields: Mapping[str, object], width: int | None) -> Iterator[Line]:
+        self._explained = fields.get("problem")
+        code, exit_code = shown(fields.get("problem", "")), fields.get("exit_code")
+        yield Line(f"{self._marks.bad} {shown(fields.get('title', ''))} ({code}, exit code {exit_code})", "bold red")
+        yield from _labelled("why", fields.get("why"), width)
+        for blocker in _entries(fields.get("blockers")):
+            yield from _labelled("blocker", blocker, width)
+        yield from _copied("fix", fields.get("fix"))
+
+    def _finished(self, fields: Mapping[str, object], width: int | None) -> Iterator[Line]:
+        exit_code, problem = fields.get("exit_code"), fields.get("problem")
+        if problem is not None and problem != self._explained:
+            yield from self._problem(fields, width)
+        good = exit_code == ExitCode.OK
+        mark = self._marks.good if good else self._marks.bad
+        yield Line(f"{mark} {shown(fields.get('message', ''))}", "bold green" if good else "bold red")
+        yield from _counted_ids("applied", fields, "applied", width)
+        yield from _labelled("failed", fields.get("failed"), width)
+        yield from _counted_ids("not started", fields, "not_started", width)
+        revisions = ", ".join(map(shown, _entries(fields.get("to_revision"))))
+        yield from _labelled("now at", revisions, width)
+        again = "; the same run may succeed later" if fields.get("retryable") else ""
+        took = duration(fields.get("duration_ms"))
+        yield from _labelled("exit code", f"{exit_code} {fields.get('exit_name', '')}{again}", width)
+        yield from _labelled("took", took, width)
+        if problem is not None:
+            yield from _copied("more", f"migrate explain {problem}")
+
+
+class PlainText:
+    """A reader without a terminal: every event with its time and level, nothing wrapped, nothing coloured."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._narration = Narration(symbols(file.encoding))
+
+    def show(self, fields: Mapping[str, object]) -> None:
+        """Write the lines of one event."""
+        prefix = f"{fields.get('timestamp', '')} {fields.get('level', ''):<5} "
+        lines = [line.text for line in self._narration.lines(fields)]
+        self._file.write(f"{prefix}{lines[0]}\n" + "".join(f"{' ' * len(prefix)}{line}\n" for line in lines[1:]))
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+class Screen:
+    """A terminal: colour unless NO_COLOR is set, and a live line for the running revision with its elapsed time."""
+
+    # What the live line says is not repeated above it every ten seconds.
+    _LIVE_ONLY: Final = frozenset({Name.REVISION_STARTED, Name.HEARTBEAT, Name.STATEMENT_PROGRESS})
+    _ENDS_LIVE: Final = frozenset(
+        {Name.REVISION_FINISHED, Name.REVISION_FAILED, Name.REVISION_RETRY, Name.PROBLEM, Name.RUN_FINISHED},
+    )
+
+    def __init__(self, file: TextIO, clock: Callable[[], float]) -> None:
+        """``clock`` gives seconds from any start, and never goes back."""
+        from rich.console import Console
+
+        self._console = Console(file=file, force_terminal=True, markup=False, emoji=False, highlight=False)
+        self._marks = symbols(file.encoding)
+        self._narration = Narration(self._marks)
+        self._clock = clock
+        self._live: Live | None = None
+        self._running = ""
+        self._progress = ""
+        self._since = 0.0
+
+    def show(self, fields: Mapping[str, object]) -> None:
+        """Print the lines of one event above the live line, and keep that one up to date."""
+        from rich.text import Text
+
+        event = fields.get("event")
+        if event in self._ENDS_LIVE:
+            self.close()
+        lines = self._narration.lines(fields, self._console.width)
+        if event == Name.REVISION_STARTED:
+            self._start_live(f"{_counted(fields)}{shown(fields.get('message', ''))}")
+        if event == Name.STATEMENT_PROGRESS:
+            self._progress = shown(fields.get("message", ""))
+        if fields.get("level") == "debug" or (event in self._LIVE_ONLY and self._live is not None):
+            return
+        for line in lines:
+            self._console.print(Text(line.text, style=line.style), soft_wrap=line.copied)
+
+    def close(self) -> None:
+        """Take the live line away."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _start_live(self, running: str) -> None:
+        from rich.live import Live
+
+        self.close()
+        self._running, self._progress, self._since = running, "", self._clock()
+        self._live = Live(
+            get_renderable=self._live_line,
+            console=self._console,
+            refresh_per_second=8,
+            transient=True,
+            redirect_stdout=False,  # the standard streams are the caller's
+            redirect_stderr=False,
+        )
+        self._live.start()
+
+    def _live_line(self) -> Text:
+        from rich.text import Text
+
+        elapsed = self._clock() - self._since
+        frame = self._marks.frames[int(elapsed * 8) % len(self._marks.frames)]
+        progress = f"  {self._progress}" if self._progress else ""
+        text = f"{frame} {self._running}  {int(elapsed)} s{progress}"
+        return Text(text, style="cyan", no_wrap=True, overflow="ellipsis")
+
+
+def explanation(kind: Kind, width: int | None = None) -> str:
+    """Tell everything that the catalogue knows about one problem; the names in the fix are still placeholders."""
+    again = "yes, the same run may succeed later" if kind.exit_code.retryable else "no, not as it is"
+    lines = [
+        Line(f"{kind.code}: {kind.title}"),
+        *_labelled("when", kind.condition, width),
+        *_labelled("effect", kind.effect, width),
+        *_copied("fix", kind.fix),
+        *_labelled("exit code", f"{int(kind.exit_code)} {kind.exit_code.label}", width),
+        *_labelled("retry", again, width),
+    ]
+    return "".join(f"{line.text}\n" for line in lines)
+
+
+def exit_explanation(code: ExitCode, kinds: Sequence[Kind]) -> str:
+    """Tell what one exit code means and which problems end with it."""
+    lines = [
+        Line(f"{int(code)} {code.label}: {EXIT_MEANINGS[code]}"),
+        *(Line(f"  migrate explain {kind.code:<24} # {kind.title}") for kind in kinds),
+    ]
+    return "".join(f"{line.text}\n" for line in lines)
+
+
+def _labelled(label: str, text: object, width: int | None) -> Iterator[Line]:
+    if text is None or text == "":
+        return
+    wrapped = [shown(text)]
+    if width is not None:
+        room = max(width, _NARROWEST) - 2 - _LABEL_COLUMNS
+        wrapped = textwrap.wrap(wrapped[0], room, break_long_words=False, break_on_hyphens=False)
+    for index, part in enumerate(wrapped):
+        yield Line(f"  {label if index == 0 else '':<{_LABEL_COLUMNS}}{part}")
+
+
+def _copied(label: str, text: object) -> Iterator[Line]:
+    for index, part in enumerate(str(text or "").splitlines()):
+        yield Line(f"  {label if index == 0 else '':<{_LABEL_COLUMNS}}{shown(part)}", "bold", copied=True)
+
+
+def _counted(fields: Mapping[str, object]) -> str:
+    index, total = fields.get("revision_index"), fields.get("revision_total")
+    return f"[{index}/{total}] " if index and total else ""
+
+
+def _counted_ids(label: str, fields: Mapping[str, object], key: str, width: int | None) -> Iterator[Line]:
+    ids = _entries(fields.get(key))
+    count = fields.get(f"{key}_count", len(ids))
+    if ids:
+        more = ", ..." if count != len(ids) else ""
+        yield from _labelled(label, f"{count}: {', '.join(map(str, ids))}{more}", width)
+
+
+def _entries(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else []
