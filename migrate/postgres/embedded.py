@@ -413,15 +413,21 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(command: Sequence[str], env: Mapping[str, str]) -> int:
+    # A terminal sends Ctrl-C to the command as well: it decides, we wait. The other signals reach only us. All handlers
+    # stand before the command does, which may be signalled by whoever reads its first line.
+    early: list[int] = []
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    for forwarded in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(forwarded, lambda number, _frame: early.append(number))
     try:
         process = subprocess.Popen(command, env=env)
     except OSError as failure:
         sys.stderr.write(f"{command[0]}: {failure.strerror}\n")
         return 127
-    # A terminal sends Ctrl-C to the command as well: it decides, we wait. The other signals reach only us.
-    signal.signal(signal.SIGINT, lambda _number, _frame: None)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _frame: process.send_signal(number))
+    for forwarded in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(forwarded, lambda number, _frame: process.send_signal(number))
+    for number in early:
+        process.send_signal(number)
     code = process.wait()
     return code if code >= 0 else 128 - code
 
