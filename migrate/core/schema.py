@@ -271,7 +271,7 @@ def compare(expected: Schema, actual: Schema, *, same_major: bool, ignore: Seque
     """
     if expected == actual:
         return Differences()
-    is_ignored = _matcher(ignore)
+    is_ignored = ignored_by(ignore)
     missing = {i: d for i, d in expected.items() if i not in actual and not is_ignored(i)}
     extra = {i: d for i, d in actual.items() if i not in expected and not is_ignored(i)}
     changed = [
@@ -292,7 +292,8 @@ def compare(expected: Schema, actual: Schema, *, same_major: bool, ignore: Seque
     )
 
 
-def _matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
+def ignored_by(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Whether an identity, or the table that it belongs to, matches one of the shell patterns."""
     if not patterns:
         return lambda _: False
     matches = re.compile("|".join(map(fnmatch.translate, patterns))).match
@@ -330,7 +331,7 @@ def _by_table(difference: Difference) -> tuple[tuple[str, ...], int, str]:
 # the identity or the old definition too early is marked with a backslash, so that any text comes back as it was; in
 # what people write, there is nothing to mark but an arrow operator with blanks around it.
 _ARROW = re.compile(r"(?<![^ ])(\\*)->(?![^ ])")
-_CHANGE = re.compile(r"([-+~]) ((?:[^\\:]|\\.|:(?! ))*): (.*)", re.DOTALL)
+_CHANGE = re.compile(r"([-+~]) ((?:[^\\:]++|\\.|:(?! ))*+): (.*)", re.DOTALL)
 _SEPARATOR = re.compile(r"(?<= )->(?= )")
 
 
@@ -363,17 +364,30 @@ def apply(schema: Schema, lines: Iterable[str]) -> dict[str, str]:
     """
     result = dict(schema)
     for line in lines:
-        found = _CHANGE.fullmatch(line)
-        if found is None:
-            raise ChangeError(f"not a line of changes: {line}")
-        identity = re.sub(r"\\(.)", r"\1", found[2], flags=re.DOTALL)
-        if found[1] == "-":
+        identity, definition = read_change(line)
+        if definition is None:
             result.pop(identity, None)
-        elif found[1] == "+":
-            result[identity] = found[3]
         else:
-            arrow = _SEPARATOR.search(line, found.start(3) - 1)
-            if arrow is None:
-                raise ChangeError(f"not a line of changes: {line}")
-            result[identity] = line[arrow.end() + 1 :]
+            result[identity] = definition
     return result
+
+
+def read_change(line: str) -> tuple[str, str | None]:
+    """The object that a line of `changes` is about, and its definition from then on, None where it is dropped.
+
+    Raises ChangeError.
+    """
+    found = _CHANGE.fullmatch(line)
+    if found is None:
+        raise ChangeError(f"not a line of changes: {line}")
+    sign, identity, definition = found.groups()
+    if "\\" in identity:
+        identity = re.sub(r"\\(.)", r"\1", identity, flags=re.DOTALL)
+    if sign == "-":
+        return identity, None
+    if sign == "+":
+        return identity, definition
+    arrow = _SEPARATOR.search(line, found.start(3) - 1)
+    if arrow is None:
+        raise ChangeError(f"not a line of changes: {line}")
+    return identity, line[arrow.end() + 1 :]
