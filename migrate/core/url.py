@@ -14,6 +14,10 @@ from urllib.parse import quote, unquote_to_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+# Where a URL is looked for, in this order; each also as ..._FILE. Direct connections come before those that providers
+# lead through a pooler (DATABASE_UNPOOLED_URL: Railway and Neon, DIRECT_DATABASE_URL: Fly).
+URL_VARIABLES: Final = ("MIGRATE_DATABASE_URL", "DATABASE_UNPOOLED_URL", "DIRECT_DATABASE_URL", "DATABASE_URL")
+
 _MASK: Final = "***"
 _HIGHEST_PORT: Final = 65535
 

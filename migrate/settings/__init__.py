@@ -1,0 +1,10 @@
+"""Every setting, declared once; where its value came from; and which database is meant.
+
+A value is taken from the first place that gives one: flag, environment, `[tool.migrate]` of pyproject.toml, default.
+"""
+
+from migrate.settings.declarations import SETTINGS, LogFormat, Setting
+from migrate.settings.flags import settings_options
+from migrate.settings.loading import Origin, Settings, Source, load
+
+__all__ = ["SETTINGS", "LogFormat", "Origin", "Setting", "Settings", "Source", "load", "settings_options"]

@@ -1,0 +1,278 @@
+"""Every setting, once: its name, type, default, help and the verbs that take it as a flag."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from migrate.core.policy import Adopt, Ahead, Backup, Breaking, Edited, Judgement, Limits, Policy, Transaction
+from migrate.settings.kinds import Choice, Duration, File, Kind, Number, Switch, Text, Words
+
+VARIABLE_PREFIX: Final = "MIGRATE_"
+TABLE: Final = "[tool.migrate]"
+
+
+class LogFormat(StrEnum):
+    """How events are written; `auto` is text on a terminal and JSON lines everywhere else."""
+
+    AUTO = "auto"
+    JSON = "json"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting. Its variable and, unless `flags` says otherwise, its flag are made from its name.
+
+    `verbs` take it as a flag; the variable and the key count for every verb.
+    """
+
+    name: str
+    kind: Kind
+    default: Any
+    help: str
+    verbs: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    in_table: bool = True
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return VARIABLE_PREFIX + self.name.upper()
+
+    @property
+    def flag_names(self) -> tuple[str, ...]:
+        """The flags, the long one last; empty where no verb takes one."""
+        if not self.verbs:
+            return ()
+        if self.flags:
+            return self.flags
+        dashed = self.name.replace("_", "-")
+        return (f"--{dashed}/--no-{dashed}",) if isinstance(self.kind, Switch) else (f"--{dashed}",)
+
+    @property
+    def shown_default(self) -> str:
+        """The default, as a person would write it; empty where there is none."""
+        return "" if self.default is None else self.kind.show(self.default)
+
+
+_TARGET_VERBS: Final = (
+    "up", "plan", "status", "wait", "verify", "adopt", "repair", "down", "doctor", "history", "report",
+)  # fmt: skip
+_IMAGE_VERBS: Final = (*_TARGET_VERBS, "manifest", "test")
+_DECIDING_VERBS: Final = ("up", "plan")
+_CHANGING_VERBS: Final = ("up", "adopt", "repair", "down")
+_RUNNING_VERBS: Final = ("up", "down")
+_COMPARING_VERBS: Final = ("up", "plan", "status", "wait", "verify", "adopt", "repair", "down", "doctor", "report")
+
+_policy: Final = Policy()
+_limits: Final = Limits()
+
+SETTINGS: Final = (
+    Setting(
+        "config",
+        File(),
+        None,
+        "Alembic's configuration: alembic.ini, or a pyproject.toml with [tool.alembic]. Without it, alembic.ini and"
+        " pyproject.toml of the working directory are looked for.",
+        verbs=_IMAGE_VERBS,
+        flags=("-c", "--config"),
+    ),
+    Setting(
+        "section",
+        Text("NAME"),
+        "alembic",
+        "The section of the ini file, as alembic's own -n.",
+        verbs=_IMAGE_VERBS,
+        flags=("-n", "--name"),
+    ),
+    Setting(
+        "version_table",
+        Text("NAME", "name of a table"),
+        None,
+        "The version table that env.py configures. Without it, it is looked for in env.py's text, else it is"
+        " alembic_version.",
+        verbs=_IMAGE_VERBS,
+    ),
+    Setting(
+        "version_table_schema",
+        Text("NAME", "name of a schema"),
+        None,
+        "The version table's schema. Without it, it is looked for in env.py's text, else the connection's search_path"
+        " decides, as in Alembic.",
+        verbs=_IMAGE_VERBS,
+    ),
+    Setting(
+        "schemas",
+        Words("NAME,...", "names of schemas"),
+        (),
+        "The schemas whose objects belong to this image. Without it, the version table's schema.",
+        verbs=_IMAGE_VERBS,
+    ),
+    Setting(
+        "manifest",
+        File(),
+        None,
+        "The manifest. Without it, manifest.json beside the versions folder.",
+        verbs=_IMAGE_VERBS,
+    ),
+    Setting(
+        "target",
+        Text("REVISION", "head, heads, a revision or a branch label"),
+        _policy.target,
+        "Where to go: head refuses several heads, heads takes them all.",
+        verbs=("up", "plan", "status", "wait"),
+    ),
+    Setting(
+        "transaction",
+        Choice(Transaction),
+        _policy.transaction,
+        "One transaction for each revision, or one for all of them, as Alembic does by default.",
+        verbs=_RUNNING_VERBS,
+    ),
+    Setting(
+        "adopt",
+        Choice(Adopt),
+        _policy.adopt,
+        "Whether a database that has tables but no version may be stamped: never; where its schema equals the manifest"
+        " at exactly one revision; or also where only names of constraints and indexes differ.",
+        verbs=(*_DECIDING_VERBS, "adopt"),
+    ),
+    Setting(
+        "ahead",
+        Choice(Ahead),
+        _policy.ahead,
+        "When a database that is newer than the image may stand: where ledger and schema prove that the image can run"
+        " on it; where the schema alone does; always; never.",
+        verbs=(*_DECIDING_VERBS, "status", "wait"),
+    ),
+    Setting(
+        "drift",
+        Choice(Judgement),
+        _policy.drift,
+        "What a missing or changed object does to a run that has something to apply.",
+        verbs=_COMPARING_VERBS,
+    ),
+    Setting(
+        "extra",
+        Choice(Judgement),
+        _policy.extra,
+        "What an object that the manifest does not have does to a run.",
+        verbs=_COMPARING_VERBS,
+    ),
+    Setting(
+        "ignore",
+        Words("PATTERN,...", "patterns of objects, such as 'table audit_*'"),
+        _policy.ignore,
+        "Objects that are never compared.",
+        verbs=_COMPARING_VERBS,
+    ),
+    Setting(
+        "edited",
+        Choice(Edited),
+        _policy.edited,
+        "What the edited file of an applied revision does to a run that has something to apply.",
+        verbs=_DECIDING_VERBS,
+    ),
+    Setting(
+        "breaking",
+        Choice(Breaking),
+        _policy.breaking,
+        "What a pending change that breaks the release which is still running does to a run.",
+        verbs=_DECIDING_VERBS,
+    ),
+    Setting(
+        "backup",
+        Choice(Backup),
+        _policy.backup,
+        "When a backup is taken before the first change: never, always, or where a pending revision destroys data.",
+        verbs=_RUNNING_VERBS,
+    ),
+    Setting(
+        "strict",
+        Switch(),
+        _policy.strict,
+        "Refuse for findings even where nothing is pending.",
+        verbs=(*_DECIDING_VERBS, "status"),
+    ),
+    Setting(
+        "heal",
+        Switch(),
+        _policy.heal,
+        "Repair what an earlier run left, where the repair is provable, instead of refusing.",
+        verbs=_DECIDING_VERBS,
+    ),
+    Setting(
+        "connect_timeout",
+        Duration(minimum_s=1),
+        _limits.connect_s,
+        "How long to try to reach the server.",
+        verbs=_TARGET_VERBS,
+    ),
+    Setting(
+        "guard_timeout",
+        Duration(zero_means="do not wait"),
+        _limits.guard_s,
+        "How long to wait for another run to end.",
+        verbs=_CHANGING_VERBS,
+    ),
+    Setting(
+        "lock_timeout",
+        Duration(minimum_s=0.01),
+        _limits.lock_s,
+        "How long one statement waits for a lock, and others queue behind it, before the revision is rolled back and"
+        " tried again.",
+        verbs=_TARGET_VERBS,
+    ),
+    Setting(
+        "statement_timeout",
+        Duration(zero_means="no limit"),
+        _limits.statement_s,
+        "How long one statement of a revision may take.",
+        verbs=_CHANGING_VERBS,
+    ),
+    Setting(
+        "lock_tries",
+        Number(1, 1000),
+        _limits.lock_tries,
+        "How often a revision is tried when a lock is not granted.",
+        verbs=_CHANGING_VERBS,
+    ),
+    Setting(
+        "lock_budget",
+        Duration(zero_means="one try"),
+        _limits.lock_budget_s,
+        "How long a revision is tried again in all when a lock is not granted.",
+        verbs=_CHANGING_VERBS,
+    ),
+    Setting(
+        "deadline",
+        Duration(zero_means="none"),
+        _limits.deadline_s,
+        "The time that the platform gives the whole job: no revision is begun that it would cut off.",
+        verbs=_RUNNING_VERBS,
+    ),
+    Setting(
+        "log_format",
+        Choice(LogFormat),
+        LogFormat.AUTO,
+        "JSON lines, text for people, or whichever fits standard output.",
+        verbs=_IMAGE_VERBS,
+    ),
+    Setting(
+        "log_queries",
+        Switch(),
+        default=False,
+        help="Show the query text of sessions that block a revision; it may hold data of users.",
+        verbs=_CHANGING_VERBS,
+    ),
+    Setting("service", Text("NAME", "name"), "migrate", "The field `service` of each log line."),
+    Setting(
+        "debug",
+        Switch(),
+        default=False,
+        help="Add the traceback to an error; for reports of bugs, never for production: it may hold data of users.",
+        in_table=False,
+    ),
+)

@@ -1,0 +1,246 @@
+"""The types of settings: how each reads a flag, a variable or a key, says what it accepts, and shows a value.
+
+`from_text` reads a flag's or a variable's text, `from_toml` what tomllib gives. Both raise ValueError with the end of a
+sentence that begins with the value.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from enum import StrEnum
+
+# PostgreSQL keeps its timeouts as a 32-bit number of milliseconds, about 596 hours.
+_LONGEST_S: Final = 500 * 3600.0
+
+
+class Kind(Protocol):
+    """A type of settings: how its values are read and shown."""
+
+    @property
+    def values(self) -> str:
+        """What is accepted, for a help text and the reference page."""
+
+    @property
+    def metavar(self) -> str:
+        """How a flag's value is called in --help."""
+
+    def from_text(self, text: str) -> object:
+        """Read a flag or a variable."""
+
+    def from_toml(self, value: object) -> object:
+        """Read a key of the table."""
+
+    def show(self, value: Any) -> str:
+        """Spell a value as a person would write it into a variable."""
+
+
+def _as_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("is not a text in quotation marks")  # noqa: TRY004 - the one way in which a kind refuses
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One word or name; never empty."""
+
+    metavar: str = "TEXT"
+    values: str = "text"
+
+    def from_text(self, text: str) -> str:
+        """Any text but white space."""
+        if not text.strip():
+            raise ValueError("is empty")
+        return text.strip()
+
+    def from_toml(self, value: object) -> str:
+        """A string."""
+        return self.from_text(_as_text(value))
+
+    def show(self, value: str) -> str:
+        """As it is."""
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the values of an enumeration."""
+
+    of: type[StrEnum]
+
+    @property
+    def values(self) -> str:
+        """The words that are accepted."""
+        return ", ".join(self.of)
+
+    @property
+    def metavar(self) -> str:
+        """As click writes a choice."""
+        return f"[{'|'.join(self.of)}]"
+
+    def from_text(self, text: str) -> StrEnum:
+        """The word in any case."""
+        try:
+            return self.of(text.strip().lower())
+        except ValueError:
+            raise ValueError(f"is none of {self.values}") from None
+
+    def from_toml(self, value: object) -> StrEnum:
+        """A string."""
+        return self.from_text(_as_text(value))
+
+    def show(self, value: StrEnum) -> str:
+        """The word."""
+        return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A time in seconds; a bare number means seconds."""
+
+    minimum_s: float = 0.0
+    zero_means: str = ""
+    metavar: str = "TIME"
+
+    @property
+    def values(self) -> str:
+        """The range, and what 0 stands for."""
+        zero = f"; 0: {self.zero_means}" if self.zero_means else ""
+        return f"time such as 2, 2s, 500ms, 5m, 1h, from {self.show(self.minimum_s)} to {self.show(_LONGEST_S)}{zero}"
+
+    def from_text(self, text: str) -> float:
+        """A number, and one of the units ms, s, m, h."""
+        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|)", text.strip(), re.ASCII)
+        if found is None:
+            raise ValueError("is no time such as 2, 2s, 500ms, 5m or 1h")
+        seconds = float(found[1]) * {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}[found[2]]
+        if 0 < seconds < 0.001:  # noqa: PLR2004 - a millisecond
+            raise ValueError("is shorter than 1ms, the shortest time that PostgreSQL knows")
+        if not self.minimum_s <= seconds <= _LONGEST_S:
+            raise ValueError(f"is not between {self.show(self.minimum_s)} and {self.show(_LONGEST_S)}")
+        return seconds
+
+    def from_toml(self, value: object) -> float:
+        """A number of seconds, or a string with a unit."""
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return self.from_text(f"{value:f}" if value >= 0 else str(value))
+        return self.from_text(_as_text(value))
+
+    def show(self, value: float) -> str:
+        """In the largest unit that needs no fraction."""
+        milliseconds = round(value * 1000)
+        for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+            if milliseconds % size == 0 and milliseconds >= size:
+                return f"{milliseconds // size}{unit}"
+        return f"{milliseconds}ms" if milliseconds else "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A whole number."""
+
+    minimum: int
+    maximum: int
+    metavar: str = "NUMBER"
+
+    @property
+    def values(self) -> str:
+        """The range."""
+        return f"whole number from {self.minimum} to {self.maximum}"
+
+    def from_text(self, text: str) -> int:
+        """Digits."""
+        if not re.fullmatch(r"[0-9]{1,9}", text.strip(), re.ASCII):
+            raise ValueError("is no whole number")
+        number = int(text)
+        if not self.minimum <= number <= self.maximum:
+            raise ValueError(f"is not between {self.minimum} and {self.maximum}")
+        return number
+
+    def from_toml(self, value: object) -> int:
+        """An integer, or a string of digits."""
+        if isinstance(value, int) and not isinstance(value, bool):
+            return self.from_text(str(value))
+        return self.from_text(_as_text(value))
+
+    def show(self, value: int) -> str:
+        """Digits."""
+        return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Yes or no; a flag without a value, with a `--no-` form to overrule the environment."""
+
+    metavar: str = ""
+    values: str = "true, false (in a variable also 1/0, yes/no, on/off)"
+
+    def from_text(self, text: str) -> bool:
+        """One of the usual words."""
+        word = text.strip().lower()
+        if word in {"1", "true", "yes", "on"}:
+            return True
+        if word in {"0", "false", "no", "off"}:
+            return False
+        raise ValueError("is none of 1, 0, true, false, yes, no, on, off")
+
+    def from_toml(self, value: object) -> bool:
+        """A TOML boolean."""
+        if not isinstance(value, bool):
+            raise ValueError("is neither true nor false")  # noqa: TRY004 - as above
+        return value
+
+    def show(self, value: bool) -> str:  # noqa: FBT001 - the value of a switch
+        """As TOML spells it."""
+        return "true" if value else "false"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A list, with commas in between; a flag may be repeated."""
+
+    metavar: str
+    values: str
+
+    def from_text(self, text: str) -> tuple[str, ...]:
+        """Divide at commas; those inside of parentheses belong to the word: `function f(integer, text)`."""
+        words = (word.strip() for word in re.split(r",(?![^()]*\))", text))
+        return tuple(word for word in words if word)
+
+    def from_toml(self, value: object) -> tuple[str, ...]:
+        """An array of strings, or one string."""
+        if isinstance(value, list) and all(isinstance(word, str) for word in value):
+            return tuple(word.strip() for word in value if word.strip())
+        if isinstance(value, str):
+            return self.from_text(value)
+        raise ValueError("is no array of texts")
+
+    def show(self, value: Iterable[str]) -> str:
+        """With commas."""
+        return ",".join(value)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A path: relative to the working directory, and in pyproject.toml relative to that file's folder."""
+
+    metavar: str = "FILE"
+    values: str = "path"
+
+    def from_text(self, text: str) -> Path:
+        """Any path."""
+        return Path(Text().from_text(text))
+
+    def from_toml(self, value: object) -> Path:
+        """A string."""
+        return self.from_text(_as_text(value))
+
+    def show(self, value: Path) -> str:
+        """As it is."""
+        return str(value)

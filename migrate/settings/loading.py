@@ -1,0 +1,255 @@
+"""From where each setting's value comes: flag, environment, `[tool.migrate]` of pyproject.toml, default.
+
+No fault is reported alone: all of them stop the run together.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from migrate.core.policy import Limits, Policy
+from migrate.core.problems import stop
+from migrate.core.target import Target
+from migrate.settings.database_url import environment_secrets, read_database_url
+from migrate.settings.declarations import SETTINGS, TABLE, VARIABLE_PREFIX, LogFormat, Setting
+from migrate.settings.kinds import File, Number, Switch, Words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_PYPROJECT: Final = "pyproject.toml"
+_SHOWN_CHARACTERS: Final = 60
+_POLICY_SETTINGS: Final = tuple(each.name for each in fields(Policy))
+_LIMIT_SETTINGS: Final = {
+    "connect_timeout": "connect_s",
+    "guard_timeout": "guard_s",
+    "lock_timeout": "lock_s",
+    "statement_timeout": "statement_s",
+    "lock_tries": "lock_tries",
+    "lock_budget": "lock_budget_s",
+    "deadline": "deadline_s",
+}
+_BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
+_VARIABLES: Final = {setting.variable for setting in SETTINGS} | {"MIGRATE_DATABASE_URL", "MIGRATE_DATABASE_URL_FILE"}
+
+
+class Source(StrEnum):
+    """The kinds of places that a value can come from, the strongest first."""
+
+    FLAG = "flag"
+    ENVIRONMENT = "environment"
+    TABLE = "pyproject.toml"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value came from: the kind of place, and its name for people."""
+
+    source: Source
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of one run. `version_table` and `manifest` are None where the image itself says what they are.
+
+    `warnings` are sentences about variables that look like settings and are none.
+    """
+
+    policy: Policy
+    limits: Limits
+    config_file: Path | None
+    section: str
+    version_table: str | None
+    version_table_schema: str | None
+    schemas: tuple[str, ...]
+    manifest: Path | None
+    log_format: LogFormat
+    log_queries: bool
+    service: str
+    debug: bool
+    provenance: Mapping[str, Origin]
+    warnings: tuple[str, ...]
+    _values: Mapping[str, Any] = field(repr=False)
+    _environ: Mapping[str, str] = field(repr=False)
+    _cwd: Path = field(repr=False)
+
+    def target(self) -> Target:
+        """Find the database. Raises Stop with no-database-url, or with bad-database-url, which never shows the value."""
+        url, variable = read_database_url(self._environ, self._cwd)
+        target = Target(url, variable, version_table_schema=self.version_table_schema, schemas=self.schemas)
+        return target if self.version_table is None else replace(target, version_table=self.version_table)
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every text of the environment that must not be shown, for the redactor. Never raises."""
+        return environment_secrets(self._environ, self._cwd)
+
+    def described(self) -> list[str]:
+        """Each setting with its value and where that came from: `lock_timeout = 2s (MIGRATE_LOCK_TIMEOUT)`."""
+        return [f"{name} = {self._shown(name)} ({origin.name})" for name, origin in self.provenance.items()]
+
+    def _shown(self, name: str) -> str:
+        value = self._values[name]
+        return "not set" if value in (None, ()) else _BY_NAME[name].kind.show(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """One thing wrong with the settings: a sentence, and what to paste."""
+
+    why: str
+    fix: str
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Settings:
+    """Take each setting from the first place that gives it.
+
+    `flags` are the parameters that `settings_options` made, by the settings' names; None and an empty list are not
+    given. A variable that is set to nothing counts as not set, as platforms and Compose files pass such ones on.
+    Raises Stop with bad-setting, which lists every fault of every place.
+    """
+    unknown = flags.keys() - _BY_NAME.keys()
+    if unknown:
+        raise KeyError(*sorted(unknown))
+    faults: list[_Fault] = []
+    folder, table = _read_table(flags.get("config"), environ, cwd, faults)
+    values: dict[str, Any] = {}
+    provenance: dict[str, Origin] = {}
+    for setting in SETTINGS:
+        value: Any = setting.default
+        origin = Origin(Source.DEFAULT, "default")
+        flag = flags.get(setting.name)
+        text = environ.get(setting.variable, "")
+        if flag not in (None, ()):
+            # click hands over a list of what each repetition gave.
+            value = tuple(word for words in flag for word in words) if isinstance(setting.kind, Words) else flag
+            long, _, negative = setting.flag_names[-1].partition("/")
+            origin = Origin(Source.FLAG, negative if flag is False else long)
+        elif text.strip():
+            origin = Origin(Source.ENVIRONMENT, setting.variable)
+            try:
+                value = setting.kind.from_text(text)
+            except ValueError as error:
+                faults.append(_fault_of_variable(setting, text, error))
+        elif setting.in_table and setting.name in table:
+            origin = Origin(Source.TABLE, f"{_PYPROJECT} {TABLE}")
+            try:
+                value = setting.kind.from_toml(table[setting.name])
+            except ValueError as error:
+                faults.append(_fault_of_key(setting, table[setting.name], error))
+            else:
+                value = folder / value if isinstance(setting.kind, File) else value
+        values[setting.name] = value
+        provenance[setting.name] = origin
+    faults += [_fault_of_unknown_key(key) for key in table if key not in _BY_NAME or not _BY_NAME[key].in_table]
+    if faults:
+        count = "A setting is" if len(faults) == 1 else f"{len(faults)} settings are"
+        raise stop(
+            "bad-setting",
+            f"{count} malformed: {'; '.join(fault.why for fault in faults)}.",
+            names={"settings": "; ".join(fault.fix for fault in faults)},
+        )
+    return Settings(
+        policy=Policy(**{name: values[name] for name in _POLICY_SETTINGS}),
+        limits=Limits(**{of_limits: values[name] for name, of_limits in _LIMIT_SETTINGS.items()}),
+        config_file=values["config"],
+        section=values["section"],
+        version_table=values["version_table"],
+        version_table_schema=values["version_table_schema"],
+        schemas=values["schemas"],
+        manifest=values["manifest"],
+        log_format=values["log_format"],
+        log_queries=values["log_queries"],
+        service=values["service"],
+        debug=values["debug"],
+        provenance=provenance,
+        warnings=tuple(_warning(name) for name in sorted(environ) if _looks_like_a_setting(name)),
+        _values=values,
+        _environ=environ,
+        _cwd=cwd,
+    )
+
+
+def _read_table(
+    flag: Path | None,
+    environ: Mapping[str, str],
+    cwd: Path,
+    faults: list[_Fault],
+) -> tuple[Path, Mapping[str, Any]]:
+    """Find the table beside Alembic's configuration, else in the working directory: its folder, and what it holds."""
+    named = flag or environ.get("MIGRATE_CONFIG", "").strip()
+    beside = (cwd / named).parent if named else cwd
+    for folder in dict.fromkeys((beside, cwd)):
+        path = folder / _PYPROJECT
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            faults.append(_Fault(f"{path} cannot be read ({error.strerror})", f"make {path} readable"))
+            continue
+        # Reading TOML costs more than all the rest, and most projects have no such table.
+        if not re.search(rb"""tool["'\s]*(\]|=|\.["'\s]*migrate)""", data):
+            continue
+        import tomllib
+
+        try:
+            table = tomllib.loads(data.decode()).get("tool", {}).get("migrate")
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            # A decoding error carries the file's bytes, a TOML error no more than a place.
+            said = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8"
+            faults.append(_Fault(f"{path} is not valid TOML ({said})", f"correct {path}"))
+            continue
+        if isinstance(table, dict):
+            return folder, table
+        if table is not None:
+            faults.append(_Fault(f"tool.migrate in {path} is no table", f"write {TABLE} as a table in {path}"))
+    return cwd, {}
+
+
+def quoted(value: object) -> str:
+    """The value for people, short, and never a URL: somebody may have put one into the wrong variable."""
+    text = str(value)
+    if "://" in text:
+        return "(a URL)"
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}...")
+
+
+def _fault_of_variable(setting: Setting, text: str, error: ValueError) -> _Fault:
+    fix = f"export {setting.variable}={setting.shown_default}" if setting.shown_default else f"unset {setting.variable}"
+    return _Fault(f"{setting.variable} {quoted(text)} {error}", fix)
+
+
+def _fault_of_key(setting: Setting, value: object, error: ValueError) -> _Fault:
+    why = f"{setting.name} in {TABLE}, {quoted(value)}, {error}"
+    if not setting.shown_default:
+        return _Fault(why, f"take {setting.name} out of {TABLE}")
+    quote = "" if isinstance(setting.kind, Switch | Number) else '"'
+    return _Fault(why, f"write {setting.name} = {quote}{setting.shown_default}{quote} in {TABLE}")
+
+
+def _fault_of_unknown_key(key: str) -> _Fault:
+    near = _nearest(key, [setting.name for setting in SETTINGS if setting.in_table])
+    why = f"{TABLE} has {quoted(key)}, which is no setting"
+    return _Fault(why, f"rename it to {near}" if near else f"take {quoted(key)} out of {TABLE}")
+
+
+def _looks_like_a_setting(variable: str) -> bool:
+    return variable.startswith(VARIABLE_PREFIX) and variable not in _VARIABLES
+
+
+def _warning(variable: str) -> str:
+    names = sorted(known.removeprefix(VARIABLE_PREFIX) for known in _VARIABLES)
+    near = _nearest(variable.removeprefix(VARIABLE_PREFIX), names)
+    return f"{variable} is no setting and was not read{f'; did you mean {VARIABLE_PREFIX}{near}?' if near else '.'}"
+
+
+def _nearest(name: str, names: Sequence[str]) -> str | None:
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name, names, n=1)), None)
