@@ -151,7 +151,7 @@ def _judge(finding: Finding, policy: Policy) -> Refusal | None:
             tolerated = policy.extra if not (differences.missing or differences.changed) else policy.drift
             if tolerated is not Judgement.FAIL:
                 return None
-            return Refusal(problem("drift", sentence(finding), differences=differences.sentences()[:LISTED * 4]))
+            return Refusal(problem("drift", sentence(finding), differences=differences.sentences()[: LISTED * 4]))
         case _:
             assert_never(finding)
 

@@ -135,8 +135,9 @@ class Database:
 
 def create_role(server: Server, *, name: str | None, password: str | None, options: LiteralString) -> Role:
     """Create a login role; `options` are those of CREATE ROLE, such as `CREATEDB`."""
-    token = secrets.token_hex(8)
-    role = Role(name or f"role_{token}", HOSTILE + token if password is None else password)
+    role = Role(
+        name or f"role_{secrets.token_hex(8)}", HOSTILE + secrets.token_hex(8) if password is None else password
+    )
     server.execute(
         sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} {}").format(
             sql.Identifier(role.name), sql.Literal(role.password), sql.SQL(options)

@@ -1,0 +1,84 @@
+"""The parser: reads the command line, calls one verb, prints what it answers; the only `sys.exit` and `print`."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from migrate import __version__
+from migrate.core.problems import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# Each verb's module is imported only when it is called: a run with nothing to do must stay light.
+VERBS: Final[Mapping[str, str]] = {
+    "up": "Bring the database to this image's head, or refuse and say why.",
+    "plan": "Show what `migrate up` would do. Changes nothing.",
+    "status": "Show where the database is, against this image.",
+    "history": "Show the runs that the ledger recorded on this database.",
+    "explain": "Explain a problem code or an exit code.",
+}
+
+
+class _Verbs(click.Group):
+    """The verbs, in the order of a release; their modules are loaded on demand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every verb."""
+        del ctx
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb's command, None where there is no such verb."""
+        del ctx
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = getattr(import_module(f"migrate.commands.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing any."""
+        del ctx
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="migrate")
+def cli() -> None:
+    """The release-phase job for Alembic on PostgreSQL.
+
+    Runs once per release, before the service starts: looks at the real database, decides, holds a lock, brings it to
+    this image's head or refuses, and proves the result. `migrate VERB --help` lists the exit codes of a verb.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit with its code."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command; its exit code."""
+    if arguments[:1] == ["migrate"]:  # a platform that keeps the image's ENTRYPOINT and is given `migrate up`
+        arguments = arguments[1:]
+    try:
+        answer = cli.main(arguments, prog_name="migrate", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        return int(ExitCode.USAGE)
+    except click.ClickException as error:
+        from migrate.commands.usage import report_usage
+
+        return report_usage(error, arguments)
+    except click.exceptions.Abort:
+        return int(ExitCode.INTERRUPTED)
+    if isinstance(answer, int):  # --help and --version
+        return answer
+    if answer.text:
+        print(answer.text)
+    return int(answer.exit_code)

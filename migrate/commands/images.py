@@ -1,0 +1,79 @@
+"""Loads the image: from the files' text, through Alembic only where the text cannot say, and the manifest beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from migrate.core.events import Event, Name
+from migrate.core.image import Image
+from migrate.core.problems import stop
+from migrate.core.revisions import FaultKind, Graph, Revision
+
+if TYPE_CHECKING:
+    from migrate.commands.session import Session
+
+_START_S = 60.0
+
+
+def load_image(session: Session) -> Image:
+    """The image of this project. Faults of its history are in the image; raises Stop where it cannot be read at all."""
+    scan = session.scan
+    read_by = "scan"
+    revisions, faults = scan.revisions, scan.faults
+    if any(fault.kind is FaultKind.DYNAMIC for fault in faults):
+        revisions, faults, read_by = _through_alembic(session), (), "alembic"
+    graph = Graph.build(revisions)
+    faults = (*faults, *graph.faults)
+    session.emit(
+        Event(
+            Name.IMAGE_LOADED,
+            f"{len(graph)} revisions, head {', '.join(graph.heads) or 'none'}",
+            fields={"revisions": len(graph), "heads": list(graph.heads)[:50], "read_by": read_by},
+        ),
+    )
+    return Image(graph, faults, read_by=read_by)
+
+
+def _through_alembic(session: Session) -> tuple[Revision, ...]:
+    """The revisions of a history that computes its ids: only running the files tells them."""
+    from migrate.worker import Ended, Worker
+
+    project = session.project
+    with Worker(environ=os.environ, cwd=project.cwd, emit=session.emit, wake=(session.interruption.fd,)) as worker:
+        job = {
+            "do": "graph",
+            "config": project.config,
+            "toml": project.toml,
+            "section": project.section,
+            "folders": project.folders,
+            "url": "postgresql+psycopg2://",
+        }
+        worker.receive(_START_S)
+        worker.send(job)
+        message = worker.receive(_START_S)
+    if message is None or isinstance(message, Ended) or message["say"] != "graph":
+        said = message["error"]["message"] if isinstance(message, dict) and "error" in message else "no answer"
+        raise stop(
+            "bad-history",
+            f"the history computes its ids, and Alembic could not load it: {said}",
+            names={"fix": "alembic heads   # shows the same error"},
+        )
+    found = []
+    for item in message["revisions"]:
+        path = Path(item["file"])
+        file = os.path.relpath(path, session.config.root)
+        found.append(
+            Revision(
+                id=item["id"],
+                down=tuple(item["down"]),
+                depends_on=tuple(item["depends_on"]),
+                labels=tuple(item["labels"]),
+                message=item["message"],
+                file=file,
+                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            ),
+        )
+    return tuple(found)

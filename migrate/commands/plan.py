@@ -1,0 +1,85 @@
+"""`migrate plan`: what `up` would do, read-only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from migrate import release
+from migrate.commands.session import Answer, Report, Session, conduct
+from migrate.commands.up import EXITS
+from migrate.commands.verb import verb
+from migrate.core.plan import Plan
+from migrate.core.problems import ExitCode
+from migrate.core.state import name as position_name
+
+if TYPE_CHECKING:
+    from migrate.core.outcome import Outcome
+    from migrate.release import Judged
+
+
+@verb(
+    "plan",
+    exits=tuple(
+        code
+        for code in (*EXITS, ExitCode.PENDING)
+        if code < ExitCode.BLOCKED or code in {ExitCode.BLOCKED, ExitCode.INTERRUPTED, ExitCode.TERMINATED}
+    ),
+)
+@click.option("--exit-code", "exit_code", is_flag=True, help="Exit 3 when revisions are pending.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def plan(*, as_json: bool, exit_code: bool, **flags: Any) -> Answer:
+    """Show what `migrate up` would do: the state, the decision and the pending revisions. Changes nothing.
+
+    Exits with the refusal that `migrate up` would give.
+    """
+
+    def body(session: Session) -> Report:
+        judged, outcome = release.plan(session.order())
+        pending = exit_code and outcome.problem is None and bool(outcome.pending)
+        return Report(
+            outcome,
+            describe(judged),
+            text=as_text(judged, outcome),
+            exit_code=ExitCode.PENDING if pending else None,
+        )
+
+    return conduct("plan", flags, body, as_json=as_json)
+
+
+def describe(judged: Judged | None) -> dict[str, object]:
+    """The machine-readable plan."""
+    if judged is None:
+        return {}
+    decision = judged.decision
+    steps = decision.steps if isinstance(decision, Plan) else ()
+    return {
+        "position": position_name(judged.state.position),
+        "rows": list(judged.observation.rows),
+        "steps": [type(step).__name__.lower() for step in steps],
+        "revisions": [
+            f"{revision.id}  {revision.file}  {revision.message}" for revision in release.pending_of(judged.state)
+        ],
+        "warnings": list(decision.warnings) if isinstance(decision, Plan) else [],
+    }
+
+
+def as_text(judged: Judged | None, outcome: Outcome) -> str | None:
+    """The plan for people; a refusal is shown by the log."""
+    if judged is None:
+        return None
+    rows = ", ".join(judged.observation.rows) or "no version"
+    lines = [f"state     {position_name(judged.state.position)} ({rows})"]
+    pending = release.pending_of(judged.state)
+    if outcome.problem is not None:
+        lines.append(f"decision  refuse {outcome.problem.exit_code:d} {outcome.problem.kind.code}")
+    elif isinstance(judged.decision, Plan) and judged.decision.steps:
+        names = ", then ".join(type(step).__name__.lower() for step in judged.decision.steps)
+        lines.append(f"decision  {names}")
+    else:
+        lines.append("decision  nothing to do")
+    if pending:
+        lines.append(f"pending   {len(pending)}")
+        lines += [f"  {revision.id}  {revision.message}  ({revision.file})" for revision in pending]
+    return "\n".join(lines)

@@ -1,0 +1,277 @@
+"""What every verb does around its call: settings, log, signals, the image, the first and the last line."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from migrate import __version__, log, signals
+from migrate.core.deployment import platform_context
+from migrate.core.events import Event, Level, Name
+from migrate.core.interruption import Interrupted
+from migrate.core.outcome import Outcome, Result, refusal
+from migrate.core.problems import ExitCode, Stop, problem
+from migrate.core.redaction import Redactor
+from migrate.release import Order
+from migrate.settings import LogFormat, Settings, load
+
+if TYPE_CHECKING:
+    from migrate.core.events import Emit
+    from migrate.core.image import Image
+    from migrate.core.interruption import Interruption
+    from migrate.core.problems import Problem
+    from migrate.core.revisions import Revision
+    from migrate.core.target import Target
+    from migrate.image import AlembicConfig, Scan
+    from migrate.steps.run import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a verb came to: its exit code, and text for stdout where its lines are not all that it says."""
+
+    exit_code: int
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A verb's end: the outcome for the last line, more fields for ``--json``, and text for people."""
+
+    outcome: Outcome
+    fields: Mapping[str, object]
+    text: str | None = None
+    exit_code: ExitCode | None = None  # where the verb exits otherwise than its outcome, e.g. with 3
+
+
+class Session:
+    """One process's run of one verb."""
+
+    def __init__(
+        self,
+        verb: str,
+        settings: Settings,
+        sink: log.Log,
+        emit: Emit,
+        redactor: Redactor,
+        interruption: Interruption,
+        run_id: str,
+    ) -> None:
+        self.verb = verb
+        self.settings = settings
+        self.log = sink
+        self.emit = emit
+        self.redactor = redactor
+        self.interruption = interruption
+        self.run_id = run_id
+        self.cwd = Path.cwd()
+
+    @cached_property
+    def config(self) -> AlembicConfig:
+        """Alembic's configuration. Raises Stop."""
+        from migrate import image as images
+
+        found = images.load_config(self.settings.config_file, self.cwd, self.settings.section)
+        if isinstance(found, images.ConfigFault):
+            missing = found.kind is images.ConfigFaultKind.MISSING_FILE
+            code = "no-alembic-config" if missing else "bad-alembic-config"
+            raise Stop(problem(code, found.message, fix=found.fix))
+        return found
+
+    @cached_property
+    def scan(self) -> Scan:
+        """The revision files of the image."""
+        from migrate import image as images
+
+        return images.scan(self.config)
+
+    @cached_property
+    def image(self) -> Image:
+        """The graph of this image, read without importing a revision where that can be done. Raises Stop."""
+        from migrate.commands.images import load_image
+
+        return load_image(self)
+
+    @cached_property
+    def target(self) -> Target:
+        """The target, its version table guessed from env.py's text where no setting names it. Raises Stop."""
+        from migrate.image import guess_version_table
+
+        target = self.settings.target()
+        if self.settings.version_table is not None and self.settings.version_table_schema is not None:
+            return target
+        table, schema = guess_version_table(self.config.env_py.read_text("utf-8", "replace"))
+        return replace(
+            target,
+            version_table=self.settings.version_table or table or target.version_table,
+            version_table_schema=self.settings.version_table_schema or schema,
+        )
+
+    @cached_property
+    def project(self) -> Project:
+        """Where the child process finds the user's project."""
+        from migrate.steps.run import Project
+
+        config = self.config
+        return Project(
+            cwd=self.cwd,
+            config=str(config.ini) if config.ini is not None else None,
+            toml=str(config.toml) if config.toml is not None else None,
+            section=config.section,
+            env_py=os.path.relpath(config.env_py, self.cwd),
+            folders=(str(config.script_location), *(str(folder) for folder in config.version_locations)),
+        )
+
+    def source_of(self, revision: Revision) -> str:
+        """The text of a revision's file."""
+        return Path(self.scan.paths[revision.file]).read_text("utf-8", "replace")
+
+    def order(self) -> Order:
+        """What `migrate.release` is given. Raises Stop for every fault that needs no database."""
+        target = self.target
+        image = self.image
+        return Order(
+            verb=self.verb,
+            run_id=self.run_id,
+            version=__version__,
+            target=target,
+            image=image,
+            project=self.project,
+            policy=self.settings.policy,
+            limits=self.settings.limits,
+            environ=os.environ,
+            interruption=self.interruption,
+            emit=self.emit,
+            bind=self.log.bind,
+            redact=self.redactor.text,
+            source_of=self.source_of,
+            context=platform_context(os.environ),
+            log_queries=self.settings.log_queries,
+        )
+
+
+Body = Callable[[Session], Report]
+
+
+def conduct(verb: str, flags: Mapping[str, Any], body: Body, *, as_json: bool = False) -> Answer:
+    """Run a verb from its settings to its last line; every end but SIGKILL has one."""
+    began = time.monotonic()
+    run_id = uuid.uuid4().hex[:12]
+    debug = os.environ.get("MIGRATE_DEBUG") == "1"
+    try:
+        settings: Settings | None = load(flags, os.environ, Path.cwd())
+        fault: Problem | None = None
+    except Stop as stopped:
+        settings, fault = None, stopped.problem
+    redactor = Redactor(_secrets(settings))
+    sink = log.open_log(
+        log_format=_log_format(settings),
+        stream_fd=1,
+        context={"verb": verb, **platform_context(os.environ)},
+        redactor=redactor,
+        service=settings.service if settings is not None else "migrate",
+        version=__version__,
+        run_id=run_id,
+    )
+
+    def emit(event: Event) -> None:
+        if not as_json:
+            sink.emit(event)
+
+    def finish(report: Report) -> Answer:
+        outcome = report.outcome
+        took = {"run_id": run_id, "duration_ms": round((time.monotonic() - began) * 1000)}
+        fields: dict[str, object] = {**outcome.fields(), **report.fields, **took}
+        if report.exit_code is not None:
+            fields |= {"exit_code": int(report.exit_code), "exit_name": report.exit_code.label}
+        message = last_words(verb, report)
+        emit(Event(Name.RUN_FINISHED, message, Level.ERROR if outcome.problem else Level.INFO, fields))
+        sink.close()
+        text = report.text if _is_for_people(settings) else None
+        if as_json:
+            said = {"event": str(Name.RUN_FINISHED), "verb": verb, "message": message, **fields}
+            text = json.dumps(redactor.value(json.loads(json.dumps(said, default=str))))
+        return Answer(int(report.exit_code if report.exit_code is not None else outcome.exit_code), text)
+
+    def overdue(signum: int) -> None:
+        code = ExitCode(128 + signum)
+        found = problem("interrupted", "the signal's grace ran out while the run was waiting", exit_code=code)
+        answer = finish(Report(Outcome(Result.INTERRUPTED, code, found), {}))
+        os._exit(answer.exit_code)
+
+    with signals.interruption(on_overdue=overdue) as interruption:
+        try:
+            if fault is not None or settings is None:
+                assert fault is not None
+                return _refuse(emit, fault, finish)
+            session = Session(verb, settings, sink, emit, redactor, interruption, run_id)
+            emit(Event(Name.RUN_STARTED, f"migrate {verb} {__version__}"))
+            for warning in settings.warnings:
+                emit(Event(Name.TARGET_WARNING, warning, Level.WARN))
+            report = body(session)
+            if report.outcome.problem is not None:
+                _say_problem(emit, report.outcome.problem)
+            return finish(report)
+        except Stop as stopped:
+            return _refuse(emit, stopped.problem, finish)
+        except Interrupted as interrupted:
+            code = ExitCode(128 + interrupted.signum)
+            found = problem("interrupted", "a signal arrived before anything was changed", exit_code=code)
+            return finish(Report(Outcome(Result.INTERRUPTED, code, found), {}))
+        except Exception as error:  # noqa: BLE001 - the last line must be written whatever happened
+            said = f"{type(error).__name__}: {error}"
+            more = {"traceback": traceback.format_exc()} if debug else {}
+            found = problem("internal", said, names={"verb": verb}, **more)
+            _say_problem(emit, found)
+            return finish(Report(Outcome(Result.FAILED, ExitCode.INTERNAL, found), {}))
+
+
+def _refuse(emit: Emit, found: Problem, finish: Callable[[Report], Answer]) -> Answer:
+    _say_problem(emit, found)
+    return finish(Report(refusal(found), {}))
+
+
+def _say_problem(emit: Emit, found: Problem) -> None:
+    emit(Event(Name.PROBLEM, f"{found.kind.title}: {found.why}", Level.ERROR, found.fields()))
+
+
+def _secrets(settings: Settings | None) -> tuple[str, ...]:
+    """Every password that this process was given, whichever URL it ends up with."""
+    return settings.secrets() if settings is not None else ()
+
+
+def _log_format(settings: Settings | None) -> LogFormat:
+    return settings.log_format if settings is not None else LogFormat.AUTO
+
+
+def _is_for_people(settings: Settings | None) -> bool:
+    """Whether stdout is read by a person: everybody else gets JSON lines and nothing but those."""
+    form = _log_format(settings)
+    return form is LogFormat.TEXT or (form is LogFormat.AUTO and os.isatty(1))
+
+
+def last_words(verb: str, report: Report) -> str:
+    """The sentence of the last line."""
+    outcome = report.outcome
+    if outcome.problem is not None:
+        counted = f"; {len(outcome.applied)} applied, {len(outcome.pending)} left" if outcome.applied else ""
+        return f"{verb} {outcome.result}: {outcome.problem.why}{counted}"
+    match outcome.result:
+        case Result.APPLIED:
+            return f"{verb}: {len(outcome.applied)} revisions applied, now at {_rows(outcome.to_revision)}"
+        case Result.NOOP:
+            return f"{verb}: nothing to do at {_rows(outcome.to_revision)}"
+        case _:
+            return f"{verb}: {outcome.result} at {_rows(outcome.to_revision)}"
+
+
+def _rows(rows: object) -> str:
+    return ", ".join(map(str, rows)) if isinstance(rows, (list, tuple)) and rows else "base"

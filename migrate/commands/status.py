@@ -1,0 +1,53 @@
+"""`migrate status`: where the database is, against this image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from migrate import release
+from migrate.commands.plan import as_text, describe
+from migrate.commands.session import Answer, Report, Session, conduct
+from migrate.commands.up import EXITS
+from migrate.commands.verb import verb
+from migrate.core.outcome import Outcome, Result
+from migrate.core.problems import ExitCode
+
+
+@verb(
+    "status",
+    exits=tuple(code for code in (*EXITS, ExitCode.PENDING) if code < ExitCode.BLOCKED or code > ExitCode.GUARD_LOST),
+)
+@click.option(
+    "--exit-code",
+    "exit_code",
+    is_flag=True,
+    help="Exit 3 when revisions are pending, and with the refusal that `up` would give.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def status(*, as_json: bool, exit_code: bool, **flags: Any) -> Answer:
+    """Show where the database is, against this image. Changes nothing.
+
+    Exits 0 whenever the database could be read; with --exit-code the state itself decides.
+    """
+
+    def body(session: Session) -> Report:
+        judged, outcome = release.plan(session.order())
+        if judged is None:
+            return Report(outcome, {})
+        fields = describe(judged)
+        text = as_text(judged, outcome)
+        if outcome.problem is not None and not exit_code:
+            fields["refusal"] = outcome.problem.kind.code
+            fields["refusal_why"] = outcome.problem.why
+            rows = judged.observation.rows
+            return Report(
+                Outcome(Result.NOOP, from_revision=rows, to_revision=rows, pending=outcome.pending),
+                fields,
+                text=text,
+            )
+        pending = exit_code and outcome.problem is None and bool(outcome.pending)
+        return Report(outcome, fields, text=text, exit_code=ExitCode.PENDING if pending else None)
+
+    return conduct("status", flags, body, as_json=as_json)

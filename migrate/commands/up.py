@@ -1,0 +1,32 @@
+"""`migrate up`: bring the database to this image's head, or refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from migrate import release
+from migrate.commands.session import Answer, Report, Session, conduct
+from migrate.commands.verb import verb
+from migrate.core.problems import ExitCode
+
+EXITS = tuple(code for code in ExitCode if code is not ExitCode.PENDING)
+
+
+@verb(
+    "up",
+    exits=EXITS,
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, the last line, instead of the log.")
+def up(*, as_json: bool, **flags: Any) -> Answer:
+    """Bring the database to this image's head, or refuse and say why.
+
+    Runs once per release, before the new version of the service starts. Holds the job lock, runs the project's own
+    env.py, and exits 0 only when the database was read again and proven to be at the target.
+    """
+
+    def body(session: Session) -> Report:
+        return Report(release.up(session.order()), {})
+
+    return conduct("up", flags, body, as_json=as_json)

@@ -1,0 +1,40 @@
+"""A wrong command line, reported like every other problem: one clear line with the fix and its exit code."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import TYPE_CHECKING
+
+from migrate import __version__, log
+from migrate.core.events import Event, Level, Name
+from migrate.core.outcome import refusal
+from migrate.core.problems import problem
+from migrate.core.redaction import Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import click
+
+
+def report_usage(error: click.ClickException, arguments: Sequence[str]) -> int:
+    """Write the problem and the last line; the exit code."""
+    verb = next((argument for argument in arguments if not argument.startswith("-")), "")
+    context = getattr(error, "ctx", None)
+    known = context is not None and context.info_name == verb
+    found = problem("usage", error.format_message(), names={"verb": verb if known else ""})
+    sink = log.open_log(
+        log_format=os.environ.get("MIGRATE_LOG_FORMAT", "auto"),
+        stream_fd=1,
+        context={"verb": verb},
+        redactor=Redactor(()),
+        service=os.environ.get("MIGRATE_SERVICE", "migrate"),
+        version=__version__,
+        run_id=uuid.uuid4().hex[:12],
+    )
+    outcome = refusal(found)
+    sink.emit(Event(Name.PROBLEM, f"{found.kind.title}: {found.why}", Level.ERROR, found.fields()))
+    sink.emit(Event(Name.RUN_FINISHED, f"refused: {found.why}", Level.ERROR, outcome.fields()))
+    sink.close()
+    return int(found.exit_code)

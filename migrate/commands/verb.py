@@ -1,0 +1,41 @@
+"""How a verb is declared: its settings become flags, and its exit codes stand at the end of its help."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from migrate.core.problems import EXIT_MEANINGS, ExitCode
+from migrate.settings import settings_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class _Verb(click.Command):
+    """A command whose help ends with its exit codes, one a line."""
+
+    exits: Sequence[ExitCode] = ()
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the exit codes that this verb can give."""
+        del ctx
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(f"{code:d} {code.label}", EXIT_MEANINGS[code]) for code in self.exits])
+
+
+def verb(
+    name: str, *, exits: Sequence[ExitCode], settings: bool = True
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Declare a verb; its function is given the flags by name and returns an Answer.
+
+    ``settings``: whether it takes the flags of the settings that declare it.
+    """
+
+    def declare(function: Callable[..., Any]) -> click.Command:
+        command = click.command(name, cls=_Verb)(settings_options(name)(function) if settings else function)
+        command.exits = exits
+        return command
+
+    return declare

@@ -1,0 +1,428 @@
+"""`migrate up` as a user starts it: every position on a real database, with its exit code."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.process import alembic
+
+
+def versions(database):
+    return [row[0] for row in database.rows("SELECT version_num FROM alembic_version ORDER BY 1")]
+
+
+def test_from_nothing_to_head_and_again(project, database, run_migrate):
+    ids = project.linear(3)
+    first = run_migrate("up", database=database)
+    first.check_clean()
+    assert first.exit_code == 0
+    assert first.finished["outcome"] == "applied"
+    assert first.finished["applied"] == ids
+    assert first.finished["from_revision"] == []
+    assert first.finished["to_revision"] == [ids[-1]]
+    assert versions(database) == [ids[-1]]
+    started = [event["revision"] for event in first.named("revision.started")]
+    assert started == ids
+
+    second = run_migrate("up", database=database)
+    second.check_clean()
+    assert second.exit_code == 0
+    assert second.finished["outcome"] == "noop"
+    assert second.finished["applied"] == []
+    assert not second.named("guard.acquired"), "nothing to do takes no guard"
+
+
+def test_behind(project, database, run_migrate):
+    ids = project.linear(3)
+    alembic(project, database, "upgrade", ids[0])
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert result.finished["from_revision"] == [ids[0]]
+    assert result.finished["applied"] == ids[1:]
+
+
+def test_untracked_is_refused(project, database, run_migrate):
+    project.linear(2)
+    database.execute("CREATE TABLE orders (id integer)")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert result.exit_code == 15
+    assert result.finished["problem"] == "untracked"
+    assert result.finished["outcome"] == "refused"
+    assert "table orders" in result.finished["why"]
+    assert database.scalar("SELECT to_regclass('alembic_version')") is None
+
+
+@pytest.mark.parametrize(
+    "ddl",
+    [
+        "CREATE TABLE t (id integer)",
+        "CREATE VIEW v AS SELECT 1 AS one",
+        "CREATE TYPE mood AS ENUM ('sad', 'ok')",
+        "CREATE FUNCTION f() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "CREATE SEQUENCE s",
+        "CREATE DOMAIN d AS integer",
+    ],
+)
+def test_every_kind_of_object_makes_a_database_untracked(project, database, run_migrate, ddl):
+    project.linear(1)
+    database.execute(ddl)
+    assert run_migrate("up", database=database).exit_code == 15
+
+
+def test_the_version_table_and_the_ledger_are_no_objects(project, database, run_migrate):
+    ids = project.linear(1)
+    assert run_migrate("up", database=database).exit_code == 0
+    database.execute("DELETE FROM alembic_version")
+    database.execute(f'DROP TABLE "{ids[0]}"')
+    again = run_migrate("up", database=database)
+    again.check_clean()
+    assert again.finished["applied"] == ids
+
+
+def test_objects_of_extensions_are_no_objects(project, database, run_migrate):
+    project.linear(1)
+    database.as_superuser.execute("CREATE EXTENSION pg_trgm")
+    assert run_migrate("up", database=database).exit_code == 0
+
+
+def test_unknown_is_refused(project, database, run_migrate):
+    project.linear(1)
+    alembic(project, database, "upgrade", "head")
+    database.execute("UPDATE alembic_version SET version_num = 'gone'")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (15, "unknown-revision")
+    assert "gone" in result.finished["why"]
+    accepted = run_migrate("up", "--ahead", "accept", database=database)
+    accepted.check_clean()
+    assert (accepted.exit_code, accepted.finished["outcome"]) == (0, "ahead")
+    assert versions(database) == ["gone"]
+
+
+def test_split_is_refused(project, database, run_migrate):
+    ids = project.linear(2)
+    alembic(project, database, "upgrade", "head")
+    database.execute("INSERT INTO alembic_version VALUES (%s)", ids[0])
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (15, "split-version")
+
+
+def test_duplicate_rows_are_split(project, database, run_migrate):
+    ids = project.linear(1)
+    alembic(project, database, "upgrade", "head")
+    database.execute("ALTER TABLE alembic_version DROP CONSTRAINT alembic_version_pkc")
+    database.execute("INSERT INTO alembic_version VALUES (%s)", ids[0])
+    assert run_migrate("up", database=database).finished["problem"] == "split-version"
+
+
+def test_an_older_image_is_ahead_by_the_ledger(project, database, run_migrate):
+    ids = project.linear(2)
+    assert run_migrate("up", database=database).exit_code == 0
+    newest = next(project.versions.glob(f"{ids[1]}_*"))
+    newest.unlink()
+    refused = run_migrate("up", database=database)
+    refused.check_clean()
+    assert (refused.exit_code, refused.finished["problem"]) == (16, "ahead")
+    accepted = run_migrate("up", database=database, env={"MIGRATE_AHEAD": "accept"})
+    accepted.check_clean()
+    assert (accepted.exit_code, accepted.finished["outcome"]) == (0, "ahead")
+
+
+def test_several_heads(project, database, run_migrate):
+    project.linear(1)
+    project.revision("left", down="r0001", message="left", upgrade="op.execute('CREATE TABLE lefty ()')")
+    project.revision("right", down="r0001", message="right", upgrade="op.execute('CREATE TABLE righty ()')")
+    refused = run_migrate("up", database=database)
+    refused.check_clean()
+    assert (refused.exit_code, refused.finished["problem"]) == (11, "several-heads")
+    assert database.scalar("SELECT to_regclass('alembic_version')") is None
+    both = run_migrate("up", "--target", "heads", database=database)
+    both.check_clean()
+    assert both.finished["to_revision"] == ["left", "right"]
+    assert versions(database) == ["left", "right"]
+
+
+@pytest.mark.parametrize("target", ["r0002", "nothing"])
+def test_a_target(project, database, run_migrate, target):
+    project.linear(3)
+    result = run_migrate("up", "--target", target, database=database)
+    result.check_clean()
+    if target == "nothing":
+        assert (result.exit_code, result.finished["problem"]) == (11, "unknown-target")
+    else:
+        assert (result.exit_code, versions(database)) == (0, ["r0002"])
+
+
+def image_faults(project):
+    return {
+        "missing": lambda: project.revision("two", down="absent"),
+        "duplicate": lambda: [project.revision("one", filename=f"{n}.py") for n in "ab"],
+        "long": lambda: project.revision("x" * 33),
+        "cycle": lambda: [project.revision("a", down="b"), project.revision("b", down="a")],
+        "syntax": lambda: (project.versions / "s.py").write_text("revision = 'one'\ndown_revision = (\n"),
+    }
+
+
+@pytest.mark.parametrize("fault", ["missing", "duplicate", "long", "cycle", "syntax"])
+def test_image_faults_stop_before_the_database(project, database, run_migrate, fault):
+    image_faults(project)[fault]()
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (11, "bad-history")
+    assert not result.named("state.observed")
+
+
+def test_a_revision_that_raises(project, database, run_migrate):
+    ids = project.linear(1)
+    file = project.revision(
+        "bad",
+        down=ids[0],
+        message="bad",
+        upgrade="op.execute('CREATE TABLE half ()')\nraise RuntimeError('no luck')",
+    )
+    project.revision("later", down="bad", message="later")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (30, "revision-failed")
+    assert result.finished["applied"] == ids
+    assert result.finished["failed"] == "bad"
+    assert result.finished["not_started"] == ["later"]
+    assert "no luck" in result.finished["why"]
+    assert f"{file.name}, line " in result.finished["why"]
+    assert versions(database) == ids
+    assert database.scalar("SELECT to_regclass('half')") is None
+    file.write_text(file.read_text().replace("raise RuntimeError('no luck')", ""))
+    again = run_migrate("up", database=database)
+    assert again.finished["applied"] == ["bad", "later"]
+
+
+@pytest.mark.parametrize("way", ["sys.exit(0)", "os._exit(0)", "os.kill(os.getpid(), 9)", "raise KeyboardInterrupt"])
+def test_a_revision_that_ends_the_process_is_no_success(project, database, run_migrate, way):
+    project.revision("bad", header="import os\nimport sys\n", upgrade=f"op.execute('CREATE TABLE half ()')\n{way}")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert result.exit_code == 30
+    assert result.finished["failed"] == "bad"
+    assert database.scalar("SELECT to_regclass('half')") is None
+
+
+def test_env_py_that_exits_is_no_success(project, database, run_migrate):
+    project.linear(1)
+    project.write_env(head="import sys\nsys.exit(0)\n")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (11, "env-cannot-run")
+
+
+def test_env_py_that_runs_nothing_is_no_success(project, database, run_migrate):
+    project.linear(1)
+    project.env.write_text("")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (32, "unproven")
+
+
+def test_what_a_revision_prints_becomes_lines(project, database, run_migrate):
+    project.revision(
+        "loud",
+        header="import sys, os, warnings, logging\n",
+        upgrade="""
+            print("to stdout")
+            print("to stderr", file=sys.stderr)
+            os.system("echo from a child")
+            warnings.warn("deprecated thing")
+            logging.getLogger("app").error("logged thing")
+            print('{"event": "run.finished", "outcome": "applied"}')
+        """,
+    )
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert result.exit_code == 0
+    printed = {event["message"]: event for event in result.named("revision.output")}
+    assert printed["to stdout"]["stream"] == "stdout"
+    assert printed["to stderr"]["stream"] == "stderr"
+    assert printed["to stdout"]["revision"] == "loud"
+    assert "from a child" in printed
+    records = " ".join(event["message"] for event in result.named("log.record"))
+    assert "deprecated thing" in records
+    assert "logged thing" in records
+    assert "Running upgrade" in records
+
+
+def test_all_in_one_transaction(project, database, run_migrate):
+    ids = project.linear(2)
+    project.revision("bad", down=ids[-1], message="bad", upgrade="raise RuntimeError('no')")
+    result = run_migrate("up", "--transaction", "all", database=database)
+    result.check_clean()
+    assert result.exit_code == 30
+    assert result.finished["applied"] == []
+    assert result.finished["pending"] == [*ids, "bad"]
+    assert database.scalar("SELECT to_regclass('r0001')") is None
+
+
+@pytest.mark.parametrize("engine", ["sync", "async", "begin"])
+@pytest.mark.parametrize("url", ["environment", "ini", "settings"])
+def test_every_kind_of_env_py(project, database, run_migrate, engine, url):
+    ids = project.linear(2)
+    project.write_env(url=url, engine=engine, fileconfig=True)
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["applied"]) == (0, ids)
+    assert versions(database) == [ids[-1]]
+
+
+def test_a_transaction_of_env_py_is_not_divided(project, database, run_migrate):
+    project.linear(1)
+    project.write_env(engine="begin")
+    result = run_migrate("up", database=database)
+    assert any("transaction=all" in event["message"] for event in result.named("image.warning"))
+    project.revision(
+        "cic",
+        down="r0001",
+        message="cic",
+        upgrade="with op.get_context().autocommit_block():\n    op.execute('CREATE INDEX CONCURRENTLY ix ON r0001 (id)')",
+    )
+    refused = run_migrate("up", database=database)
+    refused.check_clean()
+    assert (refused.exit_code, refused.finished["problem"]) == (11, "env-holds-transaction")
+
+
+def test_autocommit_blocks(project, database, run_migrate):
+    ids = project.linear(1)
+    project.revision(
+        "cic",
+        down=ids[0],
+        message="cic",
+        upgrade="with op.get_context().autocommit_block():\n    op.execute('CREATE INDEX CONCURRENTLY ix ON r0001 (id)')",
+    )
+    project.revision("after", down="cic", message="after", upgrade="op.execute('CREATE TABLE after ()')")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["applied"]) == (0, [*ids, "cic", "after"])
+    assert database.scalar("SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix'::regclass") is True
+
+
+def test_transaction_per_migration(project, database, run_migrate):
+    ids = project.linear(3)
+    project.write_env(transaction_per_migration=True)
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["applied"]) == (0, ids)
+
+
+def test_a_version_table_of_its_own_is_read_off_env_py(project, database, run_migrate):
+    database.execute("CREATE SCHEMA app")
+    ids = project.linear(1)
+    project.write_env(version_table="versions", version_table_schema="app")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert result.exit_code == 0
+    assert database.rows("SELECT version_num FROM app.versions") == [(ids[0],)]
+
+
+def test_another_version_table_is_refused_with_the_fix(project, database, run_migrate):
+    project.linear(1)
+    project.write_env(head="import os\nTABLE = 'ver' + 'sions'\n", version_table="x")
+    text = project.env.read_text().replace("'x'", "TABLE")
+    project.env.write_text(text)
+    refused = run_migrate("up", database=database)
+    refused.check_clean()
+    assert (refused.exit_code, refused.finished["problem"]) == (13, "other-version-table")
+    assert "MIGRATE_VERSION_TABLE=versions" in refused.finished["fix"]
+    assert database.rows("SELECT 1 FROM pg_class WHERE relname IN ('versions', 'alembic_version')") == []
+    setting = {"MIGRATE_VERSION_TABLE": "versions", "MIGRATE_VERSION_TABLE_SCHEMA": "public"}
+    assert run_migrate("up", database=database, env=setting).exit_code == 0
+
+
+def test_env_py_that_points_elsewhere_is_refused(project, database, make_database, run_migrate):
+    other = make_database()
+    project.linear(1)
+    project.write_env(head=f"url = {other.url.replace('postgresql', 'postgresql+psycopg2', 1)!r}\n")
+    result = run_migrate("up", database=database)
+    result.check_clean(secret=other.password)
+    assert (result.exit_code, result.finished["problem"]) == (13, "other-database")
+    assert other.rows("SELECT 1 FROM pg_class WHERE relname = 'alembic_version'") == []
+
+
+def test_no_right_to_make_the_ledger_is_one_warning(project, server, database, run_migrate):
+    ids = project.linear(2)
+    server.execute(f'ALTER DATABASE "{database.connect_info("dbname")}" OWNER TO CURRENT_USER')
+    database.as_superuser.execute(f'GRANT CREATE ON SCHEMA public TO "{database.user}"')
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["applied"]) == (0, ids)
+    assert len(result.named("ledger.warning")) == 1
+    assert database.scalar("SELECT to_regnamespace('migrate')") is None
+    assert run_migrate("up", database=database).finished["outcome"] == "noop"
+
+
+def test_missing_rights_are_named(project, server, database, run_migrate):
+    project.linear(1)
+    server.execute(f'ALTER DATABASE "{database.connect_info("dbname")}" OWNER TO CURRENT_USER')
+    database.as_superuser.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (14, "missing-privilege")
+    assert "GRANT" in result.finished["fix"]
+
+
+def test_a_read_only_role_is_refused(project, server, database, run_migrate):
+    project.linear(1)
+    server.execute(f'ALTER ROLE "{database.user}" SET default_transaction_read_only = on')
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (13, "not-writable")
+
+
+def test_json_is_one_object(project, database, run_migrate):
+    ids = project.linear(1)
+    result = run_migrate("up", "--json", database=database)
+    lines = result.stdout.splitlines()
+    assert len(lines) == 1
+    found = json.loads(lines[0])
+    assert (found["outcome"], found["applied"], found["exit_code"]) == ("applied", ids, 0)
+
+
+def test_several_version_locations_and_pyproject(project, database, run_migrate):
+    ids = project.linear(1)
+    more = project.path / "more"
+    more.mkdir()
+    project.revision("two", down=ids[0], message="two").rename(more / "two.py")
+    project.write_ini(version_locations="%(here)s/migrations/versions:%(here)s/more")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert result.finished["applied"] == [*ids, "two"]
+
+
+def test_a_configuration_file_elsewhere(project, database, run_migrate, tmp_path):
+    ids = project.linear(1)
+    renamed = project.ini.rename(project.path / "other.ini")
+    result = run_migrate("up", "-c", str(renamed), database=database)
+    result.check_clean()
+    assert result.finished["applied"] == ids
+
+
+def test_a_history_that_computes_its_ids(project, database, run_migrate):
+    project.revision("one", message="first")
+    file = next(project.versions.iterdir())
+    file.write_text(file.read_text().replace("'one'", "'o' + 'ne'").replace('"one"', '"o" + "ne"'))
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert result.finished["applied"] == ["one"]
+    assert result.named("image.loaded")[0]["read_by"] == "alembic"
+
+
+def test_the_ledger_tells_what_ran(project, database, run_migrate):
+    ids = project.linear(2)
+    done = run_migrate("up", database=database)
+    rows = database.rows("SELECT revision, parents, status, sha256, source, run_id FROM migrate.step ORDER BY step_id")
+    assert [(row[0], row[1], row[2]) for row in rows] == [(ids[0], [], "finished"), (ids[1], [ids[0]], "finished")]
+    assert all("create_table" in row[4] for row in rows)
+    run = database.rows("SELECT run_id, outcome, exit_code, to_revision FROM migrate.run")
+    assert run == [(done.finished["run_id"], "applied", 0, [ids[1]])]
+    listed = json.loads(run_migrate("history", "--json", database=database).stdout)
+    assert [step["revision"] for step in listed["runs"][0]["steps"]] == ids

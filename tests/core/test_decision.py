@@ -1,0 +1,198 @@
+"""The decision as a table: one row per position, finding and policy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from migrate.core.compatibility import Break
+from migrate.core.decision import decide, sentence
+from migrate.core.image import Image
+from migrate.core.observation import InvalidIndex, Unfinished
+from migrate.core.outcome import Result
+from migrate.core.plan import Adopt, Plan, Refusal, Repair, Upgrade
+from migrate.core.policy import Adopt as AdoptPolicy
+from migrate.core.policy import Ahead as AheadPolicy
+from migrate.core.policy import Edited as EditedPolicy
+from migrate.core.policy import Judgement, Policy
+from migrate.core.revisions import Graph, Revision
+from migrate.core.schema import Difference, Differences, Renamed
+from migrate.core.state import (
+    Ahead,
+    AtHead,
+    Behind,
+    Drifted,
+    Edited,
+    Empty,
+    Exact,
+    Nearest,
+    Residue,
+    Several,
+    Split,
+    State,
+    Unknown,
+    Untracked,
+)
+
+
+def revision(id_: str, *down: str, labels: tuple[str, ...] = ()) -> Revision:
+    return Revision(id_, down, (), labels, f"message of {id_}", f"versions/{id_}.py", "0" * 64)
+
+
+ONE, TWO = revision("one"), revision("two", "one")
+IMAGE = Image(Graph.build([ONE, TWO]))
+FORKED = Image(Graph.build([ONE, TWO, revision("three", "one")]))
+BROKEN = Image(Graph.build([TWO]), Graph.build([TWO]).faults)
+
+MISSING = Differences(missing=(Difference("column t.a", "integer", None),))
+EXTRA = Differences(extra=(Difference("index ix", None, "btree (a)"),))
+RENAMED = Differences(renamed=(Renamed("index ix", "index iy"),))
+BREAKS = (Break("column t.a", "dropped", "column t.a is missing"),)
+INDEX = Residue((InvalidIndex("public", "t", "ix", "CREATE INDEX ix ON t (a)"),), ())
+STEP = Residue((), (Unfinished("run1", 7, "upgrade", "two", "2026-11-22", committed=True),))
+
+BEHIND = Behind(("one",), (TWO,))
+UPGRADE = Upgrade("head", (TWO,))
+FULL = Upgrade("head", (ONE, TWO))
+
+PLANS = [
+    # position, findings, policy, steps, result
+    (Empty((ONE, TWO)), (), {}, (FULL,), Result.APPLIED),
+    (Empty(()), (), {}, (), Result.NOOP),
+    (AtHead(("two",)), (), {}, (), Result.NOOP),
+    (AtHead(("two",)), (Drifted(MISSING), INDEX), {}, (), Result.NOOP),
+    (AtHead(("two",)), (), {"strict": True}, (), Result.NOOP),
+    (AtHead(("two",)), (Drifted(EXTRA),), {"strict": True}, (), Result.NOOP),
+    (BEHIND, (), {}, (UPGRADE,), Result.APPLIED),
+    (BEHIND, (Drifted(EXTRA),), {}, (UPGRADE,), Result.APPLIED),
+    (BEHIND, (Drifted(MISSING),), {"drift": Judgement.WARN}, (UPGRADE,), Result.APPLIED),
+    (BEHIND, (Drifted(MISSING),), {"drift": Judgement.IGNORE}, (UPGRADE,), Result.APPLIED),
+    (BEHIND, (Edited((ONE,)),), {"edited": EditedPolicy.WARN}, (UPGRADE,), Result.APPLIED),
+    (BEHIND, (INDEX,), {"heal": True}, (Repair(("ix",)), UPGRADE), Result.APPLIED),
+    (Untracked(("table t",), Exact(("one",))), (), {"adopt": AdoptPolicy.EXACT}, (Adopt(("one",)), UPGRADE), Result.APPLIED),
+    (Untracked(("table t",), Exact(("two",))), (), {"adopt": AdoptPolicy.EXACT}, (Adopt(("two",)),), Result.ADOPTED),
+    (Untracked(("table t",), Nearest(("two",), EXTRA)), (), {"adopt": AdoptPolicy.EXACT}, (Adopt(("two",)),), Result.ADOPTED),
+    (
+        Untracked(("table t",), Nearest(("two",), RENAMED)),
+        (),
+        {"adopt": AdoptPolicy.EQUIVALENT},
+        (Adopt(("two",)),),
+        Result.ADOPTED,
+    ),
+    (Ahead(("new",), ("new",), ()), (), {}, (), Result.AHEAD),
+    (Ahead(("new",), ("new",), ()), (), {"ahead": AheadPolicy.COMPATIBLE}, (), Result.AHEAD),
+    (Ahead(("new",), ("new",), None), (), {"ahead": AheadPolicy.ACCEPT}, (), Result.AHEAD),
+    (Ahead(("new",), ("new",), BREAKS), (), {"ahead": AheadPolicy.ACCEPT}, (), Result.AHEAD),
+    (Unknown(("new",), ("new",)), (), {"ahead": AheadPolicy.ACCEPT}, (), Result.AHEAD),
+    (Unknown(("new",), ("new",), ()), (), {"ahead": AheadPolicy.COMPATIBLE}, (), Result.AHEAD),
+    (
+        Unknown(("new",), ("new",), (), Exact(("one",))),
+        (),
+        {"adopt": AdoptPolicy.EXACT},
+        (Adopt(("one",), ("new",)), UPGRADE),
+        Result.APPLIED,
+    ),
+    (
+        Split(("one", "two"), ("one",), Exact(("two",))),
+        (),
+        {"adopt": AdoptPolicy.EXACT},
+        (Adopt(("two",), ("one", "two")),),
+        Result.ADOPTED,
+    ),
+]
+
+REFUSALS = [
+    # image, position, findings, policy, code, a part of the sentence
+    (BROKEN, Empty(()), (), {}, "bad-history", "one"),
+    (FORKED, Empty(()), (), {}, "several-heads", "2 heads: two, three"),
+    (IMAGE, Empty(()), (), {"target": "nothing"}, "unknown-target", "nothing"),
+    (IMAGE, Untracked(("table t",)), (), {}, "untracked", "1 objects (table t) but no version"),
+    (IMAGE, Untracked(("table t",), Exact(("one",))), (), {}, "untracked", "its schema is that of revision one"),
+    (IMAGE, Untracked(("table t",), Several((("one",), ("two",)))), (), {"adopt": AdoptPolicy.EXACT}, "untracked", "one, two"),
+    (
+        IMAGE,
+        Untracked(("table t",), Nearest(("two",), MISSING)),
+        (),
+        {"adopt": AdoptPolicy.EXACT},
+        "untracked",
+        "the nearest revision is two, but column t.a is missing",
+    ),
+    (
+        IMAGE,
+        Untracked(("table t",), Nearest(("two",), EXTRA)),
+        (),
+        {"adopt": AdoptPolicy.EXACT, "extra": Judgement.FAIL},
+        "untracked",
+        "nearest",
+    ),
+    (IMAGE, Untracked(("table t",), Nearest(("two",), RENAMED)), (), {"adopt": AdoptPolicy.EXACT}, "untracked", "nearest"),
+    (IMAGE, Ahead(("new",), ("new",), None), (), {}, "ahead", "without a manifest"),
+    (IMAGE, Ahead(("new",), ("new",), BREAKS), (), {}, "ahead", "column t.a is missing"),
+    (IMAGE, Ahead(("new",), ("new",), ()), (), {"ahead": AheadPolicy.REFUSE}, "ahead", "policy refuses"),
+    (IMAGE, Unknown(("new",), ("new",)), (), {}, "unknown-revision", "without a manifest"),
+    (IMAGE, Unknown(("new",), ("new",), BREAKS), (), {"ahead": AheadPolicy.COMPATIBLE}, "unknown-revision", "does not serve"),
+    (IMAGE, Unknown(("new",), ("new",), ()), (), {}, "unknown-revision", "--ahead compatible"),
+    (IMAGE, Split(("one", "two"), ("one",)), (), {}, "split-version", "one, two; one cannot stand"),
+    (IMAGE, Split(("one", "two"), ("one",), Exact(("two",))), (), {}, "split-version", "its schema is that of revision two"),
+    (IMAGE, BEHIND, (INDEX,), {}, "residue", "index ix on t is INVALID"),
+    (IMAGE, BEHIND, (STEP,), {}, "residue", "a part of revision two is committed (run run1)"),
+    (IMAGE, BEHIND, (Edited((ONE,)),), {}, "edited-revision", "versions/one.py (revision one) was edited"),
+    (IMAGE, BEHIND, (Drifted(MISSING),), {}, "drift", "column t.a is missing"),
+    (IMAGE, BEHIND, (Drifted(EXTRA),), {"extra": Judgement.FAIL}, "drift", "index ix"),
+    (IMAGE, AtHead(("two",)), (Drifted(MISSING),), {"strict": True}, "drift", "column t.a"),
+    # the order of the findings is the order of judgement: the state lists residue before drift
+    (IMAGE, BEHIND, (INDEX, Drifted(MISSING)), {}, "residue", "ix"),
+    (IMAGE, BEHIND, (INDEX, Drifted(MISSING)), {"heal": True}, "drift", "t.a"),
+]
+
+
+@pytest.mark.parametrize(("position", "findings", "policy", "steps", "result"), PLANS)
+def test_plan(position, findings, policy, steps, result):
+    decision = decide(IMAGE, State(position, findings), replace(Policy(), **policy))
+    assert isinstance(decision, Plan), decision
+    assert decision.steps == steps
+    assert decision.result is result
+
+
+@pytest.mark.parametrize(("image", "position", "findings", "policy", "code", "part"), REFUSALS)
+def test_refusal(image, position, findings, policy, code, part):
+    decision = decide(image, State(position, findings), replace(Policy(), **policy))
+    assert isinstance(decision, Refusal), decision
+    assert decision.problem.kind.code == code
+    assert part in decision.problem.why
+    assert "{" not in decision.problem.fix
+
+
+def test_findings_that_policy_lets_be_are_warnings():
+    decision = decide(IMAGE, State(BEHIND, (Drifted(EXTRA),)), Policy())
+    assert isinstance(decision, Plan)
+    assert decision.warnings == (sentence(Drifted(EXTRA)),)
+
+
+def test_several_heads_are_a_target_of_their_own():
+    decision = decide(FORKED, State(Empty((ONE, TWO)), ()), replace(Policy(), target="heads"))
+    assert isinstance(decision, Plan)
+
+
+def test_many_names_are_counted_not_listed():
+    many = tuple(f"table t{number}" for number in range(9))
+    decision = decide(IMAGE, State(Untracked(many), ()), Policy())
+    assert isinstance(decision, Refusal)
+    assert "and 4 more" in decision.problem.why
+
+
+def test_many_faults_are_counted_not_listed():
+    orphans = [revision(f"r{number}", f"gone{number}") for number in range(9)]
+    graph = Graph.build(orphans)
+    decision = decide(Image(graph, graph.faults), State(Empty(()), ()), Policy())
+    assert isinstance(decision, Refusal)
+    assert "and 4 more" in decision.problem.why
+    assert len(decision.problem.facts["faults"]) == len(graph.faults)
+
+
+def test_many_differences_are_counted_not_listed():
+    many = Differences(missing=tuple(Difference(f"column t.c{n}", "integer", None) for n in range(7)))
+    decision = decide(IMAGE, State(BEHIND, (Drifted(many),)), Policy())
+    assert isinstance(decision, Refusal)
+    assert "and 2 more" in decision.problem.why
