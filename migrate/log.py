@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from migrate.core.events import Level, Name
-from migrate.report.json_lines import flat, render
+from migrate.report.json_lines import as_text, flat, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -98,7 +98,7 @@ class Log:
             "timestamp": f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z",
             "level": level,
             "severity": severity,
-            "message": self._redactor.value(flat({"": event.message})[""]),
+            "message": self._redactor.text(as_text(event.message)),
             "event": str(event.name),
             **self._stamp,
             "seq": self._seq,

@@ -73,7 +73,7 @@ def flat(fields: Mapping[str, object]) -> dict[str, Plain]:
 
 def _flattened(fields: Mapping[str, object], prefix: str, depth: int) -> Iterator[tuple[str, Plain]]:
     for key, value in fields.items():
-        name = prefix + _text(key)
+        name = prefix + as_text(key)
         if isinstance(value, Mapping) and depth:
             yield from _flattened(value, f"{name}_", depth - 1)
         elif isinstance(value, list | tuple | set | frozenset):
@@ -91,10 +91,11 @@ def _scalar(value: object) -> Scalar:
         return int(value) if -_LARGEST_INTEGER <= value < _LARGEST_INTEGER else hex(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else str(float(value))
-    return _text(value)
+    return as_text(value)
 
 
-def _text(value: object) -> str:
+def as_text(value: object) -> str:
+    """Give `value` as text that every JSON reader takes; never raises."""
     try:
         if isinstance(value, bytes | bytearray):
             text = value.decode("utf-8", "backslashreplace")
@@ -161,7 +162,7 @@ def _shortened(value: Plain, most: int) -> Plain:
     """
     if isinstance(value, list) and _size(_dumped(value)) > most:
         count = bisect_right(range(1, len(value)), most, key=lambda count: _size(_dumped(value[:count])))
-        return value[:count] or [_shortened_text(_text(value[0]), most - len("[]"))]
+        return value[:count] or [_shortened_text(as_text(value[0]), most - len("[]"))]
     if isinstance(value, str):
         return _shortened_text(value, most)
     return value

@@ -1,0 +1,180 @@
+"""Turns the log records and warnings of Alembic, SQLAlchemy and the user's code into records for our own log.
+
+By the public means of `logging` only, and so that a user's `fileConfig()` neither silences us nor prints a line twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from migrate.report.json_lines import as_text, flat
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from structlog.typing import EventDict, Processor
+
+EmitRecord = Callable[[dict[str, object]], None]
+_MakeRecord = Callable[..., logging.LogRecord]
+
+_NEEDED: Final = "alembic"  # its INFO lines tell what runs, unless the user gave it a level
+_WARNINGS: Final = "py.warnings"  # where logging.captureWarnings() sends them
+_STANDARD_FDS: Final = frozenset({1, 2})
+
+# By the names of logging's and structlog's methods; a level of the user's own counts as the one below it.
+_LEVELS: Final = {"debug": "debug", "info": "info", "warning": "warn", "warn": "warn"}
+_THRESHOLDS: Final = ((logging.ERROR, "error"), (logging.WARNING, "warning"), (logging.INFO, "info"))
+
+
+def capture(emit_record: EmitRecord) -> None:
+    """Hand every record from now on to ``emit_record``, as ``{logger, level, message, ...}`` with JSON's own types.
+
+    ``level`` is debug, info, warn or error; an exception becomes one line in ``exception``; values of ``extra=`` and of
+    structlog's loggers are fields. ``emit_record`` is called by one thread at a time; what it raises is dropped.
+    """
+    global _armed  # noqa: PLW0603 - logging is one per process, and so is this
+    _armed = _Capture(emit_record)
+    _armed.arm()
+
+
+def rearm() -> None:
+    """Undo what a logging configuration has done to us since; to be called when env.py has been read."""
+    if _armed is not None:
+        _armed.arm()
+
+
+class _Capture:
+    """One handler for all, kept in its place by a record factory, which no logging configuration takes away."""
+
+    def __init__(self, emit_record: EmitRecord) -> None:
+        hand_over = _HandOver(emit_record)
+        self._handler = _Handler([structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), hand_over])
+        self._make_record: _MakeRecord | None = None
+        # Code that uses structlog without configuring it would print; if it does configure it, we read what it prints.
+        structlog.configure(
+            processors=[structlog.contextvars.merge_contextvars, hand_over],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        )
+
+    def arm(self) -> None:
+        current = logging.getLogRecordFactory()
+        if current is not self._make_record:
+            self._make_record = self._claiming(current)
+            logging.setLogRecordFactory(self._make_record)
+        logging.disable(logging.NOTSET)
+        for logger in logging.root.manager.loggerDict.values():
+            if isinstance(logger, logging.Logger):
+                logger.disabled = False  # fileConfig() disables whatever was imported before it
+        if logging.getLogger(_NEEDED).level == logging.NOTSET:
+            logging.getLogger(_NEEDED).setLevel(logging.INFO)
+        logging.captureWarnings(capture=True)
+        self._claim(logging.root)
+
+    def _claiming(self, make_record: _MakeRecord) -> _MakeRecord:
+        # A record is made before its handlers are called: the last moment to put ours back.
+        def make(name: Any, *args: Any, **options: Any) -> logging.LogRecord:
+            logger = logging.root.manager.loggerDict.get(name)
+            self._claim(logger if isinstance(logger, logging.Logger) else logging.root)
+            return make_record(name, *args, **options)
+
+        return make
+
+    def _claim(self, logger: logging.Logger) -> None:
+        """Let a record of this logger reach our handler once, and none that prints it where we read it again."""
+        *passed, last = _ways_up(logger)
+        for step in (*passed, last):
+            for handler in tuple(step.handlers):
+                if _prints(handler) or (handler is self._handler and step is not last):
+                    step.removeHandler(handler)
+        last.addHandler(self._handler)
+
+
+_armed: _Capture | None = None
+
+
+class _Handler(logging.Handler):
+    """Sends a record of the standard library through a chain of structlog processors."""
+
+    def __init__(self, chain: Sequence[Processor]) -> None:
+        super().__init__()
+        self._chain = chain
+
+    def emit(self, record: logging.LogRecord) -> None:
+        method = next((name for level, name in _THRESHOLDS if record.levelno >= level), "debug")
+        event_dict: Any = {"event": _message(record), "_record": record, "exc_info": record.exc_info}
+        with suppress(structlog.DropEvent, Exception):  # a record that cannot be told must not break a revision
+            for processor in self._chain:
+                event_dict = processor(None, method, event_dict)
+
+
+class _HandOver:
+    """The last processor of both chains: nothing is left to be printed after it."""
+
+    def __init__(self, emit_record: EmitRecord) -> None:
+        self._emit_record = emit_record
+        self._lock = threading.RLock()
+
+    def __call__(self, _logger: object, method: str, event_dict: EventDict) -> EventDict:
+        fields = {key: value for key, value in event_dict.items() if not key.startswith("_")}
+        error = _exception(fields.pop("exc_info", None))
+        said = {
+            "logger": fields.pop("logger", "structlog"),
+            "level": _LEVELS.get(method, "error"),
+            "message": fields.pop("event", ""),
+            **({"exception": error} if error else {}),
+        }
+        with self._lock, suppress(Exception):
+            self._emit_record(dict(flat({**fields, **said})))
+        raise structlog.DropEvent
+
+
+def _ways_up(logger: logging.Logger) -> Iterator[logging.Logger]:
+    step: logging.Logger | None = logger
+    while step is not None:
+        yield step
+        step = step.parent if step.propagate else None
+
+
+def _prints(handler: logging.Handler) -> bool:
+    if not isinstance(handler, logging.StreamHandler):
+        return False
+    stream = handler.stream
+    if stream is sys.stdout or stream is sys.stderr:
+        return True
+    try:
+        return stream.fileno() in _STANDARD_FDS
+    except Exception:  # noqa: BLE001 - in memory, closed, or whatever a stranger's stream does
+        return False
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        message = record.getMessage()
+    except Exception:  # noqa: BLE001 - "%d" % "text": the line is worth more than its form
+        message = f"{as_text(record.msg)} {as_text(record.args)}"
+    if record.name == _WARNINGS:  # "file:line: Category: text", then the line of code, indented
+        *text, last = message.rstrip().split("\n")
+        message = " ".join(text if text and last.startswith("  ") else [*text, last])
+    return message
+
+
+def _exception(exc_info: object) -> str | None:
+    if isinstance(exc_info, tuple):
+        exc_info = exc_info[1]
+    elif exc_info is True:
+        exc_info = sys.exc_info()[1]
+    if not isinstance(exc_info, BaseException):
+        return None
+    said = " ".join(as_text(exc_info).split())
+    frames = traceback.extract_tb(exc_info.__traceback__)
+    place = f" ({PurePath(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(exc_info).__name__}: {said}{place}"
