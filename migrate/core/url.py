@@ -6,7 +6,7 @@ Never shows a password: not in `repr`, not in `str`, and no error quotes any par
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 from urllib.parse import quote, unquote_to_bytes
@@ -170,7 +170,7 @@ class DatabaseUrl:
     database: str | None = None
     parameters: tuple[tuple[str, str], ...] = ()
     _scheme: str = "postgresql"
-    _spelled_secrets: tuple[str, ...] = field(default=(), compare=False)
+    _spelled_secrets: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:

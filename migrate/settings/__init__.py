@@ -3,8 +3,19 @@
 A value is taken from the first place that gives one: flag, environment, `[tool.migrate]` of pyproject.toml, default.
 """
 
+from migrate.settings.database_url import environment_secrets
 from migrate.settings.declarations import SETTINGS, LogFormat, Setting
 from migrate.settings.flags import settings_options
 from migrate.settings.loading import Origin, Settings, Source, load
 
-__all__ = ["SETTINGS", "LogFormat", "Origin", "Setting", "Settings", "Source", "load", "settings_options"]
+__all__ = [
+    "SETTINGS",
+    "LogFormat",
+    "Origin",
+    "Setting",
+    "Settings",
+    "Source",
+    "environment_secrets",
+    "load",
+    "settings_options",
+]

@@ -151,6 +151,8 @@ def test_a_malformed_url_is_refused_with_its_fault(text: str, fault: Fault) -> N
         DatabaseUrl.parse(text)
     assert caught.value.fault is fault
     assert str(caught.value) == str(fault)
+    # A chained UnicodeError would carry the value itself.
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
 
 
 def test_every_fault_has_a_case() -> None:
