@@ -190,7 +190,9 @@ def _allows_more(program: str, database: str) -> bool:
     frame = _CHOICES.sub("", program)
     if _IN.fullmatch(frame) is None or frame != _CHOICES.sub("", database):
         return False
-    few, many = ({choice.strip() for choice in _CHOICE.findall(_CHOICES.findall(text)[0])} for text in (program, database))
+    few, many = (
+        {choice.strip() for choice in _CHOICE.findall(_CHOICES.findall(text)[0])} for text in (program, database)
+    )
     return few <= many
 
 

@@ -24,6 +24,9 @@ _CONVERTIBLE = (
     frozenset({"json", "jsonb"}),
 )
 
+# Tables whose columns follow those of another table, where they are to be altered.
+_HEIRS = ("table partition of ", "table inherits (", "table of ")
+
 # Every key word but the unreserved ones, of PostgreSQL 14 to 18 together: what `quote_ident` quotes on one of them.
 _KEYWORDS = frozenset(
     """
@@ -84,10 +87,11 @@ def repair_sql(difference: Difference | Renamed, expected: Schema, actual: Schem
     identity = parse(difference.identity)
     if identity.kind == "enum":
         return _add_labels(difference, identity)
-    if _owner_kind(identity, expected) is None or _owner_kind(identity, expected) != _owner_kind(identity, actual):
-        return None  # the table itself is missing, extra or another kind of thing
+    owner = f"{_owner_kind(identity, actual)} {dotted(identity.owner)}"
+    if owner not in actual or expected.get(owner) != actual[owner]:
+        return None  # the table itself is missing, extra or another one, and comes first
     match identity.kind:
-        case "column" if _owner_kind(identity, actual) == "table":
+        case "column" if owner.startswith("table ") and not actual[owner].startswith(_HEIRS):
             return _column(difference, identity, expected, actual)
         case "constraint":
             return _constraint(difference, identity, actual)
@@ -134,9 +138,11 @@ def _add_labels(difference: Difference, identity: Identity) -> str | None:
     for position, label in enumerate(wanted):
         if label not in present:
             # The label before is there already, or was added by the statement before.
-            place = f"AFTER {_literal(wanted[position - 1])}" if position else f"BEFORE {_literal(present[0])}"
-            statements.append(f"ALTER TYPE {_sql(identity.path)} ADD VALUE {_literal(label)} {place if present else ''}")
-    return "\n".join(f"{statement.rstrip()};" for statement in statements)
+            beside = f" AFTER {_literal(wanted[position - 1])}" if position else ""
+            if not position and present:
+                beside = f" BEFORE {_literal(present[0])}"
+            statements.append(f"ALTER TYPE {_sql(identity.path)} ADD VALUE {_literal(label)}{beside};")
+    return "\n".join(statements)
 
 
 def _literal(text: str) -> str:
@@ -180,12 +186,13 @@ def _column(difference: Difference, identity: Identity, expected: Schema, actual
     if difference.expected is not None and difference.actual is not None:
         actions = _alterations(name, parse_column(difference.expected), parse_column(difference.actual))
         return None if actions is None else f"{alter} {', '.join(actions)};"
-    twins = _twins(difference, identity, expected, actual)
-    if difference.actual is None and len(twins) == 1:
+    definition = difference.expected or difference.actual
+    missing = _columns_only_in(expected, actual, identity, definition)
+    extra = _columns_only_in(actual, expected, identity, definition)
+    if missing and extra:
         # As likely as not it was renamed; adding one column and dropping the other would lose what is in it.
-        return f"{alter} RENAME COLUMN {quote(twins[0])} TO {name};"
-    if twins:
-        return None
+        is_clear = difference.actual is None and len(missing) == len(extra) == 1
+        return f"{alter} RENAME COLUMN {quote(extra[0])} TO {name};" if is_clear else None
     if difference.expected is None:
         return f"{alter} DROP COLUMN {name};"
     if "nextval(" in difference.expected:
@@ -193,15 +200,13 @@ def _column(difference: Difference, identity: Identity, expected: Schema, actual
     return f"{alter} ADD COLUMN {name} {difference.expected};"
 
 
-def _twins(difference: Difference, identity: Identity, expected: Schema, actual: Schema) -> list[str]:
-    """Columns of the table that are on the other side only, with the very same definition."""
-    definition = difference.expected if difference.actual is None else difference.actual
-    here, there = (expected, actual) if difference.actual is None else (actual, expected)
+def _columns_only_in(here: Schema, there: Schema, identity: Identity, definition: str | None) -> list[str]:
+    """The columns of the table with the definition that only one side has."""
     prefix = f"column {dotted(identity.owner)}."
     return [
-        parse(other).path[-1]
-        for other, of_other in there.items()
-        if other.startswith(prefix) and of_other == definition and other not in here
+        parse(column).path[-1]
+        for column, its_definition in here.items()
+        if column.startswith(prefix) and its_definition == definition and column not in there
     ]
 
 

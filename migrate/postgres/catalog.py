@@ -108,7 +108,7 @@ def schema_of(
     cursor.execute(_SETTINGS, {"default": default, "schemas": list(schemas)})
     cursor.execute(_SCHEMAS, {"schemas": list(schemas), "ledger": LEDGER})
     names: dict[int, str] = dict(cursor.fetchall())
-    cursor.execute("SELECT unnest(current_schemas(false))")
+    cursor.execute("SELECT unnest(pg_catalog.current_schemas(false))")
     unqualify = _unqualifier([row[0] for row in cursor.fetchall()])
     cursor.execute(_RELATIONS, {"namespaces": list(names), "schema": version_table[0], "table": version_table[1]})
     arguments = {"namespaces": list(names), "relations": [row[0] for row in cursor.fetchall()]}
@@ -152,14 +152,29 @@ def _unqualifier(path: Sequence[str]) -> Callable[[str], str]:
     return unqualify
 
 
-# Whatever a session may have set that changes how PostgreSQL prints an expression. `jit` costs more than it gives here.
-_SETTINGS = """
+def _qualified(query: str) -> str:
+    """The query with its functions taken from pg_catalog, whatever the user's schemas have of the same name.
+
+    The search_path is the user's, so that PostgreSQL prints names relative to it, and an overload there that fits the
+    arguments better would win. Operators are safe where their types are exact: pg_catalog comes first.
+    """
+    return _FUNCTION.sub(r"pg_catalog.\1", query)
+
+
+_FUNCTION = re.compile(
+    r"\b((?:pg_get_\w+|array_to_string|chr|concat|concat_ws|format_type|left|length|ltrim|oidvectortypes|quote_ident"
+    r"|quote_literal|replace|rtrim|set_config|string_agg|substr|to_jsonb|unnest|upper)\()"
+)
+
+# Whatever a session may have set that changes how PostgreSQL prints an expression. `jit` costs more than it gives here;
+# pg_temp is last, because it would come before pg_catalog otherwise.
+_SETTINGS = _qualified("""
 SELECT set_config('search_path', concat_ws(', ', quote_ident(%(default)s), (
          SELECT string_agg(quote_ident(nspname), ', ' ORDER BY nspname)
          FROM pg_namespace
          WHERE (nspname = 'public' OR oid IN (SELECT extnamespace FROM pg_extension))
            AND nspname <> 'pg_catalog' AND nspname <> %(default)s AND nspname <> ALL (%(schemas)s::text[])
-       )), true),
+       ), 'pg_temp'), true),
        set_config('bytea_output', 'hex', true),
        set_config('datestyle', 'ISO, MDY', true),
        set_config('extra_float_digits', '1', true),
@@ -169,7 +184,7 @@ SELECT set_config('search_path', concat_ws(', ', quote_ident(%(default)s), (
        set_config('quote_all_identifiers', 'off', true),
        set_config('standard_conforming_strings', 'on', true),
        set_config('timezone', 'UTC', true)
-"""
+""")
 
 _SCHEMAS = """
 SELECT oid, nspname FROM pg_namespace WHERE nspname = ANY (%(schemas)s::text[]) AND nspname <> %(ledger)s
@@ -188,14 +203,14 @@ WHERE c.relnamespace = ANY (%(namespaces)s::oid[])
 # Sequence options that are not as by default, as CREATE SEQUENCE wants them.
 _SEQUENCE_OPTIONS = """
 concat_ws(' ',
-  CASE WHEN s.seqincrement <> 1 THEN 'increment by ' || s.seqincrement END,
+  CASE WHEN s.seqincrement <> 1 THEN 'increment by ' || s.seqincrement::text END,
   CASE WHEN s.seqstart <> CASE WHEN s.seqincrement > 0 THEN s.seqmin ELSE s.seqmax END
-       THEN 'start with ' || s.seqstart END,
+       THEN 'start with ' || s.seqstart::text END,
   CASE WHEN s.seqmin <> CASE WHEN s.seqincrement > 0 THEN 1 ELSE (limits.least)::bigint END
-       THEN 'minvalue ' || s.seqmin END,
+       THEN 'minvalue ' || s.seqmin::text END,
   CASE WHEN s.seqmax <> CASE WHEN s.seqincrement < 0 THEN -1 ELSE -(limits.least + 1) END
-       THEN 'maxvalue ' || s.seqmax END,
-  CASE WHEN s.seqcache <> 1 THEN 'cache ' || s.seqcache END,
+       THEN 'maxvalue ' || s.seqmax::text END,
+  CASE WHEN s.seqcache <> 1 THEN 'cache ' || s.seqcache::text END,
   CASE WHEN s.seqcycle THEN 'cycle' END)
 """
 _SEQUENCE = """
@@ -270,7 +285,7 @@ WHERE c.oid = ANY (%(relations)s::oid[]) AND c.relkind IN ('r', 'p') AND c.relre
 _COLUMNS = f"""
 SELECT 'column', c.relnamespace, c.relname, a.attname, NULL,
        format_type(a.atttypid, a.atttypmod)
-       || CASE WHEN a.attcollation <> t.typcollation THEN ' collate ' || a.attcollation::regcollation ELSE '' END
+       || CASE WHEN a.attcollation <> t.typcollation THEN ' collate ' || a.attcollation::regcollation::text ELSE '' END
        || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
        || CASE WHEN n.oid IS NOT NULL THEN ' not valid' ELSE '' END
        || CASE
@@ -389,7 +404,7 @@ FROM own t WHERE t.typtype = 'e'
 UNION ALL
 SELECT 'domain', t.typnamespace, NULL, t.typname, NULL,
        format_type(t.typbasetype, t.typtypmod)
-       || CASE WHEN t.typcollation <> b.typcollation THEN ' collate ' || t.typcollation::regcollation ELSE '' END
+       || CASE WHEN t.typcollation <> b.typcollation THEN ' collate ' || t.typcollation::regcollation::text ELSE '' END
        || CASE WHEN t.typnotnull THEN ' not null' ELSE '' END
        || CASE WHEN t.typdefaultbin IS NOT NULL THEN ' default ' || pg_get_expr(t.typdefaultbin, 0) ELSE '' END,
        t.tableoid, t.oid, 0
@@ -398,7 +413,7 @@ UNION ALL
 SELECT 'type', t.typnamespace, NULL, t.typname, NULL,
        'as (' || coalesce((
          SELECT string_agg(quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod)
-           || CASE WHEN a.attcollation <> b.typcollation THEN ' collate ' || a.attcollation::regcollation ELSE '' END,
+           || CASE WHEN a.attcollation <> b.typcollation THEN ' collate ' || a.attcollation::regcollation::text ELSE '' END,
            ', ' ORDER BY a.attnum)
          FROM pg_attribute a JOIN pg_type b ON b.oid = a.atttypid
          WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped), '') || ')',
@@ -409,9 +424,9 @@ SELECT 'range', t.typnamespace, NULL, t.typname, NULL,
        concat_ws(', ',
          'subtype = ' || format_type(r.rngsubtype, NULL),
          CASE WHEN NOT o.opcdefault THEN 'subtype_opclass = ' || quote_ident(o.opcname) END,
-         CASE WHEN r.rngcollation <> b.typcollation THEN 'collation = ' || r.rngcollation::regcollation END,
-         'canonical = ' || nullif(r.rngcanonical, 0)::regproc,
-         'subtype_diff = ' || nullif(r.rngsubdiff, 0)::regproc),
+         CASE WHEN r.rngcollation <> b.typcollation THEN 'collation = ' || r.rngcollation::regcollation::text END,
+         'canonical = ' || nullif(r.rngcanonical, 0)::regproc::text,
+         'subtype_diff = ' || nullif(r.rngsubdiff, 0)::regproc::text),
        t.tableoid, t.oid, 0
 FROM own t
 JOIN pg_range r ON r.rngtypid = t.oid
@@ -440,13 +455,13 @@ SELECT CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE '
        CASE p.prokind WHEN 'a' THEN (
          SELECT concat_ws(', ',
            CASE a.aggkind WHEN 'o' THEN 'ordered-set' WHEN 'h' THEN 'hypothetical' END,
-           'sfunc = ' || a.aggtransfn::regproc,
+           'sfunc = ' || a.aggtransfn::text,
            'stype = ' || format_type(a.aggtranstype, NULL),
-           'finalfunc = ' || nullif(a.aggfinalfn, 0)::regproc,
-           'combinefunc = ' || nullif(a.aggcombinefn, 0)::regproc,
-           'msfunc = ' || nullif(a.aggmtransfn, 0)::regproc,
+           'finalfunc = ' || nullif(a.aggfinalfn, 0)::regproc::text,
+           'combinefunc = ' || nullif(a.aggcombinefn, 0)::regproc::text,
+           'msfunc = ' || nullif(a.aggmtransfn, 0)::regproc::text,
            'initcond = ' || quote_literal(a.agginitval),
-           'sortop = ' || nullif(a.aggsortop, 0)::regoper,
+           'sortop = ' || nullif(a.aggsortop, 0)::regoper::text,
            'parallel = ' || nullif(p.proparallel::text, 'u'))
          FROM pg_aggregate a WHERE a.aggfnoid = p.oid)
        ELSE rtrim(substr(pg_get_functiondef(p.oid), 1 + length(concat(
@@ -481,18 +496,23 @@ _EXTENSIONS = """
 SELECT 'extension', NULL::oid, NULL, extname, NULL, 'installed', 0, 0, 0 FROM pg_extension WHERE extname <> 'plpgsql'
 """
 
-_OBJECTS = (
-    _TABLES,
-    _ASPECTS,
-    _COLUMNS,
-    _CONSTRAINTS,
-    _INDEXES,
-    _RULES,
-    _TYPES,
-    _COLLATIONS,
-    _FUNCTIONS,
-    _STATISTICS,
-    _EXTENSIONS,
+_OBJECTS = tuple(
+    map(
+        _qualified,
+        (
+            _TABLES,
+            _ASPECTS,
+            _COLUMNS,
+            _CONSTRAINTS,
+            _INDEXES,
+            _RULES,
+            _TYPES,
+            _COLLATIONS,
+            _FUNCTIONS,
+            _STATISTICS,
+            _EXTENSIONS,
+        ),
+    )
 )
 
 # Objects of the user's begin at 16384 (FirstNormalObjectId).
