@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, assert_never
 from migrate.core.decision import decide, refuse_image, sentence
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
-from migrate.core.outcome import Outcome, Result, refusal
+from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Plan, Refusal, Repair, Upgrade
 from migrate.core.problems import ExitCode, Stop, problem
 from migrate.core.state import AtHead, Behind, Empty, classify
@@ -149,8 +149,8 @@ def judge(order: Order, connection: Connection) -> Judged:
         with_schema=image.manifest is not None,
     )
     if observation.ledger:
-        differing = [a.revision for a in observation.ledger.values() if a.source is not None]
-        image = replace(image, sources={r: order.source_of(image.graph.get(r)) for r in differing})
+        differing = (image.graph.get(a.revision) for a in observation.ledger.values() if a.source is not None)
+        image = replace(image, sources={r.id: order.source_of(r) for r in differing if r is not None})
     state = classify(image, observation, order.policy.target)
     order.emit(
         Event(
@@ -182,7 +182,7 @@ def judge(order: Order, connection: Connection) -> Judged:
 def finish_without_steps(order: Order, judged: Judged) -> Outcome:
     """The end of a run that has nothing to do."""
     decision = judged.decision
-    assert isinstance(decision, Plan)  # noqa: S101 - for the type; refusals were raised
+    assert isinstance(decision, Plan)
     if decision.result is Result.AHEAD:
         order.emit(Event(Name.DECISION_MADE, decision.warnings[0], Level.WARN))
     rows = judged.observation.rows
@@ -204,7 +204,7 @@ def under_guard(order: Order, connection: Connection, progress: Progress, seen: 
                 timeout_s=order.limits.guard_s,
                 interruption=order.interruption,
                 emit=order.emit,
-                on_lost=lambda: os.write(lost_write, b"!") and None,
+                on_lost=lambda: wake(lost_write),
             ) as held,
             connected(order, role="migrate:control:") as control,
         ):
@@ -253,17 +253,22 @@ def under_guard(order: Order, connection: Connection, progress: Progress, seen: 
         os.close(lost_write)
 
 
+def wake(fd: int) -> None:
+    """Make the other end of a pipe readable for whoever waits."""
+    os.write(fd, b"!")
+
+
 def carry_out(order: Order, run: Run, judged: Judged, progress: Progress) -> None:
     """The plan's steps in order, then the proof."""
     decision = judged.decision
-    assert isinstance(decision, Plan)  # noqa: S101 - for the type; refusals were raised
+    assert isinstance(decision, Plan)
     for step in decision.steps:
         kind = type(step).__name__.lower()
         began = time.monotonic()
         run.emit(Event(Name.STEP_STARTED, f"step {kind}", fields={"step": kind}))
         match step:
             case Upgrade():
-                from migrate.steps.upgrade import Upgrading  # noqa: PLC0415 - only a run with revisions needs it
+                from migrate.steps.upgrade import Upgrading
 
                 Upgrading(run, step).carry_out()
             case Adopt():
@@ -273,8 +278,10 @@ def carry_out(order: Order, run: Run, judged: Judged, progress: Progress) -> Non
             case _:
                 assert_never(step)
         took = round((time.monotonic() - began) * 1000)
-        run.emit(Event(Name.STEP_FINISHED, f"step {kind} done in {took} ms", fields={"step": kind, "duration_ms": took}))
-    from migrate.steps.verify import prove  # noqa: PLC0415 - as above
+        run.emit(
+            Event(Name.STEP_FINISHED, f"step {kind} done in {took} ms", fields={"step": kind, "duration_ms": took})
+        )
+    from migrate.steps.verify import prove
 
     after = observe(
         run.control,
@@ -379,17 +386,21 @@ _REFUSALS = frozenset(
 )
 
 
-@contextmanager
-def outcomes(progress: Progress) -> Iterator[None]:
+class outcomes:  # noqa: N801 - used as a `with` statement, like contextlib's own
     """Turn a stop or a signal into the run's outcome."""
-    try:
-        yield
-    except Stop as stopped:
-        progress.problem = stopped.problem
-    except Interrupted as interrupted:
-        progress.signum = interrupted.signum
 
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
 
-def refused(found: Problem) -> Outcome:
-    """The outcome of a run that stopped before it could be given an order."""
-    return refusal(found)
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        """Swallow what an outcome can say; a bug goes on."""
+        if isinstance(error, Stop):
+            self._progress.problem = error.problem
+        elif isinstance(error, Interrupted):
+            self._progress.signum = error.signum
+        else:
+            return False
+        return True

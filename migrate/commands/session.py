@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from migrate import __version__, log, signals
 from migrate.core.deployment import platform_context
-from migrate.core.events import Event, Level, Name
+from migrate.core.events import Event, Level, LogFormat, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.outcome import Outcome, Result, refusal
 from migrate.core.problems import ExitCode, Stop, problem
 from migrate.core.redaction import Redactor
 from migrate.release import Order
-from migrate.settings import LogFormat, Settings, load
+from migrate.settings import Settings, environment_secrets, load
 
 if TYPE_CHECKING:
     from migrate.core.events import Emit
@@ -165,13 +165,12 @@ def conduct(verb: str, flags: Mapping[str, Any], body: Body, *, as_json: bool = 
     """Run a verb from its settings to its last line; every end but SIGKILL has one."""
     began = time.monotonic()
     run_id = uuid.uuid4().hex[:12]
-    debug = os.environ.get("MIGRATE_DEBUG") == "1"
     try:
         settings: Settings | None = load(flags, os.environ, Path.cwd())
         fault: Problem | None = None
     except Stop as stopped:
         settings, fault = None, stopped.problem
-    redactor = Redactor(_secrets(settings))
+    redactor = Redactor(environment_secrets(os.environ, Path.cwd()))
     sink = log.open_log(
         log_format=_log_format(settings),
         stream_fd=1,
@@ -228,7 +227,7 @@ def conduct(verb: str, flags: Mapping[str, Any], body: Body, *, as_json: bool = 
             return finish(Report(Outcome(Result.INTERRUPTED, code, found), {}))
         except Exception as error:  # noqa: BLE001 - the last line must be written whatever happened
             said = f"{type(error).__name__}: {error}"
-            more = {"traceback": traceback.format_exc()} if debug else {}
+            more: dict[str, Any] = {"traceback": traceback.format_exc()} if settings is not None and settings.debug else {}
             found = problem("internal", said, names={"verb": verb}, **more)
             _say_problem(emit, found)
             return finish(Report(Outcome(Result.FAILED, ExitCode.INTERNAL, found), {}))
@@ -241,11 +240,6 @@ def _refuse(emit: Emit, found: Problem, finish: Callable[[Report], Answer]) -> A
 
 def _say_problem(emit: Emit, found: Problem) -> None:
     emit(Event(Name.PROBLEM, f"{found.kind.title}: {found.why}", Level.ERROR, found.fields()))
-
-
-def _secrets(settings: Settings | None) -> tuple[str, ...]:
-    """Every password that this process was given, whichever URL it ends up with."""
-    return settings.secrets() if settings is not None else ()
 
 
 def _log_format(settings: Settings | None) -> LogFormat:

@@ -7,7 +7,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from migrate import __version__, log
-from migrate.core.events import Event, Level, Name
+from migrate.core.events import Event, Level, LogFormat, Name
 from migrate.core.outcome import refusal
 from migrate.core.problems import problem
 from migrate.core.redaction import Redactor
@@ -25,7 +25,7 @@ def report_usage(error: click.ClickException, arguments: Sequence[str]) -> int:
     known = context is not None and context.info_name == verb
     found = problem("usage", error.format_message(), names={"verb": verb if known else ""})
     sink = log.open_log(
-        log_format=os.environ.get("MIGRATE_LOG_FORMAT", "auto"),
+        log_format=_log_format(),
         stream_fd=1,
         context={"verb": verb},
         redactor=Redactor(()),
@@ -38,3 +38,11 @@ def report_usage(error: click.ClickException, arguments: Sequence[str]) -> int:
     sink.emit(Event(Name.RUN_FINISHED, f"refused: {found.why}", Level.ERROR, outcome.fields()))
     sink.close()
     return int(found.exit_code)
+
+
+def _log_format() -> LogFormat:
+    """The setting as far as the environment tells it; a malformed one is not what this report is about."""
+    try:
+        return LogFormat(os.environ.get("MIGRATE_LOG_FORMAT", "auto"))
+    except ValueError:
+        return LogFormat.AUTO

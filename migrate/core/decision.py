@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from migrate.core.outcome import Result
 from migrate.core.plan import Adopt, Decision, Plan, Refusal, Repair, Upgrade
@@ -180,6 +180,7 @@ def _untracked(position: Untracked, match: Match | None, image: Image, policy: P
     if (
         isinstance(match, Nearest)
         and allowed
+        and not match.ties
         and match.differences.tolerable(
             extra=policy.extra is not Judgement.FAIL,
             renamed=policy.adopt is AdoptPolicy.EQUIVALENT,
@@ -249,7 +250,7 @@ def _ahead_problem(recorded: tuple[str, ...], breaks: tuple[Break, ...] | None) 
     )
 
 
-def _match_facts(match: Match | None) -> dict[str, object]:
+def _match_facts(match: Match | None) -> dict[str, Any]:
     match match:
         case None:
             return {}
@@ -275,8 +276,9 @@ def _proves(match: Match | None) -> str:
             return f"; its schema is that of revision {_names(rows)}"
         case Several(candidates=candidates):
             return f"; its schema is that of several revisions: {_names([' '.join(rows) for rows in candidates])}"
-        case Nearest(rows=rows, differences=differences):
-            return f"; the nearest revision is {_names(rows)}, but {_clauses(differences.sentences())}"
+        case Nearest(rows=rows, differences=differences, ties=ties):
+            nearest = " or ".join(_names(each) for each in (rows, *ties[:LISTED]))
+            return f"; the nearest revision is {nearest}, but {_clauses(differences.sentences())}"
         case _:
             assert_never(match)
 

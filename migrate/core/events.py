@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import Self
 
 
 class Level(IntEnum):
@@ -19,7 +20,7 @@ class Level(IntEnum):
 class Name(StrEnum):
     """Every event, with what it means (docs/reference/events.md is made from the docstrings)."""
 
-    def __new__(cls, value: str, meaning: str) -> Name:
+    def __new__(cls, value: str, meaning: str) -> Self:
         """Keep the meaning beside the name, so that the reference page cannot miss one."""
         member = str.__new__(cls, value)
         member._value_ = value
@@ -56,6 +57,14 @@ class Name(StrEnum):
     PROOF_FINISHED = "proof.finished", "the database was read again and is what the target says"
     PROBLEM = "problem", "why the run stops: problem, why, fix, exit code"
     INTERRUPTED = "run.interrupted", "a signal arrived; the statement is being cancelled"
+
+
+class LogFormat(StrEnum):
+    """How events are written; `auto` is text on a terminal and JSON lines everywhere else."""
+
+    AUTO = "auto"
+    JSON = "json"
+    TEXT = "text"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from migrate.core.events import Emit
     from migrate.core.interruption import Interruption
+    from migrate.core.problems import Stop
     from migrate.core.target import Target
 
 ATTEMPT_S: Final = 10.0  # one try to connect; libpq does not apply its own connect_timeout to asynchronous connects
@@ -41,8 +42,8 @@ _REJECTED: Final = (
     "authentication failed",
     "is not permitted to log in",
     "permission denied for database",
-    "role \"",
-    "database \"",
+    'role "',
+    'database "',
     "certificate",
 )
 _TRANSIENT: Final = ("starting up", "shutting down", "in recovery", "too many clients", "too many connections")
@@ -180,8 +181,12 @@ def connect_with_retry(
                 interruption=interruption,
                 timeout_s=max(left, 0.1),
             )
+        except psycopg2.ProgrammingError as error:  # libpq does not know a parameter of the URL
+            raise _bad_url(target, redact(first_line(error))) from error
         except psycopg2.OperationalError as error:
             said = redact(first_line(error))
+            if said.startswith("invalid "):  # libpq's words for a parameter's value, e.g. of sslmode
+                raise _bad_url(target, said) from error
             if is_rejected(said):
                 raise stop("authentication", f"the server said: {said}", names={"variable": target.url_from}) from error
             if time.monotonic() - began + delay > timeout_s:
@@ -192,6 +197,10 @@ def connect_with_retry(
             emit(Event(Name.CONNECT_RETRY, f"not connected yet, next try in {delay:.1f} s: {said}", Level.WARN))
         pause(delay, interruption)
     raise AssertionError  # the delays never end
+
+
+def _bad_url(target: Target, said: str) -> Stop:
+    return stop("bad-database-url", f"{target.url_from}: {said}", names={"variable": target.url_from})
 
 
 def _delays() -> Iterator[float]:

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
+from migrate.core.events import LogFormat
 from migrate.core.policy import Adopt, Ahead, Backup, Breaking, Edited, Judgement, Limits, Policy, Transaction
 from migrate.settings.kinds import Choice, Duration, File, Kind, Number, Switch, Text, Words
 
 VARIABLE_PREFIX: Final = "MIGRATE_"
 TABLE: Final = "[tool.migrate]"
-
-
-class LogFormat(StrEnum):
-    """How events are written; `auto` is text on a terminal and JSON lines everywhere else."""
-
-    AUTO = "auto"
-    JSON = "json"
-    TEXT = "text"
 
 
 @dataclass(frozen=True, slots=True)

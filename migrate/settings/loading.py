@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from migrate.core.events import LogFormat
 from migrate.core.policy import Limits, Policy
 from migrate.core.problems import stop
 from migrate.core.target import Target
 from migrate.settings.database_url import environment_secrets, read_database_url
-from migrate.settings.declarations import SETTINGS, TABLE, VARIABLE_PREFIX, LogFormat, Setting
+from migrate.settings.declarations import SETTINGS, TABLE, VARIABLE_PREFIX, Setting
 from migrate.settings.kinds import File, Number, Switch, Words
 
 if TYPE_CHECKING:
