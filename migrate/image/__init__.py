@@ -1,0 +1,19 @@
+"""What this build carries: Alembic's configuration, what env.py gives away, and the revision files, all read as text.
+
+Never imports Alembic, a revision, env.py or the package they are in: two env.py files in three need the application.
+"""
+
+from migrate.image.config import AlembicConfig, ConfigFault, ConfigFaultKind, load_config
+from migrate.image.env_py import guess_version_table
+from migrate.image.scan import Scan, check_syntax, scan
+
+__all__ = [
+    "AlembicConfig",
+    "ConfigFault",
+    "ConfigFaultKind",
+    "Scan",
+    "check_syntax",
+    "guess_version_table",
+    "load_config",
+    "scan",
+]

@@ -1,0 +1,57 @@
+"""What the text of env.py gives away without being run."""
+
+import ast
+import warnings
+
+
+def guess_version_table(env_py: str) -> tuple[str | None, str | None]:
+    """Read `version_table` and `version_table_schema` off env.py's text; None for what is not set or cannot be known.
+
+    Only strings, and names that the module sets once to a string, are understood. Calls of `configure` that hand over a
+    connection count before the others, which are for offline mode; where those that count differ, nothing is known.
+    """
+    if "version_table" not in env_py:
+        return None, None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(env_py)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None, None
+    calls = [
+        {keyword.arg: keyword.value for keyword in node.keywords}
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and (
+            (isinstance(node.func, ast.Attribute) and node.func.attr == "configure")
+            or (isinstance(node.func, ast.Name) and node.func.id == "configure")
+        )
+    ]
+    calls = [call for call in calls if "connection" in call] or calls
+    constants = _string_constants(tree)
+
+    def agreed(option: str) -> str | None:
+        values: set[str | None] = set()
+        for call in calls:
+            value = call.get(option)
+            if isinstance(value, ast.Name):
+                values.add(constants.get(value.id))
+            else:
+                values.add(value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None)
+        return values.pop() if len(values) == 1 else None
+
+    return agreed("version_table"), agreed("version_table_schema")
+
+
+def _string_constants(tree: ast.Module) -> dict[str, str]:
+    """Return the module's names that are bound once, to a string."""
+    values: dict[str, str] = {}
+    for statement in tree.body:
+        targets = statement.targets if isinstance(statement, ast.Assign) else ()
+        if isinstance(statement, ast.AnnAssign):
+            targets = [statement.target]
+        value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            values.update({target.id: value.value for target in targets if isinstance(target, ast.Name)})
+    stored = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    return {name: value for name, value in values.items() if stored.count(name) == 1}
