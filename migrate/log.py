@@ -13,9 +13,9 @@ import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from migrate.core.events import Level, Name
+from migrate.core.events import Level, LogFormat, Name
 from migrate.report.json_lines import as_text, flat, render
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from migrate.core.events import Event
     from migrate.core.redaction import Redactor
-
-LogFormat = Literal["auto", "json", "text"]
 
 _NAMES: Final = {
     Level.DEBUG: ("debug", "DEBUG"),
@@ -143,7 +141,7 @@ class _Output(Protocol):
 
 
 def _output(stream: _Stream, log_format: LogFormat) -> _Output:
-    if log_format == "json" or (log_format == "auto" and not stream.isatty()):
+    if log_format is LogFormat.JSON or (log_format is LogFormat.AUTO and not stream.isatty()):
         return _JsonLines(stream)
     from migrate.report.terminal import PlainText, Screen  # only people need it
 

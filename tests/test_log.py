@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from migrate import log as log_module
-from migrate.core.events import Event, Level, Name
+from migrate.core.events import Event, Level, LogFormat, Name
 from migrate.core.problems import problem
 from migrate.core.redaction import Redactor
-from migrate.log import Log, LogFormat, open_log
+from migrate.log import Log, open_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PIPE_BYTES = 65536
 
 
-def log_on(fd: int, log_format: LogFormat = "auto", **context: object) -> Log:
+def log_on(fd: int, log_format: LogFormat = LogFormat.AUTO, **context: object) -> Log:
     return open_log(
         log_format=log_format,
         stream_fd=fd,
@@ -143,7 +143,7 @@ def test_fields_of_an_event_cannot_pose_as_ours(pipe: tuple[int, int]) -> None:
 def test_no_secret_in_any_byte_but_our_own_words_stay(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
     log = open_log(
-        log_format="json",
+        log_format=LogFormat.JSON,
         stream_fd=writer,
         context={"server_address": "hunter2", "path": ("hunter2", {"a": "hunter2"})},
         redactor=Redactor(["hunter2", "refused", "untracked"]),
@@ -256,12 +256,12 @@ def test_a_full_disk_is_remembered() -> None:
 # In a process of its own: what stdout is decides everything.
 PROGRAM = """
     import os, sys, time
-    from migrate.core.events import Event, Level, Name
+    from migrate.core.events import Event, Level, LogFormat, Name
     from migrate.core.problems import problem
     from migrate.core.redaction import Redactor
     from migrate.log import open_log
 
-    log = open_log(log_format="{log_format}", stream_fd=1, context={{}}, redactor=Redactor([]), service="s",
+    log = open_log(log_format=LogFormat("{log_format}"), stream_fd=1, context={{}}, redactor=Redactor([]), service="s",
                    version="1", run_id="r1")
     {body}
     log.close()
@@ -283,7 +283,7 @@ ONE_LINE = """
 """
 
 
-def program(body: str, log_format: LogFormat = "auto") -> list[str]:
+def program(body: str, log_format: LogFormat = LogFormat.AUTO) -> list[str]:
     source = dedent(PROGRAM).format(log_format=log_format, body=dedent(body).strip())
     return [sys.executable, "-c", source]
 
@@ -309,7 +309,7 @@ def test_a_broken_stdout_changes_neither_the_exit_code_nor_stderr(redirection: s
 
 
 def test_text_without_a_terminal_is_plain() -> None:
-    done = subprocess.run(program(STORY, "text"), capture_output=True, check=False, env={"LC_ALL": "C.UTF-8"})
+    done = subprocess.run(program(STORY, LogFormat.TEXT), capture_output=True, check=False, env={"LC_ALL": "C.UTF-8"})
     text = done.stdout.decode()
     assert "\x1b" not in text
     assert re.search(r"^\S+Z info  · began \\x1b\[31m \[red\]x\[/red\]\\n::error::spoof$", text, re.MULTILINE)
@@ -319,7 +319,7 @@ def test_text_without_a_terminal_is_plain() -> None:
     assert "alive" in text
 
 
-def on_terminal(log_format: LogFormat = "auto", **environment: str) -> tuple[int, str]:
+def on_terminal(log_format: LogFormat = LogFormat.AUTO, **environment: str) -> tuple[int, str]:
     """Run the story on a pseudo-terminal of 80 columns; its exit code and every byte it wrote."""
     ours, theirs = os.openpty()
     command = ["bash", "-c", 'stty cols 80 rows 24; exec "$0" "$@"', *program(STORY, log_format)]
@@ -377,5 +377,5 @@ def test_a_terminal_without_utf8_gets_ascii() -> None:
 
 
 def test_json_on_a_terminal_where_it_is_asked_for() -> None:
-    _, text = on_terminal("json")
+    _, text = on_terminal(LogFormat.JSON)
     assert [json.loads(line)["event"] for line in text.splitlines()][-1] == "run.finished"
