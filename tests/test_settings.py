@@ -16,10 +16,11 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrate.core.events import LogFormat
 from migrate.core.policy import Adopt, Judgement, Limits, Policy
 from migrate.core.problems import ExitCode, Stop
 from migrate.core.url import URL_VARIABLES
-from migrate.settings import SETTINGS, LogFormat, Setting, Settings, Source, load, settings_options
+from migrate.settings import SETTINGS, Setting, Settings, Source, load, settings_options
 from migrate.settings.kinds import Choice, Duration, File, Number, Switch, Text, Words
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from migrate.core.events import LogFormat
 from migrate.core.policy import Limits, Policy
 from migrate.core.problems import stop
 from migrate.core.target import Target
@@ -21,6 +20,8 @@ from migrate.settings.kinds import File, Number, Switch, Words
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from migrate.core.events import LogFormat
 
 _PYPROJECT: Final = "pyproject.toml"
 _SHOWN_CHARACTERS: Final = 60
