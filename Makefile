@@ -44,6 +44,10 @@ lock: ## compile the hash-pinned requirements anew
 	  --extra embedded --group test --group example --group lint --group build pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  pyproject.toml -o requirements/run.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  --group example pyproject.toml -o requirements/web.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  --group pyproject.toml:build -o requirements/build.txt
 	$(BIN)/uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  --resolution lowest-direct --extra embedded --group test --group build pyproject.toml -o requirements/lowest.txt
 
