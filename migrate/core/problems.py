@@ -110,6 +110,11 @@ class Kind:
     effect: str
     fix: str
 
+    @property
+    def fix_is_of_the_case(self) -> bool:
+        """True where ``fix`` is nothing but a placeholder: there is no advice without the case."""
+        return self.fix.startswith("{") and self.fix.find("}") == len(self.fix) - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -545,3 +550,9 @@ _KINDS: Final = (
 )
 
 CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType({kind.code: kind for kind in _KINDS})
+
+
+def kinds_of(code: ExitCode) -> tuple[Kind, ...]:
+    """The kinds of problem that end with this code; a run that a signal stops is `interrupted`, whichever it was."""
+    shown = ExitCode.TERMINATED if code is ExitCode.INTERRUPTED else code
+    return tuple(kind for kind in _KINDS if kind.exit_code is shown)

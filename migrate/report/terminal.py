@@ -27,6 +27,8 @@ _ACTING: Final = re.compile("[\0-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u2
 # "##vso[".
 _COMMAND: Final = re.compile(r"\A\s*:(?=:)|#(?=#(?:vso)?\[)")
 
+_FIX_OF_THE_CASE: Final = "depends on the case: the field fix of the log line says it"
+
 _LABEL_COLUMNS: Final = 13
 _NARROWEST: Final = 40  # below this wrapping makes a text worse
 
@@ -253,7 +255,7 @@ def explanation(kind: Kind, width: int | None = None) -> str:
         Line(f"{kind.code}: {kind.title}"),
         *_labelled("when", kind.condition, width),
         *_labelled("effect", kind.effect, width),
-        *_copied("fix", kind.fix),
+        *(_labelled("fix", _FIX_OF_THE_CASE, width) if kind.fix_is_of_the_case else _copied("fix", kind.fix)),
         *_labelled("exit code", f"{int(kind.exit_code)} {kind.exit_code.label}", width),
         *_labelled("retry", again, width),
     ]

@@ -1,0 +1,125 @@
+"""Renders the reference pages that are made from the code's own catalogues; `docs/generate.py` writes them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from migrate.core.events import Name
+from migrate.core.problems import EXIT_MEANINGS, ExitCode, kinds_of
+
+if TYPE_CHECKING:
+    from migrate.core.problems import Kind
+
+_MADE: Final = "<!-- Made by `make docs` from {source}; a test compares it with what would be made. -->"
+_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
+
+_DECADES: Final = (
+    ("0-3", "the answer to a question: done, a bug, wrong flags, or revisions are pending"),
+    ("10-17", "nothing of a failing revision is in the database; the same run ends the same way, so a person must act"),
+    ("20-25", "nothing of the failing revision is in the database; the same run may succeed later"),
+    ("30-32", "a revision or its proof failed; a person must act"),
+    ("40-41", "the end of the run is not known for certain; a person must look"),
+    ("130, 143", "stopped by a signal; the same run may succeed later"),
+)
+
+
+def problem_page(kind: Kind) -> str:
+    """Render ``docs/problems/<code>.md``."""
+    return "\n".join(
+        [
+            f"# {kind.title}",
+            "",
+            _MADE.format(source="migrate/core/problems.py"),
+            "",
+            "| | |",
+            "|---|---|",
+            f"| problem | `{kind.code}` |",
+            f"| exit code | [{_exit(kind.exit_code)}](../reference/exit-codes.md) |",
+            f"| the same run may succeed later | {_yes(kind.exit_code)} |",
+            "",
+            "## When",
+            "",
+            kind.condition,
+            "",
+            "## What it did",
+            "",
+            kind.effect,
+            "",
+            "## What to do",
+            "",
+            *_fix(kind),
+            "",
+        ],
+    )
+
+
+def exit_codes_page() -> str:
+    """Render ``docs/reference/exit-codes.md``."""
+    retryable = [code for code in ExitCode if code.retryable]
+    lines = [
+        "# Exit codes",
+        "",
+        _MADE.format(source="migrate/core/problems.py"),
+        "",
+        "A platform acts on the code, so its decade says what to do:",
+        "",
+        "| codes | what to do |",
+        "|---|---|",
+        *(f"| {codes} | {meaning} |" for codes, meaning in _DECADES),
+        "",
+        "`migrate explain CODE` prints what is on this page; `migrate VERB --help` lists the codes of one verb.",
+        "",
+        "| code | name | meaning | may succeed later | problems |",
+        "|---|---|---|---|---|",
+    ]
+    for code in ExitCode:
+        problems = ", ".join(f"[`{kind.code}`](../problems/{kind.code}.md)" for kind in kinds_of(code))
+        lines.append(f"| {int(code)} | {code.label} | {EXIT_MEANINGS[code]} | {_yes(code)} | {problems} |")
+    codes = ", ".join(str(int(code)) for code in retryable)
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"A platform may retry on {codes}, and on 137, which a process that was killed leaves behind.",
+            "",
+        ],
+    )
+
+
+def events_page() -> str:
+    """Render ``docs/reference/events.md``."""
+    return "\n".join(
+        [
+            "# Events",
+            "",
+            _MADE.format(source="migrate/core/events.py"),
+            "",
+            "The values of the field `event`, a closed set. Every run that is not killed ends with exactly one",
+            f"`{Name.RUN_FINISHED}`, and nothing follows it.",
+            "",
+            "| event | meaning |",
+            "|---|---|",
+            *(f"| `{name}` | {name.meaning} |" for name in Name),
+            "",
+        ],
+    )
+
+
+def _exit(code: ExitCode) -> str:
+    return f"{int(code)} {code.label}"
+
+
+def _yes(code: ExitCode) -> str:
+    return "yes" if code.retryable else "no"
+
+
+def _fix(kind: Kind) -> list[str]:
+    if kind.fix_is_of_the_case:
+        return ["It depends on the case: the field `fix` of the log line says it."]
+    lines = ["```sh", kind.fix, "```"]
+    names = dict.fromkeys(_PLACEHOLDER.findall(kind.fix))
+    if names:
+        listed = ", ".join(f"`{{{name}}}`" for name in names)
+        lines += ["", f"The field `fix` of the log line has the names of the case in place of {listed}."]
+    return lines

@@ -1,0 +1,75 @@
+"""`migrate explain`, started as a user would."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from migrate.core.problems import CATALOGUE, ExitCode
+
+
+def explain(*arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "migrate", "explain", *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def test_a_problem_is_explained_with_its_fix() -> None:
+    code, text = explain("untracked")
+    assert code == 0
+    for said in (
+        CATALOGUE["untracked"].condition,
+        CATALOGUE["untracked"].effect,
+        CATALOGUE["untracked"].fix,
+        "15 state",
+    ):
+        assert said in text
+
+
+def test_an_exit_code_lists_its_problems() -> None:
+    code, text = explain("15")
+    assert code == 0
+    for kind in CATALOGUE.values():
+        assert (f"explain {kind.code} " in text) is (kind.exit_code == 15)
+
+
+def test_a_fix_that_depends_on_the_case_is_no_placeholder() -> None:
+    assert "{" not in explain("bad-setting")[1]
+
+
+def test_json_is_one_object() -> None:
+    kind = CATALOGUE["blocked"]
+    assert json.loads(explain("blocked", "--json")[1]) == {
+        "problem": kind.code,
+        "title": kind.title,
+        "condition": kind.condition,
+        "effect": kind.effect,
+        "fix": kind.fix,
+        "exit_code": 22,
+        "exit_name": "blocked",
+        "retryable": True,
+    }
+    assert json.loads(explain("143", "--json")[1])["problems"] == ["interrupted"]
+
+
+@pytest.mark.parametrize(
+    ("unknown", "closest"), [("untraked", "untracked"), ("151", "15"), ("gard-busy", "guard-busy")]
+)
+def test_an_unknown_code_is_a_usage_problem_with_the_closest(unknown: str, closest: str) -> None:
+    code, text = explain(unknown)
+    assert code == ExitCode.USAGE
+    *_, last = (json.loads(line) for line in text.splitlines())
+    assert (last["event"], last["problem"]) == ("run.finished", "usage")
+    assert closest in last["why"]
+
+
+@pytest.mark.parametrize("nothing_like_it", ["zzzzzz", "", "\x1b[31m", "-9"])
+def test_a_code_like_no_other_is_a_usage_problem_too(nothing_like_it: str) -> None:
+    code, text = explain(nothing_like_it)
+    assert code == ExitCode.USAGE
+    assert all(json.loads(line) for line in text.splitlines())

@@ -1,0 +1,49 @@
+"""The made pages are what the code would make, every one can be reached, and no link leads nowhere."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from migrate.core.problems import CATALOGUE
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)[^)]*\)")
+
+PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
+
+
+@pytest.fixture(scope="module")
+def generator() -> dict[str, Any]:
+    return runpy.run_path(str(DOCS / "generate.py"))
+
+
+def test_committed_pages_are_what_the_code_says(generator: dict[str, Any]) -> None:
+    stale = [
+        str(path.relative_to(ROOT))
+        for path, text in generator["pages"]().items()
+        if not path.exists() or path.read_text("utf-8") != text
+    ]
+    assert stale == [], "run: make docs"
+
+
+def test_every_problem_has_its_page_and_no_page_is_without_a_problem(generator: dict[str, Any]) -> None:
+    assert {path.stem for path in (DOCS / "problems").iterdir()} == set(CATALOGUE)
+    assert generator["orphans"]() == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_link_leads_nowhere(page: Path) -> None:
+    broken = [link for link in LINK.findall(page.read_text("utf-8")) if not (page.parent / link).exists()]
+    assert broken == []
+
+
+def test_every_problem_page_is_linked_from_the_exit_codes() -> None:
+    page = DOCS / "reference" / "exit-codes.md"
+    linked = {(page.parent / link).resolve() for link in LINK.findall(page.read_text("utf-8"))}
+    assert {path.resolve() for path in (DOCS / "problems").iterdir()} <= linked
