@@ -38,6 +38,9 @@ lint: $(VENV)/installed ## ruff, mypy, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(VENV)/installed ## write the pages that are made from the code
+	$(BIN)/python docs/generate.py
+
 lock: ## compile the hash-pinned requirements anew
 	$(BIN)/python -m pip install -q --disable-pip-version-check uv
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
