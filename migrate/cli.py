@@ -19,6 +19,9 @@ VERBS: Final[Mapping[str, str]] = {
     "up": "Bring the database to this image's head, or refuse and say why.",
     "plan": "Show what `migrate up` would do. Changes nothing.",
     "status": "Show where the database is, against this image.",
+    "wait": "Hold a program's start until the database is ready for this image.",
+    "verify": "Compare the live schema with the manifest. Changes nothing.",
+    "adopt": "Record the revision that the live schema proves.",
     "history": "Show the runs that the ledger recorded on this database.",
     "explain": "Explain a problem code or an exit code.",
 }

@@ -90,3 +90,4 @@ class Limits:
     lock_tries: int = 8
     lock_budget_s: float = 300.0
     deadline_s: float = 0.0  # 0: no deadline
+    wait_s: float = 600.0

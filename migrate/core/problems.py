@@ -83,7 +83,7 @@ EXIT_MEANINGS: Final[Mapping[ExitCode, str]] = MappingProxyType(
         ExitCode.BLOCKED: "a lock was not granted in time",
         ExitCode.LOST: "the connection was lost and the revision rolled back",
         ExitCode.RESOURCES: "the server ran out of disk, memory or connections",
-        ExitCode.DEADLINE: "the deadline came before the next revision",
+        ExitCode.DEADLINE: "the deadline came before the next revision, or before the database was ready",
         ExitCode.FAILED: "a revision raised and was rolled back",
         ExitCode.PARTIAL: "a revision failed after a part of it was committed",
         ExitCode.UNPROVEN: "it ran without error, but the proof failed",
@@ -241,6 +241,14 @@ _KINDS: Final = (
         "The file cannot be read or parsed, or it names a folder that does not exist.",
         "Nothing was connected to.",
         "{fix}",
+    ),
+    Kind(
+        "no-manifest",
+        ExitCode.CONFIG,
+        "This image has no manifest",
+        "The verb compares the live schema with the manifest, and there is none beside the versions folder.",
+        "Nothing was changed.",
+        "migrate manifest   # replays the history in a throw-away database; then commit the file that it writes",
     ),
     Kind(
         "several-heads",
@@ -490,6 +498,15 @@ _KINDS: Final = (
         "The time that the platform gives the job would not have sufficed for the next revision.",
         "The revisions before stay; the next one was not started, or it was rolled back.",
         "run migrate up again, where the platform allows more time (MIGRATE_DEADLINE)",
+    ),
+    Kind(
+        "not-ready",
+        ExitCode.DEADLINE,
+        "The database did not get ready in time",
+        "`migrate wait` waited, and revisions of this image are still pending: the job that applies them has not run, has"
+        " not ended, or has failed.",
+        "Nothing was changed, and the waiting program was not started.",
+        "look at the job that runs migrate up; to wait longer: export MIGRATE_WAIT_TIMEOUT=1800",
     ),
     Kind(
         "revision-failed",

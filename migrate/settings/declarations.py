@@ -246,6 +246,14 @@ SETTINGS: Final = (
         verbs=_RUNNING_VERBS,
     ),
     Setting(
+        "wait_timeout",
+        Duration(zero_means="look once"),
+        _limits.wait_s,
+        "How long `migrate wait` waits for the database to be ready for this image.",
+        verbs=("wait",),
+        flags=("--timeout",),
+    ),
+    Setting(
         "log_format",
         Choice(LogFormat),
         LogFormat.AUTO,

@@ -34,6 +34,7 @@ _LIMIT_SETTINGS: Final = {
     "lock_tries": "lock_tries",
     "lock_budget": "lock_budget_s",
     "deadline": "deadline_s",
+    "wait_timeout": "wait_s",
 }
 _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 _VARIABLES: Final = {setting.variable for setting in SETTINGS} | {"MIGRATE_DATABASE_URL", "MIGRATE_DATABASE_URL_FILE"}

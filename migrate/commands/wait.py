@@ -1,0 +1,140 @@
+"""`migrate wait`: hold a program's start until the database is where this image's models expect it."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from migrate import release
+from migrate.commands.session import Answer, Report, Session, conduct
+from migrate.commands.usage import report_usage
+from migrate.commands.verb import verb
+from migrate.core.events import Event, Name
+from migrate.core.outcome import Outcome, Result
+from migrate.core.plan import Plan
+from migrate.core.problems import ExitCode, problem
+from migrate.postgres.connection import pause
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from migrate.core.events import Emit
+
+# The image or the settings would have to change; a migrate job that is about to run changes neither.
+HOPELESS: Final = frozenset(
+    {
+        ExitCode.INTERNAL,
+        ExitCode.CONFIG,
+        ExitCode.HISTORY,
+        ExitCode.TARGET,
+        ExitCode.ACCESS,
+        ExitCode.AHEAD,
+        ExitCode.INTERRUPTED,
+        ExitCode.TERMINATED,
+    },
+)
+EXITS: Final = tuple(code for code in ExitCode if code < ExitCode.FAILED or code in HOPELESS)
+
+_FIRST_PAUSE_S: Final = 0.5
+_LONGEST_PAUSE_S: Final = 5.0
+_HEARTBEAT_S: Final = 30.0
+# Python ignores these from its start on, and exec hands that down (the standard library's subprocess undoes it too).
+_IGNORED_BY_PYTHON: Final = (signal.SIGPIPE, signal.SIGXFSZ)
+
+
+@verb("wait", exits=tuple(code for code in EXITS if code is not ExitCode.PENDING))
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
+def wait(*, command: tuple[str, ...], **flags: Any) -> Answer:
+    """Wait until the database is at this image's head, or compatibly ahead of it; then become COMMAND.
+
+    For a service whose migrations another container runs. Reads only, and takes no lock. COMMAND replaces this process:
+    it keeps the process id, gets the signals, and its exit code is the container's.
+    """
+    program = shutil.which(command[0]) if command else None
+    if command and program is None:
+        return _usage(f"{command[0]} is no program that can be started here.")
+
+    def body(session: Session) -> Report:
+        return Report(_wait(session, command), {})
+
+    answer = conduct("wait", flags, body)
+    if program is not None and answer.exit_code == ExitCode.OK:
+        for number in _IGNORED_BY_PYTHON:
+            signal.signal(number, signal.SIG_DFL)
+        try:
+            os.execv(program, command)  # noqa: S606 - the command is the user's own, as it was given
+        except OSError as error:
+            return _usage(f"{command[0]} cannot be started: {error.strerror}.")
+    return answer
+
+
+def _usage(why: str) -> Answer:
+    return Answer(report_usage(click.UsageError(why), ["wait"]))
+
+
+def _wait(session: Session, command: Sequence[str]) -> Outcome:
+    """Look until the database is ready, waiting is hopeless, or the time is up."""
+    order = session.order()
+    until = time.monotonic() + order.limits.wait_s
+    delay = _FIRST_PAUSE_S
+    say = _Once(session.emit)
+    beat = time.monotonic() + _HEARTBEAT_S
+    while True:
+        # An unreachable server is waited for as long as the whole wait lasts, not as long as a release would.
+        limits = replace(order.limits, connect_s=max(until - time.monotonic(), 1.0))
+        judged, outcome = release.plan(replace(order, limits=limits, emit=say))
+        decision = judged.decision if judged is not None else None
+        if isinstance(decision, Plan) and not decision.steps and outcome.problem is None:
+            then = f"; starting {command[0]}" if command else ""
+            session.emit(Event(Name.DECISION_MADE, f"the database is ready for this image{then}"))
+            return outcome
+        if outcome.exit_code in HOPELESS:
+            return outcome
+        left = until - time.monotonic()
+        if left <= 0:
+            return _out_of_time(outcome, order.limits.wait_s)
+        if time.monotonic() >= beat:
+            session.emit(Event(Name.HEARTBEAT, f"still waiting, {left:.0f} s left: {_why(outcome)}"))
+            beat += _HEARTBEAT_S
+        # Many replicas start at once; they must not ask at once for ever after.
+        pause(min(left, delay * random.uniform(0.75, 1.25)), session.interruption)  # noqa: S311 - jitter, not a secret
+        delay = min(delay * 1.5, _LONGEST_PAUSE_S)
+
+
+def _out_of_time(outcome: Outcome, wait_s: float) -> Outcome:
+    """The end of the wait: the refusal that was there to the last, else that revisions are still pending."""
+    if outcome.problem is not None:
+        return outcome
+    found = problem("not-ready", f"after {wait_s:g} s {_why(outcome)}", pending_count=len(outcome.pending))
+    return replace(outcome, result=Result.REFUSED, exit_code=found.exit_code, problem=found)
+
+
+def _why(outcome: Outcome) -> str:
+    if outcome.problem is not None:
+        return outcome.problem.why
+    count = len(outcome.pending)
+    if not count:
+        return "the database is still to be adopted"
+    return f"{count} revision{'s are' if count != 1 else ' is'} still pending, the first {outcome.pending[0]}"
+
+
+class _Once:
+    """Says each thing once: the tenth look at the same state is no news."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._said: set[tuple[str, str]] = set()
+
+    def __call__(self, event: Event) -> None:
+        """Pass the event on, unless it was said before."""
+        what = (event.name, event.message)
+        if what not in self._said:
+            self._said.add(what)
+            self._emit(event)
