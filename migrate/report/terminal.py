@@ -94,19 +94,22 @@ class Narration:
 
     def lines(self, fields: Mapping[str, object], width: int | None = None) -> list[Line]:
         """Tell one event, as the log line's fields have it; ``width`` is where long explanations are wrapped."""
+        # Once more here, whatever a line was put together from and wherever it was wrapped.
+        return [Line(shown(line.text), line.style, line.copied) for line in self._told(fields, width)]
+
+    def _told(self, fields: Mapping[str, object], width: int | None) -> Iterator[Line]:
         event = fields.get("event")
         if event == Name.PROBLEM:
-            return list(self._problem(fields, width))
-        if event == Name.RUN_FINISHED:
-            return list(self._finished(fields, width))
-        if event in {Name.REVISION_OUTPUT, Name.LOG_RECORD}:
-            return [self._quoted(fields)]
-        if event == Name.REVISION_STARTED:
-            self._started[fields.get("revision")] = shown(fields.get("message", ""))
-        mark, style = self._mark(fields)
-        text = f"{mark} {_counted(fields)}{self._sentence(fields)}"
-        fix = fields.get("fix")
-        return [Line(text, style), *(_copied("fix", fix) if fix and event != Name.REVISION_FAILED else ())]
+            yield from self._problem(fields, width)
+        elif event == Name.RUN_FINISHED:
+            yield from self._finished(fields, width)
+        elif event in {Name.REVISION_OUTPUT, Name.LOG_RECORD}:
+            yield self._quoted(fields)
+        else:
+            mark, style = self._mark(fields)
+            yield Line(f"{mark} {_counted(fields)}{self._sentence(fields)}", style)
+            if event != Name.REVISION_FAILED:  # the problem that follows says it
+                yield from _copied("fix", fields.get("fix"))
 
     def _mark(self, fields: Mapping[str, object]) -> tuple[str, str]:
         match fields.get("level"):
@@ -119,23 +122,25 @@ class Narration:
         return self._marks.quiet, "dim"
 
     def _sentence(self, fields: Mapping[str, object]) -> str:
-        message = shown(fields.get("message", ""))
-        if fields.get("event") == Name.REVISION_FINISHED:
-            # What it is called says more than that it was committed, which the mark says already.
-            started = self._started.pop(fields.get("revision"), None)
-            return f"{started}  {duration(fields.get('duration_ms'))}" if started else message
+        message, revision = str(fields.get("message", "")), fields.get("revision")
+        match fields.get("event"):
+            case Name.REVISION_STARTED:
+                self._started[revision] = message
+            case Name.REVISION_FINISHED if revision in self._started:
+                # What it is called says more than that it was committed, which the mark says already.
+                return f"{self._started.pop(revision)}  {duration(fields.get('duration_ms'))}"
         return message
 
     def _quoted(self, fields: Mapping[str, object]) -> Line:
         logger = fields.get("logger")
-        origin = f"{shown(logger)}: " if logger else ""
+        origin = f"{logger}: " if logger else ""
         style = {"error": "red", "warn": "yellow"}.get(str(fields.get("level")), "dim")
-        return Line(f"{self._marks.quoted} {origin}{shown(fields.get('message', ''))}", style)
+        return Line(f"{self._marks.quoted} {origin}{fields.get('message', '')}", style)
 
     def _problem(self, fields: Mapping[str, object], width: int | None) -> Iterator[Line]:
         self._explained = fields.get("problem")
-        code, exit_code = shown(fields.get("problem", "")), fields.get("exit_code")
-        yield Line(f"{self._marks.bad} {shown(fields.get('title', ''))} ({code}, exit code {exit_code})", "bold red")
+        title, code, exit_code = fields.get("title"), fields.get("problem"), fields.get("exit_code")
+        yield Line(f"{self._marks.bad} {title} ({code}, exit code {exit_code})", "bold red")
         yield from _labelled("why", fields.get("why"), width)
         for blocker in _entries(fields.get("blockers")):
             yield from _labelled("blocker", blocker, width)
@@ -147,16 +152,15 @@ class Narration:
             yield from self._problem(fields, width)
         good = exit_code == ExitCode.OK
         mark = self._marks.good if good else self._marks.bad
-        yield Line(f"{mark} {shown(fields.get('message', ''))}", "bold green" if good else "bold red")
+        yield Line(f"{mark} {fields.get('message', '')}", "bold green" if good else "bold red")
         yield from _counted_ids("applied", fields, "applied", width)
         yield from _labelled("failed", fields.get("failed"), width)
         yield from _counted_ids("not started", fields, "not_started", width)
-        revisions = ", ".join(map(shown, _entries(fields.get("to_revision"))))
+        revisions = ", ".join(map(str, _entries(fields.get("to_revision"))))
         yield from _labelled("now at", revisions, width)
         again = "; the same run may succeed later" if fields.get("retryable") else ""
-        took = duration(fields.get("duration_ms"))
         yield from _labelled("exit code", f"{exit_code} {fields.get('exit_name', '')}{again}", width)
-        yield from _labelled("took", took, width)
+        yield from _labelled("took", duration(fields.get("duration_ms")), width)
         if problem is not None:
             yield from _copied("more", f"migrate explain {problem}")
 
@@ -284,12 +288,12 @@ def _labelled(label: str, text: object, width: int | None) -> Iterator[Line]:
 
 def _copied(label: str, text: object) -> Iterator[Line]:
     for index, part in enumerate(str(text or "").splitlines()):
-        yield Line(f"  {label if index == 0 else '':<{_LABEL_COLUMNS}}{shown(part)}", "bold", copied=True)
+        yield Line(f"  {label if index == 0 else '':<{_LABEL_COLUMNS}}{part}", "bold", copied=True)
 
 
 def _counted(fields: Mapping[str, object]) -> str:
     index, total = fields.get("revision_index"), fields.get("revision_total")
-    return f"[{index}/{total}] " if index and total else ""
+    return f"[{index}/{total}] " if isinstance(index, int) and isinstance(total, int) else ""
 
 
 def _counted_ids(label: str, fields: Mapping[str, object], key: str, width: int | None) -> Iterator[Line]:
