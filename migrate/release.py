@@ -11,16 +11,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
-from migrate.core.decision import decide, refuse_image, sentence
+from migrate.core.decision import decide, refuse_image
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Plan, Refusal, Repair, Upgrade
-from migrate.core.problems import ExitCode, Stop, problem
-from migrate.core.state import AtHead, Behind, Empty, classify
+from migrate.core.policy import Adopt as AdoptPolicy
+from migrate.core.policy import Judgement
+from migrate.core.problems import ExitCode, Stop, problem, stop
+from migrate.core.revisions import HistoryFault
+from migrate.core.state import Ahead, AtHead, Behind, Empty, classify
 from migrate.core.state import name as position_name
+from migrate.postgres.activity import GUARD_NAME
 from migrate.postgres.connection import connect_with_retry
-from migrate.postgres.guard import GUARD_NAME, GuardKey, guard
+from migrate.postgres.guard import GuardKey, guard
 from migrate.postgres.ledger import Ledger, target_key
 from migrate.postgres.observe import observe, read_server, refuse_missing_rights, refuse_wrong_server
 from migrate.steps.run import Run
@@ -31,11 +35,13 @@ if TYPE_CHECKING:
     from migrate.core.events import Emit
     from migrate.core.image import Image
     from migrate.core.interruption import Interruption
+    from migrate.core.manifest import Manifest
     from migrate.core.observation import Observation
-    from migrate.core.plan import Decision
+    from migrate.core.plan import Decision, Step
     from migrate.core.policy import Limits, Policy
     from migrate.core.problems import Problem
     from migrate.core.revisions import Revision
+    from migrate.core.schema import Differences
     from migrate.core.state import State
     from migrate.core.target import Target
     from migrate.postgres.connection import Connection
@@ -73,6 +79,33 @@ class Judged:
     decision: Decision
 
 
+@dataclass(frozen=True, slots=True)
+class Override:
+    """The operator's word that a database is at a revision, with the reason that the ledger keeps."""
+
+    revision: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A comparison of the live schema with the manifest."""
+
+    rows: tuple[str, ...]
+    differences: Differences
+    expected: Mapping[str, str]
+    live: Mapping[str, str]
+
+    def failing(self, policy: Policy) -> list[str]:
+        """The differences that fail: unlike an upgrade, a verification tolerates what is extra only when told to."""
+        kept = self.differences
+        if policy.extra is Judgement.IGNORE:
+            kept = replace(kept, extra=())
+        if policy.drift is not Judgement.FAIL:
+            kept = replace(kept, missing=(), changed=(), renamed=())
+        return kept.sentences()
+
+
 def up(order: Order) -> Outcome:
     """Bring the target to the image's head, or refuse. Raises nothing but bugs: every other end is the outcome."""
     progress = Progress()
@@ -81,12 +114,47 @@ def up(order: Order) -> Outcome:
         with connected(order) as connection:
             judged = judge(order, connection)
             progress.note(judged)
-            if isinstance(judged.decision, Plan) and not judged.decision.steps:
-                return finish_without_steps(order, judged)
-            if isinstance(judged.decision, Refusal):
-                raise Stop(judged.decision.problem)
+            if not stepwise(judged).steps:
+                return finish_without_steps(judged)
             return under_guard(order, connection, progress, judged)
     return progress.outcome()
+
+
+def adopt(order: Order, at: Override | None = None) -> Outcome:
+    """Write the version rows that the schema proves, or those that the operator names; upgrades nothing."""
+    progress = Progress()
+    with outcomes(progress):
+        refuse_image_faults(order)
+        with connected(order) as connection:
+            judged = judge_adoption(order, connection, at)
+            progress.note(judged)
+            if not stepwise(judged).steps:
+                return finish_without_steps(judged)
+            return under_guard(order, connection, progress, judged, lambda o, c: judge_adoption(o, c, at))
+    return progress.outcome()
+
+
+def verify(order: Order, at: str | None = None) -> tuple[Verified | None, Outcome]:
+    """Compare the live schema with the manifest where the version rows say that it is, or at a revision."""
+    progress = Progress()
+    verified: Verified | None = None
+    with outcomes(progress):
+        refuse_image_faults(order)
+        manifest = needed_manifest(order)
+        with connected(order) as connection:
+            observation = look(order, connection)
+        rows = rows_named(order, at) if at is not None else rows_to_verify(order, observation)
+        expected, live = manifest.schema_at(rows), observation.schema or {}
+        differences = manifest.compare(rows, live, major=observation.server.major, ignore=order.policy.ignore)
+        verified = Verified(rows, differences, expected, live)
+        failing = verified.failing(order.policy)
+        if failing:
+            where = ", ".join(rows) or "base"
+            why = f"the live schema is not that of {where}: {'; '.join(failing[:5])}"
+            more = f"; and {len(failing) - 5} more" if len(failing) > 5 else ""  # noqa: PLR2004 - as in decisions
+            raise stop("drift", why + more, differences=failing[:20])
+        return verified, Outcome(Result.NOOP, from_revision=observation.rows, to_revision=observation.rows)
+    return verified, progress.outcome()
 
 
 def plan(order: Order) -> tuple[Judged | None, Outcome]:
@@ -98,9 +166,8 @@ def plan(order: Order) -> tuple[Judged | None, Outcome]:
         with connected(order) as connection:
             judged = judge(order, connection)
             progress.note(judged)
-            if isinstance(judged.decision, Refusal):
-                raise Stop(judged.decision.problem)
-            return judged, replace(finish_without_steps(order, judged), pending=progress.pending)
+            stepwise(judged)
+            return judged, replace(finish_without_steps(judged), pending=progress.pending)
     return judged, progress.outcome()
 
 
@@ -138,20 +205,77 @@ def connected(order: Order, role: str = GUARD_NAME) -> Iterator[Connection]:
         connection.close()
 
 
-def judge(order: Order, connection: Connection) -> Judged:
-    """Observe, classify, decide; says the state and, beside it, every finding."""
-    image = order.image
-    observation = observe(
+def look(order: Order, connection: Connection) -> Observation:
+    """Observe the target, with its whole schema where the image has a manifest to compare it with."""
+    return observe(
         connection,
         order.target,
         order.limits,
-        hashes={revision.id: revision.sha256 for revision in image.graph.revisions},
-        with_schema=image.manifest is not None,
+        hashes={revision.id: revision.sha256 for revision in order.image.graph.revisions},
+        with_schema=order.image.manifest is not None,
     )
+
+
+def needed_manifest(order: Order) -> Manifest:
+    """The image's manifest. Raises Stop for an image without one."""
+    if order.image.manifest is None:
+        raise stop("no-manifest", "this image has no manifest, so that nothing says what the schema must be")
+    return order.image.manifest
+
+
+def rows_to_verify(order: Order, observation: Observation) -> tuple[str, ...]:
+    """Where the manifest is asked: the version rows, this image's heads for a newer database that stands.
+
+    Raises Stop for a position that `up` would refuse.
+    """
+    state = classify(order.image, observation, order.policy.target, order.policy.ignore)
+    if isinstance(state.position, (AtHead, Behind, Empty)):
+        return observation.rows
+    decision = decide(order.image, state, order.policy)
+    if isinstance(decision, Refusal):
+        raise Stop(decision.problem)
+    return next((step.rows for step in decision.steps if isinstance(step, Adopt)), tuple(order.image.graph.heads))
+
+
+def rows_named(order: Order, revision: str) -> tuple[str, ...]:
+    """The version rows of a database that was upgraded to ``revision``. Raises Stop for a name that means nothing."""
+    found = order.image.graph.rows_at(revision)
+    if isinstance(found, HistoryFault):
+        raise stop("unknown-target", found.message, names={"heads": " ".join(order.image.graph.heads)})
+    return tuple(sorted(found))
+
+
+def judge_adoption(order: Order, connection: Connection, at: Override | None) -> Judged:
+    """What adopting would write. Raises Stop where nothing is proven and no override names a revision."""
+    observation = look(order, connection)
+    state = classify(order.image, observation, order.policy.target, order.policy.ignore)
+    if at is not None:
+        rows = rows_named(order, at.revision)
+        evidence: tuple[str, ...] = ()
+        if order.image.manifest is not None:
+            major = observation.server.major
+            found = order.image.manifest.compare(rows, observation.schema or {}, major=major)
+            evidence = tuple(found.sentences())
+        step = Adopt(rows, observation.rows, at.reason, evidence)
+        return Judged(observation, state, Plan((step,), Result.ADOPTED, evidence))
+    if isinstance(state.position, (Empty, AtHead, Behind)):
+        return Judged(observation, state, Plan((), Result.NOOP))
+    needed_manifest(order)
+    allowed = AdoptPolicy.EXACT if order.policy.adopt is AdoptPolicy.OFF else order.policy.adopt
+    decision = decide(order.image, state, replace(order.policy, adopt=allowed))
+    if isinstance(decision, Refusal):
+        raise Stop(decision.problem)
+    return Judged(observation, state, replace(decision, steps=decision.steps[:1], result=Result.ADOPTED))
+
+
+def judge(order: Order, connection: Connection) -> Judged:
+    """Observe, classify, decide; says the state and, beside it, every finding."""
+    image = order.image
+    observation = look(order, connection)
     if observation.ledger:
         differing = (image.graph.get(a.revision) for a in observation.ledger.values() if a.source is not None)
         image = replace(image, sources={r.id: order.source_of(r) for r in differing if r is not None})
-    state = classify(image, observation, order.policy.target)
+    state = classify(image, observation, order.policy.target, order.policy.ignore)
     order.emit(
         Event(
             Name.STATE_OBSERVED,
@@ -167,29 +291,55 @@ def judge(order: Order, connection: Connection) -> Judged:
     )
     decision = decide(image, state, order.policy)
     if isinstance(decision, Plan):
-        for finding in state.findings:
-            order.emit(
-                Event(
-                    Name.STATE_FINDING,
-                    sentence(finding),
-                    Level.WARN,
-                    {"finding": type(finding).__name__.lower()},
-                ),
-            )
+        for warning in decision.warnings:
+            order.emit(Event(Name.STATE_FINDING, warning, Level.WARN))
+        order.emit(Event(Name.DECISION_MADE, _said(decision), fields={"steps": [_kind(s) for s in decision.steps]}))
     return Judged(observation, state, decision)
 
 
-def finish_without_steps(order: Order, judged: Judged) -> Outcome:
+def _kind(step: Step) -> str:
+    return type(step).__name__.lower()
+
+
+def _said(decision: Plan) -> str:
+    """The plan in one sentence."""
+    said = []
+    for step in decision.steps:
+        match step:
+            case Upgrade(pending=pending):
+                said.append(f"upgrade by {len(pending)} revision{'s' if len(pending) != 1 else ''}")
+            case Adopt(rows=rows):
+                said.append(f"adopt {', '.join(rows) or 'base'}")
+            case Repair(items=items):
+                said.append(f"repair {', '.join(items)}")
+            case _:
+                assert_never(step)
+    if said:
+        return ", then ".join(said)
+    return "let the newer database stand" if decision.result is Result.AHEAD else "nothing to do"
+
+
+def finish_without_steps(judged: Judged) -> Outcome:
     """The end of a run that has nothing to do."""
-    decision = judged.decision
-    assert isinstance(decision, Plan)
-    if decision.result is Result.AHEAD:
-        order.emit(Event(Name.DECISION_MADE, decision.warnings[0], Level.WARN))
+    decision = stepwise(judged)
     rows = judged.observation.rows
     return Outcome(decision.result, from_revision=rows, to_revision=rows)
 
 
-def under_guard(order: Order, connection: Connection, progress: Progress, seen: Judged) -> Outcome:
+def stepwise(judged: Judged) -> Plan:
+    """The plan that was decided. Raises Stop for a refusal."""
+    if isinstance(judged.decision, Refusal):
+        raise Stop(judged.decision.problem)
+    return judged.decision
+
+
+def under_guard(
+    order: Order,
+    connection: Connection,
+    progress: Progress,
+    seen: Judged,
+    judge_again: Callable[[Order, Connection], Judged] = judge,
+) -> Outcome:
     """Take the guard, look again, and act on that: a decision made outside the guard is never acted on."""
     refuse_missing_rights(seen.observation.server, order.target)
     lost_read, lost_write = os.pipe()
@@ -208,12 +358,10 @@ def under_guard(order: Order, connection: Connection, progress: Progress, seen: 
             ) as held,
             connected(order, role="migrate:control:") as control,
         ):
-            judged = judge(order, control)
+            judged = judge_again(order, control)
             progress.note(judged)
-            if isinstance(judged.decision, Refusal):
-                raise Stop(judged.decision.problem)
-            if not judged.decision.steps:  # another run has done it while we waited
-                return finish_without_steps(order, judged)
+            if not stepwise(judged).steps:  # another run has done it while we waited
+                return finish_without_steps(judged)
             ledger = Ledger(
                 control,
                 run_id=order.run_id,
@@ -260,10 +408,9 @@ def wake(fd: int) -> None:
 
 def carry_out(order: Order, run: Run, judged: Judged, progress: Progress) -> None:
     """The plan's steps in order, then the proof."""
-    decision = judged.decision
-    assert isinstance(decision, Plan)
+    decision = stepwise(judged)
     for step in decision.steps:
-        kind = type(step).__name__.lower()
+        kind = _kind(step)
         began = time.monotonic()
         run.emit(Event(Name.STEP_STARTED, f"step {kind}", fields={"step": kind}))
         match step:
@@ -272,7 +419,9 @@ def carry_out(order: Order, run: Run, judged: Judged, progress: Progress) -> Non
 
                 Upgrading(run, step).carry_out()
             case Adopt():
-                raise NotImplementedError
+                from migrate.steps.adopt import adopt
+
+                adopt(run, step)
             case Repair():
                 raise NotImplementedError
             case _:
@@ -283,15 +432,8 @@ def carry_out(order: Order, run: Run, judged: Judged, progress: Progress) -> Non
         )
     from migrate.steps.verify import prove
 
-    after = observe(
-        run.control,
-        order.target,
-        order.limits,
-        hashes={},
-        with_schema=order.image.manifest is not None,
-    )
-    progress.after = after
-    prove(run, after, judged.state)
+    progress.after = look(order, run.control)
+    prove(run, progress.after, judged.state, decision)
     progress.result = decision.result
 
 

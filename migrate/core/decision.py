@@ -8,6 +8,7 @@ from migrate.core.outcome import Result
 from migrate.core.plan import Adopt, Decision, Plan, Refusal, Repair, Upgrade
 from migrate.core.policy import Adopt as AdoptPolicy
 from migrate.core.policy import Ahead as AheadPolicy
+from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.policy import Edited as EditedPolicy
 from migrate.core.policy import Judgement
 from migrate.core.problems import problem
@@ -15,6 +16,7 @@ from migrate.core.state import (
     Ahead,
     AtHead,
     Behind,
+    Breaking,
     Drifted,
     Edited,
     Empty,
@@ -114,7 +116,7 @@ def _at_head(findings: Iterable[Finding], policy: Policy) -> Decision:
         refused = next((r for r in (_judge(finding, policy) for finding in findings) if r is not None), None)
         if refused is not None:
             return refused
-    return Plan((), Result.NOOP, tuple(sentence(finding) for finding in findings))
+    return Plan((), Result.NOOP, _warnings(findings, policy))
 
 
 def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade) -> Decision:
@@ -127,7 +129,7 @@ def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade) -> De
         refused = _judge(finding, policy)
         if refused is not None:
             return refused
-        warnings.append(sentence(finding))
+        warnings += _warnings([finding], policy)
     return Plan(tuple(steps), Result.APPLIED, tuple(warnings))
 
 
@@ -148,12 +150,31 @@ def _judge(finding: Finding, policy: Policy) -> Refusal | None:
                 ),
             )
         case Drifted(differences=differences):
-            tolerated = policy.extra if not (differences.missing or differences.changed) else policy.drift
-            if tolerated is not Judgement.FAIL:
+            only_extra = differences.tolerable(extra=True, renamed=False)
+            if (policy.extra if only_extra else policy.drift) is not Judgement.FAIL:
                 return None
             return Refusal(problem("drift", sentence(finding), differences=differences.sentences()[: LISTED * 4]))
+        case Breaking(breaks=breaks):
+            if policy.breaking is not BreakingPolicy.REFUSE:
+                return None
+            breaking = list(dict.fromkeys(revision.id for _, revision in breaks))
+            return Refusal(problem("breaking-change", sentence(finding), revisions=breaking))
         case _:
             assert_never(finding)
+
+
+def _warnings(findings: Iterable[Finding], policy: Policy) -> tuple[str, ...]:
+    """The findings that policy lets be, as sentences; what it ignores is not said."""
+    said = []
+    for finding in findings:
+        if isinstance(finding, Drifted):
+            only_extra = finding.differences.tolerable(extra=True, renamed=False)
+            if (policy.extra if only_extra else policy.drift) is Judgement.IGNORE:
+                continue
+        if isinstance(finding, Breaking) and policy.breaking is BreakingPolicy.ALLOW:
+            continue
+        said.append(sentence(finding))
+    return tuple(said)
 
 
 def sentence(finding: Finding) -> str:
@@ -169,6 +190,9 @@ def sentence(finding: Finding) -> str:
             )
         case Drifted(differences=differences):
             return _clauses(differences.sentences())
+        case Breaking(breaks=breaks):
+            parts = [f"{broken.sentence} (revision {revision.id}, {revision.file})" for broken, revision in breaks]
+            return f"the pending change breaks the release that is still running: {_clauses(parts)}"
         case _:
             assert_never(finding)
 
@@ -224,7 +248,7 @@ def _adopt(
     warnings: tuple[str, ...] = (),
 ) -> Plan:
     pending = image.graph.pending(rows, policy.target)
-    adopt = Adopt(rows, replaced)
+    adopt = Adopt(rows, replaced, evidence=warnings)
     if isinstance(pending, tuple) and pending:
         return Plan((adopt, Upgrade(policy.target, pending)), Result.APPLIED, warnings)
     return Plan((adopt,), Result.ADOPTED, warnings)

@@ -19,6 +19,7 @@ class Adopt:
     rows: tuple[str, ...]
     replaced: tuple[str, ...] = ()
     reason: str = "the live schema equals the manifest at this revision"
+    evidence: tuple[str, ...] = ()  # the differences that were tolerated, as sentences
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from migrate.core.compatibility import serves
 from migrate.core.revisions import HistoryFault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from migrate.core.compatibility import Break
     from migrate.core.image import Image
+    from migrate.core.manifest import Manifest
     from migrate.core.observation import InvalidIndex, Observation, Unfinished
     from migrate.core.revisions import Graph, Revision
     from migrate.core.schema import Differences
@@ -58,10 +59,11 @@ class Several:
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """The live schema equals no revision; this one differs least."""
+    """The live schema equals no revision; this one differs least. ``ties`` are other positions that differ as little."""
 
     rows: Rows
     differences: Differences
+    ties: tuple[Rows, ...] = ()
 
 
 Match = Exact | Several | Nearest
@@ -131,7 +133,14 @@ class Edited:
     revisions: tuple[Revision, ...]
 
 
-Finding = Residue | Edited | Drifted
+@dataclass(frozen=True, slots=True)
+class Breaking:
+    """What the pending revisions take from the release that is still running, each with the revision that does it."""
+
+    breaks: tuple[tuple[Break, Revision], ...]
+
+
+Finding = Residue | Edited | Drifted | Breaking
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +175,13 @@ def descends(recorded: Rows, heads: Rows, graph: Graph, parents: Mapping[str, tu
     return bool(heads) and set(heads) <= reached
 
 
-def classify(image: Image, observation: Observation, target: str) -> State:
+def classify(image: Image, observation: Observation, target: str, ignore: Sequence[str] = ()) -> State:
     """The position of the observed database against the image, with what else was found.
 
-    ``target`` must be one that the graph resolves; whoever calls has refused the image's faults before.
+    ``target`` must be one that the graph resolves; whoever calls has refused the image's faults before. ``ignore`` are
+    patterns of identities that count neither as drift nor against a match.
     """
-    position = _position(image, observation, target)
+    position = _position(image, observation, target, ignore)
     findings: list[Finding] = []
     steps = tuple(step for step in observation.unfinished if step.committed)
     if observation.invalid_indexes or steps:
@@ -184,30 +194,35 @@ def classify(image: Image, observation: Observation, target: str) -> State:
     if edited:
         findings.append(Edited(edited))
     if image.manifest is not None and observation.schema is not None and isinstance(position, (AtHead, Behind)):
-        differences = image.manifest.compare(position.rows, observation.schema, major=observation.server.major)
+        major = observation.server.major
+        differences = image.manifest.compare(position.rows, observation.schema, major=major, ignore=ignore)
         if differences:
             findings.append(Drifted(differences))
+    if image.manifest is not None and isinstance(position, Behind):
+        breaks = _breaking(image.manifest, image.graph, position)
+        if breaks:
+            findings.append(Breaking(breaks))
     return State(position, tuple(findings))
 
 
-def _position(image: Image, observation: Observation, target: str) -> Position:
+def _position(image: Image, observation: Observation, target: str, ignore: Sequence[str]) -> Position:
     rows = observation.rows
     graph = image.graph
     if not rows:
         if observation.objects:
-            return Untracked(observation.objects, _match(image, observation))
+            return Untracked(observation.objects, _match(image, observation, ignore))
         return Empty(_pending(graph, (), target))
     recorded = tuple(sorted({row for row in rows if row not in graph}))
     overlap = graph.split(rows)
     if overlap:
         surplus = (*overlap.duplicates, *(row for row, _ in overlap.ancestors))
-        return Split(rows, surplus, _match(image, observation))
+        return Split(rows, surplus, _match(image, observation, ignore))
     if recorded:
         parents = {applied.revision: applied.parents for applied in observation.ledger.values()}
         breaks = _breaks(image, observation)
         if descends(rows, tuple(graph.heads), graph, parents):
             return Ahead(rows, recorded, breaks)
-        return Unknown(rows, recorded, breaks, _match(image, observation))
+        return Unknown(rows, recorded, breaks, _match(image, observation, ignore))
     pending = _pending(graph, rows, target)
     return Behind(rows, pending) if pending else AtHead(rows)
 
@@ -219,16 +234,34 @@ def _pending(graph: Graph, rows: Rows, target: str) -> tuple[Revision, ...]:
     return found
 
 
-def _match(image: Image, observation: Observation) -> Match | None:
+def _match(image: Image, observation: Observation, ignore: Sequence[str]) -> Match | None:
     if image.manifest is None or observation.schema is None:
         return None
-    return image.manifest.identify(observation.schema, major=observation.server.major)
+    return image.manifest.identify(observation.schema, major=observation.server.major, ignore=ignore)
 
 
 def _breaks(image: Image, observation: Observation) -> tuple[Break, ...] | None:
     if image.manifest is None or observation.schema is None:
         return None
     return serves(image.manifest.schema_at(tuple(image.graph.heads)), observation.schema)
+
+
+def _breaking(manifest: Manifest, graph: Graph, behind: Behind) -> tuple[tuple[Break, Revision], ...]:
+    """What the running release, written for the schema where the database is, loses by each pending revision."""
+    running = manifest.schema_at(behind.rows)
+    rows = frozenset(behind.rows)
+    after = []
+    for revision in behind.pending:
+        rows = graph.rows_after(rows, revision.id)
+        after.append((revision, rows))
+    last = serves(running, manifest.schema_at(rows))
+    if not last:
+        return ()
+    found: dict[Break, Revision] = {}
+    for revision, reached in after:
+        for broken in serves(running, manifest.schema_at(reached)):
+            found.setdefault(broken, revision)
+    return tuple((broken, found[broken]) for broken in last)
 
 
 def _is_edited(revision: Revision, image: Image, observation: Observation) -> bool:
@@ -244,7 +277,7 @@ def same_program(one: str, other: str) -> bool:
 
     Both are parsed by the running Python: `ast.dump` prints one source differently from version to version.
     """
-    import ast  # noqa: PLC0415 - 10 ms that only an edited file needs
+    import ast
 
     try:
         return ast.dump(ast.parse(one)) == ast.dump(ast.parse(other))

@@ -2,50 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from migrate.core.events import Event, Name
+from migrate.core.plan import Adopt
 from migrate.core.problems import stop
-from migrate.core.state import Drifted, classify
+from migrate.core.state import AtHead, Drifted, classify
 from migrate.core.state import name as position_name
 
 if TYPE_CHECKING:
     from migrate.core.observation import Observation
+    from migrate.core.plan import Plan
+    from migrate.core.problems import Stop
+    from migrate.core.schema import Differences
     from migrate.core.state import State
     from migrate.steps.run import Run
 
-LISTED = 20
+LISTED: Final = 20
 
 
-def prove(run: Run, after: Observation, tolerated: State) -> None:
-    """Raises Stop (`unproven`) unless nothing is left to apply and the live schema is the manifest's.
+def prove(run: Run, after: Observation, tolerated: State, plan: Plan) -> None:
+    """Raises Stop (`unproven`) unless the database is where the plan leads, and its schema is the manifest's there.
 
-    Differences that were there and tolerated before the run do not count again.
+    Differences that were there and tolerated before the run do not count again. An adoption alone is proven by its rows:
+    its schema was judged before.
     """
-    state = classify(run.image, after, run.policy.target)
-    position = position_name(state.position)
-    if position != "at-head":
-        raise stop(
-            "unproven",
-            f"after the last revision the database is {position}: its version rows are"
-            f" {', '.join(after.rows) or 'none'}",
-            rows=list(after.rows),
-        )
-    known = {
-        sentence
-        for finding in tolerated.findings
-        if isinstance(finding, Drifted)
-        for sentence in finding.differences.sentences()
-    }
-    for finding in state.findings:
-        if isinstance(finding, Drifted):
-            fresh = [said for said in finding.differences.sentences() if said not in known]
-            if fresh:
-                raise stop(
-                    "unproven",
-                    f"the schema is not what the manifest says after {', '.join(after.rows)}: {'; '.join(fresh[:5])}",
-                    differences=fresh[:LISTED],
-                )
+    last = plan.steps[-1]
+    if isinstance(last, Adopt):
+        if sorted(after.rows) != sorted(last.rows):
+            raise _unproven(after, "adopted")
+    else:
+        state = classify(run.image, after, run.policy.target, run.policy.ignore)
+        if not isinstance(state.position, AtHead):
+            raise _unproven(after, position_name(state.position))
+        _refuse_new_differences(state, tolerated, plan, after)
     proof = "manifest" if run.image.manifest is not None else "rows"
     run.emit(
         Event(
@@ -54,3 +44,28 @@ def prove(run: Run, after: Observation, tolerated: State) -> None:
             fields={"proof": proof, "rows": list(after.rows)},
         ),
     )
+
+
+def _unproven(after: Observation, position: str) -> Stop:
+    rows = ", ".join(after.rows) or "none"
+    return stop(
+        "unproven",
+        f"after the last step the database is {position}: its version rows are {rows}",
+        rows=list(after.rows),
+    )
+
+
+def _refuse_new_differences(state: State, tolerated: State, plan: Plan, after: Observation) -> None:
+    known = {said for step in plan.steps if isinstance(step, Adopt) for said in step.evidence}
+    known |= {said for found in _drifts(tolerated) for said in found.sentences()}
+    fresh = [said for found in _drifts(state) for said in found.sentences() if said not in known]
+    if fresh:
+        raise stop(
+            "unproven",
+            f"the schema is not what the manifest says after {', '.join(after.rows)}: {'; '.join(fresh[:5])}",
+            differences=fresh[:LISTED],
+        )
+
+
+def _drifts(state: State) -> list[Differences]:
+    return [finding.differences for finding in state.findings if isinstance(finding, Drifted)]

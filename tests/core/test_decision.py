@@ -14,6 +14,7 @@ from migrate.core.outcome import Result
 from migrate.core.plan import Adopt, Plan, Refusal, Repair, Upgrade
 from migrate.core.policy import Adopt as AdoptPolicy
 from migrate.core.policy import Ahead as AheadPolicy
+from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.policy import Edited as EditedPolicy
 from migrate.core.policy import Judgement, Policy
 from migrate.core.revisions import Graph, Revision
@@ -22,6 +23,7 @@ from migrate.core.state import (
     Ahead,
     AtHead,
     Behind,
+    Breaking,
     Drifted,
     Edited,
     Empty,
@@ -49,6 +51,7 @@ MISSING = Differences(missing=(Difference("column t.a", "integer", None),))
 EXTRA = Differences(extra=(Difference("index ix", None, "btree (a)"),))
 RENAMED = Differences(renamed=(Renamed("index ix", "index iy"),))
 BREAKS = (Break("column t.a", "dropped", "column t.a is missing"),)
+BROKEN_BY = ((BREAKS[0], TWO),)
 INDEX = Residue((InvalidIndex("public", "t", "ix", "CREATE INDEX ix ON t (a)"),), ())
 STEP = Residue((), (Unfinished("run1", 7, "upgrade", "two", "2026-11-22", committed=True),))
 
@@ -69,10 +72,25 @@ PLANS = [
     (BEHIND, (Drifted(MISSING),), {"drift": Judgement.WARN}, (UPGRADE,), Result.APPLIED),
     (BEHIND, (Drifted(MISSING),), {"drift": Judgement.IGNORE}, (UPGRADE,), Result.APPLIED),
     (BEHIND, (Edited((ONE,)),), {"edited": EditedPolicy.WARN}, (UPGRADE,), Result.APPLIED),
+    (BEHIND, (Breaking(BROKEN_BY),), {}, (UPGRADE,), Result.APPLIED),
+    (BEHIND, (Breaking(BROKEN_BY),), {"breaking": BreakingPolicy.ALLOW}, (UPGRADE,), Result.APPLIED),
+    (BEHIND, (Drifted(RENAMED),), {"drift": Judgement.WARN}, (UPGRADE,), Result.APPLIED),
     (BEHIND, (INDEX,), {"heal": True}, (Repair(("ix",)), UPGRADE), Result.APPLIED),
-    (Untracked(("table t",), Exact(("one",))), (), {"adopt": AdoptPolicy.EXACT}, (Adopt(("one",)), UPGRADE), Result.APPLIED),
+    (
+        Untracked(("table t",), Exact(("one",))),
+        (),
+        {"adopt": AdoptPolicy.EXACT},
+        (Adopt(("one",)), UPGRADE),
+        Result.APPLIED,
+    ),
     (Untracked(("table t",), Exact(("two",))), (), {"adopt": AdoptPolicy.EXACT}, (Adopt(("two",)),), Result.ADOPTED),
-    (Untracked(("table t",), Nearest(("two",), EXTRA)), (), {"adopt": AdoptPolicy.EXACT}, (Adopt(("two",)),), Result.ADOPTED),
+    (
+        Untracked(("table t",), Nearest(("two",), EXTRA)),
+        (),
+        {"adopt": AdoptPolicy.EXACT},
+        (Adopt(("two",)),),
+        Result.ADOPTED,
+    ),
     (
         Untracked(("table t",), Nearest(("two",), RENAMED)),
         (),
@@ -109,7 +127,14 @@ REFUSALS = [
     (IMAGE, Empty(()), (), {"target": "nothing"}, "unknown-target", "nothing"),
     (IMAGE, Untracked(("table t",)), (), {}, "untracked", "1 objects (table t) but no version"),
     (IMAGE, Untracked(("table t",), Exact(("one",))), (), {}, "untracked", "its schema is that of revision one"),
-    (IMAGE, Untracked(("table t",), Several((("one",), ("two",)))), (), {"adopt": AdoptPolicy.EXACT}, "untracked", "one, two"),
+    (
+        IMAGE,
+        Untracked(("table t",), Several((("one",), ("two",)))),
+        (),
+        {"adopt": AdoptPolicy.EXACT},
+        "untracked",
+        "one, two",
+    ),
     (
         IMAGE,
         Untracked(("table t",), Nearest(("two",), MISSING)),
@@ -126,21 +151,59 @@ REFUSALS = [
         "untracked",
         "nearest",
     ),
-    (IMAGE, Untracked(("table t",), Nearest(("two",), RENAMED)), (), {"adopt": AdoptPolicy.EXACT}, "untracked", "nearest"),
+    (
+        IMAGE,
+        Untracked(("table t",), Nearest(("two",), EXTRA, ties=(("one",),))),
+        (),
+        {"adopt": AdoptPolicy.EXACT},
+        "untracked",
+        "the nearest revision is two or one, but index ix is not in the manifest",
+    ),
+    (
+        IMAGE,
+        Untracked(("table t",), Nearest(("two",), RENAMED)),
+        (),
+        {"adopt": AdoptPolicy.EXACT},
+        "untracked",
+        "nearest",
+    ),
     (IMAGE, Ahead(("new",), ("new",), None), (), {}, "ahead", "without a manifest"),
     (IMAGE, Ahead(("new",), ("new",), BREAKS), (), {}, "ahead", "column t.a is missing"),
     (IMAGE, Ahead(("new",), ("new",), ()), (), {"ahead": AheadPolicy.REFUSE}, "ahead", "policy refuses"),
     (IMAGE, Unknown(("new",), ("new",)), (), {}, "unknown-revision", "without a manifest"),
-    (IMAGE, Unknown(("new",), ("new",), BREAKS), (), {"ahead": AheadPolicy.COMPATIBLE}, "unknown-revision", "does not serve"),
+    (
+        IMAGE,
+        Unknown(("new",), ("new",), BREAKS),
+        (),
+        {"ahead": AheadPolicy.COMPATIBLE},
+        "unknown-revision",
+        "does not serve",
+    ),
     (IMAGE, Unknown(("new",), ("new",), ()), (), {}, "unknown-revision", "--ahead compatible"),
     (IMAGE, Split(("one", "two"), ("one",)), (), {}, "split-version", "one, two; one cannot stand"),
-    (IMAGE, Split(("one", "two"), ("one",), Exact(("two",))), (), {}, "split-version", "its schema is that of revision two"),
+    (
+        IMAGE,
+        Split(("one", "two"), ("one",), Exact(("two",))),
+        (),
+        {},
+        "split-version",
+        "its schema is that of revision two",
+    ),
     (IMAGE, BEHIND, (INDEX,), {}, "residue", "index ix on t is INVALID"),
     (IMAGE, BEHIND, (STEP,), {}, "residue", "a part of revision two is committed (run run1)"),
     (IMAGE, BEHIND, (Edited((ONE,)),), {}, "edited-revision", "versions/one.py (revision one) was edited"),
     (IMAGE, BEHIND, (Drifted(MISSING),), {}, "drift", "column t.a is missing"),
     (IMAGE, BEHIND, (Drifted(EXTRA),), {"extra": Judgement.FAIL}, "drift", "index ix"),
     (IMAGE, AtHead(("two",)), (Drifted(MISSING),), {"strict": True}, "drift", "column t.a"),
+    (IMAGE, BEHIND, (Drifted(RENAMED),), {}, "drift", "ix"),
+    (
+        IMAGE,
+        BEHIND,
+        (Breaking(BROKEN_BY),),
+        {"breaking": BreakingPolicy.REFUSE},
+        "breaking-change",
+        "column t.a is missing (revision two, versions/two.py)",
+    ),
     # the order of the findings is the order of judgement: the state lists residue before drift
     (IMAGE, BEHIND, (INDEX, Drifted(MISSING)), {}, "residue", "ix"),
     (IMAGE, BEHIND, (INDEX, Drifted(MISSING)), {"heal": True}, "drift", "t.a"),
@@ -151,7 +214,7 @@ REFUSALS = [
 def test_plan(position, findings, policy, steps, result):
     decision = decide(IMAGE, State(position, findings), replace(Policy(), **policy))
     assert isinstance(decision, Plan), decision
-    assert decision.steps == steps
+    assert tuple(replace(s, evidence=()) if isinstance(s, Adopt) else s for s in decision.steps) == steps
     assert decision.result is result
 
 
@@ -168,6 +231,27 @@ def test_findings_that_policy_lets_be_are_warnings():
     decision = decide(IMAGE, State(BEHIND, (Drifted(EXTRA),)), Policy())
     assert isinstance(decision, Plan)
     assert decision.warnings == (sentence(Drifted(EXTRA)),)
+
+
+@pytest.mark.parametrize(
+    ("finding", "policy"),
+    [
+        (Drifted(EXTRA), {"extra": Judgement.IGNORE}),
+        (Drifted(MISSING), {"drift": Judgement.IGNORE}),
+        (Breaking(BROKEN_BY), {"breaking": BreakingPolicy.ALLOW}),
+    ],
+)
+def test_what_policy_ignores_is_not_said(finding, policy):
+    decision = decide(IMAGE, State(BEHIND, (finding,)), replace(Policy(), **policy))
+    assert isinstance(decision, Plan)
+    assert decision.warnings == ()
+
+
+def test_an_adoption_keeps_what_it_tolerated():
+    position = Untracked(("table t",), Nearest(("two",), EXTRA))
+    decision = decide(IMAGE, State(position, ()), replace(Policy(), adopt=AdoptPolicy.EXACT))
+    assert isinstance(decision, Plan)
+    assert decision.steps == (Adopt(("two",), evidence=tuple(EXTRA.sentences())),)
 
 
 def test_several_heads_are_a_target_of_their_own():

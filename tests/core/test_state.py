@@ -23,7 +23,7 @@ from migrate.core.state import (
     same_program,
 )
 
-SERVER = Server(170000, "17.0", None, "app", "app", "UTF8", False, False, False, "public", True, True)  # noqa: FBT003
+SERVER = Server(170000, "17.0", None, "app", "app", "UTF8", False, False, False, "public", True, True)
 
 
 def revision(id_: str, *down: str, sha256: str = "a") -> Revision:
