@@ -150,9 +150,12 @@ class Narration:
         exit_code, problem = fields.get("exit_code"), fields.get("problem")
         if problem is not None and problem != self._explained:
             yield from self._problem(fields, width)
+        message, verb, outcome = (fields.get(key) for key in ("message", "verb", "outcome"))
+        if problem is not None and verb and outcome:
+            message = f"{verb} {outcome}"  # the rest of the message is the reason, which stands above
         good = exit_code == ExitCode.OK
         mark = self._marks.good if good else self._marks.bad
-        yield Line(f"{mark} {fields.get('message', '')}", "bold green" if good else "bold red")
+        yield Line(f"{mark} {message or ''}", "bold green" if good else "bold red")
         yield from _counted_ids("applied", fields, "applied", width)
         yield from _labelled("failed", fields.get("failed"), width)
         yield from _counted_ids("not started", fields, "not_started", width)
@@ -187,6 +190,8 @@ class Screen:
 
     # What the live line says is not repeated above it every ten seconds.
     _LIVE_ONLY: Final = frozenset({Name.REVISION_STARTED, Name.HEARTBEAT, Name.STATEMENT_PROGRESS})
+    # Looked at again under the guard: for people it is news only where it has changed.
+    _ONCE: Final = frozenset({Name.STATE_OBSERVED, Name.DECISION_MADE})
     _ENDS_LIVE: Final = frozenset(
         {Name.REVISION_FINISHED, Name.REVISION_FAILED, Name.REVISION_RETRY, Name.PROBLEM, Name.RUN_FINISHED},
     )
@@ -199,6 +204,7 @@ class Screen:
         self._marks = symbols(file.encoding)
         self._narration = Narration(self._marks)
         self._clock = clock
+        self._last: dict[object, object] = {}
         self._live: Live | None = None
         self._running = ""
         self._progress = ""
@@ -216,7 +222,9 @@ class Screen:
             self._start_live(f"{_counted(fields)}{shown(fields.get('message', ''))}")
         if event == Name.STATEMENT_PROGRESS:
             self._progress = shown(fields.get("message", ""))
-        if fields.get("level") == "debug" or (event in self._LIVE_ONLY and self._live is not None):
+        again = event in self._ONCE and self._last.get(event) == lines
+        self._last[event] = lines
+        if again or fields.get("level") == "debug" or (event in self._LIVE_ONLY and self._live is not None):
             return
         for line in lines:
             self._console.print(Text(line.text, style=line.style), soft_wrap=line.copied)

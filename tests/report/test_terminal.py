@@ -127,7 +127,7 @@ def test_the_summary_says_applied_failed_and_not_started() -> None:
     found = problem("blocked", "pid 5 holds it")
     outcome = Outcome(Result.FAILED, found.exit_code, found, (), ["a2"], ["a1", "a2"], "a3", ["a3", "a4"])
     said = {"event": "problem", "level": "error", **found.fields()}
-    finished = {"event": "run.finished", "message": "up failed", "duration_ms": 61_000, **outcome.fields()}
+    finished = {"event": "run.finished", "verb": "up", "message": "why", "duration_ms": 61_000, **outcome.fields()}
     assert texts(said, finished)[3:] == [
         "✗ up failed",
         "  applied      2: a1, a2",
@@ -228,6 +228,14 @@ def test_the_live_line_shows_progress_and_elapsed_time_and_goes_away(monkeypatch
     assert "not for people" not in text
     assert "first  75 s" not in last
     assert "alive" in last, "without a live line every sign of life counts"
+
+
+def test_what_is_looked_at_again_under_the_guard_is_told_where_it_changed() -> None:
+    raw, file = output()
+    screen = Screen(file, float)
+    for message in ("empty", "empty", "at head", "empty"):
+        screen.show({"event": "state.observed", "message": message, "level": "info"})
+    assert raw.getvalue().decode().count("empty") == 2
 
 
 def test_level_names_are_those_of_the_events() -> None:
