@@ -13,6 +13,8 @@ import re
 import signal
 import socket
 import sys
+import threading
+import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,11 +30,14 @@ from migrate import foreign_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from types import FrameType
 
     from alembic.runtime.migration import MigrationContext, RevisionStep
     from sqlalchemy.engine import Connection
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+PULSE_S: Final = 1.0
+_TIMEOUTS: Final = frozenset({"lock_timeout", "statement_timeout"})
 _CONCURRENTLY: Final = re.compile(r"\bconcurrently\b", re.IGNORECASE)
 
 # The guard's lock, seen from the migrating connection: proves that it is the same database and that the guard is held.
@@ -60,11 +65,13 @@ class Channel:
     def __init__(self, fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
         self._reader = self._socket.makefile("r", encoding="utf-8")
+        self._lock = threading.Lock()  # the pulse and threads of the user's that log speak too
 
     def tell(self, say: str, **fields: object) -> None:
         """Send without waiting for an answer."""
         line = json.dumps({"say": say, **fields}, default=str)
-        self._socket.sendall(line.encode("utf-8", "backslashreplace") + b"\n")
+        with self._lock:
+            self._socket.sendall(line.encode("utf-8", "backslashreplace") + b"\n")
 
     def call(self, say: str, **fields: object) -> dict[str, Any]:
         """Send and wait for the answer."""
@@ -111,18 +118,19 @@ class Seam:
         self._channel = channel
         self._held_transaction = False
         self._in_autocommit = False
+        self._autocommit_told = False
         self.current: str | None = None
         self.xid: int | None = None
         self.phase = "env"
 
-    def configure(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Alembic's own signature
+    def configure(self, *args: Any, **options: Any) -> None:
         """Note whether env.py hands over a transaction that is not ours to divide."""
         connection = options.get("connection", args[0] if args else None)
         if connection is not None and hasattr(connection, "in_transaction"):
             self._held_transaction = connection.in_transaction()
         self._configure(*args, **options)
 
-    def run_migrations(self, **options: Any) -> None:  # noqa: ANN401 - Alembic's own signature
+    def run_migrations(self, **options: Any) -> None:
         """Prove where env.py connected before Alembic reads or makes the version table."""
         foreign_records.rearm()
         context = self.environment.get_context()
@@ -186,22 +194,18 @@ class Seam:
         """Timeouts and the worker's name hold for each transaction; through the driver, as no transaction of ours may begin."""
         if _is_autocommit(connection):
             return
-        cursor = connection.connection.cursor()
-        try:
-            for name, value in self._job["session"].items():
-                # constants of ours and numbers; a driver-neutral spelling of parameters does not exist at this level
-                cursor.execute(f"SELECT pg_catalog.set_config('{name}', '{value}', true)")
-            cursor.execute("SELECT pg_catalog.txid_current(), pg_catalog.pg_backend_pid()")
-            xid, pid = cursor.fetchone()
-        finally:
-            cursor.close()
+        # constants of ours and numbers; a driver-neutral spelling of parameters does not exist at this level
+        settings = [f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in self._job["session"].items()]
+        # a statement of its own: in the first one of a transaction, the timeouts that a role brings are in force
+        do_by_driver(connection, f"SELECT {', '.join(settings)}")
+        xid, pid = do_by_driver(connection, "SELECT pg_catalog.txid_current(), pg_catalog.pg_backend_pid()")
         self.xid = int(xid)
         self._channel.call("began", xid=self.xid, backend_pid=pid)
 
     def _on_statement(
         self,
         connection: Connection,
-        cursor: Any,  # noqa: ANN401 - the driver's own type
+        cursor: Any,
         statement: str,
         parameters: object,
         context: object,
@@ -210,40 +214,35 @@ class Seam:
         del cursor, parameters, context, executemany
         if not _is_autocommit(connection):
             return
+        # CREATE INDEX CONCURRENTLY waits for others by design: a timeout would leave an INVALID index
         waits_long = bool(_CONCURRENTLY.search(statement))
-        own = connection.connection.cursor()
-        try:
-            for name, value in self._job["session"].items():
-                # CREATE INDEX CONCURRENTLY waits for others by design: a timeout would leave an INVALID index
-                chosen = "0" if waits_long and name in {"lock_timeout", "statement_timeout"} else value
-                own.execute(f"SELECT pg_catalog.set_config('{name}', '{chosen}', false)")
-        finally:
-            own.close()
-        if not self._in_autocommit:
-            self._in_autocommit = True
-            self._channel.call("autocommit", revision=self.current)
+        settings = [
+            f"pg_catalog.set_config('{name}', '{0 if waits_long and name in _TIMEOUTS else value}', false)"
+            for name, value in self._job["session"].items()
+        ]
+        do_by_driver(connection, f"SELECT {', '.join(settings)}")
+        self._in_autocommit = True
+        if self.current is not None and not self._autocommit_told:
+            self._autocommit_told = True
+            self._channel.call("autocommit")
 
     def _reset_session(self, connection: Connection) -> None:
         """Undo what an autocommit block left on the session; a user's later statements must not inherit it."""
-        cursor = connection.connection.cursor()
-        try:
-            for name in self._job["session"]:
-                cursor.execute(f"RESET {name}")
-            if connection.in_transaction() and not _is_autocommit(connection):
-                for name, value in self._job["session"].items():
-                    cursor.execute(f"SELECT pg_catalog.set_config('{name}', '{value}', true)")
-        finally:
-            cursor.close()
+        for name in self._job["session"]:
+            do_by_driver(connection, f"RESET {name}")
+        if connection.in_transaction() and not _is_autocommit(connection):
+            for name, value in self._job["session"].items():
+                do_by_driver(connection, f"SELECT pg_catalog.set_config('{name}', '{value}', true)")
         self._in_autocommit = False
 
-    def _steps(self, heads: Any, context: MigrationContext) -> Iterator[RevisionStep]:  # noqa: ANN401 - differs by version
+    def _steps(self, heads: Any, context: MigrationContext) -> Iterator[RevisionStep]:
         """The seam: Alembic runs each yielded step, and this generator runs between them."""
         if self._job["do"] == "downgrade":
             steps = self._script._downgrade_revs(self._job["target"], heads)  # noqa: SLF001 - as alembic.command does
         else:
             steps = self._script._upgrade_revs(self._job["target"], heads)  # noqa: SLF001 - as alembic.command does
         connection = context.connection
-        assert connection is not None  # noqa: S101 - checked by run_migrations; for the type
+        assert connection is not None
         context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, self._on_applied)
         for step in steps:
             if self.current is not None:
@@ -269,6 +268,7 @@ class Seam:
         if not self._fenced(connection):
             raise Refused("guard-lost", f"the guard was gone before revision {_id_of(step)}")
         self.current = _id_of(step)
+        self._autocommit_told = False
         self.phase = "revision"
         xid = self.xid if connection.in_transaction() else None
         self._reply = self._channel.call("revision", revision=self.current, xid=xid)
@@ -281,10 +281,10 @@ class Seam:
         with connection.begin():
             return bool(connection.execute(text(_GUARD_HELD), dict(self._job["guard"])).scalar())
 
-    def _on_applied(self, *, ctx: MigrationContext, **_: Any) -> None:  # noqa: ANN401 - Alembic's keywords
+    def _on_applied(self, *, ctx: MigrationContext, **_: Any) -> None:
         """Inside the revision's transaction, after its version row moved and before the commit."""
         connection = ctx.connection
-        assert connection is not None  # noqa: S101 - checked by run_migrations; for the type
+        assert connection is not None
         if not self._fenced(connection):
             raise Refused("guard-lost", f"the guard was gone before the commit of revision {self.current}")
         problem = None
@@ -300,11 +300,63 @@ class Seam:
 
 def _id_of(step: RevisionStep) -> str:
     """A revision step as it names itself; stamps have no revision, and none is ever yielded here."""
-    return str(step.info.up_revision_id or step.info.down_revision_ids)  # type: ignore[attr-defined]
+    return str(step.info.up_revision_id or step.info.down_revision_ids)
 
 
 def _is_autocommit(connection: Connection) -> bool:
-    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+    """Whether each statement commits by itself: in an autocommit block, or because the engine was made so."""
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        return True
+    pooled = connection.connection
+    return bool(getattr(getattr(pooled, "dbapi_connection", pooled), "autocommit", False))
+
+
+def do_by_driver(connection: Connection, sql: str) -> Any:
+    """The first row of a statement that SQLAlchemy's transaction handling and events do not see; None without rows."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(sql)
+        return cursor.fetchone() if cursor.description else None
+    finally:
+        cursor.close()
+
+
+class Pulse(threading.Thread):
+    """Tells the parent when the main thread goes into its driver and waits there, and when it has come out again.
+
+    The parent alone cannot tell a revision that thinks from one that waits for an answer which will never come.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(name="pulse", daemon=True)
+        self._channel = channel
+        self._main = threading.main_thread().ident
+        self._waits = False
+
+    def run(self) -> None:
+        """Look at the main thread's stack once a second, for as long as the parent is there."""
+        while True:
+            time.sleep(PULSE_S)
+            waits = _is_in_driver(sys._current_frames().get(self._main or 0))  # noqa: SLF001 - documented since 2.5
+            if waits != self._waits:
+                self._waits = waits
+                try:
+                    self._channel.tell("waiting", waits=waits)
+                except OSError:
+                    return
+
+
+def _is_in_driver(frame: FrameType | None) -> bool:
+    """Whether a stack leads through a function in which SQLAlchemy, or we, call a driver, such as `do_commit`.
+
+    Not so for asynchronous drivers, whose waiting coroutine is on no thread's stack.
+    """
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if frame.f_code.co_name.startswith("do_") and (module.startswith("sqlalchemy.") or module == __name__):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _said(error: BaseException) -> str:
@@ -421,12 +473,13 @@ def main(fd: int) -> None:
             os._exit(1)
     # A terminal's Ctrl-C reaches the whole group; the parent cancels on the server and says when to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.set_inheritable(fd, False)
+    os.set_inheritable(fd, False)  # noqa: FBT003 - the name of the function says what it is
     for stream in (sys.stdout, sys.stderr):
         # a line that a revision prints belongs between the events around it, whatever the locale can encode
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     channel = Channel(fd)
     foreign_records.capture(lambda record: channel.tell("record", record=record))
+    Pulse(channel).start()
     channel.tell("ready")
     while True:
         run(channel.receive(), channel)

@@ -51,7 +51,8 @@ def interruption(*, on_overdue: Callable[[int], None]) -> Iterator[Interruption]
     finally:
         signal.set_wakeup_fd(previous_fd)
         for number, handler in previous.items():
-            signal.signal(number, handler)
+            # the last line is out: a second signal must not turn the exit code into another one
+            signal.signal(number, handler if found.signum is None else signal.SIG_IGN)
         ended.set()
         os.write(wake_write, b"\0")
         listener.join(timeout=1.0)

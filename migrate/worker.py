@@ -73,8 +73,8 @@ class Worker:
                 stderr=subprocess.PIPE,
                 pass_fds=(theirs.fileno(),),
             )
-        assert self._process.stdout is not None  # noqa: S101 - PIPE was asked for
-        assert self._process.stderr is not None  # noqa: S101 - PIPE was asked for
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
         self._outputs = {
             stream.fileno(): _Output(stream.fileno(), name)
             for stream, name in ((self._process.stdout, "stdout"), (self._process.stderr, "stderr"))
@@ -111,10 +111,10 @@ class Worker:
             left = until - time.monotonic()
             if left <= 0:
                 return None
-            readable, _, _ = select.select([self._socket, *self._outputs, *self._wake], [], [], left)
+            readable, _, _ = select.select([self._socket.fileno(), *self._outputs, *self._wake], [], [], left)
             for fd in [fd for fd in readable if fd in self._outputs]:
                 self._read(self._outputs[fd])
-            if self._socket in readable:
+            if self._socket.fileno() in readable:
                 chunk = self._read_socket()
                 if not chunk:
                     return self._ended()

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 
-from migrate.postgres.guard import WORKER_NAME
-
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from migrate.postgres.connection import Connection
 
-_ORPHANS: Final = """
-    SELECT pid, application_name, state, coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - xact_start), 0)::float
-      FROM pg_catalog.pg_stat_activity
-     WHERE datname = pg_catalog.current_database() AND pid <> pg_catalog.pg_backend_pid()
-       AND application_name LIKE %(pattern)s AND state <> 'idle'
-     ORDER BY xact_start
+GUARD_NAME: Final = "migrate:guard:"
+CONTROL_NAME: Final = "migrate:control:"
+WORKER_NAME: Final = "migrate:worker:"
+INVALID_PARAMETER: Final = "22023"
+
+# A worker at work whose run holds no guard. (Runs on other version tables of this database hold theirs.)
+_ORPHANS: Final = f"""
+    SELECT w.pid, w.application_name, coalesce(w.state, 'unknown'),
+           coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - w.xact_start), 0)::float,
+           coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - w.state_change), 0)::float
+      FROM pg_catalog.pg_stat_activity w
+     WHERE w.datname = pg_catalog.current_database() AND w.pid <> pg_catalog.pg_backend_pid()
+       AND w.application_name LIKE '{WORKER_NAME}%%' AND w.state IS DISTINCT FROM 'idle'
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity g
+                        WHERE g.datname = w.datname AND g.pid <> pg_catalog.pg_backend_pid()
+                          AND g.application_name = '{GUARD_NAME}' || substr(w.application_name, {len(WORKER_NAME) + 1})
+                          AND g.state IS DISTINCT FROM 'idle')
+     ORDER BY w.xact_start
 """
 _BLOCKERS: Final = """
     SELECT b.pid, coalesce(a.state, 'unknown') AS state,
@@ -27,23 +40,144 @@ _BLOCKERS: Final = """
            (SELECT pg_catalog.string_agg(DISTINCT w.relation::regclass::text, ', ')
               FROM pg_catalog.pg_locks w
               JOIN pg_catalog.pg_locks h ON h.relation = w.relation AND h.database = w.database
-             WHERE w.pid = %(pid)s AND NOT w.granted AND h.pid = b.pid AND h.granted) AS relation,
+             WHERE w.pid = %(pid)s AND NOT w.granted AND h.pid = b.pid) AS relation,
            a.query AS query
       FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids(%(pid)s)) AS b(pid)
       LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid
 """
+_IN_THE_WAY: Final = """
+    SELECT a.pid, coalesce(a.state, 'unknown') AS state,
+           extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start)::float AS age_s,
+           coalesce(a.application_name, '') AS application_name,
+           pg_catalog.string_agg(DISTINCT l.relation::regclass::text, ', ') AS relation,
+           a.query AS query
+      FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+     WHERE l.locktype = 'relation' AND l.granted AND l.relation::regclass::text = ANY (%(relations)s)
+       AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+       AND a.pid <> pg_catalog.pg_backend_pid()
+       AND a.xact_start < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => %(older_s)s)
+     GROUP BY a.pid, a.state, a.xact_start, a.application_name, a.query
+     ORDER BY a.xact_start
+"""
+_STATEMENT: Final = """
+    SELECT coalesce(a.state, 'unknown'),
+           coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - a.state_change), 0)::float,
+           coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - a.query_start), 0)::float,
+           pg_catalog.left(a.query, 200), p.phase,
+           CASE WHEN p.blocks_total > 0 THEN 100.0 * p.blocks_done / p.blocks_total
+                WHEN p.tuples_total > 0 THEN 100.0 * p.tuples_done / p.tuples_total
+                WHEN p.lockers_total > 0 THEN 100.0 * p.lockers_done / p.lockers_total END::float,
+           a.wait_event_type = 'Lock'
+      FROM pg_catalog.pg_stat_activity a LEFT JOIN pg_catalog.pg_stat_progress_create_index p ON p.pid = a.pid
+     WHERE a.pid = %(pid)s
+"""
+# The words that may be shown of a statement; everything else could be data.
+_KEYWORDS: Final = frozenset(
+    [
+        "ALTER",
+        "ANALYZE",
+        "CALL",
+        "CLUSTER",
+        "CONCURRENTLY",
+        "CONSTRAINT",
+        "COPY",
+        "CREATE",
+        "DELETE",
+        "DO",
+        "DROP",
+        "INDEX",
+        "INSERT",
+        "INTO",
+        "LOCK",
+        "MATERIALIZED",
+        "REFRESH",
+        "REINDEX",
+        "SELECT",
+        "TABLE",
+        "TRUNCATE",
+        "UNIQUE",
+        "UPDATE",
+        "VACUUM",
+        "VIEW",
+        "WITH",
+    ],
+)
 
 
-def orphans(connection: Connection) -> list[tuple[int, str, str, float]]:
-    """Workers of other runs that are not idle: (pid, application_name, state, age in seconds)."""
-    pattern = WORKER_NAME.replace("_", r"\_") + "%"
-    return [(row[0], row[1], row[2], row[3]) for row in connection.rows(_ORPHANS, {"pattern": pattern})]
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A worker that a dead run left: ``age_s`` of its transaction, ``still_s`` since its state last changed."""
+
+    pid: int
+    name: str
+    state: str
+    age_s: float
+    still_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What one backend does: its state and since when, how long its statement runs, how far an index is.
+
+    ``command`` are the statement's first keywords, never its text.
+    """
+
+    state: str
+    still_s: float
+    elapsed_s: float
+    command: str
+    phase: str | None
+    percent: float | None
+    waits_for_lock: bool
+
+
+def orphans(connection: Connection) -> list[Orphan]:
+    """Workers of dead runs that are not idle, the oldest first."""
+    # the activity view is frozen for the length of a transaction, and the guard's connection lives in one
+    connection.row("SELECT pg_catalog.pg_stat_clear_snapshot()")
+    return [Orphan(*row) for row in connection.rows(_ORPHANS, {})]
+
+
+def statement(connection: Connection, pid: int) -> Statement | None:
+    """What backend ``pid`` does; None where it is gone."""
+    found = connection.rows(_STATEMENT, {"pid": pid})
+    if not found:
+        return None
+    state, still_s, elapsed_s, query, phase, percent, waits = found[0]
+    return Statement(state, still_s, elapsed_s, _command(query or ""), phase, percent, bool(waits))
+
+
+def _command(query: str) -> str:
+    words = query.upper().split()
+    if words[:2] == ["ALTER", "TABLE"] and "VALIDATE" in words:
+        return "VALIDATE CONSTRAINT"
+    shown: list[str] = []
+    for word in words[:4]:
+        if word not in _KEYWORDS:
+            break
+        shown.append(word)
+    return " ".join(shown) or "statement"
 
 
 def blockers(connection: Connection, pid: int, *, with_query: bool = False) -> list[dict[str, Any]]:
-    """Who holds what backend ``pid`` waits for; the query's text only where the operator asked for it."""
+    """Who holds, or waits before us for, what backend ``pid`` waits for; the query's text only where asked for."""
+    return _told(connection, _BLOCKERS, {"pid": pid}, with_query=with_query)
+
+
+def in_the_way(
+    connection: Connection,
+    relations: Collection[str],
+    *,
+    older_s: float,
+    with_query: bool = False,
+) -> list[dict[str, Any]]:
+    """Transactions older than ``older_s`` seconds that hold a lock on one of the relations, as `blockers` tells them."""
+    return _told(connection, _IN_THE_WAY, {"relations": list(relations), "older_s": older_s}, with_query=with_query)
+
+
+def _told(connection: Connection, sql: str, parameters: dict[str, object], *, with_query: bool) -> list[dict[str, Any]]:
     names = ("pid", "state", "age_s", "application_name", "relation", "query")
-    found = [dict(zip(names, row, strict=True)) for row in connection.rows(_BLOCKERS, {"pid": pid})]
+    found = [dict(zip(names, row, strict=True)) for row in connection.rows(sql, parameters)]
     for row in found:
         row["age_s"] = round(row["age_s"], 1)
         if not with_query:
@@ -51,28 +185,34 @@ def blockers(connection: Connection, pid: int, *, with_query: bool = False) -> l
     return found
 
 
-def cancel(connection: Connection, pid: int) -> None:
-    """Cancel what backend ``pid`` executes; nothing where it is gone."""
+def cancel(connection: Connection, pid: int, name: str | None = None) -> None:
+    """Cancel what backend ``pid`` executes; nothing where it is gone, or is no longer called ``name``."""
+    _tell("pg_cancel_backend", connection, pid, name)
+
+
+def terminate(connection: Connection, pid: int, name: str | None = None) -> None:
+    """End backend ``pid``; nothing where it is gone, or is no longer called ``name``."""
+    _tell("pg_terminate_backend", connection, pid, name)
+
+
+def _tell(function: str, connection: Connection, pid: int, name: str | None) -> None:
     with suppress(psycopg2.Error):
-        connection.row("SELECT pg_catalog.pg_cancel_backend(%(pid)s)", {"pid": pid})
-
-
-def terminate(connection: Connection, pid: int) -> None:
-    """End backend ``pid``; nothing where it is gone."""
-    with suppress(psycopg2.Error):
-        connection.row("SELECT pg_catalog.pg_terminate_backend(%(pid)s)", {"pid": pid})
-
-
-def is_alive(connection: Connection, pid: int) -> bool:
-    """Whether backend ``pid`` exists."""
-    found = connection.row("SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = %(pid)s)", {"pid": pid})
-    return bool(found[0])
+        connection.rows(
+            f"SELECT pg_catalog.{function}(pid) FROM pg_catalog.pg_stat_activity"
+            " WHERE pid = %(pid)s AND (%(name)s::text IS NULL OR application_name = %(name)s)",
+            {"pid": pid, "name": name},
+        )
 
 
 def transaction_status(connection: Connection, xid: int) -> str | None:
-    """``committed``, ``aborted``, ``in progress``, or None where the server no longer knows (txid_status, 10+)."""
+    """``committed``, ``aborted`` or ``in progress``; None where the server no longer knows (txid_status, 10+).
+
+    A crash forgets the ids of transactions of which nothing had reached the disk: an id that is yet to come was one.
+    """
     try:
         status = connection.row("SELECT pg_catalog.txid_status(%(xid)s)", {"xid": xid})[0]
-    except psycopg2.Error:
-        return None
+    except psycopg2.Error as error:
+        if error.pgcode == INVALID_PARAMETER:
+            return "aborted"
+        raise
     return None if status is None else str(status)

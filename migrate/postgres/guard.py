@@ -6,7 +6,9 @@ Never `pg_advisory_lock`: its blocked waiters hold a snapshot that hangs CREATE 
 from __future__ import annotations
 
 import hashlib
+import os
 import random
+import select
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -17,6 +19,8 @@ import psycopg2
 
 from migrate.core.events import Event, Level, Name
 from migrate.core.problems import stop
+from migrate.postgres import activity
+from migrate.postgres.activity import GUARD_NAME
 from migrate.postgres.connection import pause
 from migrate.postgres.errors import problem_of
 
@@ -30,9 +34,8 @@ if TYPE_CHECKING:
 LEASE_S: Final = 60  # without a heartbeat the server ends the holder's transaction after this
 HEARTBEAT_S: Final = 10.0
 HEARTBEAT_ANSWER_S: Final = 15.0  # a heartbeat without an answer for this long counts as a lost guard
-SAY_AGAIN_S: Final = 10.0  # how often a waiter repeats who holds the guard
-GUARD_NAME: Final = "migrate:guard:"
-WORKER_NAME: Final = "migrate:worker:"
+SAY_AGAIN_S: Final = 8.0  # how often a waiter repeats for whom it waits: a platform must see a line every 10 s
+ORPHAN_POLL_S: Final = 0.3
 
 _TAKE: Final = """
     SELECT pg_catalog.set_config('application_name', %(name)s, true),
@@ -80,35 +83,42 @@ class Held:
         self.lost: str | None = None
         self._connection = connection
         self._on_lost = on_lost
-        self._ended = threading.Event()
+        self._ended, self._end = -1, -1
         self._thread = threading.Thread(target=self._beat, name="guard", daemon=True)
 
     def _beat(self) -> None:
-        while not self._ended.wait(HEARTBEAT_S):
+        while True:
             try:
+                # the connection is silent but for our own questions: readable means that the server has ended it
+                readable, _, _ = select.select([self._connection.fileno(), self._ended], [], [], HEARTBEAT_S)
+                if self._ended in readable:
+                    return
                 self._connection.row("SELECT 1")
             except psycopg2.Error as error:
                 self.lost = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
-                self._on_lost()
+                with suppress(OSError):  # nobody listens any more: the run is ending
+                    self._on_lost()
                 return
 
     def start(self) -> None:
         """Begin the heartbeat."""
         self._connection.interruption = None  # a signal must not end the lock before the statement is rolled back
-        self._connection.wait_s = HEARTBEAT_ANSWER_S
+        self._ended, self._end = os.pipe()
         self._thread.start()
 
     def release(self) -> None:
         """Give the guard back; an unreachable server has freed it or will within the lease."""
-        self._ended.set()
-        if self._thread.is_alive() and self._thread.ident is not None:
-            self._thread.join(timeout=1.0)
+        os.write(self._end, b"!")
+        self._thread.join(timeout=1.0)
         with suppress(psycopg2.Error):
             if not self._connection.closed:
                 self._connection.wait_s = 1.0
                 self._connection.run("ROLLBACK")
         with suppress(psycopg2.Error):
             self._connection.close()
+        if not self._thread.is_alive():
+            os.close(self._ended)
+            os.close(self._end)
 
 
 @contextmanager
@@ -121,12 +131,22 @@ def guard(
     interruption: Interruption | None,
     emit: Emit,
     on_lost: Callable[[], None],
+    url_from: str = "DATABASE_URL",
 ) -> Iterator[Held]:
     """Hold the guard on ``connection``, which does nothing else from here on and is closed at the end.
 
-    Polls for at most ``timeout_s`` seconds. Raises Stop (`guard-busy`, `connection-lost`) or Interrupted.
+    Polls for at most ``timeout_s`` seconds, then waits as long for what a dead run still has at work on the server.
+    ``url_from`` is the variable that a fix names. Raises Stop (`guard-busy`, `orphan-worker`, `connection-lost`) or
+    Interrupted.
     """
-    held = _take(connection, key, run_id=run_id, timeout_s=timeout_s, interruption=interruption, emit=emit, on_lost=on_lost)
+    connection.wait_s = HEARTBEAT_ANSWER_S
+    try:
+        held = _take(
+            connection, key, run_id=run_id, timeout_s=timeout_s, interruption=interruption, emit=emit, on_lost=on_lost
+        )
+        _wait_for_orphans(connection, timeout_s=timeout_s, interruption=interruption, emit=emit, url_from=url_from)
+    except psycopg2.Error as error:
+        raise problem_of(error, doing="taking the guard") from error
     held.start()
     try:
         yield held
@@ -147,10 +167,7 @@ def _take(
     began = time.monotonic()
     said_at = float("-inf")
     while True:
-        try:
-            pid, taken, holder = _try(connection, key, run_id)
-        except psycopg2.Error as error:
-            raise problem_of(error, doing="taking the guard") from error
+        pid, taken, holder = _try(connection, key, run_id)
         waited = time.monotonic() - began
         if taken:
             emit(
@@ -183,6 +200,50 @@ def _take(
         pause(random.uniform(0.5, 1.0) * min(0.1 + waited / 4, 2.0), interruption)  # noqa: S311 - jitter
 
 
+def _wait_for_orphans(
+    connection: Connection,
+    *,
+    timeout_s: float,
+    interruption: Interruption | None,
+    emit: Emit,
+    url_from: str,
+) -> None:
+    """Return when no worker of a run without a guard is at work; asking keeps the lease.
+
+    One that does nothing in its transaction for a whole lease has lost its client, whose node vanished without a FIN:
+    it is ended. It could not have committed: its run asks for the guard before that.
+    """
+    began = time.monotonic()
+    said_at = float("-inf")
+    while found := activity.orphans(connection):
+        orphan = found[0]
+        if orphan.state.startswith("idle in transaction") and orphan.still_s > LEASE_S:
+            activity.terminate(connection, orphan.pid, orphan.name)
+        waited = time.monotonic() - began
+        if waited >= timeout_s:
+            raise stop(
+                "orphan-worker",
+                f"backend {orphan.pid} ({orphan.name}, {orphan.state}) of a dead run is still at work after"
+                f" {orphan.age_s:.0f} s",
+                names={"pid": orphan.pid, "variable": url_from},
+            )
+        if time.monotonic() - said_at >= SAY_AGAIN_S:
+            said_at = time.monotonic()
+            emit(
+                Event(
+                    Name.ORPHAN_WAITING,
+                    f"waiting for backend {orphan.pid} ({orphan.state}), which a dead run left behind",
+                    Level.WARN,
+                    {
+                        "backend_pid": orphan.pid,
+                        "application_name": orphan.name,
+                        "waited_ms": round(waited * 1000),
+                    },
+                ),
+            )
+        pause(ORPHAN_POLL_S, interruption)
+
+
 def _try(connection: Connection, key: GuardKey, run_id: str) -> tuple[int, bool, tuple[str, str]]:
     connection.run("BEGIN ISOLATION LEVEL READ COMMITTED")
     row = connection.row(
@@ -196,5 +257,9 @@ def _try(connection: Connection, key: GuardKey, run_id: str) -> tuple[int, bool,
     if not found:
         return row[3], False, ("another run", "a moment ago")
     pid, name, since = found[0]
-    who = name.removeprefix(GUARD_NAME) if name and name.startswith(GUARD_NAME) else f"backend {pid} ({name or 'unnamed'})"
+    who = (
+        name.removeprefix(GUARD_NAME)
+        if name and name.startswith(GUARD_NAME)
+        else f"backend {pid} ({name or 'unnamed'})"
+    )
     return row[3], False, (who, f"{since:%Y-%m-%dT%H:%M:%SZ}" if since is not None else "an unknown time")

@@ -81,11 +81,36 @@ _APPLIED: Final = """
      WHERE target = %(target)s AND status = 'finished' AND revision IS NOT NULL AND kind IN ('upgrade', 'downgrade')
      ORDER BY revision, step_id DESC
 """
-_UNFINISHED: Final = """
-    SELECT s.run_id, s.step_id, s.kind, s.revision, s.started_at::text, s.status = 'partial', s.xid
-      FROM migrate.step s
-     WHERE s.target = %(target)s AND s.status IN ('started', 'partial')
-     ORDER BY s.step_id
+# A part of a step is committed: recorded as such, or its run is dead and the server knows. An id that the snapshot does
+# not cover is of a transaction that did not end before it (txid_status() would refuse one that is yet to come).
+_PART_COMMITTED: Final = """
+    (s.status = 'partial'
+     OR (s.details ? 'autocommit'
+         OR CASE WHEN s.xid < pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())
+                 THEN pg_catalog.txid_status(s.xid) = 'committed' ELSE false END)
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a
+                         WHERE a.datname = pg_catalog.current_database() AND a.state IS DISTINCT FROM 'idle'
+                           AND a.application_name IN ('migrate:guard:' || s.run_id, 'migrate:worker:' || s.run_id)))
+"""
+# A revision that the version table names is whole, whatever a run that died could not say any more.
+_OPEN: Final = """
+    s.target = %(target)s AND s.status IN ('started', 'partial')
+    AND (s.revision IS NULL OR s.revision <> ALL (%(rows)s))
+    AND NOT EXISTS (SELECT FROM migrate.step later
+                     WHERE later.target = s.target AND later.revision = s.revision AND later.step_id > s.step_id
+                       AND later.status = 'finished')
+"""
+_UNFINISHED: Final = f"""
+    SELECT s.run_id, s.step_id, s.kind, s.revision, s.started_at::text, coalesce({_PART_COMMITTED}, false), s.xid
+      FROM migrate.step s WHERE {_OPEN} ORDER BY s.step_id
+"""
+_CLOSE_DEAD: Final = f"""
+    UPDATE migrate.step s
+       SET finished_at = pg_catalog.clock_timestamp(),
+           status = CASE WHEN {_OPEN} THEN 'abandoned' ELSE 'finished' END
+     WHERE s.target = %(target)s AND s.status = 'started' AND s.run_id <> %(run_id)s
+       AND NOT ({_OPEN} AND coalesce({_PART_COMMITTED}, false))
+    RETURNING s.run_id, s.revision, s.status
 """
 _HISTORY: Final = """
     SELECT r.run_id, r.verb, r.started_at, r.finished_at, r.outcome, r.exit_code, r.problem, r.from_revision,
@@ -125,8 +150,8 @@ def exists(connection: Connection) -> bool:
     return bool(found[0])
 
 
-def read(connection: Connection, *, key: str, hashes: Mapping[str, str]) -> Known:
-    """The ledger of one target, or nothing where there is none."""
+def read(connection: Connection, *, key: str, rows: Sequence[str], hashes: Mapping[str, str]) -> Known:
+    """The ledger of one target, whose version rows are ``rows``, or nothing where there is none."""
     if not exists(connection):
         return Known()
     applied = {
@@ -134,7 +159,7 @@ def read(connection: Connection, *, key: str, hashes: Mapping[str, str]) -> Know
         for row in connection.rows(_APPLIED, {"target": key, "hashes": json.dumps(dict(hashes))})
         if row[5] == "upgrade"
     }
-    unfinished = tuple(Unfinished(*row) for row in connection.rows(_UNFINISHED, {"target": key}))
+    unfinished = tuple(Unfinished(*row) for row in connection.rows(_UNFINISHED, {"target": key, "rows": list(rows)}))
     return Known(applied, unfinished)
 
 
@@ -142,9 +167,20 @@ def history(connection: Connection, *, key: str, limit: int) -> list[dict[str, A
     """The newest runs first, each with its steps; an empty list where there is no ledger."""
     if not exists(connection):
         return []
-    names = (
-        "run_id verb started_at finished_at outcome exit_code problem from_revision to_revision version context steps"
-    ).split()
+    names = [
+        "run_id",
+        "verb",
+        "started_at",
+        "finished_at",
+        "outcome",
+        "exit_code",
+        "problem",
+        "from_revision",
+        "to_revision",
+        "version",
+        "context",
+        "steps",
+    ]
     return [dict(zip(names, row, strict=True)) for row in connection.rows(_HISTORY, {"target": key, "limit": limit})]
 
 
@@ -183,13 +219,16 @@ class Ledger:
         *,
         revision: Revision | None = None,
         source: str | None = None,
-        details: Mapping[str, object] | None = None,
+        xid: int | None = None,
     ) -> int | None:
-        """A step that is about to be done; its id, None where the ledger cannot be written."""
+        """A step that is about to be done; its id, None where the ledger cannot be written.
+
+        ``xid`` is the transaction that it begins in, by which a later run can ask the server what became of it.
+        """
         found = self._write(
-            "INSERT INTO migrate.step (run_id, target, kind, revision, parents, file, sha256, source, details)"
+            "INSERT INTO migrate.step (run_id, target, kind, revision, parents, file, sha256, source, xid)"
             " VALUES (%(run_id)s, %(target)s, %(kind)s, %(revision)s, %(parents)s, %(file)s, %(sha256)s, %(source)s,"
-            " %(details)s) RETURNING step_id",
+            " %(xid)s) RETURNING step_id",
             {
                 "run_id": self._run_id,
                 "target": self._key,
@@ -199,15 +238,35 @@ class Ledger:
                 "file": revision.file if revision else None,
                 "sha256": revision.sha256 if revision else None,
                 "source": source.replace("\0", "") if source is not None else None,
-                "details": json.dumps(dict(details or {}), default=str),
+                "xid": xid,
             },
         )
         return int(found[0][0]) if found else None
 
     def note_xid(self, step_id: int | None, xid: int) -> None:
-        """Keep the revision's transaction id, so that a later run can ask the server what became of it."""
+        """Keep the transaction of a step that was started outside of one."""
         if step_id is not None:
             self._write("UPDATE migrate.step SET xid = %(xid)s WHERE step_id = %(id)s", {"xid": xid, "id": step_id})
+
+    def note_autocommit(self, step_id: int | None) -> None:
+        """Keep that the step's next statement commits by itself, before it runs."""
+        if step_id is not None:
+            self._write(
+                """UPDATE migrate.step SET details = details || '{"autocommit": true}' WHERE step_id = %(id)s""",
+                {"id": step_id},
+            )
+
+    def close_dead(self, rows: Sequence[str]) -> list[tuple[str, str, str]]:
+        """Close what runs that died had begun and left nothing of: (run_id, revision, status).
+
+        To be called under the guard, when no orphan is at work; ``rows`` are the version rows. Residue stays open.
+        """
+        found = self._write(_CLOSE_DEAD, {"target": self._key, "run_id": self._run_id, "rows": list(rows)})
+        return [(row[0], row[1], row[2]) for row in found]
+
+    def use(self, connection: Connection) -> None:
+        """Write through another connection from now on: the first one was lost."""
+        self._connection = connection
 
     def finish(self, step_id: int | None, status: str, details: Mapping[str, object] | None = None) -> None:
         """Close a step from the control connection: ``finished``, ``failed``, ``abandoned`` or ``partial``."""

@@ -12,7 +12,7 @@ from migrate.postgres import catalog, ledger
 from migrate.postgres.errors import problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from migrate.core.policy import Limits
     from migrate.core.target import Target
@@ -36,7 +36,7 @@ _SERVER: Final = f"""
            pg_catalog.current_setting('server_encoding'), pg_catalog.pg_is_in_recovery(),
            pg_catalog.current_setting('transaction_read_only') = 'on',
            pg_catalog.pg_backend_pid(), {RESOLVE_SCHEMA}
-"""  # noqa: S608 - both parts are constants of this module
+"""
 
 _RIGHTS: Final = """
     SELECT t.oid IS NOT NULL,
@@ -101,10 +101,19 @@ _INVALID: Final = """
 
 
 def read_server(connection: Connection, target: Target) -> Server:
-    """Who answers and what this role may do there. Raises psycopg2.Error."""
+    """Who answers and what this role may do there. Raises Stop."""
+    try:
+        return _read_server(connection, target)
+    except psycopg2.Error as error:
+        raise problem_of(error, doing="asking the server who it is") from error
+
+
+def _read_server(connection: Connection, target: Target) -> Server:
     asked = {"schema": target.version_table_schema, "table": target.version_table}
     libpq_pid = connection.info.backend_pid
-    number, version, address, database, user, encoding, recovery, read_only, pid, schema = connection.row(_SERVER, asked)
+    number, version, address, database, user, encoding, recovery, read_only, pid, schema = connection.row(
+        _SERVER, asked
+    )
     _, may_create, may_write, _, _ = connection.row(_RIGHTS, {"schema": schema, "table": target.version_table})
     return Server(
         version_num=number,
@@ -194,7 +203,7 @@ def _observe(connection: Connection, target: Target, hashes: Mapping[str, str], 
     rows: tuple[str, ...] = ()
     if exists:
         quoted = f"{_quote(server.schema or '')}.{_quote(target.version_table)}"
-        found = connection.rows(f"SELECT version_num FROM {quoted} ORDER BY 1")  # noqa: S608 - both are quoted
+        found = connection.rows(f"SELECT version_num FROM {quoted} ORDER BY 1")
         rows = tuple(str(row[0]) for row in found)
     schemas = [*(target.schemas or ((server.schema,) if schema_exists and server.schema else ()))]
     names = {"schema": server.schema, "table": target.version_table, "schemas": schemas}
@@ -210,8 +219,8 @@ def _observe(connection: Connection, target: Target, hashes: Mapping[str, str], 
                 schemas=schemas,
                 version_table=(server.schema or "", target.version_table),
             )
-    known = ledger.read(connection, key=ledger.target_key(server.schema, target.version_table), hashes=hashes)
-    invalid = tuple(InvalidIndex(*row) for row in connection.rows(_INVALID, {"schemas": schemas}))
+    key = ledger.target_key(server.schema, target.version_table)
+    known = ledger.read(connection, key=key, rows=rows, hashes=hashes)
     return Observation(
         server=server,
         version_table_exists=exists,
@@ -220,8 +229,20 @@ def _observe(connection: Connection, target: Target, hashes: Mapping[str, str], 
         schema=live,
         ledger=known.applied,
         unfinished=known.unfinished,
-        invalid_indexes=invalid,
+        invalid_indexes=invalid_indexes(connection, schemas),
     )
+
+
+def version_rows(connection: Connection, schema: str | None, table: str) -> tuple[str, ...]:
+    """The rows of the version table, which must exist."""
+    quoted = f"{_quote(schema or '')}.{_quote(table)}"
+    found = connection.rows(f"SELECT version_num FROM {quoted} ORDER BY 1")
+    return tuple(str(row[0]) for row in found)
+
+
+def invalid_indexes(connection: Connection, schemas: Sequence[str]) -> tuple[InvalidIndex, ...]:
+    """The indexes of these schemas that are INVALID and that nobody is building."""
+    return tuple(InvalidIndex(*row) for row in connection.rows(_INVALID, {"schemas": list(schemas)}))
 
 
 def _where(server: Server) -> str:

@@ -1,38 +1,35 @@
-"""Runs the pending revisions through the user's env.py in the child process, and watches it from outside."""
+"""Runs the pending revisions through the user's env.py in the child process, and cancels what must not go on."""
 
 from __future__ import annotations
 
-import os.path
 import random
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
-from migrate.core.problems import Stop, problem, stop
+from migrate.core.problems import stop
 from migrate.core.retry import Retries
 from migrate.postgres import activity
-from migrate.postgres.connection import is_rejected, pause
-from migrate.postgres.errors import QUERY_CANCELED, RETRIED, code_of
-from migrate.postgres.guard import WORKER_NAME
 from migrate.postgres.ledger import FINISH_STEP
+from migrate.steps.attempt import Attempt, AtWork
+from migrate.steps.control import ANSWER_S, ask
+from migrate.steps.failure import ended_early, facts, judge, names, schema_now, worker_name
+from migrate.steps.watch import Watch
 from migrate.worker import Ended, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
     from migrate.core.plan import Upgrade
-    from migrate.core.revisions import Revision
+    from migrate.core.problems import Stop
+    from migrate.postgres.connection import Connection
     from migrate.steps.run import Run
 
 TICK_S: Final = 0.5  # how often the running statement is looked at
-SAY_S: Final = 5.0  # how often the same blockers are said again
 CANCEL_GRACE_S: Final = 0.6  # between cancelling on the server and ending backend and child
-SETTLE_S: Final = 2.0  # for the server to notice that a client is gone
 CHILD_START_S: Final = 60.0
 # What makes a revision leave Alembic's transaction, as its text shows it.
 _LEAVES_TRANSACTION: Final = ("autocommit_block", "AUTOCOMMIT", "CONCURRENTLY", "concurrently")
@@ -42,19 +39,16 @@ URL_VARIABLES: Final = (
     "DIRECT_DATABASE_URL",
     "DATABASE_URL",
 )
-
-
-@dataclass(slots=True)
-class _Revision:
-    """A revision at work: its place in the ledger and the transactions that it used."""
-
-    revision: Revision | None
-    id: str
-    step_id: int | None
-    began_s: float
-    xids: list[int] = field(default_factory=list)
-    autocommitted: bool = False
-    ledger_problem: str | None = None
+# Where the server knows them: (first version, name, value). 0 is "without limit": a role's own limits are for its
+# service, not for a revision that computes between two statements. The rest ends our backend when its client is gone.
+_SESSION: Final = (
+    (120000, "idle_in_transaction_session_timeout", "0"),
+    (120000, "tcp_keepalives_idle", "10"),
+    (120000, "tcp_keepalives_interval", "10"),
+    (120000, "tcp_keepalives_count", "3"),
+    (140000, "client_connection_check_interval", "500ms"),
+    (170000, "transaction_timeout", "0"),
+)
 
 
 class Upgrading:
@@ -63,23 +57,19 @@ class Upgrading:
     def __init__(self, run: Run, plan: Upgrade) -> None:
         self.run = run
         self.plan = plan
-        self.total = len(plan.pending)
-        self.current: _Revision | None = None
-        self.uncommitted: list[_Revision] = []  # applied in a transaction that is still open
-        self.worker_pid: int | None = None
-        self.one_transaction = False
-        self.attempt = 1
-        self.blocked_since: float | None = None
-        self.blocking: list[dict[str, Any]] = []
-        self._last_xid: int | None = None
-        self._said_blockers = float("-inf")
-        self._cancelled_at: float | None = None
-        self._ledger_warned = False
+        self.numbers = {revision.id: number for number, revision in enumerate(plan.pending, 1)}
+        self.attempt = Attempt(run, len(plan.pending))
+        self.watch = Watch(run)
+        self._session: dict[str, str] = {}
 
     def carry_out(self) -> None:
         """Apply everything. Raises Stop, whose problem names the revision at fault, or Interrupted."""
-        self._wait_for_orphans()
+        self._refuse_pooler()
+        self._close_dead()
+        self.run.control.wait_s = ANSWER_S
+        self._session = self._settable()
         retries = Retries(self.run.limits.lock_tries, self.run.limits.lock_budget_s)
+        blocked_since: float | None = None
         with Worker(
             environ=child_environment(self.run),
             cwd=self.run.project.cwd,
@@ -88,124 +78,158 @@ class Upgrading:
         ) as worker:
             self._expect_ready(worker)
             while True:
-                error = self._attempt(worker)
-                if error is None:
+                applied = len(self.run.applied)
+                blocked = self._try(worker)
+                if blocked is None:
                     return
+                if len(self.run.applied) > applied:
+                    blocked_since = None
                 now = time.monotonic()
-                self.blocked_since = self.blocked_since or now
-                delay = retries.delay_s(self.attempt, now - self.blocked_since, random.random())  # noqa: S311 - jitter
+                blocked_since = blocked_since or now
+                delay = retries.delay_s(self.attempt.number, now - blocked_since, random.random())  # noqa: S311 - jitter
                 if delay is None:
-                    raise error
-                self.run.emit(
-                    Event(
-                        Name.REVISION_RETRY,
-                        f"revision {error.problem.facts.get('revision')} was blocked and rolled back;"
-                        f" next try in {delay:.1f} s: {error.problem.why}",
-                        Level.WARN,
-                        {
-                            "revision": error.problem.facts.get("revision"),
-                            "attempt": self.attempt,
-                            "delay_ms": round(delay * 1000),
-                            "blockers": self.blocking,
-                            "sqlstate": error.problem.facts.get("sqlstate"),
-                        },
-                    ),
-                )
-                pause(delay, self.run.interruption)
-                self.attempt += 1
+                    raise blocked
+                self._wait_for_another_try(blocked, delay)
+                self.attempt.number += 1
+
+    def _refuse_pooler(self) -> None:
+        if not self.run.before.server.pooled:
+            return
+        outside = [r.file for r in self.plan.pending if leaves_transaction(self.run.source_of(r))]
+        if outside:
+            raise stop(
+                "pooler-session",
+                f"{self.run.target.url_from} leads to a transaction pooler, and {outside[0]} leaves its transaction:"
+                " its settings would stay on a connection that others use",
+                files=outside,
+            )
+
+    def _close_dead(self) -> None:
+        """Close in the ledger what dead runs had begun and the server rolled back."""
+        for run_id, revision, status in self.run.ledger.close_dead(self.run.before.rows):
+            said = "nothing of it is in the database" if status == "abandoned" else "it was committed"
+            self.run.emit(
+                Event(
+                    Name.RUN_ABANDONED,
+                    f"run {run_id} died in revision {revision}; {said}",
+                    Level.WARN,
+                    {"dead_run_id": run_id, "revision": revision, "status": status},
+                ),
+            )
+
+    def _settable(self) -> dict[str, str]:
+        """The settings of the worker's transactions that this server lets this role make; some clouds forbid some."""
+        limits = self.run.limits
+        found = {
+            "application_name": f"{activity.WORKER_NAME}{self.run.run_id}",
+            "lock_timeout": f"{limits.lock_s * 1000:.0f}ms",
+            "statement_timeout": f"{limits.statement_s * 1000:.0f}ms",
+        }
+        for version, name, value in _SESSION:
+            if self.run.before.server.version_num < version:
+                continue
+            try:
+                with self.run.control.transaction():
+                    self.run.control.row(
+                        "SELECT pg_catalog.set_config(%(name)s, %(value)s, true)", {"name": name, "value": value}
+                    )
+            except psycopg2.Error as error:
+                said = error.diag.message_primary or type(error).__name__
+                self.run.emit(Event(Name.TARGET_WARNING, f"{name} cannot be set: {said}", Level.WARN))
+                continue
+            found[name] = value
+        return found
 
     def _expect_ready(self, worker: Worker) -> None:
         until = time.monotonic() + CHILD_START_S
         while time.monotonic() < until:
             message = worker.receive(TICK_S)
             if isinstance(message, Ended):
-                raise stop("env-cannot-run", f"{message.sentence}, while it was starting", names=self._names())
+                raise stop("env-cannot-run", f"{message.sentence}, while it was starting", names=names(self.run))
             if message is not None:
                 return
-            self._raise_if_interrupted()
-        raise stop("env-cannot-run", "the process that runs the revisions did not start", names=self._names())
+            if self._must_end():
+                self._raise_ended_early()
+        raise stop("env-cannot-run", "the process that runs the revisions did not start", names=names(self.run))
 
-    def _wait_for_orphans(self) -> None:
-        began = time.monotonic()
-        said = float("-inf")
-        while found := activity.orphans(self.run.control):
-            pid, name, state, age = found[0]
-            waited = time.monotonic() - began
-            if waited > self.run.limits.guard_s:
-                raise stop(
-                    "orphan-worker",
-                    f"backend {pid} ({name}, {state}) of a dead run is still at work after {age:.0f} s",
-                    names={"pid": pid, "variable": self.run.target.url_from},
-                )
-            if time.monotonic() - said > SAY_S:
-                said = time.monotonic()
-                self.run.emit(
-                    Event(
-                        Name.ORPHAN_WAITING,
-                        f"waiting for backend {pid} ({state}), which a dead run left behind",
-                        Level.WARN,
-                        {"backend_pid": pid, "application_name": name, "waited_ms": round(waited * 1000)},
-                    ),
-                )
-            pause(0.3, self.run.interruption)
+    def _wait_for_another_try(self, blocked: Stop, delay_s: float) -> None:
+        about = blocked.problem.facts
+        self.run.emit(
+            Event(
+                Name.REVISION_RETRY,
+                f"revision {about.get('revision')} was blocked and rolled back; next try in {delay_s:.1f} s:"
+                f" {blocked.problem.why}",
+                Level.WARN,
+                {
+                    "revision": about.get("revision"),
+                    "attempt": self.attempt.number,
+                    "delay_ms": round(delay_s * 1000),
+                    "blockers": about.get("blockers", []),
+                    "sqlstate": about.get("sqlstate"),
+                },
+            ),
+        )
+        self.watch.pause(min(delay_s, max(self._time_left(), 0.0)))
+        if self._must_end():
+            self._raise_ended_early()
+        self.watch.say_who_would_block(str(about.get("revision")))
 
-    # One attempt: a conversation with the child.
+    # One try: a conversation with the child.
 
-    def _attempt(self, worker: Worker) -> Stop | None:
+    def _try(self, worker: Worker) -> Stop | None:
         """None when all is applied; a Stop to be tried again; raises what must not be."""
-        self.current = None
-        self.uncommitted = []
-        self.blocking = []
+        attempt = self.attempt = Attempt(self.run, self.attempt.total, self.attempt.number)
+        self.watch.blocking = []
         worker.send(self._job())
         while True:
-            message = worker.receive(TICK_S)
+            message = worker.receive(self._tick_s)
             if message is None:
-                self._tick(worker)
+                lost = self._tick(worker)
+                if lost is not None:
+                    return self._judge("revision", lost)
                 continue
             if isinstance(message, Ended):
                 return self._judge_end(message)
+            if message["say"] == "waiting":
+                attempt.waiting_since = time.monotonic() if message["waits"] else None
+                continue
+            attempt.waiting_since = None
             match message["say"]:
                 case "done":
-                    self._commit_all()
+                    attempt.committed()
                     return None
                 case "failed":
                     return self._judge(message["phase"], message["error"])
                 case "refused":
-                    self._close_steps("failed")
-                    raise Stop(problem(message["code"], message["why"], names=message["names"], **self._facts()))
+                    attempt.close_steps("failed")
+                    about = facts(attempt.current)
+                    raise stop(message["code"], message["why"], names=message["names"], **about)
                 case "stopped":
-                    self._close_steps("abandoned")
-                    self._raise_if_interrupted()
-                    raise self._stopping()
+                    self._raise_ended_early()
                 case "warning":
                     self.run.emit(Event(Name.IMAGE_WARNING, message["message"], Level.WARN))
                 case "connected":
-                    self.worker_pid = message["backend_pid"]
-                    self.one_transaction = message["one_transaction"]
+                    attempt.worker_pid = message["backend_pid"]
+                    attempt.one_transaction = message["one_transaction"]
                     worker.send({})
                 case "began":
-                    self.worker_pid = message["backend_pid"]
-                    self._last_xid = message["xid"]
-                    if self.current is not None:
-                        self.current.xids.append(message["xid"])
+                    attempt.began_transaction(message["xid"], message["backend_pid"])
                     worker.send({})
                 case "revision":
                     worker.send(self._start(message["revision"], message["xid"], worker))
                 case "autocommit":
-                    if self.current is not None:
-                        self.current.autocommitted = True
+                    attempt.entered_autocommit()
                     worker.send({})
                 case "applied":
-                    self._applied(message["ledger"])
+                    attempt.applied(message["ledger"])
                     worker.send({})
                 case "committed":
-                    self._commit_all()
+                    attempt.committed()
                     worker.send({})
 
     def _job(self) -> dict[str, object]:
         run = self.run
         project = run.project
-        limits = run.limits
         return {
             "do": "upgrade",
             "target": self.plan.target,
@@ -220,283 +244,104 @@ class Upgrading:
             "version_table_schema": run.before.server.schema,
             "guard": {"pid": run.held.pid, **run.held.key.halves},
             "autocommit": [r.file for r in self.plan.pending if leaves_transaction(run.source_of(r))],
-            "session": {
-                "application_name": f"{WORKER_NAME}{run.run_id}",
-                "lock_timeout": f"{limits.lock_s * 1000:.0f}ms",
-                "statement_timeout": f"{limits.statement_s * 1000:.0f}ms",
-                **({"client_connection_check_interval": "500ms"} if run.before.server.version_num >= 140000 else {}),
-            },
+            "session": self._session,
         }
 
     def _start(self, revision_id: str, xid: int | None, worker: Worker) -> dict[str, object]:
-        if self.run.interruption.signum is not None or self.run.held.lost is not None or self._is_overdue():
+        if self._must_end():
             return {"do": "stop"}
         revision = self.run.image.graph.get(revision_id)
-        source = self.run.source_of(revision) if revision is not None else None
-        step_id = self.run.ledger.start("upgrade", revision=revision, source=source, details={"xid": xid})
-        self.current = _Revision(revision, revision_id, step_id, time.monotonic(), [xid] if xid is not None else [])
+        source = self.run.source_of(revision) if revision is not None else ""
+        may_commit = "commit" in source.lower() or leaves_transaction(source)
+        before = schema_now(self.run) if may_commit else None
+        step_id = self.run.ledger.start("upgrade", revision=revision, source=source, xid=xid)
         worker.revision = revision_id
-        self.run.emit(
-            Event(
-                Name.REVISION_STARTED,
-                f"revision {revision_id}: {revision.message if revision else ''}".rstrip(": "),
-                fields=self._revision_fields(self.current),
+        self.attempt.begin(
+            AtWork(
+                revision_id,
+                revision,
+                self.numbers.get(revision_id),
+                step_id,
+                time.monotonic(),
+                xids=[xid] if xid is not None else [],
+                may_commit=may_commit,
+                schema_before=before,
             ),
         )
         return {"do": "go", "step_id": step_id, "finish_sql": FINISH_STEP}
 
-    def _applied(self, ledger_problem: str | None) -> None:
-        if self.current is None:
-            return
-        self.current.ledger_problem = ledger_problem
-        if self.current not in self.uncommitted:
-            self.uncommitted.append(self.current)
-        if self.one_transaction:
-            self._say_finished(self.current, committed=False)
+    def _judge(self, phase: str, error: Mapping[str, Any]) -> Stop | None:
+        return judge(self.attempt, phase, error, blocking=self.watch.blocking)
 
-    def _commit_all(self) -> None:
-        for done in self.uncommitted:
-            self.run.applied.append(done.id)
-            if done.ledger_problem is not None:
-                self._warn_of_ledger(done.ledger_problem)
-                self.run.ledger.finish(done.step_id, "finished", {"ledger": done.ledger_problem})
-            if not self.one_transaction:
-                self._say_finished(done, committed=True)
-        self.uncommitted = []
-        self.current = None
-        self.attempt = 1
-        self.blocked_since = None
-
-    def _say_finished(self, done: _Revision, *, committed: bool) -> None:
-        took = round((time.monotonic() - done.began_s) * 1000)
-        state = "committed" if committed else "applied, to be committed with the others"
-        self.run.emit(
-            Event(
-                Name.REVISION_FINISHED,
-                f"revision {done.id} {state} in {took} ms",
-                fields={**self._revision_fields(done), "duration_ms": took, "committed": committed},
-            ),
-        )
-
-    def _warn_of_ledger(self, why: str) -> None:
-        if not self._ledger_warned:
-            self._ledger_warned = True
-            message = f"the ledger's row could not be written by the revision's own role: {why}"
-            self.run.emit(Event(Name.LEDGER_WARNING, message, Level.WARN))
+    def _judge_end(self, ended: Ended) -> Stop | None:
+        attempt = self.attempt
+        if attempt.cancelled_at is None and attempt.current is None and not attempt.uncommitted:
+            if len(self.run.applied) == attempt.total:
+                return None
+            raise stop("env-cannot-run", ended.sentence, names=names(self.run))
+        return self._judge("revision", {"type": "SystemExit", "message": ended.sentence, "exited": True})
 
     # Between messages.
 
-    def _tick(self, worker: Worker) -> None:
-        must_end = self.run.interruption.signum is not None or self.run.held.lost is not None
-        if must_end:
+    @property
+    def _tick_s(self) -> float:
+        """Often enough to see who blocks before the lock timeout ends the wait."""
+        return max(0.05, min(TICK_S, self.run.limits.lock_s / 4))
+
+    def _tick(self, worker: Worker) -> dict[str, object] | None:
+        """Look at what runs and end what must not go on; an error where the child waits for what will not come."""
+        attempt = self.attempt
+        self.watch.beat()
+        if self._must_end():
             self._cancel(worker)
-            return
-        if self.worker_pid is None or self.current is None:
-            return
-        try:
-            found = activity.blockers(self.run.control, self.worker_pid, with_query=self.run.log_queries)
-        except psycopg2.Error:
-            return  # the watcher must not end the run that it watches
-        if not found:
-            return
-        self.blocking = found
-        if time.monotonic() - self._said_blockers > SAY_S:
-            self._said_blockers = time.monotonic()
-            self.run.emit(
-                Event(
-                    Name.STATEMENT_BLOCKED,
-                    f"revision {self.current.id} waits for {_who(found)}",
-                    Level.WARN,
-                    {"revision": self.current.id, "blockers": found},
-                ),
-            )
+            return None
+        if attempt.worker_pid is None or attempt.current is None:
+            return None
+        if not self.watch.look(attempt.worker_pid, attempt.current.id, attempt.waiting_since):
+            return None
+        worker.kill()
+        activity.terminate(self.run.control, attempt.worker_pid, worker_name(self.run))
+        return {
+            "type": "TimeoutError",
+            "message": "the server is done, but its answer did not reach the revision's connection",
+            "disconnect": True,
+        }
+
+    def _must_end(self) -> bool:
+        return self.run.interruption.signum is not None or self.run.held.lost is not None or self._time_left() <= 0
+
+    def _time_left(self) -> float:
+        limit = self.run.limits.deadline_s
+        return self.run.started_s + limit - time.monotonic() if limit else float("inf")
 
     def _cancel(self, worker: Worker) -> None:
         """End what is running: first politely on the server, then backend and child."""
         now = time.monotonic()
-        if self._cancelled_at is None:
-            self._cancelled_at = now
-            if self.worker_pid is None:
+        attempt = self.attempt
+        pid, name = attempt.worker_pid, worker_name(self.run)
+        if attempt.cancelled_at is None:
+            attempt.cancelled_at = now
+            if pid is None:
                 worker.kill()  # still importing or connecting: there is nothing to roll back
                 return
-            activity.cancel(self.run.control, self.worker_pid)
             if self.run.interruption.signum is not None:
                 self.run.emit(Event(Name.INTERRUPTED, "a signal arrived: cancelling the statement", Level.WARN))
-        elif now - self._cancelled_at > CANCEL_GRACE_S:
-            if self.worker_pid is not None:
-                activity.terminate(self.run.control, self.worker_pid)
+            self._tell(lambda control: activity.cancel(control, pid, name))
+        elif now - attempt.cancelled_at > CANCEL_GRACE_S:
             worker.kill()
+            if pid is not None:
+                self._tell(lambda control: activity.terminate(control, pid, name))
         # the descriptors that woke us stay readable: do not spin while the server rolls back
         time.sleep(0.05)
 
-    def _is_overdue(self) -> bool:
-        limit = self.run.limits.deadline_s
-        return bool(limit) and time.monotonic() - self.run.started_s >= limit
+    def _tell(self, order: Callable[[Connection], None]) -> None:
+        ask(self.run, order, within_s=0.0)
 
-    def _raise_if_interrupted(self) -> None:
+    def _raise_ended_early(self) -> None:
+        self.attempt.close_steps("abandoned")
         if self.run.interruption.signum is not None:
             raise Interrupted(self.run.interruption.signum)
-
-    def _stopping(self) -> Stop:
-        if self.run.held.lost is not None:
-            return stop("guard-lost", f"the guard's connection ended: {self.run.held.lost}", **self._facts())
-        spent = time.monotonic() - self.run.started_s
-        return stop("deadline", f"{spent:.0f} s have passed; the next revision was not started", **self._facts())
-
-    # When an attempt ends badly.
-
-    def _judge_end(self, ended: Ended) -> Stop | None:
-        if self._cancelled_at is None and self.current is None:
-            raise stop("env-cannot-run", ended.sentence, names=self._names())
-        error = {"type": "SystemExit", "message": ended.sentence, "sqlstate": None, "exited": True}
-        return self._judge("revision", error)
-
-    def _judge(self, phase: str, error: Mapping[str, Any]) -> Stop | None:
-        """What a failed attempt means. Returns a Stop that may be tried again, raises any other."""
-        failed = self.current
-        part_committed, last = self._transactions(failed)
-        if last == "committed" and failed in self.uncommitted:
-            # cut just after the COMMIT: the revision is in the database, the rest is still to do
-            self._commit_all()
-            failed = None
-        partial = failed is not None and (failed.autocommitted or part_committed)
-        self._raise_if_cancelled(failed, partial=partial)
-        sqlstate = error.get("sqlstate")
-        said = self.run.redact(str(error.get("message") or error.get("type") or "no message"))
-        if failed is None:
-            raise self._before_any_revision(phase, error, said)
-        place = self._place(failed, error)
-        why = f"revision {failed.id} ({place}): {said}"
-        facts = self._facts(failed, error)
-        if partial:
-            self._close_steps("partial")
-            raise self._failure("partly-committed", why, failed, facts)
-        if last == "unknown":
-            raise self._failure("commit-unknown", why, failed, facts)
-        self._close_steps("failed")
-        if sqlstate in RETRIED:
-            who = f"; {_who(self.blocking)}" if self.blocking else ""
-            return stop("blocked", f"{why}{who}", blockers=self.blocking, **facts)
-        default = "revision-exited" if error.get("exited") else "revision-failed"
-        if error.get("disconnect") and not sqlstate:
-            default = "connection-lost"
-        code = default if sqlstate == QUERY_CANCELED else code_of(sqlstate, default)
-        raise self._failure(code, why, failed, facts)
-
-    def _failure(self, code: str, why: str, failed: _Revision, facts: Mapping[str, object]) -> Stop:
-        file = failed.revision.file if failed.revision is not None else failed.id
-        found = problem(
-            code,
-            why,
-            names={"file": file, "grant": f"-- grant to role {self.run.before.server.user} what is named above"},
-            **facts,
-        )
-        self.run.emit(
-            Event(Name.REVISION_FAILED, why, Level.ERROR, {**self._revision_fields(failed), **found.fields()}),
-        )
-        return Stop(found)
-
-    def _before_any_revision(self, phase: str, error: Mapping[str, Any], said: str) -> Stop:
-        place = f" ({_short(error['file'], self.run.project.cwd)}, line {error['line']})" if error.get("file") else ""
-        why = f"env.py{place}: {error.get('type')}: {said}"
-        if phase == "alembic":
-            return stop("bad-history", f"Alembic: {said}", names={"fix": "alembic heads   # shows the same error"})
-        sqlstate = error.get("sqlstate")
-        default = "env-cannot-run"
-        if error.get("disconnect"):
-            default = "connection-lost"
-        elif not sqlstate and str(error.get("type")) in {"OperationalError", "ConnectionRefusedError", "TimeoutError"}:
-            default = "authentication" if is_rejected(said) else "unreachable"
-        code = code_of(sqlstate, default)
-        return stop(
-            code,
-            why,
-            names={**self._names(), "variable": self.run.target.url_from, "grant": f"-- {said}"},
-            sqlstate=sqlstate,
-        )
-
-    def _raise_if_cancelled(self, failed: _Revision | None, *, partial: bool) -> None:
-        if self._cancelled_at is None:
-            return
-        self._close_steps("partial" if partial else "abandoned")
-        signum = self.run.interruption.signum
-        if signum is None:
-            raise self._stopping()
-        facts = self._facts(failed)
-        if partial and failed is not None:
-            why = f"revision {failed.id} was cancelled by a signal after a part of it was committed"
-            raise self._failure("partly-committed", why, failed, facts)
-        raise Interrupted(signum)
-
-    def _transactions(self, failed: _Revision | None) -> tuple[bool, str]:
-        """Whether any transaction of the revision was committed, and what became of its last one.
-
-        The last is ``committed``, ``aborted``, or ``unknown`` where the server cannot be asked.
-        """
-        if failed is None or not failed.xids:
-            return False, "aborted"
-        until = time.monotonic() + SETTLE_S
-        while True:
-            statuses = [activity.transaction_status(self.run.control, xid) for xid in failed.xids]
-            if statuses[-1] != "in progress":
-                break
-            if time.monotonic() > until:
-                if self.worker_pid is not None:
-                    activity.terminate(self.run.control, self.worker_pid)
-                until = time.monotonic() + SETTLE_S
-            time.sleep(0.05)
-        return "committed" in statuses, statuses[-1] or "unknown"
-
-    def _close_steps(self, status: str) -> None:
-        for step in {id(s): s for s in (*self.uncommitted, *([self.current] if self.current else []))}.values():
-            self.run.ledger.finish(step.step_id, status)
-
-    # Words.
-
-    def _names(self) -> dict[str, object]:
-        return {"config": self.run.project.config or "alembic.ini", "env_py": self.run.project.env_py}
-
-    def _revision_fields(self, at: _Revision) -> dict[str, object]:
-        revision = at.revision
-        done = {r.id: n for n, r in enumerate(self.plan.pending, 1)}
-        return {
-            "revision": at.id,
-            "down_revision": list(revision.down) if revision else [],
-            "file": revision.file if revision else None,
-            "revision_index": done.get(at.id),
-            "revision_total": self.total,
-            "attempt": self.attempt,
-        }
-
-    def _facts(self, failed: _Revision | None = None, error: Mapping[str, Any] | None = None) -> dict[str, object]:
-        facts: dict[str, object] = {}
-        if failed is not None:
-            facts["revision"] = failed.id
-            facts["file"] = failed.revision.file if failed.revision else None
-        if error is not None:
-            facts["sqlstate"] = error.get("sqlstate")
-            facts["error_type"] = error.get("type")
-            facts |= {name: error[name] for name in ("line", "traceback") if error.get(name)}
-        return facts
-
-    def _place(self, failed: _Revision, error: Mapping[str, Any]) -> str:
-        file = failed.revision.file if failed.revision is not None else failed.id
-        if not error.get("file"):
-            return file
-        return f"{_short(error['file'], self.run.project.cwd)}, line {error['line']}"
-
-
-def _short(path: str, cwd: Path) -> str:
-    relative = os.path.relpath(path, cwd)
-    return path if relative.startswith("..") else relative
-
-
-def _who(found: Sequence[Mapping[str, Any]]) -> str:
-    return "; ".join(
-        f"backend {b['pid']} ({b['application_name'] or 'unnamed'}, {b['state']}, {b['age_s']:.0f} s)"
-        + (f" on {b['relation']}" if b.get("relation") else "")
-        for b in found[:5]
-    )
+        raise ended_early(self.run)
 
 
 def leaves_transaction(source: str) -> bool:
@@ -515,4 +360,3 @@ def child_environment(run: Run) -> dict[str, str]:
             environ[name] = run.target.url.raw
     environ["DATABASE_URL"] = run.target.url.raw
     return environ
-

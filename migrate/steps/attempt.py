@@ -1,0 +1,132 @@
+"""One try to apply what is left: which revision is at work, what is applied, what is committed; and says so."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from migrate.core.events import Event, Level, Name
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from migrate.core.revisions import Revision
+    from migrate.steps.run import Run
+
+
+@dataclass(slots=True)
+class AtWork:
+    """A revision at work: its place in the ledger and the transactions that it used."""
+
+    id: str
+    revision: Revision | None
+    number: int | None  # among those that were pending, from 1
+    step_id: int | None
+    began_s: float
+    xids: list[int] = field(default_factory=list)
+    autocommitted: bool = False
+    may_commit: bool = False  # its text says that it leaves Alembic's transaction
+    schema_before: Mapping[str, str] | None = None  # read only where it may commit
+    ledger_problem: str | None = None
+
+    @property
+    def file(self) -> str:
+        """The file's name, the id where the image has none."""
+        return self.revision.file if self.revision is not None else self.id
+
+
+@dataclass(slots=True)
+class Attempt:
+    """The state of one run of env.py in the child, as its messages tell it."""
+
+    run: Run
+    total: int
+    number: int = 1  # how often the current revision was tried
+    current: AtWork | None = None
+    uncommitted: list[AtWork] = field(default_factory=list)  # applied in a transaction that is still open
+    worker_pid: int | None = None
+    one_transaction: bool = False
+    waiting_since: float | None = None  # since when the child waits in its driver
+    cancelled_at: float | None = None
+    _warned: bool = False
+
+    def begin(self, at: AtWork) -> None:
+        """A revision is about to run."""
+        self.current = at
+        said = f"revision {at.id}: {at.revision.message if at.revision else ''}".rstrip(": ")
+        self.run.emit(Event(Name.REVISION_STARTED, said, fields=self.fields(at)))
+
+    def began_transaction(self, xid: int, pid: int) -> None:
+        """A transaction was begun, of the current revision if there is one."""
+        self.worker_pid = pid
+        if self.current is not None:
+            if not self.current.xids:
+                self.run.ledger.note_xid(self.current.step_id, xid)
+            self.current.xids.append(xid)
+
+    def entered_autocommit(self) -> None:
+        """The next statement of the current revision commits by itself."""
+        if self.current is not None:
+            self.current.autocommitted = True
+            self.run.ledger.note_autocommit(self.current.step_id)
+
+    def applied(self, ledger_problem: str | None) -> None:
+        """The current revision ran and its version row moved; the commit is still to come."""
+        if self.current is None:
+            return
+        self.current.ledger_problem = ledger_problem
+        self.uncommitted.append(self.current)
+        if self.one_transaction:
+            self._say_finished(self.current, committed=False)
+
+    def committed(self, ids: Collection[str] | None = None) -> None:
+        """All that was applied is in the database (or only those of ``ids``, where a commit's answer was lost)."""
+        done = [at for at in self.uncommitted if ids is None or at.id in ids]
+        for at in done:
+            self.run.applied.append(at.id)
+            if at.ledger_problem is not None:
+                self._warn_of_ledger(at.ledger_problem)
+                self.run.ledger.finish(at.step_id, "finished", {"ledger": at.ledger_problem})
+            if not self.one_transaction:
+                self._say_finished(at, committed=True)
+        self.uncommitted = [at for at in self.uncommitted if at not in done]
+        if self.current in done:
+            self.current = None
+            self.number = 1
+
+    def close_steps(self, status: str, details: Mapping[str, object] | None = None) -> None:
+        """Close the ledger's rows of what is not committed: ``failed`` or ``abandoned``, or the current ``partial``."""
+        for at in self.uncommitted:
+            if at is not self.current:
+                self.run.ledger.finish(at.step_id, "failed" if status == "partial" else status)
+        if self.current is not None:
+            self.run.ledger.finish(self.current.step_id, status, details)
+
+    def fields(self, at: AtWork) -> dict[str, object]:
+        """The fields of an event about one revision."""
+        return {
+            "revision": at.id,
+            "down_revision": list(at.revision.down) if at.revision else [],
+            "file": at.revision.file if at.revision else None,
+            "revision_index": at.number,
+            "revision_total": self.total,
+            "attempt": self.number,
+        }
+
+    def _say_finished(self, at: AtWork, *, committed: bool) -> None:
+        took = round((time.monotonic() - at.began_s) * 1000)
+        state = "committed" if committed else "applied, to be committed with the others"
+        self.run.emit(
+            Event(
+                Name.REVISION_FINISHED,
+                f"revision {at.id} {state} in {took} ms",
+                fields={**self.fields(at), "duration_ms": took, "committed": committed},
+            ),
+        )
+
+    def _warn_of_ledger(self, why: str) -> None:
+        if not self._warned:
+            self._warned = True
+            message = f"the ledger's row could not be written by the revision's own role: {why}"
+            self.run.emit(Event(Name.LEDGER_WARNING, message, Level.WARN))

@@ -1,0 +1,62 @@
+"""The control connection through faults: what a run must know of the server, it asks again on a new connection."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import psycopg2
+
+from migrate.postgres.activity import CONTROL_NAME
+from migrate.postgres.connection import connect, pause
+from migrate.postgres.observe import version_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    from migrate.postgres.connection import Connection
+    from migrate.steps.run import Run
+
+    Answer = TypeVar("Answer")
+
+ANSWER_S: Final = 5.0  # a question of the watcher that takes longer makes it blind; the connection is then given up
+INTERRUPTED_S: Final = 1.0  # a signal leaves no time to wait for a server
+_RETRY_S: Final = 0.3
+
+
+def ask(run: Run, question: Callable[[Connection], Answer], *, within_s: float) -> Answer | None:
+    """The answer to a question, on a new connection where the old one is lost; None where there is none in time."""
+    began = time.monotonic()
+    while True:
+        try:
+            if run.control.closed:
+                _reconnect(run, min(within_s, ANSWER_S))
+            return question(run.control)
+        except psycopg2.Error:
+            limit = INTERRUPTED_S if run.interruption.signum is not None else within_s
+            if time.monotonic() - began + _RETRY_S > limit:
+                return None
+            pause(_RETRY_S, None)
+
+
+def rows_now(run: Run, *, within_s: float) -> tuple[str, ...] | None:
+    """The version rows as they are now: the truth about a commit whose answer was lost."""
+    schema, table = run.before.server.schema, run.target.version_table
+
+    def read(connection: Connection) -> tuple[str, ...]:
+        try:
+            return version_rows(connection, schema, table)
+        except psycopg2.errors.UndefinedTable:  # the first revision makes it, and was rolled back
+            return ()
+
+    return ask(run, read, within_s=within_s)
+
+
+def _reconnect(run: Run, timeout_s: float) -> None:
+    made = connect(
+        run.target, application_name=f"{CONTROL_NAME}{run.run_id}", interruption=None, timeout_s=max(timeout_s, 0.5)
+    )
+    made.wait_s = ANSWER_S
+    run.control = made
+    run.ledger.use(made)

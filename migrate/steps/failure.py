@@ -1,0 +1,255 @@
+"""What a failed attempt means: the server is asked what became of the transaction, never the exception alone."""
+
+from __future__ import annotations
+
+import os.path
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg2
+
+from migrate.core.events import Event, Level, Name
+from migrate.core.interruption import Interrupted
+from migrate.core.problems import Stop, stop
+from migrate.core.schema import changes
+from migrate.postgres import activity, catalog
+from migrate.postgres.connection import is_rejected, pause
+from migrate.postgres.errors import QUERY_CANCELED, RETRIED, code_of
+from migrate.postgres.observe import invalid_indexes
+from migrate.steps.control import ask, rows_now
+from migrate.steps.watch import who
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from migrate.postgres.connection import Connection
+    from migrate.steps.attempt import Attempt, AtWork
+    from migrate.steps.run import Run
+
+SETTLE_S: Final = 2.0  # for the server to notice that a client is gone; then its backend is ended
+LISTED: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """What became of the failed revision; ``in_doubt`` where a COMMIT may have been sent and nobody can be asked."""
+
+    part_committed: bool = False
+    in_doubt: bool = False
+
+
+def judge(
+    attempt: Attempt, phase: str, error: Mapping[str, Any], *, blocking: Sequence[Mapping[str, Any]]
+) -> Stop | None:
+    """What a failed attempt means, said and written to the ledger.
+
+    Returns None where everything was applied all the same (the answer to the last COMMIT was lost), a Stop where the
+    attempt may be repeated. Raises Stop for every other failure, and Interrupted after a signal.
+    """
+    run = attempt.run
+    ending = _settle(attempt)
+    failed = attempt.current
+    if failed is None and len(run.applied) == attempt.total:
+        return None
+    said = run.redact(str(error.get("message") or error.get("type") or "no message"))
+    _raise_if_cancelled(attempt, ending)
+    if failed is None:
+        return _before_any_revision(run, phase, error, said)
+    why = f"revision {failed.id} ({_place(run, failed, error)}): {said}"
+    about = facts(failed, error)
+    if ending.part_committed:
+        raise _partial(attempt, failed, why, about)
+    if ending.in_doubt:
+        raise _failure(attempt, "commit-unknown", why, failed, about)
+    attempt.close_steps("failed")
+    sqlstate = error.get("sqlstate")
+    if sqlstate in RETRIED:
+        behind = f"; {who(blocking)}" if blocking else ""
+        return stop("blocked", f"{why}{behind}", blockers=list(blocking), **about)
+    default = "revision-exited" if error.get("exited") else "revision-failed"
+    if error.get("disconnect") and not sqlstate:
+        default = "connection-lost"
+    code = default if sqlstate == QUERY_CANCELED else code_of(sqlstate, default)
+    raise _failure(attempt, code, why, failed, about)
+
+
+def ended_early(run: Run) -> Stop:
+    """The stop for a run that may not go on although nothing failed: its guard is gone, or its time is up."""
+    if run.held.lost is not None:
+        return stop("guard-lost", f"the guard's connection ended: {run.held.lost}")
+    spent = time.monotonic() - run.started_s
+    return stop("deadline", f"the deadline of {run.limits.deadline_s:g} s came after {spent:.0f} s")
+
+
+def facts(failed: AtWork | None, error: Mapping[str, Any] | None = None) -> dict[str, object]:
+    """The fields of a problem about a revision."""
+    found: dict[str, object] = {}
+    if failed is not None:
+        found["revision"] = failed.id
+        found["file"] = failed.revision.file if failed.revision else None
+    if error is not None:
+        found["sqlstate"] = error.get("sqlstate")
+        found["error_type"] = error.get("type")
+        found |= {name: error[name] for name in ("line", "traceback") if error.get(name)}
+    return found
+
+
+def names(run: Run) -> dict[str, object]:
+    """What the fixes of env.py's problems name."""
+    return {"config": run.project.config or "alembic.ini", "env_py": run.project.env_py}
+
+
+def _settle(attempt: Attempt) -> _Ending:
+    """Wait until the attempt's transactions have ended on the server, and note what they committed."""
+    run = attempt.run
+    failed = attempt.current
+    if failed is None and not attempt.uncommitted:
+        return _Ending()
+    statuses = _statuses(attempt, failed.xids if failed is not None else attempt.uncommitted[-1].xids)
+    rows = rows_now(run, within_s=run.limits.connect_s) if statuses is not None else None
+    if rows is None or statuses is None:
+        sent = bool(attempt.uncommitted) or (failed is not None and (failed.autocommitted or failed.may_commit))
+        return _Ending(in_doubt=sent)
+    if attempt.uncommitted:
+        graph = run.image.graph
+        attempt.committed({*rows, *graph.ancestors(row for row in rows if row in graph)})
+    still = attempt.current
+    return _Ending(part_committed=still is not None and (still.autocommitted or "committed" in statuses))
+
+
+def _statuses(attempt: Attempt, xids: Sequence[int]) -> list[str | None] | None:
+    """What became of these transactions, once the last has ended; None where nobody can be asked."""
+    run = attempt.run
+
+    def look(connection: Connection) -> list[str | None]:
+        return [activity.transaction_status(connection, xid) for xid in xids]
+
+    until = time.monotonic() + SETTLE_S
+    last_try = until + run.limits.connect_s
+    while True:
+        found = ask(run, look, within_s=run.limits.connect_s)
+        if found is None or "in progress" not in found:
+            return found
+        now = time.monotonic()
+        if now > last_try:
+            return None
+        if now > until and attempt.worker_pid is not None:
+            activity.terminate(run.control, attempt.worker_pid, worker_name(run))
+            until = now + SETTLE_S
+        pause(0.05, None)
+
+
+def worker_name(run: Run) -> str | None:
+    """The name that the worker's backend must have to be cancelled: through a pooler it may be another client's by now."""
+    return f"{activity.WORKER_NAME}{run.run_id}" if run.before.server.pooled else None
+
+
+def _raise_if_cancelled(attempt: Attempt, ending: _Ending) -> None:
+    run = attempt.run
+    if attempt.cancelled_at is None:
+        return
+    signum = run.interruption.signum
+    failed = attempt.current
+    cause = "a signal" if signum is not None else ended_early(run).problem.why
+    if failed is not None and (ending.part_committed or ending.in_doubt):
+        why = f"revision {failed.id} was cancelled ({cause})"
+        if ending.part_committed:
+            raise _partial(attempt, failed, f"{why} after a part of it was committed", facts(failed))
+        raise _failure(attempt, "commit-unknown", why, failed, facts(failed))
+    attempt.close_steps("abandoned")
+    if signum is not None:
+        raise Interrupted(signum)
+    early = ended_early(run).problem
+    if failed is None:
+        raise Stop(early)
+    raise stop(early.kind.code, f"{early.why}; revision {failed.id} was rolled back", **facts(failed))
+
+
+def _partial(attempt: Attempt, failed: AtWork, why: str, about: Mapping[str, object]) -> Stop:
+    left = _left_behind(attempt.run, failed)
+    attempt.close_steps("partial", {"residue": left})
+    named = f"; it left: {'; '.join(left[:5])}" if left else ""
+    return _failure(attempt, "partly-committed", f"{why}{named}", failed, {**about, "residue": left})
+
+
+def _left_behind(run: Run, failed: AtWork) -> list[str]:
+    """What the revision left in the schema, as lines of changes, and the indexes that are INVALID."""
+    server = run.before.server
+    schemas = run.target.schemas or ((server.schema,) if server.schema else ())
+
+    def read(connection: Connection) -> list[str]:
+        left = [
+            f"INVALID index {index.schema}.{index.name} on {index.table}"
+            for index in invalid_indexes(connection, schemas)
+        ]
+        if failed.schema_before is not None and server.schema is not None:
+            after = catalog.read_schema(
+                connection,
+                schemas=schemas,
+                version_table=(server.schema, run.target.version_table),
+                lock_timeout_ms=round(run.limits.lock_s * 1000),
+            )
+            left += changes(failed.schema_before, after)
+        return left[:LISTED]
+
+    return ask(run, read, within_s=0.5) or []
+
+
+def _failure(attempt: Attempt, code: str, why: str, failed: AtWork, about: Mapping[str, object]) -> Stop:
+    run = attempt.run
+    fix = {"file": failed.file, "grant": f"-- grant to role {run.before.server.user} what is named above"}
+    found = stop(code, why, names=fix, **about)
+    fields = {**attempt.fields(failed), **found.problem.fields()}
+    run.emit(Event(Name.REVISION_FAILED, why, Level.ERROR, fields))
+    return found
+
+
+def _before_any_revision(run: Run, phase: str, error: Mapping[str, Any], said: str) -> Stop:
+    """The problem of env.py, or of the connection between two revisions; returned where it may be tried again."""
+    place = f" ({_short(error['file'], run.project.cwd)}, line {error['line']})" if error.get("file") else ""
+    if phase == "alembic":
+        raise stop("bad-history", f"Alembic: {said}", names={"fix": "alembic heads   # shows the same error"})
+    sqlstate = error.get("sqlstate")
+    default = "env-cannot-run"
+    if error.get("disconnect"):
+        default = "connection-lost"
+    elif not sqlstate and str(error.get("type")) in {"OperationalError", "ConnectionRefusedError", "TimeoutError"}:
+        default = "authentication" if is_rejected(said) else "unreachable"
+    found = stop(
+        code_of(sqlstate, default),
+        f"env.py{place}: {error.get('type')}: {said}",
+        names={**names(run), "variable": run.target.url_from, "grant": f"-- {said}"},
+        sqlstate=sqlstate,
+    )
+    if sqlstate in RETRIED:
+        return found
+    raise found
+
+
+def _place(run: Run, failed: AtWork, error: Mapping[str, Any]) -> str:
+    if not error.get("file"):
+        return failed.file
+    return f"{_short(error['file'], run.project.cwd)}, line {error['line']}"
+
+
+def _short(path: str, cwd: Path) -> str:
+    relative = os.path.relpath(path, cwd)
+    return path if relative.startswith("..") else relative
+
+
+def schema_now(run: Run) -> dict[str, str] | None:
+    """The schema before a revision that may commit in parts, so that what it leaves can be named; None without one."""
+    server = run.before.server
+    if server.schema is None:
+        return None
+    try:
+        return catalog.read_schema(
+            run.control,
+            schemas=run.target.schemas or (server.schema,),
+            version_table=(server.schema, run.target.version_table),
+            lock_timeout_ms=round(run.limits.lock_s * 1000),
+        )
+    except psycopg2.Error:
+        return None

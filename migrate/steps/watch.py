@@ -1,0 +1,130 @@
+"""Watches the backend that runs a revision from the control connection, and says what it does and who is in its way."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg2
+
+from migrate.core.events import Event, Level, Name
+from migrate.postgres import activity
+from migrate.postgres.connection import pause
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from migrate.postgres.activity import Statement
+    from migrate.steps.run import Run
+
+SAY_S: Final = 5.0  # how often the same is said again
+HEARTBEAT_S: Final = 9.0  # platforms take a job that says nothing for long for dead
+LONG_S: Final = 3.0  # a statement that takes longer is worth a line
+LOST_S: Final = 5.0  # the server is done and the client still waits: the answer will not come any more
+OLD_S: Final = 1.0  # a transaction of this age may outlive the lock timeout
+
+
+class Watch:
+    """What is known of the running revision's backend; lives as long as the upgrade."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._said = {"statement": float("-inf"), "blocked": float("-inf")}
+        self._any_said = time.monotonic()
+        self._relations: set[str] = set()  # that a try was blocked on
+        self.blocking: list[dict[str, Any]] = []  # in the current attempt, as they were last seen
+
+    def look(self, pid: int, revision: str, waiting_since: float | None) -> bool:
+        """Look once, and say what is worth it.
+
+        ``waiting_since``: since when the child waits in its driver, None while it does something else. True where the
+        server has nothing to do for it all the same: what one of them sent to the other is lost.
+        """
+        try:
+            found = activity.statement(self._run.control, pid)
+            blockers = (
+                activity.blockers(self._run.control, pid, with_query=self._run.log_queries)
+                if found is not None and found.waits_for_lock
+                else []
+            )
+        except psycopg2.Error:
+            return False  # the watcher must not end the run that it watches
+        if blockers:
+            self.blocking = blockers
+            self._relations |= {name for b in blockers if b["relation"] for name in b["relation"].split(", ")}
+            self._say_blocked(f"revision {revision} waits for {who(blockers)}", revision, blockers)
+        elif found is not None and found.state == "active" and found.elapsed_s > LONG_S:
+            self._say_progress(found, revision)
+        if waiting_since is None or time.monotonic() - waiting_since < LOST_S:
+            return False
+        return found is None or (found.state != "active" and found.still_s > LOST_S)
+
+    def beat(self) -> None:
+        """Say that the run is alive, where nothing else was said for a while."""
+        if time.monotonic() - self._any_said >= HEARTBEAT_S:
+            lasted = time.monotonic() - self._run.started_s
+            self._say(Event(Name.HEARTBEAT, f"at work for {lasted:.0f} s", fields={"elapsed_ms": round(lasted * 1000)}))
+
+    def pause(self, seconds: float) -> None:
+        """Sleep and be heard; raises Interrupted at once when a signal arrives."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            pause(min(left, HEARTBEAT_S / 2), self._run.interruption)
+            self.beat()
+
+    def say_who_would_block(self, revision: str | None) -> None:
+        """Before another try: the old transactions that hold the relations which a try was blocked on."""
+        if not self._relations or self._run.control.closed:
+            return
+        try:
+            found = activity.in_the_way(
+                self._run.control, self._relations, older_s=OLD_S, with_query=self._run.log_queries
+            )
+        except psycopg2.Error:
+            return
+        if found:
+            self._said["blocked"] = float("-inf")
+            self._say_blocked(f"revision {revision} will have to wait for {who(found)}", revision, found)
+
+    def _say_blocked(self, message: str, revision: str | None, blockers: Sequence[dict[str, Any]]) -> None:
+        if self._is_due("blocked"):
+            self._say(
+                Event(Name.STATEMENT_BLOCKED, message, Level.WARN, {"revision": revision, "blockers": list(blockers)})
+            )
+
+    def _say_progress(self, found: Statement, revision: str) -> None:
+        if not self._is_due("statement"):
+            return
+        percent = f", {found.percent:.0f} %" if found.percent is not None else ""
+        phase = f" ({found.phase}{percent})" if found.phase else ""
+        fields: dict[str, object] = {
+            "revision": revision,
+            "statement": found.command,
+            "elapsed_ms": round(found.elapsed_s * 1000),
+        }
+        if found.phase is not None:
+            fields["phase"] = found.phase
+        if found.percent is not None:
+            fields["percent"] = round(found.percent, 1)
+        message = f"revision {revision}: {found.command} for {found.elapsed_s:.0f} s{phase}"
+        self._say(Event(Name.STATEMENT_PROGRESS, message, fields=fields))
+
+    def _is_due(self, what: str) -> bool:
+        now = time.monotonic()
+        if now - self._said[what] < SAY_S:
+            return False
+        self._said[what] = now
+        return True
+
+    def _say(self, event: Event) -> None:
+        self._any_said = time.monotonic()
+        self._run.emit(event)
+
+
+def who(found: Sequence[Mapping[str, Any]]) -> str:
+    """The sessions in the way, for people: process id, name, state, age, and the relation."""
+    return "; ".join(
+        f"backend {b['pid']} ({b['application_name'] or 'unnamed'}, {b['state']}, {b['age_s']:.0f} s)"
+        + (f" on {b['relation']}" if b.get("relation") else "")
+        for b in found[:5]
+    )
