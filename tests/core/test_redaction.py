@@ -98,13 +98,14 @@ def test_no_encoding_of_a_secret_survives(secret: str, encoding: str, before: st
     assert secret not in clean
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("secret", ["s3cr3t", "p@ss:w/o?r#d% x+y", "a'b\"c\\d", "pässwörd-✓-😀", "\udcff\udcfeabc"])
-def test_only_the_secret_is_taken_out(secret: str, encoding: str) -> None:
-    clean = Redactor([secret]).text(f"before {ENCODINGS[encoding](secret)} after")
-    assert clean.startswith("before ")
-    assert clean.endswith(" after")
-    assert PLACEHOLDER in clean
+def test_only_the_secret_is_taken_out(secret: str) -> None:
+    redactor = Redactor([secret])
+    for name, encode in ENCODINGS.items():
+        clean = redactor.text(f"before {encode(secret)} after")
+        assert clean.startswith("before "), name
+        assert clean.endswith(" after"), name
+        assert PLACEHOLDER in clean, name
 
 
 @given(st.lists(st.one_of(secrets, awkward, st.text(max_size=3)), max_size=3), st.text(), st.data())

@@ -1,0 +1,43 @@
+"""The last line's fields say applied, failed and not started, however long the history."""
+
+from __future__ import annotations
+
+from migrate.core.outcome import LISTED_IDS, Outcome, Result, refusal
+from migrate.core.problems import ExitCode, problem
+
+
+def test_a_good_end_has_no_word_of_failure() -> None:
+    assert Outcome(Result.APPLIED, from_revision=["a"], to_revision=["c"], applied=["b", "c"]).fields() == {
+        "outcome": "applied",
+        "exit_code": 0,
+        "exit_name": "ok",
+        "retryable": False,
+        "from_revision": ["a"],
+        "to_revision": ["c"],
+        "applied": ["b", "c"],
+        "applied_count": 2,
+        "pending": [],
+        "pending_count": 0,
+    }
+
+
+def test_a_failure_tells_what_failed_and_what_was_not_started() -> None:
+    found = problem("blocked", "pid 5 holds it", exit_code=ExitCode.PARTIAL)
+    fields = Outcome(Result.FAILED, found.exit_code, found, applied=["a"], failed="b", pending=["b", "c"]).fields()
+    assert fields["failed"] == "b"
+    assert fields["not_started"] == ["c"]
+    assert fields["not_started_count"] == 1
+    assert (fields["problem"], fields["why"], fields["exit_code"]) == ("blocked", "pid 5 holds it", 31)
+
+
+def test_long_lists_are_cut_and_counted() -> None:
+    ids = [f"r{number}" for number in range(200)]
+    fields = Outcome(Result.FAILED, ExitCode.FAILED, applied=ids, failed="r0", pending=ids).fields()
+    for name, count in (("applied", 200), ("pending", 200), ("not_started", 199)):
+        assert fields[f"{name}_count"] == count
+        assert len(fields[name]) == LISTED_IDS  # type: ignore[arg-type]
+
+
+def test_a_refusal_has_the_code_of_its_problem() -> None:
+    found = problem("untracked", "no version")
+    assert refusal(found, from_revision=["a"]) == Outcome(Result.REFUSED, ExitCode.STATE, found, ["a"])
