@@ -1,0 +1,650 @@
+"""The manifest is one text for one history, replays to the schema of any revision, and tells which one a database has."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from migrate.core.manifest import (
+    Baseline,
+    Entry,
+    FileFindings,
+    GraphFindings,
+    MalformedManifest,
+    Manifest,
+    ManifestConflict,
+    build,
+)
+from migrate.core.revisions import Graph, Revision
+from migrate.core.schema import Difference, Differences, apply, compare, fingerprint
+from migrate.core.state import Exact, Nearest, Several
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Mapping
+    from pathlib import Path
+
+Ops = dict[str, str | None]
+
+
+def revision(id_: str, *down: str, depends_on: tuple[str, ...] = (), labels: tuple[str, ...] = ()) -> Revision:
+    return Revision(id_, down, depends_on, labels, f"say {id_}", f"versions/{id_}.py", f"sha of {id_}")
+
+
+def replayed(
+    graph: Graph, ops: Mapping[str, Ops], target: str, base: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """What Alembic's order of upgrades to the target makes of the base."""
+    schema = dict(base or {})
+    pending = graph.pending((), target)
+    assert isinstance(pending, tuple), pending
+    for applied in pending:
+        for identity, definition in ops[applied.id].items():
+            if definition is None:
+                schema.pop(identity, None)
+            else:
+                schema[identity] = definition
+    return schema
+
+
+def manifest_of(history: Mapping[Revision, Ops], *, postgres: int = 17, baseline: Baseline | None = None) -> Manifest:
+    graph = Graph.build(history)
+    assert graph.faults == ()
+    ops = {revision.id: ops for revision, ops in history.items()}
+    base = apply({}, baseline.changes) if baseline is not None else None
+    schemas = {revision.id: replayed(graph, ops, revision.id, base) for revision in graph}
+    return build(postgres, graph, schemas, baseline)
+
+
+ARTICLES: Ops = {"table articles": "", "column articles.title": "character varying not null"}
+LINEAR = manifest_of(
+    {
+        revision("a1"): ARTICLES,
+        revision("a2", "a1"): {},
+        revision("a3", "a2"): {"column articles.title": "character varying"},
+        revision("a4", "a3"): {"table articles": None, "column articles.title": None, "table news": ""},
+    },
+)
+AT_A1 = {"table articles": "", "column articles.title": "character varying not null"}
+AT_A3 = AT_A1 | {"column articles.title": "character varying"}
+BASELINE = Baseline.of("baseline.sql", "sha of baseline", {"table old": ""})
+
+# Two branches that know nothing of each other, and their merge.
+FORKED = {
+    revision("root"): {"table t": "", "column t.x": "integer"},
+    revision("left", "root", labels=("west",)): {"column t.left": "integer"},
+    revision("right", "root"): {"column t.right": "integer"},
+}
+MERGE = revision("merge", "left", "right")
+
+
+# The text
+
+
+def test_the_text_is_canonical_and_reads_as_what_was_done() -> None:
+    small = manifest_of(
+        {
+            revision("b1", labels=("news", "ü")): {"table t": "", "function f()": "begin\nend"},
+            revision("b2", "b1", depends_on=("news",)): {},
+        },
+        baseline=BASELINE,
+    )
+    assert small.serialise() == (
+        "{\n"
+        ' "baseline": {\n'
+        '  "changes": [\n'
+        '   "+ table old: "\n'
+        "  ],\n"
+        '  "file": "baseline.sql",\n'
+        f'  "schema": "{fingerprint({"table old": ""})}",\n'
+        '  "sha256": "sha of baseline"\n'
+        " },\n"
+        ' "format": 1,\n'
+        ' "heads": ["b2"],\n'
+        ' "postgres": 17,\n'
+        ' "revisions": [\n'
+        "  {\n"
+        '   "changes": [\n'
+        '    "+ function f(): begin\\nend",\n'
+        '    "+ table t: "\n'
+        "   ],\n"
+        '   "depends_on": [],\n'
+        '   "down": [],\n'
+        '   "file": "versions/b1.py",\n'
+        '   "id": "b1",\n'
+        '   "labels": ["news", "ü"],\n'
+        '   "message": "say b1",\n'
+        f'   "schema": "{small.revisions[0].schema}",\n'
+        '   "sha256": "sha of b1"\n'
+        "  }, {\n"
+        '   "changes": [],\n'
+        '   "depends_on": ["news"],\n'
+        '   "down": ["b1"],\n'
+        '   "file": "versions/b2.py",\n'
+        '   "id": "b2",\n'
+        '   "labels": [],\n'
+        '   "message": "say b2",\n'
+        f'   "schema": "{small.revisions[0].schema}",\n'
+        '   "sha256": "sha of b2"\n'
+        "  }\n"
+        " ]\n"
+        "}\n"
+    )
+    assert Manifest.parse(small.serialise()) == small
+
+
+def test_a_history_without_revisions_has_a_manifest() -> None:
+    empty = build(17, Graph.build([]), {})
+    assert Manifest.parse(empty.serialise()) == empty
+    assert json.loads(empty.serialise()) == {"format": 1, "heads": [], "postgres": 17, "revisions": []}
+    assert empty.identify({}, major=17) == Exact(())
+    assert empty.identify({"table t": ""}, major=17) == Nearest(
+        (), Differences(extra=(Difference("table t", None, ""),))
+    )
+
+
+def test_half_a_character_in_a_docstring_does_not_keep_the_file_from_being_written() -> None:
+    odd = manifest_of({replace(revision("c1"), message="say \ud83d"): {}})
+    assert Manifest.parse(odd.serialise().encode().decode()) == odd
+
+
+def test_a_revision_more_adds_lines_and_changes_only_the_heads() -> None:
+    longer = LINEAR.revisions[-1]
+    before = replace(LINEAR, revisions=LINEAR.revisions[:-1]).serialise().splitlines()
+    after = LINEAR.serialise().splitlines()
+    added = [line for line in after if line not in before]
+    assert '   "id": "a4",' in added
+    assert f'   "schema": "{longer.schema}",' in added
+    assert [line for line in before if line not in after] == [' "heads": ["a3"],']
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git decides what conflicts")
+def test_two_branches_that_both_add_a_revision_conflict_in_git_and_the_manifest_says_so(tmp_path: Path) -> None:
+    base, left, right = (
+        manifest_of({one: ops for one, ops in FORKED.items() if one.id in ids})
+        for ids in ({"root"}, {"root", "left"}, {"root", "right"})
+    )
+    files = []
+    for name, one in (("left", left), ("base", base), ("right", right)):
+        files.append(tmp_path / name)
+        files[-1].write_text(one.serialise(), encoding="utf-8")
+    merged = subprocess.run(["git", "merge-file", "-p", *files], capture_output=True, check=False)
+    assert merged.returncode > 0
+    with pytest.raises(MalformedManifest, match=r"line 3: git left its conflict marker '<<<<<<< .*left'"):
+        Manifest.parse(merged.stdout.decode())
+
+
+GOOD = LINEAR.serialise()
+
+
+def changed(old: str, new: str, text: str = GOOD) -> str:
+    assert text.count(old) >= 1
+    return text.replace(old, new, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        ("", 1, "no JSON: Expecting value in column 1"),
+        (changed('"heads": ["a4"],', '"heads": ["a4"]'), 4, "no JSON: Expecting ',' delimiter in column 2"),
+        (changed('   "down"', '>>>>>>> theirs\n   "down"'), 12, "git left its conflict marker '>>>>>>> theirs'"),
+        ("[" * 200_000, 1, "no JSON that can be read"),
+        (changed("17", "1" * 5_000), 1, "no JSON that can be read"),
+        ("\n[]", 2, "the manifest is no object"),
+        ("{}", 1, "the manifest has no format"),
+        (changed('"format": 1', '"format": 2'), 2, r"format 2 is not one that this version reads \(1\)"),
+        (changed(' "postgres"', ' "extra": 0,\n "postgres"'), 4, "the manifest has 'extra', which means nothing"),
+        (changed("17", '"17"'), 4, "postgres is no major version"),
+        (changed(' "heads": ["a4"],\n', ""), 1, "the manifest has no heads"),
+        (changed('["a4"]', '["a3"]'), 3, r'heads is \["a3"\], but the heads of its revisions are \["a4"\]'),
+        (changed('["a4"]', "7"), 3, "heads is 7"),
+        ('{"format": 1,\n"heads": [], "postgres": 1,\n"revisions": {}}', 3, "revisions is no list"),
+        ('{"format": 1,\n"heads": [], "postgres": 1,\n"revisions": [0]}', 3, "this member of revisions is no object"),
+        (changed('   "id": "a1",\n', ""), 6, "this member of revisions has no id"),
+        (changed('   "id": "a1",', '   "id": "a1",\n   "ID": "a1",'), 15, "this member of revisions has 'ID'"),
+        (changed('"id": "a1"', '"id": 1'), 14, "id is no text"),
+        (changed('"down": []', '"down": "x"'), 12, "down is no list of texts"),
+        (changed('"down": []', '"down": [1]'), 12, "down is no list of texts"),
+        (changed('"down": []', '"down": ["a2"]'), 12, "a2, which revision a1 builds on, is not before it"),
+        (changed('"depends_on": []', '"depends_on": ["b"]'), 11, "b, which revision a1 depends on, is not before it"),
+        (changed('"id": "a2"', '"id": "a1"'), 24, "revision a1 is there twice"),
+        (changed(' "format"', ' "baseline": [],\n "format"'), 2, "this member of baseline is no object"),
+    ],
+)
+def test_what_is_no_manifest_is_told_with_its_line(text: str, line: int, reason: str) -> None:
+    with pytest.raises(MalformedManifest, match=f"^line {line}: {reason}") as caught:
+        Manifest.parse(text)
+    assert caught.value.line == line
+    assert str(caught.value).endswith(caught.value.reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        (changed("+ table articles: ", "table articles"), 8, "not a line of changes: table articles"),
+        (
+            changed("+ table articles: ", "+ tabel articles: "),
+            8,
+            "not the identity of a database object: tabel articles",
+        ),
+        (changed("not null", "null"), 17, "the changes up to revision a1 do not lead to this schema"),
+    ],
+)
+def test_changes_that_were_edited_by_hand_are_found_when_they_are_needed(text: str, line: int, reason: str) -> None:
+    edited = Manifest.parse(text)
+    with pytest.raises(MalformedManifest, match=f"^line {line}: {reason}"):
+        edited.schema_at(("a1",))
+
+
+def test_an_edited_baseline_is_found_when_it_is_needed() -> None:
+    text = manifest_of({revision("b1"): {}}, baseline=BASELINE).serialise()
+    with pytest.raises(MalformedManifest, match="line 7: the changes of the baseline do not lead to this schema"):
+        Manifest.parse(changed("+ table old", "+ table new", text)).schema_at(())
+    with pytest.raises(MalformedManifest, match="line 4: not a line of changes"):
+        Manifest.parse(changed("+ table old", "! table old", text)).schema_at(())
+
+
+def test_a_run_with_nothing_to_do_looks_into_no_line_of_changes() -> None:
+    unread = Manifest.parse(changed("+ table articles: ", "nonsense"))
+    assert unread.graph([entry.revision.file for entry in unread.revisions]).heads == ("a4",)
+    assert unread.compare(("a4",), {"table news": ""}, major=17) == Differences()
+
+
+# The history
+
+
+def test_files_are_held_against_their_hashes() -> None:
+    files = {entry.revision.file: entry.revision.sha256 for entry in LINEAR.revisions}
+    assert not LINEAR.check_files(files)
+    del files["versions/a1.py"]
+    found = LINEAR.check_files(files | {"versions/a2.py": "other", "versions/new.py": "new"})
+    assert found == FileFindings(("versions/new.py",), ("versions/a2.py",), ("versions/a1.py",))
+    assert all(
+        (FileFindings(added=("a",)), FileFindings(edited=("a",)), FileFindings(removed=("a",))),
+    )
+
+
+def test_ids_and_their_places_are_held_against_the_history_of_the_files() -> None:
+    declared = [entry.revision for entry in LINEAR.revisions]
+    edited = [replace(one, sha256="other", message="other", file="other") for one in declared]
+    assert not LINEAR.check_revisions(edited)
+    found = LINEAR.check_revisions([declared[0], replace(declared[1], labels=("new",)), declared[2], revision("a5")])
+    assert found == GraphFindings(added=("a5",), moved=("a2",), removed=("a4",))
+    moved = [replace(declared[1], down=("a3",)), replace(declared[2], depends_on=("a1",))]
+    assert LINEAR.check_revisions([declared[0], *moved, declared[3]]).moved == ("a2", "a3")
+    assert all((GraphFindings(added=("a",)), GraphFindings(moved=("a",)), GraphFindings(removed=("a",))))
+
+
+def test_the_graph_has_the_revisions_in_the_order_of_the_files() -> None:
+    forked = Manifest.parse(manifest_of(FORKED | {MERGE: {}}).serialise())
+    names = [f"versions/{name}.py" for name in ("merge", "right", "root", "left")]
+    graph = forked.graph(names)
+    assert [one.file for one in graph] == names
+    assert graph.revisions == tuple(next(one for one in (*FORKED, MERGE) if one.file == name) for name in names)
+
+
+def test_what_stands_as_it_stood_on_what_stood_need_not_be_replayed() -> None:
+    declared = [entry.revision for entry in LINEAR.revisions]
+    graph = Graph.build(declared)
+    assert LINEAR.proven(graph, postgres=17, baseline=None) == {"a1", "a2", "a3", "a4"}
+    assert LINEAR.proven(graph, postgres=18, baseline=None) == frozenset()
+    assert LINEAR.proven(graph, postgres=17, baseline="sha") == frozenset()
+    based = manifest_of({revision("b1"): {}}, baseline=BASELINE)
+    assert based.proven(Graph.build([revision("b1")]), postgres=17, baseline=BASELINE.sha256) == {"b1"}
+    assert based.proven(Graph.build([revision("b1")]), postgres=17, baseline=None) == frozenset()
+    edited = Graph.build([declared[0], replace(declared[1], sha256="other"), *declared[2:]])
+    assert LINEAR.proven(edited, postgres=17, baseline=None) == {"a1"}
+    moved = Graph.build([*declared[:3], replace(declared[3], down=("a2",))])
+    assert LINEAR.proven(moved, postgres=17, baseline=None) == {"a1", "a2", "a3"}
+    assert LINEAR.proven(Graph.build(declared[:2]), postgres=17, baseline=None) == {"a1", "a2"}
+
+
+def test_what_is_proven_is_taken_over_with_the_name_of_its_file() -> None:
+    before = Manifest.parse(manifest_of(FORKED | {MERGE: {"column t.x": None}}).serialise())
+    renamed = [replace(entry.revision, file="new name.py") for entry in before.revisions]
+    top = revision("top", "merge")
+    graph = Graph.build([*renamed, top])
+    after_top = before.schema_at(("merge",)) | {"table top": ""}
+    found = build(17, graph, {"top": after_top}, previous=before)
+    assert found.revisions[:-1] == tuple(replace(e, revision=r) for e, r in zip(before.revisions, renamed, strict=True))
+    assert found.revisions[-1] == Entry(top, fingerprint(after_top), ("+ table top: ",))
+    with pytest.raises(KeyError, match="top"):
+        build(17, graph, {}, previous=before)
+
+
+# The schema at version rows
+
+
+def test_the_schema_of_a_revision_is_the_fold_up_to_it() -> None:
+    assert LINEAR.schema_at(()) == {}
+    assert LINEAR.schema_at(("a1",)) == LINEAR.schema_at(("a2",)) == AT_A1
+    assert LINEAR.schema_at(("a3",)) == AT_A3
+    assert LINEAR.schema_at(["a4"]) == {"table news": ""}
+    assert LINEAR.schema_at(["a3", "a1"]) == AT_A3
+    assert [entry.changes for entry in LINEAR.revisions[1:3]] == [
+        (),
+        ("~ column articles.title: character varying not null -> character varying",),
+    ]
+    with pytest.raises(KeyError):
+        LINEAR.schema_at(("nobody",))
+
+
+def test_a_baseline_is_there_before_the_first_revision() -> None:
+    based = manifest_of({revision("b1"): {"table t": "", "table old": None}, revision("c1"): {}}, baseline=BASELINE)
+    assert based.schema_at(()) == {"table old": ""}
+    assert based.schema_at(("b1",)) == {"table t": ""}
+    assert based.schema_at(("c1",)) == {"table old": ""}
+    assert [entry.changes for entry in based.revisions] == [("- table old: ", "+ table t: "), ()]
+
+
+def test_branches_bring_what_they_bring_and_a_merge_nothing_of_its_own() -> None:
+    forked = manifest_of(FORKED | {MERGE: {}})
+    assert set(forked.schema_at(("left",))) == {"table t", "column t.x", "column t.left"}
+    assert set(forked.schema_at(("right",))) == {"table t", "column t.x", "column t.right"}
+    assert forked.schema_at(("left", "right")) == forked.schema_at(("merge",))
+    assert forked.revisions[-1].changes == ()
+    assert forked.conflicts(("left", "right")) == ()
+
+
+@pytest.mark.parametrize("name", ["left", "west"])
+def test_a_dependency_is_built_upon_by_id_and_by_label(name: str) -> None:
+    dependent = manifest_of(FORKED | {revision("user", depends_on=(name,)): {"column t.user": "integer"}})
+    assert set(dependent.schema_at(("user",))) == {"table t", "column t.x", "column t.left", "column t.user"}
+    assert dependent.heads == ("left", "right", "user")  # as Alembic's heads, although user implies left
+    text = dependent.serialise()
+    assert Manifest.parse(text).schema_at(("user",)) == dependent.schema_at(("user",))
+
+
+@pytest.mark.parametrize("first", ["left", "right"])
+def test_branches_at_odds_are_said_to_be_and_either_may_have_won(first: str) -> None:
+    odd = manifest_of(
+        {
+            revision("root"): {"table t": "", "column t.x": "integer"},
+            revision("left", "root"): {"column t.x": "bigint", "column t.same": "text"},
+            revision("right", "root"): {"column t.x": "numeric", "column t.same": "text"},
+            revision("far", "right"): {"column t.x": None},
+        },
+    )
+    conflict = ManifestConflict("column t.x", (("left", "bigint"), ("right", "numeric")))
+    assert odd.conflicts(("left", "right")) == (conflict,)
+    assert conflict.sentence() == (
+        "column t.x depends on the order in which branches are applied: "
+        "revision left makes it bigint, revision right makes it numeric"
+    )
+    won = {"left": "numeric", "right": "bigint"}[first]
+    live = {"table t": "", "column t.x": won, "column t.same": "text"}
+    assert odd.compare(("left", "right"), live, major=17) == Differences()
+    wrong = odd.compare(("left", "right"), live | {"column t.x": "json"}, major=17)
+    assert wrong.changed == (Difference("column t.x", "numeric", "json"),)
+    (dropped,) = odd.conflicts(("left", "far"))
+    assert dropped.sentence().endswith("revision left makes it bigint, revision far drops it")
+    gone = {"table t": "", "column t.same": "text"}
+    assert odd.compare(("far", "left"), gone, major=17) == Differences()
+    assert odd.compare(("far", "left"), gone | {"column t.x": "bigint"}, major=17) == Differences()
+    assert odd.conflicts(("left",)) == odd.conflicts(("root", "left")) == ()
+
+
+SETTLED = build(
+    17,
+    Graph.build(
+        [
+            revision("root"),
+            revision("left", "root"),
+            revision("right", "root"),
+            MERGE,
+            revision("other", "root"),
+            revision("third", "root"),
+        ]
+    ),
+    {
+        "root": {"column t.x": "integer"},
+        "left": {"column t.x": "bigint"},
+        "right": {"column t.x": "numeric"},
+        "merge": {"column t.x": "numeric"},
+        "other": {"column t.x": "integer", "column t.y": "integer"},
+        "third": {"column t.x": "json"},
+    },
+)
+
+
+def test_a_merge_settles_what_its_branches_left_open_even_without_a_line() -> None:
+    assert [entry.revision.id for entry in SETTLED.revisions] == ["root", "left", "other", "right", "merge", "third"]
+    assert SETTLED.revisions[4].changes == ()
+    assert SETTLED.schema_at(("merge",)) == {"column t.x": "numeric"}
+    assert SETTLED.conflicts(("merge", "other")) == ()
+    (conflict,) = SETTLED.conflicts(("merge", "third"))
+    assert conflict.definitions == (("merge", "numeric"), ("third", "json"))
+
+
+@pytest.mark.parametrize("entry", SETTLED.revisions, ids=lambda entry: entry.revision.id)
+def test_branches_at_odds_do_not_lead_identification_astray(entry: Entry) -> None:
+    rows = (entry.revision.id,)
+    same = [rows] if rows[0] not in {"right", "merge"} else [("right",), ("merge",)]
+    for major in (15, 17):  # along the changes, and by the fingerprint
+        match = SETTLED.identify(SETTLED.schema_at(rows), major=major)
+        assert match == (Exact(rows) if len(same) == 1 else Several(tuple(same)))
+
+
+def test_a_merge_leaves_alone_what_it_does_not_build_on() -> None:
+    history = {
+        revision("root"): {"column t.x": "integer"},
+        revision("a", "root"): {"column t.x": "bigint"},
+        revision("b", "root"): {"column t.x": "numeric"},
+        revision("c", "root"): {"column t.y": "integer"},
+        revision("m", "b", "c"): {},
+    }
+    (conflict,) = manifest_of(history).conflicts(("a", "m"))
+    assert conflict.definitions == (("a", "bigint"), ("b", "numeric"))
+
+
+def test_a_table_that_one_branch_drops_and_another_one_alters_is_at_odds() -> None:
+    root = {"table t": "", "column t.x": "integer"}
+    drop = dict.fromkeys(root)
+    odd = manifest_of(
+        {
+            revision("root"): root,
+            revision("drop", "root"): drop,
+            revision("grow", "root"): {"column t.y": "integer", "comment on table t": "'news'"},
+            revision("view", "drop"): {"view t": "select 1", "column t.z": "integer"},
+            revision("tidy", "root"): {"index t.i": None, "column u.x": "integer"},
+        },
+    )
+    found = odd.conflicts(("drop", "grow"))
+    assert found == (
+        ManifestConflict("column t.y", (("drop", None), ("grow", "integer"))),
+        ManifestConflict("comment on table t", (("drop", None), ("grow", "'news'"))),
+    )
+    assert odd.compare(("drop", "grow"), {}, major=17) == Differences()
+    # Dropped and made anew as something else on one branch: nobody contradicts.
+    assert odd.conflicts(("view", "tidy")) == ()
+
+
+def test_the_text_of_a_view_counts_within_one_major_version_only() -> None:
+    views = manifest_of({revision("v1"): {"view v": "select t.id from t", "column v.id": "integer"}})
+    live = {"view v": "select id from t", "column v.id": "integer"}
+    assert len(views.compare(("v1",), live, major=17)) == 1
+    assert views.compare(("v1",), live, major=15) == Differences()
+    assert views.compare(("v1",), live, major=17, ignore=["view v"]) == Differences()
+    assert views.identify(live, major=15) == Exact(("v1",))
+    assert views.identify(live, major=17) == Nearest(("v1",), views.compare(("v1",), live, major=17))
+
+
+# Identification
+
+
+def test_a_schema_that_one_revision_has_is_that_revision() -> None:
+    assert LINEAR.identify(AT_A3, major=17) == Exact(("a3",))
+    assert LINEAR.identify(AT_A3, major=18) == Exact(("a3",))
+    assert LINEAR.identify(AT_A3 | {"table tmp_1": ""}, major=17, ignore=["table tmp_*"]) == Exact(("a3",))
+    assert LINEAR.identify({}, major=17) == Exact(())
+
+
+def test_revisions_that_change_data_only_cannot_be_told_apart() -> None:
+    assert LINEAR.identify(AT_A1, major=17) == Several((("a1",), ("a2",)))
+    assert LINEAR.identify(AT_A1, major=15) == Several((("a1",), ("a2",)))
+
+
+def test_the_nearest_revision_differs_least_and_its_equals_are_named() -> None:
+    extra = Differences(extra=(Difference("table tmp", None, ""),))
+    assert LINEAR.identify(AT_A3 | {"table tmp": ""}, major=17) == Nearest(("a3",), extra)
+    assert LINEAR.identify(AT_A1 | {"table tmp": ""}, major=17) == Nearest(("a2",), extra, ties=(("a1",),))
+
+
+def test_nothing_is_near_to_an_empty_base_but_much_to_a_baseline() -> None:
+    stranger = {f"table s{number}": "" for number in range(3)}
+    assert LINEAR.identify(stranger, major=17).rows == ("a4",)
+    based = manifest_of({revision("b1"): ARTICLES}, baseline=BASELINE)
+    assert based.identify({"table old": ""}, major=17) == Exact(())
+    assert based.identify({"table old": ""} | stranger, major=17) == Nearest(
+        (), Differences(extra=tuple(Difference(identity, None, "") for identity in stranger))
+    )
+
+
+def test_all_heads_at_once_are_a_position() -> None:
+    forked = manifest_of(FORKED)
+    rows = ("left", "right")
+    both = forked.schema_at(rows)
+    assert forked.identify(both, major=17) == Exact(rows)
+    assert forked.identify(both, major=15) == Exact(rows)
+    assert forked.identify(both | {"table tmp": ""}, major=17) == Nearest(
+        rows, Differences(extra=(Difference("table tmp", None, ""),))
+    )
+    idle = manifest_of({one: ops for one, ops in FORKED.items() if one.id != "right"} | {revision("data", "root"): {}})
+    assert idle.identify(idle.schema_at(("left",)), major=17) == Several((("left",), ("data", "left")))
+    silent = manifest_of(FORKED | {revision("data", "root"): {}})
+    assert silent.identify(silent.schema_at(("root",)), major=17) == Several((("root",), ("data",)))
+
+
+# What holds for every history
+
+IDENTITIES = (
+    "table a",
+    "column a.x",
+    "column a.y",
+    "index a.i",
+    "index a.j",
+    "constraint a.c",
+    "constraint a.d",
+    "constraint b.c",
+    "view v",
+    "column v.x",
+    "function f(text, integer)",
+    "comment on table a",
+)
+DEFINITIONS = ("1", "2", "a -> b", "x: y")
+SCHEMAS = st.dictionaries(st.sampled_from(IDENTITIES), st.sampled_from(DEFINITIONS), max_size=8)
+
+
+@st.composite
+def histories(draw: st.DrawFn, *, merges: bool = True) -> dict[Revision, Ops]:
+    count = draw(st.integers(1, 8))
+    ids = draw(st.permutations([f"r{number}" for number in range(count)]))
+    # A small world, where branches often meet, or a wide one.
+    pool = st.sampled_from(IDENTITIES[: draw(st.sampled_from([2, len(IDENTITIES)]))])
+    ops = st.dictionaries(pool, st.sampled_from((None, *DEFINITIONS)), max_size=4)
+    history: dict[Revision, Ops] = {}
+    for at, id_ in enumerate(ids):
+        below = st.lists(st.sampled_from(ids[:at]), max_size=2 if merges else 1, unique=True) if at else st.just([])
+        down = draw(below)
+        depends_on = draw(st.lists(st.sampled_from(ids[:at]), max_size=1)) if at and merges else []
+        history[revision(id_, *down, depends_on=tuple(depends_on))] = draw(ops)
+    return history
+
+
+@settings(max_examples=40)
+@given(histories(), st.none() | SCHEMAS)
+def test_the_manifest_replays_to_the_schema_of_every_revision(history: dict[Revision, Ops], base: Ops | None) -> None:
+    baseline = Baseline.of("b.sql", "sha", base) if base is not None else None
+    written = manifest_of(history, baseline=baseline)
+    read = Manifest.parse(written.serialise())
+    assert read == written
+    assert read.serialise() == written.serialise()
+    graph = Graph.build(history)
+    ops = {one.id: each for one, each in history.items()}
+    for one in history:
+        expected = replayed(graph, ops, one.id, base)
+        assert read.schema_at((one.id,)) == expected
+        assert read.compare((one.id,), expected, major=17) == Differences()
+        assert read.conflicts((one.id,)) == ()
+        match = read.identify(expected, major=17)
+        assert (one.id,) in (match.candidates if isinstance(match, Several) else (match.rows,))
+
+
+@settings(max_examples=100)
+@given(
+    histories(), st.none() | SCHEMAS, SCHEMAS, st.sampled_from([15, 17]), st.sampled_from([(), ("table a",), ("*x",)])
+)
+def test_the_way_along_the_history_counts_what_a_comparison_at_each_revision_counts(
+    history: dict[Revision, Ops], base: Ops | None, live: dict[str, str], major: int, ignore: tuple[str, ...]
+) -> None:
+    baseline = Baseline.of("b.sql", "sha", base) if base is not None else None
+    one = manifest_of(history, baseline=baseline)
+    distances = one._distances(live, major=major, ignore=ignore)
+    naive = {
+        rows: len(compare(one.schema_at(rows), live, same_major=major == 17, ignore=ignore))
+        for rows in [(), *((entry.revision.id,) for entry in one.revisions)]
+    }
+    all_heads = Graph.build(history).resolve("heads")
+    assert isinstance(all_heads, tuple)
+    if len(all_heads) > 1:
+        rows = tuple(entry.revision.id for entry in one.revisions if entry.revision.id in all_heads)
+        naive[rows] = len(one.compare(rows, live, major=major, ignore=ignore))
+    assert distances == naive
+    match = one.identify(live, major=major, ignore=ignore)
+    exact = tuple(rows for rows, distance in naive.items() if not distance)
+    if exact:
+        assert match == (Several(exact) if len(exact) > 1 else Exact(exact[0]))
+        return
+    if baseline is None:
+        del naive[()]
+    least = min(naive.values())
+    nearest = [rows for rows, distance in naive.items() if distance == least]
+    assert match == Nearest(
+        nearest[-1], one.compare(nearest[-1], live, major=major, ignore=ignore), tuple(nearest[:-1])
+    )
+
+
+@settings(max_examples=40)
+@given(histories(merges=False), st.randoms(use_true_random=False))
+def test_where_no_conflict_is_named_any_order_of_the_branches_makes_the_same_schema(
+    history: dict[Revision, Ops], rng: random.Random
+) -> None:
+    one = manifest_of(history)
+    rows = tuple(Graph.build(history).heads)
+    named = {conflict.identity for conflict in one.conflicts(rows)}
+    lines = {entry.revision.id: entry.changes for entry in one.revisions}
+    waiting = {entry.revision.id: set(entry.revision.down) for entry in one.revisions}
+    schema: dict[str, str] = {}
+    while waiting:
+        next_ = rng.choice(sorted(id_ for id_, down in waiting.items() if not down & waiting.keys()))
+        del waiting[next_]
+        schema = apply(schema, lines[next_])
+    differences = compare(one.schema_at(rows), schema, same_major=True)
+    differing = {each.identity for each in (*differences.missing, *differences.changed, *differences.extra)}
+    differing |= {i for pair in differences.renamed for i in (pair.expected_identity, pair.actual_identity)}
+    assert differing <= named
+
+
+@settings(max_examples=40)
+@given(histories(), histories())
+def test_revisions_on_top_change_nothing_of_what_is_there(
+    history: dict[Revision, Ops], more: dict[Revision, Ops]
+) -> None:
+    before = manifest_of(history)
+    ids = [one.id for one in history]
+    grown = dict(history)
+    for number, (one, ops) in enumerate(more.items()):
+        down = tuple({f"n{id_}" for id_ in one.down} or {ids[number % len(ids)]})
+        grown[replace(revision(f"n{one.id}", *down), file=f"{one.id}.py")] = ops
+    after = manifest_of(grown)
+    assert [entry for entry in after.revisions if entry.revision.id in ids] == list(before.revisions)
+    taken = {entry.revision.id: after.schema_at((entry.revision.id,)) for entry in after.revisions}
+    fresh = {id_: schema for id_, schema in taken.items() if id_ not in ids}
+    assert build(17, Graph.build(grown), fresh, previous=before) == after
