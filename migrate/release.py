@@ -166,8 +166,8 @@ def plan(order: Order) -> tuple[Judged | None, Outcome]:
         with connected(order) as connection:
             judged = judge(order, connection)
             progress.note(judged)
-            stepwise(judged)
-            return judged, replace(finish_without_steps(judged), pending=progress.pending)
+            result = Result.NOOP if stepwise(judged).steps else stepwise(judged).result
+            return judged, replace(finish_without_steps(judged), result=result, pending=progress.pending)
     return judged, progress.outcome()
 
 

@@ -53,9 +53,11 @@ def history(*, as_json: bool, limit: int, **flags: Any) -> Answer:
             except psycopg2.Error as error:
                 raise problem_of(error, doing="reading the ledger") from error
         listed = [json.loads(json.dumps(run, default=str)) for run in runs]
-        return Report(Outcome(Result.NOOP), {"runs": listed}, text=as_text(runs))
+        return Report(
+            Outcome(Result.NOOP), {"runs": listed}, text=as_text(runs), message=f"{len(runs)} runs are recorded"
+        )
 
-    return conduct("history", flags, body, as_json=as_json)
+    return conduct("history", flags, body, as_json=as_json, reads=True)
 
 
 def as_text(runs: Sequence[Mapping[str, Any]]) -> str:

@@ -42,10 +42,19 @@ def plan(*, as_json: bool, exit_code: bool, **flags: Any) -> Answer:
             outcome,
             describe(judged),
             text=as_text(judged, outcome),
+            message=said(judged, outcome),
             exit_code=ExitCode.PENDING if pending else None,
         )
 
-    return conduct("plan", flags, body, as_json=as_json)
+    return conduct("plan", flags, body, as_json=as_json, reads=True)
+
+
+def said(judged: Judged | None, outcome: Outcome) -> str | None:
+    """The plan in one sentence; a refusal says its own."""
+    if judged is None or outcome.problem is not None:
+        return None
+    position = f"the database is {position_name(judged.state.position)}"
+    return f"{position}; {len(outcome.pending)} pending" if outcome.pending else f"{position}; nothing to do"
 
 
 def describe(judged: Judged | None) -> dict[str, object]:

@@ -49,6 +49,7 @@ class Report:
     outcome: Outcome
     fields: Mapping[str, object]
     text: str | None = None
+    message: str | None = None  # the sentence of the last line, where the outcome does not say it
     exit_code: ExitCode | None = None  # where the verb exits otherwise than its outcome, e.g. with 3
 
 
@@ -161,8 +162,19 @@ class Session:
 Body = Callable[[Session], Report]
 
 
-def conduct(verb: str, flags: Mapping[str, Any], body: Body, *, as_json: bool = False) -> Answer:
-    """Run a verb from its settings to its last line; every end but SIGKILL has one."""
+def conduct(
+    verb: str,
+    flags: Mapping[str, Any],
+    body: Body,
+    *,
+    as_json: bool = False,
+    reads: bool = False,
+) -> Answer:
+    """Run a verb from its settings to its last line; every end but SIGKILL has one.
+
+    ``reads``: the verb's text is what people want to see, so that on a terminal only warnings and problems stand beside
+    it. Everybody else gets every line.
+    """
     began = time.monotonic()
     run_id = uuid.uuid4().hex[:12]
     try:
@@ -181,8 +193,10 @@ def conduct(verb: str, flags: Mapping[str, Any], body: Body, *, as_json: bool = 
         run_id=run_id,
     )
 
+    is_for_people = _is_for_people(settings)
+
     def emit(event: Event) -> None:
-        if not as_json:
+        if not as_json and not (reads and is_for_people and event.level < Level.WARN):
             sink.emit(event)
 
     def finish(report: Report) -> Answer:
@@ -191,10 +205,10 @@ def conduct(verb: str, flags: Mapping[str, Any], body: Body, *, as_json: bool = 
         fields: dict[str, object] = {**outcome.fields(), **report.fields, **took}
         if report.exit_code is not None:
             fields |= {"exit_code": int(report.exit_code), "exit_name": report.exit_code.label}
-        message = last_words(verb, report)
+        message = report.message or last_words(verb, report)
         emit(Event(Name.RUN_FINISHED, message, Level.ERROR if outcome.problem else Level.INFO, fields))
         sink.close()
-        text = report.text if _is_for_people(settings) else None
+        text = report.text if is_for_people else None
         if as_json:
             said = {"event": str(Name.RUN_FINISHED), "verb": verb, "message": message, **fields}
             text = json.dumps(redactor.value(json.loads(json.dumps(said, default=str))))
@@ -227,7 +241,9 @@ def conduct(verb: str, flags: Mapping[str, Any], body: Body, *, as_json: bool = 
             return finish(Report(Outcome(Result.INTERRUPTED, code, found), {}))
         except Exception as error:  # noqa: BLE001 - the last line must be written whatever happened
             said = f"{type(error).__name__}: {error}"
-            more: dict[str, Any] = {"traceback": traceback.format_exc()} if settings is not None and settings.debug else {}
+            more: dict[str, Any] = (
+                {"traceback": traceback.format_exc()} if settings is not None and settings.debug else {}
+            )
             found = problem("internal", said, names={"verb": verb}, **more)
             _say_problem(emit, found)
             return finish(Report(Outcome(Result.FAILED, ExitCode.INTERNAL, found), {}))

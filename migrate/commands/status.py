@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from migrate import release
-from migrate.commands.plan import as_text, describe
+from migrate.commands.plan import as_text, describe, said
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
@@ -46,8 +46,10 @@ def status(*, as_json: bool, exit_code: bool, **flags: Any) -> Answer:
                 Outcome(Result.NOOP, from_revision=rows, to_revision=rows, pending=outcome.pending),
                 fields,
                 text=text,
+                message=f"the database is {fields['position']}; up would refuse it: {outcome.problem.why}",
             )
         pending = exit_code and outcome.problem is None and bool(outcome.pending)
-        return Report(outcome, fields, text=text, exit_code=ExitCode.PENDING if pending else None)
+        code = ExitCode.PENDING if pending else None
+        return Report(outcome, fields, text=text, message=said(judged, outcome), exit_code=code)
 
-    return conduct("status", flags, body, as_json=as_json)
+    return conduct("status", flags, body, as_json=as_json, reads=True)

@@ -32,7 +32,7 @@ def verify(*, as_json: bool, at: str | None, **flags: Any) -> Answer:
         verified, outcome = release.verify(session.order(), at)
         return Report(outcome, describe(verified), text=as_text(verified))
 
-    return conduct("verify", flags, body, as_json=as_json)
+    return conduct("verify", flags, body, as_json=as_json, reads=True)
 
 
 def describe(verified: Verified | None) -> dict[str, object]:
