@@ -195,7 +195,6 @@ SELECT c.oid
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relnamespace = ANY (%(namespaces)s::oid[])
   AND c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
-  AND c.relpersistence <> 't'
   AND (n.nspname, c.relname) <> (%(schema)s, %(table)s)
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 """
@@ -311,7 +310,7 @@ LEFT JOIN pg_constraint n
 WHERE a.attrelid = ANY (%(relations)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind <> 'S'
 """
 
-# A constraint that is only inherited, or is a partitioned one's part (`conparentid`), follows from the parent's.
+# A constraint that is only inherited, or is a part of a partitioned one, is not local and follows from the parent's.
 _CONSTRAINTS = """
 SELECT 'constraint', c.relnamespace, c.relname, k.conname, NULL,
        pg_get_constraintdef(k.oid) || CASE WHEN NOT i.indisvalid THEN ' invalid' ELSE '' END,
@@ -320,7 +319,7 @@ FROM pg_constraint k
 JOIN pg_class c ON c.oid = k.conrelid
 LEFT JOIN pg_index i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u', 'x')
 WHERE k.conrelid = ANY (%(relations)s::oid[])
-  AND k.contype IN ('c', 'f', 'p', 'u', 'x') AND k.conislocal AND k.conparentid = 0
+  AND k.contype IN ('c', 'f', 'p', 'u', 'x') AND k.conislocal
 UNION ALL
 SELECT 'constraint', t.typnamespace, t.typname, k.conname, NULL, pg_get_constraintdef(k.oid), k.tableoid, k.oid, 0
 FROM pg_constraint k JOIN pg_type t ON t.oid = k.contypid

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrate.core.schema import (
@@ -75,6 +75,7 @@ def test_the_owner_of_an_object(identity: str, owner: tuple[str, ...]) -> None:
     assert parse(identity).owner == owner
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_characters="\0"), min_size=1), min_size=1, max_size=3))
 def test_any_names_come_back_from_an_identity(path: list[str]) -> None:
     assert parse(f"column {dotted(path)}") == Identity("column", tuple(path))
@@ -369,6 +370,7 @@ identities = st.one_of(
 schemas = st.dictionaries(identities, awkward, max_size=4)
 
 
+@settings(deadline=None)
 @given(schemas, schemas)
 def test_changes_bring_any_schema_to_any_other(before: dict[str, str], after: dict[str, str]) -> None:
     shared = {identity: after.get(identity, definition) + "!" for identity, definition in before.items()}

@@ -315,7 +315,11 @@ def test_other_schemas_are_qualified(database: Database) -> None:
     of_both = read(database, "public", "audit")
     assert {i: d for i, d in of_both.items() if "audit." in i} == entries
     assert read(database, "audit", "public", default_schema="public") == of_both
+    # A schema that is read is never taken for the surroundings of the default one.
+    of_audit = read(database, "audit", "public")
+    assert of_audit["constraint log.log_id_fkey"] == "FOREIGN KEY (id) REFERENCES public.users(id)"
     of_audit = read(database, "audit")
+    assert of_audit["constraint log.log_id_fkey"] == "FOREIGN KEY (id) REFERENCES users(id)"
     assert of_audit["column log.n"] == "integer not null default nextval('log_n_seq'::regclass)"
     assert not [identity for identity in of_audit if "users" in identity]
 
@@ -421,16 +425,21 @@ def test_foreign_tables(database: Database) -> None:
     }
 
 
-def test_a_foreign_key_to_a_partitioned_table_is_one_constraint(database: Database) -> None:
-    run(
-        database,
-        "CREATE TABLE p (id int PRIMARY KEY) PARTITION BY LIST (id)",
-        "CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1)",
-        "CREATE TABLE p2 PARTITION OF p DEFAULT",
-        "CREATE TABLE t (id int REFERENCES p)",
-    )
-    constraints = {identity for identity in read(database) if identity.startswith("constraint")}
-    assert constraints == {"constraint p.p_pkey", "constraint t.t_id_fkey"}
+PARTITIONED = [
+    "CREATE TABLE p (id int PRIMARY KEY) PARTITION BY LIST (id)",
+    "CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1)",
+    "CREATE TABLE p2 PARTITION OF p DEFAULT",
+    "CREATE TABLE r (id int REFERENCES p) PARTITION BY LIST (id)",
+    "CREATE TABLE r1 PARTITION OF r DEFAULT",
+    "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+    "CREATE TRIGGER each AFTER INSERT ON p FOR EACH ROW EXECUTE FUNCTION nothing()",
+]
+
+
+def test_what_follows_from_a_partitioned_table_is_told_once(database: Database) -> None:
+    run(database, *PARTITIONED)
+    members = {identity for identity in read(database) if identity.startswith(("constraint", "index", "trigger"))}
+    assert members == {"constraint p.p_pkey", "constraint r.r_id_fkey", "trigger p.each"}
 
 
 def test_what_is_invalid_or_disabled_says_so(database: Database) -> None:
@@ -443,13 +452,17 @@ def test_what_is_invalid_or_disabled_says_so(database: Database) -> None:
         "ALTER TABLE t DISABLE TRIGGER off",
         "CREATE TABLE p (id int) PARTITION BY LIST (id)",
         "CREATE TABLE p1 PARTITION OF p DEFAULT",
-        "CREATE INDEX ix_p ON ONLY p (id)",
+        "INSERT INTO p VALUES (1), (1)",
+        "CREATE UNIQUE INDEX ix_p ON ONLY p (id)",
     )
-    with pytest.raises(psycopg2.errors.UniqueViolation):
-        database.execute("CREATE UNIQUE INDEX CONCURRENTLY ix ON t (a)")
+    for index in ("ix ON t (a)", "ix_p1 ON p1 (id)"):
+        with pytest.raises(psycopg2.errors.UniqueViolation):
+            run(database, f"CREATE UNIQUE INDEX CONCURRENTLY {index}")
+    run(database, "ALTER INDEX ix_p ATTACH PARTITION ix_p1")
     schema = read(database)
+    assert schema["index p1.ix_p1"] == "unique btree (id) invalid"
     assert schema["index t.ix"] == "unique btree (a) invalid"
-    assert schema["index p.ix_p"] == "btree (id) invalid"
+    assert schema["index p.ix_p"] == "unique btree (id) invalid"
     assert schema["trigger t.off"] == "BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f() disabled"
 
 
@@ -915,7 +928,7 @@ def by_version() -> dict[int, dict[str, str]]:
     for binaries in installed_binaries():
         if binaries.version[0] not in schemas:
             with server_database(binaries) as database:
-                run(database, *(statement for statement, _ in DDL), *MORE)
+                run(database, *(statement for statement, _ in DDL), *PARTITIONED, *MORE)
                 schemas[binaries.version[0]] = read(database, comments=True)
     return schemas
 
