@@ -128,7 +128,7 @@ class Narration:
                 self._started[revision] = message
             case Name.REVISION_FINISHED if revision in self._started:
                 # What it is called says more than that it was committed, which the mark says already.
-                return f"{self._started.pop(revision)}  {duration(fields.get('duration_ms'))}"
+                return f"{duration(fields.get('duration_ms')):>8}  {self._started.pop(revision)}"
         return message
 
     def _quoted(self, fields: Mapping[str, object]) -> Line:
@@ -206,8 +206,8 @@ class Screen:
         self._clock = clock
         self._last: dict[object, object] = {}
         self._live: Live | None = None
+        self._counted = ""
         self._running = ""
-        self._progress = ""
         self._since = 0.0
 
     def show(self, fields: Mapping[str, object]) -> None:
@@ -218,13 +218,14 @@ class Screen:
         if event in self._ENDS_LIVE:
             self.close()
         lines = self._narration.lines(fields, self._console.width)
+        if event in {Name.REVISION_STARTED, Name.STATEMENT_PROGRESS}:
+            self._running = shown(fields.get("message", ""))
         if event == Name.REVISION_STARTED:
-            self._start_live(f"{_counted(fields)}{shown(fields.get('message', ''))}")
-        if event == Name.STATEMENT_PROGRESS:
-            self._progress = shown(fields.get("message", ""))
+            self._counted = _counted(fields)
+            self._start_live()
         again = event in self._ONCE and self._last.get(event) == lines
         self._last[event] = lines
-        if again or fields.get("level") == "debug" or (event in self._LIVE_ONLY and self._live is not None):
+        if again or _is_noise(fields) or (event in self._LIVE_ONLY and self._live is not None):
             return
         for line in lines:
             self._console.print(Text(line.text, style=line.style), soft_wrap=line.copied)
@@ -235,11 +236,11 @@ class Screen:
             self._live.stop()
             self._live = None
 
-    def _start_live(self, running: str) -> None:
+    def _start_live(self) -> None:
         from rich.live import Live
 
         self.close()
-        self._running, self._progress, self._since = running, "", self._clock()
+        self._since = self._clock()
         self._live = Live(
             get_renderable=self._live_line,
             console=self._console,
@@ -255,8 +256,8 @@ class Screen:
 
         elapsed = self._clock() - self._since
         frame = self._marks.frames[int(elapsed * 8) % len(self._marks.frames)]
-        progress = f"  {self._progress}" if self._progress else ""
-        text = f"{frame} {self._running}  {int(elapsed)} s{progress}"
+        # The time comes first, because the end is cut off where the terminal is too narrow.
+        text = f"{frame} {self._counted}{int(elapsed):>6} s  {self._running}"
         return Text(text, style="cyan", no_wrap=True, overflow="ellipsis")
 
 
@@ -281,6 +282,12 @@ def exit_explanation(code: ExitCode, kinds: Sequence[Kind]) -> str:
         *(Line(f"  migrate explain {kind.code:<24} # {kind.title}") for kind in kinds),
     ]
     return "".join(f"{line.text}\n" for line in lines)
+
+
+def _is_noise(fields: Mapping[str, object]) -> bool:
+    # What Alembic says when all is well ("Running upgrade a -> b") we say ourselves.
+    from_alembic = str(fields.get("logger", "")).startswith("alembic.") and fields.get("level") == "info"
+    return fields.get("level") == "debug" or from_alembic
 
 
 def _labelled(label: str, text: object, width: int | None) -> Iterator[Line]:
