@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, assert_never
 from migrate.core.decision import decide, refuse_image
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
+from migrate.core.manifest import MalformedManifest
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Plan, Refusal, Repair, Upgrade
 from migrate.core.policy import Adopt as AdoptPolicy
 from migrate.core.policy import Judgement
 from migrate.core.problems import ExitCode, Stop, problem, stop
 from migrate.core.revisions import HistoryFault
-from migrate.core.state import Ahead, AtHead, Behind, Empty, classify
+from migrate.core.state import AtHead, Behind, Empty, classify
 from migrate.core.state import name as position_name
 from migrate.postgres.activity import GUARD_NAME
 from migrate.postgres.connection import connect_with_retry
@@ -543,6 +544,8 @@ class outcomes:  # noqa: N801 - used as a `with` statement, like contextlib's ow
             self._progress.problem = error.problem
         elif isinstance(error, Interrupted):
             self._progress.signum = error.signum
+        elif isinstance(error, MalformedManifest):  # lines of changes are checked only where they are used
+            self._progress.problem = problem("bad-manifest", str(error), names={"manifest": "the manifest"})
         else:
             return False
         return True

@@ -11,6 +11,7 @@ from migrate.core.events import Event, Name
 from migrate.core.image import Image
 from migrate.core.problems import stop
 from migrate.core.revisions import FaultKind, Graph, Revision
+from migrate.image.manifest import check_for_release, compare_with_files, hashes, load_manifest, manifest_path
 
 if TYPE_CHECKING:
     from migrate.commands.session import Session
@@ -27,14 +28,24 @@ def load_image(session: Session) -> Image:
         revisions, faults, read_by = _through_alembic(session), (), "alembic"
     graph = Graph.build(revisions)
     faults = (*faults, *graph.faults)
+    path = manifest_path(session.config, session.settings.manifest)
+    manifest = None if faults else load_manifest(path)  # a broken history is reported first
+    warnings: tuple[str, ...] = ()
+    if manifest is not None:
+        warnings = check_for_release(path, compare_with_files(manifest, hashes(scan, revisions), revisions))
     session.emit(
         Event(
             Name.IMAGE_LOADED,
             f"{len(graph)} revisions, head {', '.join(graph.heads) or 'none'}",
-            fields={"revisions": len(graph), "heads": list(graph.heads)[:50], "read_by": read_by},
+            fields={
+                "revisions": len(graph),
+                "heads": list(graph.heads)[:50],
+                "read_by": read_by,
+                "proof": "rows" if manifest is None else "manifest",
+            },
         ),
     )
-    return Image(graph, faults, read_by=read_by)
+    return Image(graph, faults, manifest, read_by, warnings)
 
 
 def _through_alembic(session: Session) -> tuple[Revision, ...]:
