@@ -14,6 +14,7 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.distance import Assignment, Distance
@@ -328,6 +329,7 @@ class Manifest:
 
         `ignore`: see `migrate.core.schema.compare`. An object in conflict may be as any of the branches leaves it.
         """
+        live = self._without_providers_extensions(live)
         if len(rows) == 1 and self.revisions[self._at[rows[0]]].schema == fingerprint(live):
             return Differences()
         expected = self.schema_at(rows)
@@ -377,6 +379,7 @@ class Manifest:
         equally little the latest in the manifest is the nearest, and the others are named beside it. Without a baseline
         nothing is near to the base but its equal: every database would be, with everything in it extra.
         """
+        live = self._without_providers_extensions(live)
         exact: list[Rows] = []
         if major == self.postgres and not ignore:
             printed = fingerprint(live)
@@ -396,6 +399,22 @@ class Manifest:
         *ties, nearest = [rows for rows, distance in distances.items() if distance == least]
         differences = self.compare(nearest, live, major=major, ignore=ignore)
         return Nearest(nearest, differences, tuple(ties))
+
+    def _without_providers_extensions(self, live: Schema) -> Schema:
+        """The live schema without the extensions that no revision ever made or dropped.
+
+        Providers put some into every database (pg_stat_statements, for one); they say nothing of the history.
+        """
+        foreign = {identity for identity in live if identity.startswith("extension ")} - self._extensions
+        return {identity: live[identity] for identity in live.keys() - foreign} if foreign else live
+
+    @cached_property
+    def _extensions(self) -> frozenset[str]:
+        lines = chain(
+            self.baseline.changes if self.baseline is not None else (), *(entry.changes for entry in self.revisions)
+        )
+        # As they are written, because only whoever folds the lines says what is wrong with them.
+        return frozenset(line[2:].rpartition(": ")[0] for line in lines if line.startswith("extension ", 2))
 
     def _recorded(self) -> Iterator[tuple[Rows, str]]:
         yield (), fingerprint({}) if self.baseline is None else self.baseline.schema

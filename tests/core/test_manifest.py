@@ -648,3 +648,19 @@ def test_revisions_on_top_change_nothing_of_what_is_there(
     taken = {entry.revision.id: after.schema_at((entry.revision.id,)) for entry in after.revisions}
     fresh = {id_: schema for id_, schema in taken.items() if id_ not in ids}
     assert build(17, Graph.build(grown), fresh, previous=before) == after
+
+
+@pytest.mark.parametrize("base", [None, Baseline.of("b.sql", "sha", {"extension hstore": "installed"})])
+@pytest.mark.parametrize("major", [17, 18])
+def test_extensions_that_no_revision_made_are_the_providers(base: Baseline | None, major: int) -> None:
+    manifest = manifest_of(
+        {revision("a1"): ARTICLES, revision("a2", "a1"): {"extension citext": "installed"}}, baseline=base
+    )
+    provided = {"extension pg_stat_statements": "installed", "extension hstore": "installed"}
+    at_a1 = AT_A1 | provided
+    at_a2 = at_a1 | {"extension citext": "installed"}
+    assert manifest.identify(at_a1, major=major) == Exact(("a1",))
+    assert manifest.identify(at_a2, major=major) == Exact(("a2",))
+    assert not manifest.compare(("a2",), at_a2, major=major)
+    assert manifest.compare(("a2",), at_a1, major=major).sentences() == ["extension citext is missing"]
+    assert manifest.compare(("a1",), at_a2, major=major).sentences() == ["extension citext is not in the manifest"]
