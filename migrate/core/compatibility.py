@@ -83,11 +83,15 @@ def serves(program: Schema, database: Schema) -> tuple[Break, ...]:
         if _is_told_of_its_owner(case):
             continue
         breaks += [
-            Break(text, rule.name, rule.sentence.format(identity=text, program=before, database=after))
+            Break(text, rule.name, rule.sentence.format(identity=text, program=_line(before), database=_line(after)))
             for rule in RULES
             if event in rule.events and case.identity.kind in rule.kinds and rule.breaks(case)
         ]
     return tuple(breaks)
+
+
+def _line(definition: str | None) -> str:
+    return _BREAK.sub(" ", definition or "")
 
 
 def _by_owner(text: str) -> tuple[tuple[str, ...], str]:
@@ -118,6 +122,7 @@ def _is_unique(definition: str | None) -> bool:
     return definition is not None and definition.startswith(("PRIMARY KEY", "UNIQUE", "unique "))
 
 
+_BREAK = re.compile(r"\s*\n\s*")
 _LIST = r'\(((?:[^()"]|"(?:[^"]|"")*")*)\)'
 _KEY = re.compile(rf"(?:unique \w+|UNIQUE(?: NULLS NOT DISTINCT)?|PRIMARY KEY|FOREIGN KEY) {_LIST}")
 _WORD = re.compile(r'"(?:[^"]|"")*"|[^\W\d][\w$]*')

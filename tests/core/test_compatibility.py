@@ -397,6 +397,12 @@ def test_the_sentence_says_what_was_and_what_is() -> None:
     )
 
 
+def test_a_sentence_is_one_line() -> None:
+    policy = "as restrictive for all to public using ((EXISTS ( SELECT 1\n   FROM t)))"
+    (broken,) = serves(_with(SECURED), _with({**SECURED, "policy articles.p": policy}))
+    assert broken.sentence.endswith("using ((EXISTS ( SELECT 1 FROM t)))")
+
+
 @pytest.mark.parametrize(
     ("narrow", "wide"),
     [
