@@ -170,6 +170,7 @@ def _in_json(text: str) -> Iterator[str]:
 def _in_quotes(text: str) -> Iterator[str]:
     yield text.replace("\\", "\\\\").replace("'", "\\'")  # libpq's connection strings
     yield text.replace("'", "''")  # SQL's literals
+    yield text.replace("%", "%%")  # configparser (Alembic's Config) and drivers' format strings
 
 
 _ENCODERS: Final = (_percent, _represented, _in_json, _in_quotes)

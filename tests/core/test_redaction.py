@@ -53,6 +53,7 @@ TEXTUAL: dict[str, Callable[[str], str]] = {
     "JSON, not ASCII": lambda secret: json.dumps(secret, ensure_ascii=False)[1:-1],
     "libpq": _libpq,
     "SQL": lambda secret: secret.replace("'", "''"),
+    "doubled per cent": lambda secret: secret.replace("%", "%%"),
 }
 
 
@@ -67,7 +68,7 @@ def _base64_of_login(user: str) -> Callable[[str], str]:
 TWICE = {
     f"{inner}, then {outer}": _twice(inner, outer)
     for inner in TEXTUAL
-    for outer in ("quote all", "quote_plus", "repr", "JSON", "libpq")
+    for outer in ("quote all", "quote_plus", "repr", "JSON", "libpq", "doubled per cent")
 }
 BINARY: dict[str, Callable[[str], str]] = {
     "hex": lambda secret: _bytes(secret).hex(),
