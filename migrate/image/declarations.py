@@ -10,7 +10,7 @@ from typing import Final, cast
 from migrate.core.revisions import FaultKind, HistoryFault
 
 NOT_COMPILABLE: Final = (SyntaxError, ValueError, RecursionError, MemoryError)
-"""What `compile` raises for a source that it refuses: a null byte is a ValueError before Python 3.12."""
+"""What `compile` raises for a source that it refuses; a null byte is a ValueError before Python 3.11.4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,11 @@ def declared_by(data: bytes, file: str, real_name: str) -> Declaration | History
 
 def not_compilable(error: BaseException, data: bytes, file: str) -> HistoryFault:
     """Return the fault of a file that `compile` refused with one of `NOT_COMPILABLE`."""
-    why, line = "Python cannot compile it", None
-    if isinstance(error, SyntaxError):
+    why, line = "it is nested too deeply", None
+    if b"\0" in data:
+        why, line = "there is a null byte", data.count(b"\n", 0, data.index(b"\0")) + 1
+    elif isinstance(error, SyntaxError):
         why, line = error.msg, error.lineno or None
-    elif b"\0" in data:
-        why, line = "a null byte", data.count(b"\n", 0, data.index(b"\0")) + 1
-    elif isinstance(error, RecursionError | MemoryError):
-        why = "it is nested too deeply for Python"
     return HistoryFault(
         FaultKind.SYNTAX,
         f"{file}{f', line {line}' if line else ''} is not valid Python: {why}",
@@ -100,18 +98,11 @@ def scan_header(data: bytes) -> Declaration | None:
             return None
     header = cast("re.Match[str]", _HEADER.match(text))  # Every part of the pattern may be empty, so it always matches.
     docstring, body = header.groups()
-    declarations = _ONE_DECLARATION.findall(body)
     declared = {
         name: tuple(string[1:-1] for string in _COMMENT_OR_STRING.findall(value) if string)
-        for name, value in declarations
+        for name, value in _ONE_DECLARATION.findall(body)
     }
-    certain = (
-        "revision" in declared
-        and "down_revision" in declared
-        and len(declared) == len(declarations)
-        and not _may_rebind(text[header.end() :])
-    )
-    if not certain:
+    if "revision" not in declared or "down_revision" not in declared or _may_rebind(text[header.end() :]):
         return None
     quotes = 3 if docstring and docstring.startswith(('"""', "'''")) else 1
     return Declaration(
@@ -223,9 +214,6 @@ def _bound_by(statement: ast.stmt) -> Iterator[str]:
             case ast.ClassDef():
                 yield node.name
                 todo.extend((*node.decorator_list, *node.bases, *node.keywords))
-                continue
-            case ast.Lambda():
-                todo.append(node.args)
                 continue
             case ast.Name(ctx=ast.Store() | ast.Del()):
                 yield node.id

@@ -18,15 +18,7 @@ def guess_version_table(env_py: str) -> tuple[str | None, str | None]:
             tree = ast.parse(env_py)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None, None
-    calls = [
-        {keyword.arg: keyword.value for keyword in node.keywords}
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and (
-            (isinstance(node.func, ast.Attribute) and node.func.attr == "configure")
-            or (isinstance(node.func, ast.Name) and node.func.id == "configure")
-        )
-    ]
+    calls = [_arguments(node) for node in ast.walk(tree) if isinstance(node, ast.Call) and _is_configure(node.func)]
     calls = [call for call in calls if "connection" in call] or calls
     constants = _string_constants(tree)
 
@@ -41,6 +33,20 @@ def guess_version_table(env_py: str) -> tuple[str | None, str | None]:
         return values.pop() if len(values) == 1 else None
 
     return agreed("version_table"), agreed("version_table_schema")
+
+
+def _is_configure(called: ast.expr) -> bool:
+    match called:
+        case ast.Attribute(attr="configure") | ast.Name(id="configure"):
+            return True
+        case _:
+            return False
+
+
+def _arguments(call: ast.Call) -> dict[str | None, ast.expr]:
+    """Return the arguments by name; the first parameter of `configure` is the connection."""
+    by_name = {keyword.arg: keyword.value for keyword in call.keywords}
+    return {"connection": call.args[0], **by_name} if call.args else by_name
 
 
 def _string_constants(tree: ast.Module) -> dict[str, str]:

@@ -1,0 +1,54 @@
+"""What the text of env.py gives away."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+from migrate.image import guess_version_table
+
+ONLINE = "context.configure(connection=connection, target_metadata=metadata, {})"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", (None, None)),
+        (ONLINE.format(""), (None, None)),
+        (ONLINE.format("version_table='v'"), ("v", None)),
+        (ONLINE.format("version_table='v', version_table_schema=\"s\""), ("v", "s")),
+        ("configure(version_table='v')", ("v", None)),
+        (
+            "def run():\n    with x:\n        context.configure(\n            version_table_schema='s',\n        )",
+            (None, "s"),
+        ),
+        (
+            "TABLE = 'v'\nSCHEMA: str = 's'\n" + ONLINE.format("version_table=TABLE, version_table_schema=SCHEMA"),
+            ("v", "s"),
+        ),
+        ("TABLE = 'v'\nTABLE = 'w'\n" + ONLINE.format("version_table=TABLE"), (None, None)),
+        ("TABLE = 'v'\nif x:\n    TABLE = 'w'\n" + ONLINE.format("version_table=TABLE"), (None, None)),
+        ("TABLE = name()\n" + ONLINE.format("version_table=TABLE"), (None, None)),
+        (ONLINE.format("version_table=settings.table, version_table_schema='s'"), (None, "s")),
+        (ONLINE.format("version_table=f'v_{x}'"), (None, None)),
+        (ONLINE.format("version_table=None"), (None, None)),
+        (ONLINE.format("version_table=1"), (None, None)),
+        ("options = {'version_table': 'v'}\n" + ONLINE.format("**options"), (None, None)),
+        (ONLINE.format("version_table='v'") + "\ncontext.configure(url=url)", ("v", None)),
+        (ONLINE.format("version_table='v'") + "\ncontext.configure(url=url, version_table='w')", ("v", None)),
+        ("structlog.configure(x=1)\ncontext.configure(connection, version_table='v')", ("v", None)),
+        ("context.configure(url=url, version_table='v')\ncontext.configure(version_table='v')", ("v", None)),
+        ("context.configure(url=url, version_table='v')\n" + ONLINE.format(""), (None, None)),
+        (ONLINE.format("version_table='v'") + "\n" + ONLINE.format("version_table='w'"), (None, None)),
+        ("# version_table='v'\n" + ONLINE.format(""), (None, None)),
+        ("version_table = '\\d'\n" + ONLINE.format("version_table=version_table"), ("\\d", None)),
+        ("version_table = (", (None, None)),
+        ("version_table\0", (None, None)),
+        ("setup(version_table='v')", (None, None)),
+    ],
+)
+def test_the_version_table(text: str, expected: tuple[str | None, str | None]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert guess_version_table(text) == expected
