@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
@@ -22,6 +23,7 @@ VERBS: Final[Mapping[str, str]] = {
     "wait": "Hold a program's start until the database is ready for this image.",
     "verify": "Compare the live schema with the manifest. Changes nothing.",
     "adopt": "Record the revision that the live schema proves.",
+    "manifest": "Replay the history in a throw-away database and write down the schema at every revision.",
     "history": "Show the runs that the ledger recorded on this database.",
     "explain": "Explain a problem code or an exit code.",
 }
@@ -83,5 +85,8 @@ def run(arguments: list[str]) -> int:
     if isinstance(answer, int):  # --help and --version
         return answer
     if answer.text:
-        print(answer.text)
+        try:
+            print(answer.text, flush=True)
+        except BrokenPipeError:  # `| head` has read enough; what is left must not fail again at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return int(answer.exit_code)

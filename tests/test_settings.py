@@ -21,7 +21,7 @@ from migrate.core.policy import Adopt, Judgement, Limits, Policy
 from migrate.core.problems import ExitCode, Stop
 from migrate.core.url import URL_VARIABLES
 from migrate.settings import SETTINGS, Setting, Settings, Source, load, settings_options
-from migrate.settings.kinds import Choice, Duration, File, Number, Switch, Text, Words
+from migrate.settings.kinds import Choice, Duration, File, Number, Secret, Switch, Text, Words
 
 if TYPE_CHECKING:
     from enum import StrEnum
@@ -69,9 +69,10 @@ def test_nothing_is_declared_twice() -> None:
         assert len(values) == len(set(values))
 
 
-def test_no_flag_takes_a_url() -> None:
-    # Other users of a machine can read the command line of a process.
-    assert not [flag for setting in SETTINGS for flag in setting.flag_names if "url" in flag]
+def test_no_flag_takes_the_targets_url() -> None:
+    # Other users of a machine can read the command line of a process. What a shadow's URL leads to is thrown away.
+    flags = {flag for setting in SETTINGS for flag in setting.flag_names if "url" in flag}
+    assert flags == {"--shadow-url"}
 
 
 OTHER_VALUES = {
@@ -81,6 +82,7 @@ OTHER_VALUES = {
     Number: ("7", 7),
     Duration: ("42s", 42.0),
     Words: ("a, b", ("a", "b")),
+    Secret: ("postgresql://other", "postgresql://other"),
 }
 
 
@@ -92,6 +94,9 @@ def other_value(setting: Setting) -> tuple[str, object]:
 
 
 def value_of(found: Settings, name: str) -> object:
+    if name == "shadow_url":
+        url = found.shadow_url()
+        return url and url[0].raw
     limits = {"lock_tries": "lock_tries", "lock_budget": "lock_budget_s", "deadline": "deadline_s"}
     for owner, attribute in (
         (found.policy, name),

@@ -21,18 +21,13 @@ _START_S = 60.0
 
 def load_image(session: Session) -> Image:
     """The image of this project. Faults of its history are in the image; raises Stop where it cannot be read at all."""
-    scan = session.scan
-    read_by = "scan"
-    revisions, faults = scan.revisions, scan.faults
-    if any(fault.kind is FaultKind.DYNAMIC for fault in faults):
-        revisions, faults, read_by = _through_alembic(session), (), "alembic"
-    graph = Graph.build(revisions)
-    faults = (*faults, *graph.faults)
+    history = load_history(session)
+    graph, faults, read_by, revisions = history.graph, history.faults, history.read_by, history.graph.revisions
     path = manifest_path(session.config, session.settings.manifest)
     manifest = None if faults else load_manifest(path)  # a broken history is reported first
     warnings: tuple[str, ...] = ()
     if manifest is not None:
-        warnings = check_for_release(path, compare_with_files(manifest, hashes(scan, revisions), revisions))
+        warnings = check_for_release(path, compare_with_files(manifest, hashes(session.scan, revisions), revisions))
     session.emit(
         Event(
             Name.IMAGE_LOADED,
@@ -46,6 +41,17 @@ def load_image(session: Session) -> Image:
         ),
     )
     return Image(graph, faults, manifest, read_by, warnings)
+
+
+def load_history(session: Session) -> Image:
+    """The image without its manifest: what the revision files say themselves."""
+    scan = session.scan
+    read_by = "scan"
+    revisions, faults = scan.revisions, scan.faults
+    if any(fault.kind is FaultKind.DYNAMIC for fault in faults):
+        revisions, faults, read_by = _through_alembic(session), (), "alembic"
+    graph = Graph.build(revisions)
+    return Image(graph, (*faults, *graph.faults), read_by=read_by)
 
 
 def _through_alembic(session: Session) -> tuple[Revision, ...]:

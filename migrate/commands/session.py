@@ -103,10 +103,13 @@ class Session:
 
     @cached_property
     def target(self) -> Target:
-        """The target, its version table guessed from env.py's text where no setting names it. Raises Stop."""
+        """The target. Raises Stop."""
+        return self.aimed(self.settings.target())
+
+    def aimed(self, target: Target) -> Target:
+        """The target with its version table, guessed from env.py's text where no setting names it. Raises Stop."""
         from migrate.image import guess_version_table
 
-        target = self.settings.target()
         if self.settings.version_table is not None and self.settings.version_table_schema is not None:
             return target
         table, schema = guess_version_table(self.config.env_py.read_text("utf-8", "replace"))
@@ -169,11 +172,13 @@ def conduct(
     *,
     as_json: bool = False,
     reads: bool = False,
+    is_product: bool = False,
 ) -> Answer:
     """Run a verb from its settings to its last line; every end but SIGKILL has one.
 
     ``reads``: the verb's text is what people want to see, so that on a terminal only warnings and problems stand beside
-    it. Everybody else gets every line.
+    it. Everybody else gets every line. ``is_product``: the text is what the verb makes, to be redirected into a file, so
+    that whoever reads stdout gets it, and beside it nothing but errors.
     """
     began = time.monotonic()
     run_id = uuid.uuid4().hex[:12]
@@ -182,7 +187,8 @@ def conduct(
         fault: Problem | None = None
     except Stop as stopped:
         settings, fault = None, stopped.problem
-    redactor = Redactor(environment_secrets(os.environ, Path.cwd()))
+    named = {"--shadow-url": str(flags["shadow_url"])} if flags.get("shadow_url") else {}
+    redactor = Redactor(environment_secrets({**os.environ, **named}, Path.cwd()))
     sink = log.open_log(
         log_format=_log_format(settings),
         stream_fd=1,
@@ -196,7 +202,9 @@ def conduct(
     is_for_people = _is_for_people(settings)
 
     def emit(event: Event) -> None:
-        if not as_json and not (reads and is_for_people and event.level < Level.WARN):
+        if as_json or (is_product and event.level < Level.ERROR):
+            return
+        if not (reads and is_for_people and event.level < Level.WARN):
             sink.emit(event)
 
     def finish(report: Report) -> Answer:
@@ -208,7 +216,7 @@ def conduct(
         message = report.message or last_words(verb, report)
         emit(Event(Name.RUN_FINISHED, message, Level.ERROR if outcome.problem else Level.INFO, fields))
         sink.close()
-        text = report.text if is_for_people else None
+        text = report.text if is_for_people or is_product else None
         if as_json:
             said = {"event": str(Name.RUN_FINISHED), "verb": verb, "message": message, **fields}
             text = json.dumps(redactor.value(json.loads(json.dumps(said, default=str))))

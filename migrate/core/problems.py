@@ -251,6 +251,30 @@ _KINDS: Final = (
         "migrate manifest   # replays the history in a throw-away database; then commit the file that it writes",
     ),
     Kind(
+        "no-shadow",
+        ExitCode.CONFIG,
+        "There is no server for a shadow",
+        "A replay needs a throw-away PostgreSQL: none is named, and none that could be started was found.",
+        "Nothing was connected to.",
+        "pip install 'migrate-job[embedded]'   # or name a server that may be written to: export MIGRATE_SHADOW_URL=…",
+    ),
+    Kind(
+        "shadow-is-target",
+        ExitCode.CONFIG,
+        "The shadow is on the target's server",
+        "Revisions of a replay may create roles, which belong to the whole server, and open second connections.",
+        "Nothing was connected to.",
+        "unset MIGRATE_SHADOW_URL   # the embedded server is used; or, knowing that: --shadow-beside-target",
+    ),
+    Kind(
+        "bad-baseline",
+        ExitCode.CONFIG,
+        "The baseline cannot be used",
+        "The file that stands for what is there before the first revision is no SQL that an empty database accepts.",
+        "The shadow was dropped; nothing else was connected to.",
+        "pg_dump --schema-only --no-owner --no-privileges URL > {baseline}   # of a database without this history",
+    ),
+    Kind(
         "several-heads",
         ExitCode.HISTORY,
         "The history has several heads",
@@ -289,6 +313,15 @@ _KINDS: Final = (
         "The revision files say something else than the committed manifest.",
         "Nothing was changed.",
         "migrate manifest   # then commit {manifest}",
+    ),
+    Kind(
+        "baseline-needed",
+        ExitCode.HISTORY,
+        "The history does not start from an empty database",
+        "In a replay from nothing a revision misses a table or schema, which something else than this history creates.",
+        "The shadow was dropped; no manifest was written.",
+        "pg_dump --schema-only --no-owner --no-privileges URL > baseline.sql; migrate manifest --baseline baseline.sql"
+        "   # URL: a database as it is before the first revision",
     ),
     Kind(
         "edited-revision",

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from migrate.core.events import LogFormat
 from migrate.core.policy import Adopt, Ahead, Backup, Breaking, Edited, Judgement, Limits, Policy, Transaction
-from migrate.settings.kinds import Choice, Duration, File, Kind, Number, Switch, Text, Words
+from migrate.settings.kinds import Choice, Duration, File, Kind, Number, Secret, Switch, Text, Words
 
 VARIABLE_PREFIX: Final = "MIGRATE_"
 TABLE: Final = "[tool.migrate]"
@@ -53,6 +53,7 @@ _TARGET_VERBS: Final = (
     "up", "plan", "status", "wait", "verify", "adopt", "repair", "down", "doctor", "history", "report",
 )  # fmt: skip
 _IMAGE_VERBS: Final = (*_TARGET_VERBS, "manifest", "test")
+_SHADOW_VERBS: Final = ("manifest",)
 _DECIDING_VERBS: Final = ("up", "plan")
 _CHANGING_VERBS: Final = ("up", "adopt", "repair", "down")
 _RUNNING_VERBS: Final = ("up", "down")
@@ -108,6 +109,23 @@ SETTINGS: Final = (
         None,
         "The manifest. Without it, manifest.json beside the versions folder.",
         verbs=_IMAGE_VERBS,
+    ),
+    Setting(
+        "shadow_url",
+        Secret("URL", "URL of PostgreSQL"),
+        None,
+        "A server for shadow databases, which are made there and dropped: never the target's, as revisions may create"
+        " roles. Its role needs CREATEDB. Without it, a server of its own is started (`migrate-job[embedded]`).",
+        verbs=_SHADOW_VERBS,
+        in_table=False,
+    ),
+    Setting(
+        "shadow_beside_target",
+        Switch(),
+        default=False,
+        help="Make the shadow databases beside the target, on its server, knowing that roles which revisions create"
+        " belong to the whole server.",
+        verbs=_SHADOW_VERBS,
     ),
     Setting(
         "target",

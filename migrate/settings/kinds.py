@@ -69,6 +69,16 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Secret(Text):
+    """A text that is never shown; what it must be is checked where it is used."""
+
+    def show(self, value: str) -> str:
+        """Only that there is one."""
+        del value
+        return "***"
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One of the values of an enumeration."""
 

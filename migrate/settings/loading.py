@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from migrate.core.policy import Limits, Policy
 from migrate.core.problems import stop
 from migrate.core.target import Target
+from migrate.core.url import DatabaseUrl, MalformedUrl
 from migrate.settings.database_url import environment_secrets, read_database_url
 from migrate.settings.declarations import SETTINGS, TABLE, VARIABLE_PREFIX, Setting
 from migrate.settings.kinds import File, Number, Switch, Words
@@ -72,6 +73,7 @@ class Settings:
     version_table_schema: str | None
     schemas: tuple[str, ...]
     manifest: Path | None
+    shadow_beside_target: bool
     log_format: LogFormat
     log_queries: bool
     service: str
@@ -87,6 +89,17 @@ class Settings:
         url, variable = read_database_url(self._environ, self._cwd)
         target = Target(url, variable, version_table_schema=self.version_table_schema, schemas=self.schemas)
         return target if self.version_table is None else replace(target, version_table=self.version_table)
+
+    def shadow_url(self) -> tuple[DatabaseUrl, str] | None:
+        """Where shadow databases are made, and the setting's name. Raises Stop (`bad-database-url`)."""
+        text, source = self._values["shadow_url"], self.provenance["shadow_url"].name
+        if text is None:
+            return None
+        try:
+            return DatabaseUrl.parse(text), source
+        except MalformedUrl as error:
+            why = f"The value of {source} is no PostgreSQL URL. {error}"
+            raise stop("bad-database-url", why, names={"variable": "MIGRATE_SHADOW_URL"}) from None
 
     def secrets(self) -> tuple[str, ...]:
         """Every text of the environment that must not be shown, for the redactor. Never raises."""
@@ -166,6 +179,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Set
         version_table_schema=values["version_table_schema"],
         schemas=values["schemas"],
         manifest=values["manifest"],
+        shadow_beside_target=values["shadow_beside_target"],
         log_format=values["log_format"],
         log_queries=values["log_queries"],
         service=values["service"],

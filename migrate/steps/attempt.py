@@ -94,6 +94,8 @@ class Attempt:
         if self.current in done:
             self.current = None
             self.number = 1
+        if done and self.run.on_commit is not None:
+            self.run.on_commit([at.id for at in done])
 
     def close_steps(self, status: str, details: Mapping[str, object] | None = None) -> None:
         """Close the ledger's rows of what is not committed: ``failed`` or ``abandoned``, or the current ``partial``."""

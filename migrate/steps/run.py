@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from migrate.core.events import Emit
@@ -56,3 +56,6 @@ class Run:
     started_s: float  # monotonic
     log_queries: bool = False
     applied: list[str] = field(default_factory=list)
+    on_commit: Callable[[Sequence[str]], None] | None = (
+        None  # told which revisions a commit has brought, before the next
+    )

@@ -1,0 +1,397 @@
+"""`migrate manifest`: replay the history in a shadow and write down, check or show the schema at every revision."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from migrate.commands.images import load_history
+from migrate.commands.session import Answer, Report, Session, conduct
+from migrate.commands.verb import verb
+from migrate.core.decision import refuse_image
+from migrate.core.events import Event, Level, Name
+from migrate.core.line_diff import line_diff
+from migrate.core.manifest import MalformedManifest, Manifest, build
+from migrate.core.outcome import Outcome, Result
+from migrate.core.policy import Policy
+from migrate.core.problems import ExitCode, Stop, stop
+from migrate.core.replay import passes
+from migrate.core.revisions import Graph, HistoryFault
+from migrate.core.schema import fingerprint
+from migrate.core.shadow import same_server
+from migrate.core.target import Target
+from migrate.core.url import DatabaseUrl
+from migrate.image.manifest import (
+    Agreement,
+    bad_manifest,
+    compare_with_files,
+    hashes,
+    load_manifest,
+    manifest_path,
+    shortened,
+)
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from migrate.core.image import Image
+    from migrate.core.line_diff import LineChange
+    from migrate.postgres.shadow import Shadow
+    from migrate.steps.replay import BaselineFile, Replayed
+
+EXITS = tuple(
+    code
+    for code in ExitCode
+    if code
+    not in {ExitCode.PENDING, ExitCode.POLICY, ExitCode.STATE, ExitCode.AHEAD, ExitCode.DRIFT, ExitCode.BUSY, ExitCode.DEADLINE}
+)  # fmt: skip
+SHOWN_CHANGES: Final = 50  # of a check; each is a log line
+
+
+@verb("manifest", exits=EXITS)
+@click.option("--check", is_flag=True, help="Write nothing; exit 11 and say what differs when the file is out of date.")
+@click.option("--at", metavar="REVISION", help="Write nothing; print the schema at a revision, as the manifest has it.")
+@click.option(
+    "--baseline",
+    type=click.Path(exists=True, dir_okay=False, path_type=pathlib.Path),
+    help="What is there before the first revision: SQL, or a dump in pg_dump's custom format. The manifest remembers it.",
+)
+@click.option("--full", is_flag=True, help="Read the schema at every revision anew, whatever the manifest proves.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def manifest(*, as_json: bool, check: bool, at: str | None, baseline: Path | None, full: bool, **flags: Any) -> Answer:
+    """Replay the history in a throw-away database and write down the schema at every revision.
+
+    Writes manifest.json beside the versions folder; commit it. Only revisions that are new, edited, or build on such
+    ones are read again. --check is for CI: it needs no server while the file is up to date.
+    """
+    if at is not None and (check or full or baseline is not None):
+        raise click.UsageError("--at only reads the file: leave out --check, --full and --baseline")
+
+    def body(session: Session) -> Report:
+        if at is not None:
+            return show(session, at)
+        work = prepare(session, baseline, full=full, must_parse=check)
+        return check_file(work) if check else write_file(work)
+
+    return conduct("manifest", flags, body, as_json=as_json, is_product=at is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The history as its files have it, and the manifest that is there."""
+
+    session: Session
+    image: Image
+    path: Path
+    text: str | None  # of the file; None where there is none
+    previous: Manifest | None  # None where there is none, or none that can be read
+    agreement: Agreement | None  # how the previous one stands to the files
+    baseline: BaselineFile | None
+    full: bool
+
+    @property
+    def shown(self) -> str:
+        """The manifest's path, for people."""
+        return os.path.relpath(self.path, self.session.cwd)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether hashes and format show that a replay would write the same text."""
+        previous = self.previous
+        return (
+            previous is not None
+            and not self.agreement
+            and not self.full
+            and self.text == previous.serialise()
+            and (self.baseline is None or previous.baseline is None or self.baseline.sha256 == previous.baseline.sha256)
+            and (self.baseline is None) == (previous.baseline is None)
+        )
+
+
+def prepare(session: Session, baseline: Path | None, *, full: bool, must_parse: bool) -> Work:
+    """Read everything that needs no server. Raises Stop for faults of the history, and of a file that must parse."""
+    image = load_history(session)
+    refused = refuse_image(image, Policy(target="heads"))
+    if refused is not None:
+        raise Stop(refused.problem)
+    path = manifest_path(session.config, session.settings.manifest)
+    text: str | None = None
+    previous: Manifest | None = None
+    agreement: Agreement | None = None
+    if path.exists():
+        text = path.read_bytes().decode("utf-8", "replace")
+        try:
+            previous = load_manifest(path)
+        except Stop as stopped:
+            if must_parse:
+                raise
+            session.emit(Event(Name.IMAGE_WARNING, f"it is written anew: {stopped.problem.why}", Level.WARN))
+    if previous is not None:
+        files = hashes(session.scan, image.graph.revisions)
+        agreement = compare_with_files(previous, files, image.graph.revisions)
+    root = session.config.root
+    if baseline is None and previous is not None and previous.baseline is not None:
+        baseline = root / previous.baseline.file
+    found = _read_baseline(baseline, root) if baseline is not None else None
+    return Work(session, image, path, text, previous, agreement, found, full)
+
+
+def _read_baseline(path: Path, root: Path) -> BaselineFile:
+    from migrate.postgres.shadow import read_baseline
+    from migrate.steps.replay import BaselineFile
+
+    sql = read_baseline(path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return BaselineFile(path, os.path.relpath(path, root), sha256, sql)
+
+
+def write_file(work: Work) -> Report:
+    """Write the manifest where it is not what the history says."""
+    if work.is_fresh:
+        assert work.previous is not None
+        return _written(work, work.previous, Result.NOOP)
+    new = propose(work)
+    text = new.serialise()
+    if text == work.text:
+        return _written(work, new, Result.NOOP)
+    unfinished = work.path.with_name(f".{work.path.name}.{os.getpid()}")
+    try:
+        unfinished.write_bytes(text.encode())
+        unfinished.replace(work.path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise stop("bad-manifest", f"{work.shown} cannot be written: {error.strerror}", fix="ls -ld .") from error
+    return _written(work, new, Result.APPLIED)
+
+
+def _written(work: Work, new: Manifest, result: Result) -> Report:
+    said = "is up to date" if result is Result.NOOP else "was written"
+    return Report(
+        Outcome(result),
+        {"manifest": work.shown, "revisions": len(new.revisions), "heads": list(new.heads), "postgres": new.postgres},
+        message=f"manifest: {work.shown} {said}: {len(new.revisions)} revisions on PostgreSQL {new.postgres}",
+    )
+
+
+def check_file(work: Work) -> Report:
+    """Raises Stop (`stale-manifest`) where `write_file` would write; says which files and lines differ."""
+    if work.text is None:
+        raise stop("stale-manifest", f"there is no {work.shown}", names={"manifest": work.shown})
+    previous, agreement = work.previous, work.agreement
+    assert previous is not None
+    assert agreement is not None
+    _refuse_inconsistent(work.path, previous)
+    if work.is_fresh:
+        return _written(work, previous, Result.NOOP)
+    said = agreement.sentences()
+    changes: tuple[LineChange, ...] | None = None
+    try:
+        changes = line_diff(work.text, propose(work).serialise())
+    except Stop as stopped:
+        if stopped.problem.kind.code != "no-shadow" or not said:
+            raise
+        said.append("which lines would change is not known without a shadow (pip install 'migrate-job[embedded]')")
+    if changes is not None:
+        if not changes:
+            return _written(work, previous, Result.NOOP)
+        said.append(f"{work.shown}, {_lines(changes)} would change")
+    for sentence in agreement.sentences():
+        work.session.emit(Event(Name.IMAGE_WARNING, sentence, Level.WARN))
+    for change in (changes or ())[:SHOWN_CHANGES]:
+        work.session.emit(_line_event(work.shown, change))
+    raise stop(
+        "stale-manifest",
+        f"{work.shown} is not what the revision files make: {shortened(said)}",
+        names={"manifest": work.shown},
+        lines=[change.old_line for change in changes or ()][:SHOWN_CHANGES],
+        **agreement.fields(),
+    )
+
+
+def _refuse_inconsistent(path: Path, found: Manifest) -> None:
+    """Raises Stop (`bad-manifest`) where lines were edited or merged by hand so that they do not lead to their hash."""
+    try:
+        for entry in found.revisions:
+            found.schema_at([entry.revision.id])
+    except MalformedManifest as fault:
+        raise bad_manifest(path, fault) from fault
+
+
+def _lines(changes: tuple[LineChange, ...]) -> str:
+    spans = []
+    for change in changes[:5]:
+        last = change.old_line + max(len(change.old), 1) - 1
+        spans.append(str(change.old_line) if last == change.old_line else f"{change.old_line}-{last}")
+    more = f" and {len(changes) - 5} more places" if len(changes) > 5 else ""  # noqa: PLR2004 - as above
+    return f"line{'s' if len(spans) > 1 or '-' in spans[0] else ''} {', '.join(spans)}{more}"
+
+
+def _line_event(shown: str, change: LineChange) -> Event:
+    old, new = [line.strip() for line in change.old], [line.strip() for line in change.new]
+    said = " ".join(old) or "nothing"
+    instead = " ".join(new) or "nothing"
+    return Event(
+        Name.IMAGE_WARNING,
+        f"{shown}, line {change.old_line}: {_cut(said)} would become {_cut(instead)}",
+        Level.WARN,
+        {"file": shown, "line": change.old_line, "old": old[:20], "new": new[:20]},
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}…"  # noqa: PLR2004 - a line on a terminal or two
+
+
+def show(session: Session, at: str) -> Report:
+    """The schema at a revision, as the manifest has it."""
+    path = manifest_path(session.config, session.settings.manifest)
+    found = load_manifest(path)
+    if found is None:
+        raise stop("no-manifest", f"there is no {os.path.relpath(path, session.cwd)}")
+    graph = Graph.build(entry.revision for entry in found.revisions)
+    rows = graph.resolve(at)
+    if isinstance(rows, HistoryFault):
+        raise stop(
+            "unknown-target",
+            rows.message,
+            names={"heads": " ".join(found.heads)},
+            fix=f"migrate manifest --at {found.heads[-1] if found.heads else 'base'}   # {rows.fix}",
+        )
+    try:
+        schema = found.schema_at(rows)
+    except MalformedManifest as fault:
+        raise bad_manifest(path, fault) from fault
+    return Report(
+        Outcome(Result.NOOP),
+        {"rows": list(rows), "fingerprint": fingerprint(schema), "schema": dict(sorted(schema.items()))},
+        text="\n".join(f"{identity}: {definition}" for identity, definition in sorted(schema.items())),
+        message=f"manifest: {len(schema)} objects at {', '.join(rows) or 'base'}",
+    )
+
+
+# The replay
+
+
+def propose(work: Work) -> Manifest:
+    """The manifest that the history makes. Raises Stop, whose problem names the revision at fault, or Interrupted."""
+    graph, previous = work.image.graph, work.previous
+    everything = {revision.id for revision in graph.revisions}
+    baseline = work.baseline.sha256 if work.baseline is not None else None
+    if previous is not None and not work.full:
+        proven = previous.proven(graph, postgres=previous.postgres, baseline=baseline)
+        if proven >= everything:  # files were renamed or taken away at the end: there is nothing to be read
+            return _build(work, previous.postgres, None)
+    with _shadow(work.session) as shadow:
+        unproven = everything
+        if previous is not None and not work.full:
+            if previous.postgres != shadow.major:
+                _warn(
+                    work,
+                    f"{work.shown} was written on PostgreSQL {previous.postgres}, the shadow is {shadow.major}: every"
+                    " revision is read anew",
+                )
+            unproven = everything - previous.proven(graph, postgres=shadow.major, baseline=baseline)
+        replayed = _replay(work, shadow, unproven)
+        moved = _disproven(previous, replayed, everything - unproven)
+        if moved:
+            _warn(
+                work,
+                f"revision {moved} leaves another schema than {work.shown} says, although its file is the same: every"
+                " revision is read anew",
+            )
+            replayed = _replay(work, shadow, everything)
+        return _build(work, shadow.major, replayed)
+
+
+def _replay(work: Work, shadow: Shadow, unproven: set[str]) -> Replayed:
+    from migrate.steps.replay import Replay
+
+    session = work.session
+    replay = Replay(
+        shadow,
+        run_id=session.run_id,
+        project=session.project,
+        target=_target(session),
+        image=work.image,
+        limits=session.settings.limits,
+        environ=os.environ,
+        interruption=session.interruption,
+        emit=session.emit,
+        redact=session.redactor.text,
+        source_of=session.source_of,
+        baseline=work.baseline,
+    )
+    return replay.carry_out(passes(work.image.graph, unproven))
+
+
+def _disproven(previous: Manifest | None, replayed: Replayed, proven: set[str]) -> str | None:
+    """A revision that was read although the manifest proves it, and is not as the manifest says."""
+    if previous is None:
+        return None
+    recorded = {entry.revision.id: entry.schema for entry in previous.revisions}
+    read = replayed.schemas.items()
+    return next((id_ for id_, schema in read if id_ in proven and fingerprint(schema) != recorded[id_]), None)
+
+
+def _build(work: Work, major: int, replayed: Replayed | None) -> Manifest:
+    if replayed is None:
+        assert work.previous is not None
+        return build(major, work.image.graph, {}, work.previous.baseline, work.previous)
+    try:
+        new = build(major, work.image.graph, replayed.schemas, replayed.baseline, work.previous)
+    except MalformedManifest as fault:
+        raise bad_manifest(work.path, fault) from fault
+    for rows, live in replayed.joined.items():
+        said = [conflict.sentence() for conflict in new.conflicts(rows)]
+        said += new.compare(rows, live, major=major).sentences()
+        for sentence in said:
+            _warn(work, f"where branches {' and '.join(rows)} meet: {sentence}")
+    return new
+
+
+def _warn(work: Work, said: str) -> None:
+    work.session.emit(Event(Name.IMAGE_WARNING, said, Level.WARN))
+
+
+def _shadow(session: Session) -> AbstractContextManager[Shadow]:
+    from migrate.postgres.shadow import shadow
+
+    named = session.settings.shadow_url()
+    beside = session.settings.shadow_beside_target
+    if named is None and beside:
+        target = session.settings.target()
+        named = target.url, target.url_from
+    elif named is not None and not beside:
+        target = _target(session)
+        if target.url_from and same_server(named[0], target.url):
+            raise stop(
+                "shadow-is-target",
+                f"{named[1]} and {target.url_from} lead to one server, {named[0].address or 'this machine'}",
+            )
+    url, url_from = named or (None, "")
+    return shadow(
+        url,
+        url_from=url_from,
+        run_id=session.run_id,
+        interruption=session.interruption,
+        emit=session.emit,
+        redact=session.redactor.text,
+    )
+
+
+def _target(session: Session) -> Target:
+    """The target as far as it is known: a replay needs its version table and its URL's spelling, not the database."""
+    settings = session.settings
+    try:
+        return session.target
+    except Stop:
+        url = DatabaseUrl.parse("postgresql://")
+        return session.aimed(
+            Target(url, "", version_table_schema=settings.version_table_schema, schemas=settings.schemas)
+        )

@@ -1,0 +1,118 @@
+"""The passes of a replay: from which database each starts, how far Alembic goes in it, and where its schema is read.
+
+What is wanted is the schema of a database that was upgraded from nothing to exactly one revision, for every revision. A
+database has been at exactly a revision when all that it has applied are the revision's ancestors, so that a line of
+revisions takes one pass, and every branch starts from a copy of the database at the revision where it left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from migrate.core.revisions import HistoryFault
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from migrate.core.revisions import Graph, Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One run of Alembic on one database.
+
+    ``start`` is the revision at which the database is that is copied, None for one that has nothing applied; ``target``
+    is for `alembic upgrade`; ``reads`` are the revisions after which the schema is read, in their order. ``joined`` are
+    the version rows that the database has when several branches have met in it, and before anything else is applied:
+    the place to see whether they bear being applied one after the other.
+    """
+
+    start: str | None
+    target: str
+    reads: tuple[str, ...] = ()
+    joined: tuple[str, ...] = ()
+
+
+def passes(graph: Graph, unproven: Collection[str]) -> tuple[Pass, ...]:
+    """The fewest passes that read the schema at every unproven revision, in an order in which each finds its start.
+
+    With a revision is unproven whatever builds on it. Where an unproven one builds on a proven one, the latter is read
+    too: so the caller sees whether the old proof still holds. `graph` has no faults.
+    """
+    order = graph.pending((), "heads")
+    assert not isinstance(order, HistoryFault)
+    history = _History(graph, order)
+    needed: set[str] = set(unproven)
+    reads = needed | {below for id_ in unproven if (below := history.below[id_]) is not None}
+    found: list[Pass] = []
+    rows = history.tips()
+    if len(rows) > 1 and unproven:
+        start = history.largest(rows)
+        needed.add(start)
+        found.append(Pass(start, "heads", joined=rows))
+    # From the last one down, so that a pass is known to be needed before its own start is asked for.
+    for line in reversed(history.lines()):
+        if needed.isdisjoint(line):
+            continue
+        below = history.below[line[0]]
+        if below is not None:
+            needed.add(below)
+        joined = history.joined[line[0]] if line[0] in unproven else ()
+        found.append(Pass(below, line[-1], tuple(id_ for id_ in line if id_ in reads), joined))
+    return tuple(reversed(found))
+
+
+class _History:
+    """For each revision what its pass starts from."""
+
+    def __init__(self, graph: Graph, order: tuple[Revision, ...]) -> None:
+        labels = {label: revision.id for revision in order for label in revision.labels}
+        self.order = [revision.id for revision in order]
+        self.closures: dict[str, int] = {}  # the ancestors and the revision itself, as the bits of an integer
+        self.below: dict[str, str | None] = {}
+        self.joined: dict[str, tuple[str, ...]] = {}
+        self.followers: dict[str, int] = dict.fromkeys(self.order, 0)
+        self._above: set[str] = set()
+        for at, revision in enumerate(order):
+            dependencies = (name if name in graph else labels[name] for name in revision.depends_on)
+            parents = tuple(dict.fromkeys((*revision.down, *dependencies)))
+            self._above.update(parents)
+            closure = 1 << at
+            for parent in parents:
+                closure |= self.closures[parent]
+            self.closures[revision.id] = closure
+            rows = tuple(
+                one for one in parents if not any(self._covers(other, one) for other in parents if other != one)
+            )
+            self.joined[revision.id] = rows if len(rows) > 1 else ()
+            below = self.below[revision.id] = self.largest(rows) if rows else None
+            if below is not None:
+                self.followers[below] += 1
+
+    def lines(self) -> list[tuple[str, ...]]:
+        """The history cut into lines that one pass can run: at every place where one ends, others start or nothing does.
+
+        A merge begins a line: before it Alembic applies what its other branches bring, in an order of its own.
+        """
+        lines: dict[str, list[str]] = {}
+        line_of: dict[str, list[str]] = {}
+        for id_ in self.order:
+            below = self.below[id_]
+            if below is None or self.joined[id_] or self.followers[below] > 1:
+                line_of[id_] = lines[id_] = [id_]
+            else:
+                line_of[id_] = line_of[below]
+                line_of[id_].append(id_)
+        return [tuple(line) for line in lines.values()]
+
+    def tips(self) -> tuple[str, ...]:
+        """The version rows of a fully upgraded database."""
+        return tuple(id_ for id_ in self.order if id_ not in self._above)
+
+    def largest(self, ids: tuple[str, ...]) -> str:
+        """The one with the most ancestors: from there the least is left to do."""
+        return max(ids, key=lambda id_: self.closures[id_].bit_count())
+
+    def _covers(self, upper: str, lower: str) -> bool:
+        return bool(self.closures[upper] >> (self.closures[lower].bit_length() - 1) & 1)

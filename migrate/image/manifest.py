@@ -1,0 +1,128 @@
+"""The manifest's file: where it is, what it holds, and whether it is that of the revision files beside it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from migrate.core.manifest import FileFindings, GraphFindings, MalformedManifest, Manifest
+from migrate.core.problems import stop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from migrate.core.revisions import Graph, Revision
+    from migrate.image.config import AlembicConfig
+    from migrate.image.scan import Scan
+
+FILE_NAME: Final = "manifest.json"
+_NAMED: Final = 5
+
+
+def manifest_path(config: AlembicConfig, named: Path | None) -> Path:
+    """The file that the setting names, else `manifest.json` beside the versions folder, of several in the script's."""
+    if named is not None:
+        return named
+    folders = config.version_locations
+    return (folders[0].parent if len(folders) == 1 else config.script_location) / FILE_NAME
+
+
+def load_manifest(path: Path) -> Manifest | None:
+    """The manifest in the file; None where there is no such file. Raises Stop (`bad-manifest`, with the line)."""
+    try:
+        text = path.read_bytes().decode()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise stop("bad-manifest", f"{path} cannot be read: {error.strerror}", names={"manifest": path}) from error
+    except UnicodeDecodeError as error:
+        raise stop("bad-manifest", f"{path} is no UTF-8 text", names={"manifest": path}) from error
+    try:
+        return Manifest.parse(text)
+    except MalformedManifest as fault:
+        raise bad_manifest(path, fault) from fault
+
+
+def bad_manifest(path: Path, fault: MalformedManifest) -> Exception:
+    """The problem for a manifest whose lines do not hold together, wherever that is noticed."""
+    return stop(
+        "bad-manifest",
+        f"{path}, line {fault.line}: {fault.reason}",
+        names={"manifest": path},
+        file=str(path),
+        line=fault.line,
+    )
+
+
+def hashes(scanned: Scan, revisions: Iterable[Revision]) -> dict[str, str]:
+    """The SHA-256 of every revision file, by the name that the scan gives it."""
+    known = {revision.file: revision.sha256 for revision in revisions}
+    return {
+        file: known.get(file) or hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        for file, path in scanned.paths.items()
+    }
+
+
+def graph_of(manifest: Manifest, files: Mapping[str, str]) -> Graph | None:
+    """The history as the manifest has it, where every file is as it says: then no file needs to be understood."""
+    return None if manifest.check_files(files) else manifest.graph(files)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How the manifest stands to the files and to the history that they declare."""
+
+    files: FileFindings
+    history: GraphFindings
+
+    def __bool__(self) -> bool:
+        """Whether anything differs."""
+        return bool(self.files or self.history)
+
+    @property
+    def is_other_history(self) -> bool:
+        """Whether the manifest describes other revisions: then it says nothing about this image."""
+        return bool(self.history)
+
+    def sentences(self) -> list[str]:
+        """What differs, with its names."""
+        said = [f"{file} was added" for file in self.files.added]
+        said += [f"{file} was edited" for file in self.files.edited]
+        said += [f"{file} was removed" for file in self.files.removed]
+        said += [f"revision {id_} stands elsewhere in the history" for id_ in self.history.moved]
+        if not said:
+            said = [f"revision {id_} is new" for id_ in self.history.added]
+            said += [f"revision {id_} is gone" for id_ in self.history.removed]
+        return said
+
+    def fields(self) -> dict[str, object]:
+        """The same for a log line."""
+        return {
+            "added": list(self.files.added),
+            "edited": list(self.files.edited),
+            "removed": list(self.files.removed),
+        }
+
+
+def compare_with_files(manifest: Manifest, files: Mapping[str, str], revisions: Iterable[Revision]) -> Agreement:
+    """Hold the manifest against the files (name -> SHA-256) and the revisions that they declare."""
+    return Agreement(manifest.check_files(files), manifest.check_revisions(revisions))
+
+
+def check_for_release(path: Path, agreement: Agreement) -> tuple[str, ...]:
+    """What a release is warned of: files with other bytes. Raises Stop (`stale-manifest`) for other revisions."""
+    if not agreement:
+        return ()
+    said = agreement.sentences()
+    why = f"{path.name} is not that of the revision files: {shortened(said)}"
+    if agreement.is_other_history:
+        raise stop("stale-manifest", why, names={"manifest": path}, **agreement.fields())
+    return (why,)
+
+
+def shortened(sentences: list[str]) -> str:
+    """The first few, and how many more there are."""
+    more = f"; and {len(sentences) - _NAMED} more" if len(sentences) > _NAMED else ""
+    return "; ".join(sentences[:_NAMED]) + more

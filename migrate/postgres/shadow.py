@@ -1,0 +1,221 @@
+"""Shadows: throw-away databases in which a history is replayed, on a server of their own.
+
+Never the target: only databases that were made here are ever written to or dropped.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import psycopg2
+
+from migrate.core.events import Event, Name
+from migrate.core.problems import stop
+from migrate.core.target import Target
+from migrate.postgres.connection import connect_with_retry
+from migrate.postgres.errors import problem_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from migrate.core.events import Emit
+    from migrate.core.interruption import Interruption
+    from migrate.core.url import DatabaseUrl
+    from migrate.postgres.connection import Connection
+
+CONNECT_S: Final = 30.0
+CREATE_S: Final = 300.0  # a copy of a large baseline takes its time
+_FILE_COPY_SINCE: Final = 150000  # CREATE DATABASE … STRATEGY; the older ones know only that way
+_DUMP: Final = b"PGDMP"  # how pg_dump's custom format begins
+# pg_dump writes these for psql alone (since its releases of August 2025, CVE-2025-8714).
+_PSQL_ONLY: Final = re.compile(r"^\\(?:un)?restrict .*$", re.MULTILINE)
+_COPY: Final = re.compile(r"^COPY .* FROM stdin;", re.MULTILINE)
+
+
+class Shadow:
+    """A server on which databases are made for a replay; `shadow` makes it and drops them all."""
+
+    def __init__(self, url: DatabaseUrl, url_from: str, run_id: str) -> None:
+        self.url = url
+        self.url_from = url_from
+        self.major = 0
+        self._version = 0
+        self._run_id = run_id
+        self._made: list[str] = []
+        self._admin: Connection | None = None
+
+    def open(self, interruption: Interruption | None, emit: Emit, redact: Callable[[str], str]) -> None:
+        """Connect. Raises Stop (`unreachable`, `authentication`, `bad-database-url`) or Interrupted."""
+        self._admin = connect_with_retry(
+            Target(self.url, self.url_from),
+            application_name=f"migrate:shadow:{self._run_id}",
+            timeout_s=CONNECT_S,
+            interruption=interruption,
+            emit=emit,
+            redact=redact,
+        )
+        self._admin.wait_s = CREATE_S
+        self._version = self._admin.server_version
+        self.major = self._version // 10000
+
+    def create(self, template: str = "template0") -> str:
+        """Make a database, as a copy of another one to which nobody is connected; its name. Raises Stop."""
+        name = f"migrate_shadow_{self._run_id}_{len(self._made)}"
+        options = f"TEMPLATE {template}"
+        if template == "template0":
+            options += " ENCODING 'UTF8'"
+        if self._version >= _FILE_COPY_SINCE:
+            options += " STRATEGY file_copy"
+        self._made.append(name)
+        self._run(f"CREATE DATABASE {name} {options}", "making a shadow database")
+        return name
+
+    def drop(self, name: str) -> None:
+        """Drop a database that `create` made, and whatever is still connected to it. Raises Stop."""
+        self._run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", "dropping a shadow database")
+
+    def url_of(self, name: str) -> DatabaseUrl:
+        """The URL of a database that `create` made."""
+        return self.url.replace(database=name)
+
+    def close(self) -> None:
+        """Drop every database that is left, on a new connection if a signal has ended the old one."""
+        try:
+            if self._admin is None or self._admin.closed:
+                self.open(None, lambda _event: None, lambda said: said)
+            assert self._admin is not None
+            self._admin.interruption = None
+            for name in self._made:
+                self.drop(name)
+        finally:
+            if self._admin is not None:
+                self._admin.close()
+
+    def _run(self, statement: str, doing: str) -> None:
+        assert self._admin is not None
+        try:
+            self._admin.run(statement)
+        except psycopg2.errors.InsufficientPrivilege as error:
+            role = self._admin.info.user
+            raise stop(
+                "missing-privilege",
+                f"{doing}: role {role} may not make databases on the shadow's server",
+                names={"grant": f"ALTER ROLE {role} CREATEDB;"},
+                sqlstate=error.pgcode,
+            ) from error
+        except psycopg2.Error as error:
+            raise problem_of(error, doing=doing) from error
+
+
+@contextmanager
+def shadow(
+    url: DatabaseUrl | None,
+    *,
+    url_from: str,
+    run_id: str,
+    interruption: Interruption | None,
+    emit: Emit,
+    redact: Callable[[str], str],
+) -> Iterator[Shadow]:
+    """Lend a place for shadow databases: the server of ``url``, without one a server that lasts as long as the block.
+
+    Raises Stop (`no-shadow` where there is no server to start).
+    """
+    from migrate.core.url import DatabaseUrl
+    from migrate.postgres.embedded import NoServerError, ServerFailedError, throwaway_server
+
+    if url is not None:
+        with _opened(Shadow(url, url_from, run_id), interruption, emit, redact) as opened:
+            yield opened
+        return
+    try:
+        lent = throwaway_server()
+        server = lent.__enter__()
+    except (NoServerError, ServerFailedError) as error:
+        raise stop("no-shadow", str(error)) from error
+    try:
+        at = Shadow(DatabaseUrl.parse(server.url()), "the embedded server", run_id)
+        at.open(interruption, emit, redact)
+        _say(at, emit)
+        yield at
+    finally:
+        lent.__exit__(None, None, None)
+
+
+@contextmanager
+def _opened(
+    at: Shadow, interruption: Interruption | None, emit: Emit, redact: Callable[[str], str]
+) -> Iterator[Shadow]:
+    at.open(interruption, emit, redact)
+    try:
+        _say(at, emit)
+        yield at
+    finally:
+        at.close()
+
+
+def _say(at: Shadow, emit: Emit) -> None:
+    fields = {"url_from": at.url_from, "server_address": at.url.address, "postgres": at.major}
+    emit(Event(Name.SHADOW_STARTED, f"the shadow is on PostgreSQL {at.major} ({at.url_from})", fields=fields))
+
+
+def read_baseline(path: Path) -> str:
+    """The SQL of a baseline: a plain file as it is, a dump in pg_dump's custom format as pg_restore prints it.
+
+    Raises Stop (`bad-baseline`).
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _bad_baseline(path, f"cannot be read: {error.strerror}") from error
+    if data.startswith(_DUMP):
+        data = _restored(path)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _bad_baseline(path, "is neither UTF-8 text nor a dump in pg_dump's custom format") from error
+    if _COPY.search(text):
+        raise _bad_baseline(path, "holds data (COPY … FROM stdin); a baseline is a schema")
+    return _PSQL_ONLY.sub("", text)
+
+
+def load_baseline(connection: Connection, sql: str, path: Path) -> None:
+    """Execute the SQL in one go, on a connection that is not used for anything else: dumps change its settings.
+
+    Raises Stop (`bad-baseline`).
+    """
+    connection.wait_s = float("inf")
+    try:
+        connection.run(sql)
+    except psycopg2.Error as error:
+        said = error.diag.message_primary or str(error).strip().splitlines()[0]
+        position = error.diag.statement_position
+        line = sql.count("\n", 0, int(position) - 1) + 1 if position else None
+        where = f"line {line}: " if line is not None else ""
+        raise _bad_baseline(path, f"{where}{said}", sqlstate=error.pgcode, line=line) from error
+
+
+def _restored(path: Path) -> bytes:
+    from migrate.postgres.embedded import installed_binaries
+
+    folders = [str(binaries.bin_dir) for binaries in installed_binaries()]
+    program = shutil.which("pg_restore") or next(
+        (found for folder in folders if (found := shutil.which("pg_restore", path=folder))), None
+    )
+    if program is None:
+        raise _bad_baseline(path, "is a dump, and there is no pg_restore to read it")
+    command = [program, "--schema-only", "--no-owner", "--no-privileges", "--file=-", str(path)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise _bad_baseline(path, f"pg_restore: {''.join(said)}")
+    return done.stdout
+
+
+def _bad_baseline(path: Path, why: str, **facts: object) -> Exception:
+    return stop("bad-baseline", f"{path} {why}", names={"baseline": path}, **facts)

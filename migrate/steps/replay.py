@@ -1,0 +1,277 @@
+"""Replays a history in shadow databases and reads the schema at every revision, through the same code as an upgrade."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from migrate.core import shadow as shadows
+from migrate.core.events import Event, Level, Name
+from migrate.core.manifest import Baseline
+from migrate.core.plan import Upgrade
+from migrate.core.policy import Policy, Transaction
+from migrate.core.problems import Stop, problem, stop
+from migrate.core.revisions import HistoryFault
+from migrate.postgres.activity import CONTROL_NAME, GUARD_NAME
+from migrate.postgres.connection import connect_with_retry
+from migrate.postgres.guard import GuardKey, guard
+from migrate.postgres.ledger import Ledger
+from migrate.postgres.observe import observe, read_server
+from migrate.postgres.shadow import CONNECT_S, load_baseline
+from migrate.steps.run import Run
+from migrate.steps.upgrade import Upgrading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from migrate.core.events import Emit
+    from migrate.core.image import Image
+    from migrate.core.interruption import Interruption
+    from migrate.core.observation import Observation
+    from migrate.core.policy import Limits
+    from migrate.core.replay import Pass
+    from migrate.core.revisions import Revision
+    from migrate.core.state import Rows
+    from migrate.core.target import Target
+    from migrate.postgres.connection import Connection
+    from migrate.postgres.shadow import Shadow
+    from migrate.steps.run import Project
+
+READ_S: Final = 300.0  # a schema of tens of thousands of objects
+# What a revision misses where the history builds on something that it does not make: a table, a schema.
+_MISSING: Final = frozenset({"42P01", "3F000"})
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineFile:
+    """What is there before the first revision: the file, its name for people, its hash and its SQL."""
+
+    path: Path
+    file: str
+    sha256: str
+    sql: str
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What the replay read: the schema after revisions, and at version rows where branches have just met."""
+
+    baseline: Baseline | None = None
+    schemas: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    joined: dict[Rows, Mapping[str, str]] = field(default_factory=dict)
+
+
+class _Undivided(Exception):  # noqa: N818 - a finding
+    """All revisions of a pass were committed at once: env.py holds the transaction."""
+
+
+class Replay:
+    """One replay; ``target`` says which version table and schemas, and how the project spells its URL."""
+
+    def __init__(
+        self,
+        shadow: Shadow,
+        *,
+        run_id: str,
+        project: Project,
+        target: Target,
+        image: Image,
+        limits: Limits,
+        environ: Mapping[str, str],
+        interruption: Interruption,
+        emit: Emit,
+        redact: Callable[[str], str],
+        source_of: Callable[[Revision], str],
+        baseline: BaselineFile | None = None,
+    ) -> None:
+        self._shadow = shadow
+        self._run_id = run_id
+        self._project = project
+        self._target = target
+        self._image = image
+        # The platform's deadline is for releases.
+        self._limits = replace(limits, deadline_s=0.0)
+        # Alembic's order of several branches follows the hash seed: two replays must not differ by it.
+        self._environ = {**environ, "PYTHONHASHSEED": "0"}
+        self._interruption = interruption
+        self._emit = emit
+        self._redact = redact
+        self._source_of = source_of
+        self._baseline = baseline
+        self._undivided = False
+        self._texts: dict[str, str] = {}
+        self._found = Replayed()
+
+    def carry_out(self, passes: Sequence[Pass]) -> Replayed:
+        """Run every pass. Raises Stop, whose problem names the revision at fault, or Interrupted."""
+        self._found = Replayed()
+        databases: dict[str | None, str] = {None: self._make_base()} if self._baseline is not None else {}
+        for at, each in enumerate(passes):
+            databases[each.target] = self._run(each, databases.get(each.start, "template0"))
+            wanted = {later.start for later in passes[at + 1 :]}
+            for id_ in [id_ for id_ in databases if id_ not in wanted]:
+                self._shadow.drop(databases.pop(id_))
+        for name in databases.values():
+            self._shadow.drop(name)
+        return self._found
+
+    def _make_base(self) -> str:
+        """A database with the baseline in it, which every pass from nothing copies."""
+        assert self._baseline is not None
+        name = self._shadow.create()
+        target = self._aim(name)
+        with closing(self._connect(target, CONTROL_NAME)) as connection:
+            load_baseline(connection, self._baseline.sql, self._baseline.path)
+        with closing(self._connect(target, CONTROL_NAME)) as connection:
+            observation = self._observe(connection, target)
+        if observation.rows:
+            raise stop(
+                "bad-baseline",
+                f"{self._baseline.file} has version rows ({', '.join(observation.rows)}), but it stands for what is there"
+                " before the first revision",
+                names={"baseline": self._baseline.file},
+            )
+        schema = self._shared(observation.schema or {})
+        self._found.baseline = Baseline.of(self._baseline.file, self._baseline.sha256, schema)
+        return name
+
+    def _run(self, each: Pass, template: str) -> str:
+        """One pass; the name of its database, at the pass's target."""
+        rows = () if each.start is None else (each.start,)
+        pending = self._image.graph.pending(rows, each.target)
+        assert not isinstance(pending, HistoryFault)
+        if not self._undivided:
+            name = self._shadow.create(template)
+            try:
+                self._upgrade(name, each, Upgrade(each.target, pending))
+            except _Undivided:
+                self._undivided = True
+                self._emit(
+                    Event(
+                        Name.IMAGE_WARNING,
+                        "env.py holds the transaction of all revisions: the shadow runs it once for each of them",
+                        Level.WARN,
+                    )
+                )
+                self._shadow.drop(name)
+            else:
+                return name
+        name = self._shadow.create(template)
+        for revision in pending:
+            self._upgrade(name, each, Upgrade(revision.id, (revision,)))
+        return name
+
+    def _upgrade(self, name: str, each: Pass, step: Upgrade) -> None:
+        target = self._aim(name)
+        with (
+            closing(self._connect(target, f"{CONTROL_NAME}read:")) as reader,
+            self._under_guard(target) as run,
+        ):
+            reader.wait_s = READ_S
+
+            def read(ids: Sequence[str]) -> None:
+                if len(ids) > 1:
+                    raise _Undivided
+                if ids[0] not in each.reads and not each.joined:
+                    return
+                seen = self._observe(reader, target)
+                if ids[0] in each.reads:
+                    self._found.schemas[ids[0]] = self._shared(seen.schema or {})
+                elif sorted(seen.rows) == sorted(each.joined):
+                    self._found.joined[each.joined] = self._shared(seen.schema or {})
+
+            run.on_commit = read
+            try:
+                Upgrading(run, step).carry_out()
+            except Stop as stopped:
+                raise self._explained(stopped) from stopped
+
+    @contextmanager
+    def _under_guard(self, target: Target) -> Iterator[Run]:
+        """The guard on the shadow: that env.py's connection sees it proves where env.py went."""
+        lost_read, lost_write = os.pipe()
+        try:
+            with closing(self._connect(target, CONTROL_NAME)) as control:
+                server = read_server(control, target)
+                before = self._observe(control, target, with_schema=False)
+                with guard(
+                    self._connect(target, GUARD_NAME),
+                    GuardKey.of(server.schema, target.version_table),
+                    run_id=self._run_id,
+                    timeout_s=self._limits.guard_s,
+                    interruption=self._interruption,
+                    emit=lambda _event: None,  # nobody else knows of this database
+                    on_lost=lambda: _wake(lost_write),
+                ) as held:
+                    control.interruption = None  # a signal is answered by a cancel that this connection sends
+                    yield Run(
+                        run_id=self._run_id,
+                        project=self._project,
+                        target=target,
+                        image=self._image,
+                        policy=Policy(target="heads", transaction=Transaction.REVISION),
+                        limits=self._limits,
+                        environ=shadows.environment(self._environ, target.url),
+                        interruption=self._interruption,
+                        emit=self._emit,
+                        redact=self._redact,
+                        source_of=self._source_of,
+                        control=control,
+                        held=held,
+                        ledger=_NoLedger(control, run_id=self._run_id, key="", emit=self._emit),
+                        before=before,
+                        lost_fd=lost_read,
+                        started_s=time.monotonic(),
+                    )
+        finally:
+            os.close(lost_read)
+            os.close(lost_write)
+
+    def _shared(self, schema: Mapping[str, str]) -> dict[str, str]:
+        """The schema with each text kept once: thousands of revisions share nearly all of theirs."""
+        keep = self._texts.setdefault
+        return {keep(identity, identity): keep(definition, definition) for identity, definition in schema.items()}
+
+    def _observe(self, connection: Connection, target: Target, *, with_schema: bool = True) -> Observation:
+        return observe(connection, target, self._limits, hashes={}, with_schema=with_schema)
+
+    def _aim(self, name: str) -> Target:
+        url = self._shadow.url_of(name).spelled_as(self._target.url)
+        return replace(self._target, url=url, url_from=self._shadow.url_from)
+
+    def _connect(self, target: Target, role: str) -> Connection:
+        return connect_with_retry(
+            target,
+            application_name=f"{role}{self._run_id}",
+            timeout_s=CONNECT_S,
+            interruption=self._interruption,
+            emit=self._emit,
+            redact=self._redact,
+        )
+
+    def _explained(self, stopped: Stop) -> Stop:
+        """A failure in the shadow: its fix is not that of a release."""
+        found = stopped.problem
+        if found.kind.code != "revision-failed":
+            return stopped
+        if self._baseline is None and found.facts.get("sqlstate") in _MISSING:
+            needed = problem("baseline-needed", f"in an empty database, {found.why}")
+            return Stop(replace(needed, facts=found.facts))
+        file = found.facts.get("file") or found.facts.get("revision")
+        return Stop(replace(found, fix=f"correct {file}, then run migrate manifest again"))
+
+
+def _wake(fd: int) -> None:
+    os.write(fd, b"!")
+
+
+class _NoLedger(Ledger):
+    """Keeps nothing: a shadow's history ends with it."""
+
+    def _write(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        del sql, parameters
+        return []

@@ -1,0 +1,130 @@
+"""Every wanted revision is read in a database that has applied exactly its ancestors, and no pass runs for nothing."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrate.core.replay import Pass, passes
+from migrate.core.revisions import Graph, Revision
+
+
+def graph_of(**parents: tuple[str, ...]) -> Graph:
+    built = Graph.build(Revision(id_, down, (), (), "", f"{id_}.py", "") for id_, down in parents.items())
+    assert built.faults == ()
+    return built
+
+
+LINEAR = graph_of(a=(), b=("a",), c=("b",))
+DIAMOND = graph_of(a=(), b=("a",), c=("a",), d=("b", "c"), e=("d",))
+
+
+def test_a_line_is_one_pass():
+    assert passes(LINEAR, {"a", "b", "c"}) == (Pass(None, "c", ("a", "b", "c")),)
+
+
+def test_what_is_proven_is_run_and_not_read_but_for_the_last_of_it():
+    assert passes(LINEAR, {"c"}) == (Pass(None, "c", ("b", "c")),)
+
+
+def test_nothing_unproven_needs_no_pass():
+    assert passes(LINEAR, set()) == ()
+    assert passes(graph_of(), set()) == ()
+    assert passes(graph_of(a=(), b=()), set()) == ()
+
+
+def test_branches_start_from_a_copy_and_a_merge_is_looked_at_before_it():
+    assert passes(DIAMOND, set("abcde")) == (
+        Pass(None, "a", ("a",)),
+        Pass("a", "c", ("c",)),
+        Pass("a", "b", ("b",)),
+        Pass("b", "e", ("d", "e"), joined=("b", "c")),
+    )
+
+
+def test_only_the_branch_that_changed_is_run():
+    forked = graph_of(a=(), b=("a",), c=("a",), d=("c",))
+    assert passes(forked, {"d"}) == (
+        Pass(None, "a"),
+        Pass("a", "d", ("c", "d")),
+        Pass("d", "heads", joined=("d", "b")),
+    )
+    # the merge alone is new: its other branch is run inside its own pass
+    assert passes(DIAMOND, {"d", "e"}) == (
+        Pass(None, "a"),
+        Pass("a", "b", ("b",)),
+        Pass("b", "e", ("d", "e"), joined=("b", "c")),
+    )
+    # the merge is proven: nothing is looked at before it
+    assert passes(DIAMOND, {"e"}) == (
+        Pass(None, "a"),
+        Pass("a", "b"),
+        Pass("b", "e", ("d", "e")),
+    )
+
+
+def test_several_heads_meet_in_a_pass_of_their_own():
+    assert passes(graph_of(a=(), b=()), {"a", "b"}) == (
+        Pass(None, "b", ("b",)),
+        Pass(None, "a", ("a",)),
+        Pass("b", "heads", joined=("b", "a")),
+    )
+
+
+def test_a_dependency_counts_by_id_and_by_label():
+    graph = Graph.build(
+        [
+            Revision("a", (), (), ("left",), "", "a.py", ""),
+            Revision("b", (), (), (), "", "b.py", ""),
+            Revision("c", ("b",), ("left",), (), "", "c.py", ""),
+            Revision("d", ("c",), ("a",), (), "", "d.py", ""),
+        ]
+    )
+    assert graph.faults == ()
+    assert passes(graph, set("abcd"))[-1] == Pass("b", "d", ("c", "d"), joined=("b", "a"))
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[Graph, set[str]]:
+    count = draw(st.integers(1, 12))
+    parents: dict[str, tuple[str, ...]] = {}
+    for number in range(count):
+        before = list(parents)
+        size = draw(st.integers(0, min(3, len(before))))
+        chosen = draw(st.permutations(before))[:size]
+        # Alembic refuses a revision that builds on another one and on its ancestor.
+        graph = graph_of(**parents)
+        kept = [one for one in chosen if not any(graph.is_ancestor(one, other) for other in chosen)]
+        parents[f"r{number}"] = tuple(kept)
+    graph = graph_of(**parents)
+    changed = draw(st.sets(st.sampled_from(list(parents))))
+    return graph, {id_ for id_ in parents if changed & graph.ancestors([id_])}
+
+
+@given(histories())
+def test_every_read_is_exact(history: tuple[Graph, set[str]]):
+    graph, unproven = history
+    reached: set[str | None] = {None}
+    read: list[str] = []
+    met: set[tuple[str, ...]] = set()
+    for each in passes(graph, unproven):
+        assert each.start in reached, "a pass starts from a database that is there"
+        start = () if each.start is None else (each.start,)
+        applied = set(graph.implied(start))
+        rows = frozenset(start)
+        pending = graph.pending(start, each.target)
+        assert isinstance(pending, tuple)
+        for revision in pending:
+            applied.add(revision.id)
+            rows = graph.rows_after(rows, revision.id)
+            if revision.id in each.reads:
+                assert applied == graph.ancestors([revision.id])
+                read.append(revision.id)
+            elif rows == frozenset(each.joined):
+                met.add(each.joined)
+        assert not each.joined or each.joined in met
+        reached.add(each.target)
+    assert unproven <= set(read)
+    assert len(read) == len(set(read))
+    for below in set(read) - unproven:
+        assert any(graph.is_ancestor(below, id_) for id_ in unproven)
