@@ -270,8 +270,8 @@ class DatabaseUrl:
 
     def spelled_as(self, other: DatabaseUrl) -> Self:
         """Give the same database the other URL's scheme and driver: who reads that one can read this one."""
-        changed = replace(self, driver=other.driver, _scheme=other._scheme)  # noqa: SLF001 - it is of this class
-        raw = changed._render(other._scheme, self.password, self.parameters)  # noqa: SLF001 - as above
+        changed = replace(self, driver=other.driver, _scheme=other._scheme)
+        raw = changed._render(other._scheme, self.password, self.parameters)  # noqa: SLF001 - it is of this class
         return replace(changed, raw=raw)
 
     def __repr__(self) -> str:
