@@ -22,7 +22,8 @@ demo: $(VENV)/installed ## a throw-away PostgreSQL, `migrate up` on the example,
 	@$(BIN)/python -m migrate.postgres.embedded -- bash examples/demo.sh $(abspath $(BIN))/migrate
 
 test: $(VENV)/installed ## everything against the embedded server, or TEST_DATABASE_URL
-	$(PYTEST) tests/core -n 0 --cov=migrate.core --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
+	$(BIN)/coverage run -m pytest -q -p no:cacheprovider tests/core
+	$(BIN)/coverage report --include='migrate/core/*' --fail-under=100
 	$(PYTEST) -n $(WORKERS) --dist worksteal --ignore=tests/core --ignore=tests/faults --ignore=tests/containers -m "not versions"
 
 test-lowest: requirements/lowest.txt ## the suite, less the example, at the lowest versions that are promised

@@ -5,14 +5,18 @@ from __future__ import annotations
 import pytest
 
 from migrate.core.image import Image
+from migrate.core.manifest import build
 from migrate.core.observation import Applied, InvalidIndex, Observation, Server, Unfinished
 from migrate.core.revisions import Graph, Revision
 from migrate.core.state import (
     Ahead,
     AtHead,
     Behind,
+    Breaking,
+    Drifted,
     Edited,
     Empty,
+    Exact,
     Residue,
     Split,
     Unknown,
@@ -123,3 +127,51 @@ def test_null_bytes_are_no_program():
 def test_an_unresolvable_target_is_a_bug_of_the_caller():
     with pytest.raises(TypeError, match="nothing"):
         classify(IMAGE, seen("one"), "nothing")
+
+
+def manifest():
+    """One: a table with a column. Two: the column is gone, another came."""
+    base = {"table t": "", "column t.a": "integer"}
+    return build(17, IMAGE.graph, {"one": base, "two": {"table t": "", "column t.b": "integer"}})
+
+
+PROVEN = Image(IMAGE.graph, manifest=manifest())
+AT_ONE = {"table t": "", "column t.a": "integer"}
+AT_TWO = {"table t": "", "column t.b": "integer"}
+
+
+def test_the_schema_is_held_against_the_manifest():
+    assert classify(PROVEN, seen("two", schema=AT_TWO), "head").findings == ()
+    (found,) = classify(PROVEN, seen("two", schema=AT_ONE), "head").findings
+    assert isinstance(found, Drifted)
+    assert len(found.differences) == 2
+
+
+def test_what_is_ignored_is_no_drift():
+    live = {**AT_TWO, "table other": ""}
+    assert classify(PROVEN, seen("two", schema=live), "head", ("table other",)).findings == ()
+
+
+def test_an_untracked_schema_is_identified():
+    position = classify(PROVEN, seen(objects=("table t",), schema=AT_ONE), "head").position
+    assert position == Untracked(("table t",), Exact(("one",)))
+
+
+def test_a_newer_schema_is_asked_whether_it_serves():
+    newer = {**AT_TWO, "column t.c": "text"}
+    served = classify(PROVEN, seen("new", ledger=ledger(NEW), schema=newer), "head").position
+    assert served == Ahead(("new",), ("new",), ())
+    broken = classify(PROVEN, seen("new", ledger=ledger(NEW), schema={"table t": ""}), "head").position
+    assert isinstance(broken, Ahead)
+    assert [each.identity for each in broken.breaks or ()] == ["column t.b"]
+
+
+def test_a_pending_revision_that_takes_something_from_the_running_release_is_named():
+    (found,) = classify(PROVEN, seen("one", schema=AT_ONE), "head").findings
+    assert isinstance(found, Breaking)
+    assert [(broken.identity, by.id) for broken, by in found.breaks] == [("column t.a", "two")]
+
+
+def test_pending_revisions_that_only_add_break_nothing():
+    grown = build(17, IMAGE.graph, {"one": AT_ONE, "two": {**AT_ONE, "column t.b": "integer"}})
+    assert classify(Image(IMAGE.graph, manifest=grown), seen("one", schema=AT_ONE), "head").findings == ()

@@ -1,0 +1,277 @@
+"""What the manifest is for: drift, adoption, rollback, the forward check and edited files, on real databases."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.process import alembic
+
+CREATE = """
+op.create_table(
+    "articles",
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("title", sa.String(50), nullable=False),
+    sa.Column("body", sa.Text),
+)
+op.create_index("ix_title", "articles", ["title"])
+"""
+
+
+@pytest.fixture
+def history(project, server, run_migrate):
+    """Three revisions: a table, a relaxed column, a new table; and their manifest."""
+    project.revision("one", upgrade=CREATE, downgrade="op.drop_table('articles')", message="articles")
+    project.revision("two", down="one", upgrade="op.alter_column('articles', 'title', nullable=True)", message="relax")
+    project.revision(
+        "three",
+        down="two",
+        upgrade="op.create_table('tags', sa.Column('id', sa.Integer, primary_key=True))",
+        message="tags",
+    )
+    write_manifest(run_migrate, server)
+    return project
+
+
+def write_manifest(run_migrate, server):
+    made = run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()})
+    assert made.exit_code == 0, made.stdout
+
+
+def rows(database):
+    return [row[0] for row in database.rows("SELECT version_num FROM alembic_version ORDER BY 1")]
+
+
+def test_a_release_is_proven_by_the_manifest(history, database, run_migrate):
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert result.exit_code == 0
+    assert result.named("proof.finished")[0]["proof"] == "manifest"
+
+
+def test_drift_refuses_an_upgrade_and_is_named(history, database, run_migrate):
+    alembic(history, database, "upgrade", "two")
+    database.execute("ALTER TABLE articles DROP COLUMN body")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (17, "drift")
+    assert "column articles.body is missing" in result.finished["why"]
+    assert rows(database) == ["two"]
+    tolerated = run_migrate("up", "--drift", "warn", database=database)
+    tolerated.check_clean()
+    assert (tolerated.exit_code, rows(database)) == (0, ["three"])
+    assert any("articles.body" in event["message"] for event in tolerated.named("state.finding"))
+
+
+def test_at_head_drift_is_a_warning_unless_strict(history, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 0
+    database.execute("DROP INDEX ix_title")
+    lenient = run_migrate("up", database=database)
+    lenient.check_clean()
+    assert (lenient.exit_code, lenient.finished["outcome"]) == (0, "noop")
+    assert any("ix_title" in event["message"] for event in lenient.named("state.finding"))
+    assert run_migrate("up", "--strict", database=database).exit_code == 17
+
+
+def test_extra_objects_only_warn(history, database, run_migrate):
+    alembic(history, database, "upgrade", "two")
+    database.execute("CREATE TABLE scratch (id integer)")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert result.exit_code == 0
+    assert any("scratch" in event["message"] for event in result.named("state.finding"))
+
+
+def test_a_revision_that_does_something_else_than_the_manifest_says_is_unproven(history, database, run_migrate):
+    file = next(history.versions.glob("three_*"))
+    file.write_text(file.read_text().replace("'tags'", "'labels'"))
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (32, "unproven")
+    assert "table tags is missing" in result.finished["why"]
+    assert any("was edited" in event["message"] for event in result.named("image.warning"))
+
+
+def test_verify_names_the_difference_and_prints_the_sql(history, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 0
+    assert run_migrate("verify", database=database).exit_code == 0
+    database.execute("ALTER TABLE articles ALTER title SET NOT NULL")
+    result = run_migrate("verify", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (17, "drift")
+    found = json.loads(run_migrate("verify", "--json", database=database).stdout)
+    assert [each["identity"] for each in found["changed"]] == ["column articles.title"]
+    for statement in found["sql"]:
+        database.execute(statement)
+    assert run_migrate("verify", database=database).exit_code == 0
+
+
+def test_verify_at_a_revision(history, database, run_migrate):
+    alembic(history, database, "upgrade", "one")
+    assert run_migrate("verify", database=database).exit_code == 0
+    assert run_migrate("verify", "--at", "two", database=database).exit_code == 17
+    unknown = run_migrate("verify", "--at", "nothing", database=database)
+    assert (unknown.exit_code, unknown.finished["problem"]) == (11, "unknown-target")
+
+
+def test_verify_without_a_manifest(project, database, run_migrate):
+    project.linear(1)
+    result = run_migrate("verify", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (10, "no-manifest")
+
+
+@pytest.mark.parametrize("revision", ["one", "two", "three"])
+def test_an_untracked_database_is_adopted_exactly(history, database, run_migrate, revision):
+    alembic(history, database, "upgrade", revision)
+    database.execute("DROP TABLE alembic_version")
+    refused = run_migrate("up", database=database)
+    refused.check_clean()
+    assert (refused.exit_code, refused.finished["problem"]) == (15, "untracked")
+    assert refused.finished["matching"] == [revision]
+    adopted = run_migrate("adopt", database=database)
+    adopted.check_clean()
+    assert (adopted.exit_code, adopted.finished["outcome"]) == (0, "adopted")
+    assert rows(database) == [revision]
+    assert database.scalar("SELECT details ->> 'rows' FROM migrate.step WHERE kind = 'adopt'") == f'["{revision}"]'
+    assert run_migrate("adopt", database=database).finished["outcome"] == "noop"
+
+
+def test_up_adopts_and_goes_on(history, database, run_migrate):
+    alembic(history, database, "upgrade", "one")
+    database.execute("DROP TABLE alembic_version")
+    result = run_migrate("up", "--adopt", "exact", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["outcome"]) == (0, "applied")
+    assert rows(database) == ["three"]
+
+
+def test_the_nearest_revision_is_named_with_its_differences(history, database, run_migrate):
+    alembic(history, database, "upgrade", "two")
+    database.execute("DROP TABLE alembic_version")
+    database.execute("ALTER TABLE articles DROP COLUMN body")
+    result = run_migrate("adopt", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (15, "untracked")
+    assert "the nearest revision is two, but column articles.body is missing" in result.finished["why"]
+    overridden = run_migrate("adopt", "--at", "two", "--reason", "body went by hand", database=database)
+    overridden.check_clean()
+    assert (overridden.exit_code, rows(database)) == (0, ["two"])
+    details = database.scalar("SELECT details FROM migrate.step WHERE kind = 'adopt'")
+    assert details["reason"] == "body went by hand"
+    assert details["evidence"] == ["column articles.body is missing"]
+
+
+def test_an_override_needs_its_reason(history, database, run_migrate):
+    assert run_migrate("adopt", "--at", "two", database=database).exit_code == 2
+    assert run_migrate("adopt", "--reason", "why", database=database).exit_code == 2
+
+
+def test_another_name_is_called_so_and_may_be_allowed(history, database, run_migrate):
+    alembic(history, database, "upgrade", "two")
+    database.execute("DROP TABLE alembic_version")
+    database.execute("ALTER INDEX ix_title RENAME TO articles_title_idx")
+    refused = run_migrate("adopt", database=database)
+    assert refused.exit_code == 15
+    assert "ix_title" in refused.finished["why"]
+    assert "other name" in refused.finished["why"]
+    allowed = run_migrate("adopt", "--adopt", "equivalent", database=database)
+    allowed.check_clean()
+    assert (allowed.exit_code, rows(database)) == (0, ["two"])
+
+
+def test_revisions_with_an_equal_schema_are_named_and_refused(project, server, database, run_migrate):
+    project.revision("one", upgrade=CREATE, message="articles")
+    project.revision("two", down="one", upgrade="op.execute('UPDATE articles SET body = title')", message="data")
+    write_manifest(run_migrate, server)
+    alembic(project, database, "upgrade", "one")
+    database.execute("DROP TABLE alembic_version")
+    result = run_migrate("adopt", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["match"]) == (15, "several")
+    assert result.finished["matching"] == ["one", "two"]
+
+
+def test_an_unknown_row_is_replaced_when_the_schema_proves_one(history, database, run_migrate):
+    alembic(history, database, "upgrade", "two")
+    database.execute("UPDATE alembic_version SET version_num = 'corrupt'")
+    refused = run_migrate("up", database=database)
+    refused.check_clean()
+    assert (refused.exit_code, refused.finished["problem"]) == (15, "unknown-revision")
+    assert run_migrate("adopt", database=database).exit_code == 0
+    assert rows(database) == ["two"]
+    assert database.scalar("SELECT details ->> 'replaced' FROM migrate.step") == '["corrupt"]'
+
+
+def test_a_rollback_to_an_image_that_the_schema_serves_is_not_blocked(history, server, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 0
+    next(history.versions.glob("three_*")).unlink()
+    write_manifest(run_migrate, server)
+    older = run_migrate("up", database=database)
+    older.check_clean()
+    assert (older.exit_code, older.finished["outcome"]) == (0, "ahead")
+    assert len(older.named("state.finding")) == 1
+    assert rows(database) == ["three"]
+    database.execute("DROP TABLE migrate.step CASCADE")
+    unproven = run_migrate("up", database=database)
+    assert (unproven.exit_code, unproven.finished["problem"]) == (15, "unknown-revision")
+    assert "serves this image" in unproven.finished["why"]
+    assert run_migrate("up", "--ahead", "compatible", database=database).finished["outcome"] == "ahead"
+
+
+def test_a_rollback_that_breaks_is_refused_and_the_forward_check_had_said_so(history, server, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 0
+    history.revision(
+        "four",
+        down="three",
+        upgrade="op.drop_column('articles', 'body')",
+        message="drop body",
+    )
+    write_manifest(run_migrate, server)
+    plan = run_migrate("plan", database=database)
+    plan.check_clean()
+    (warning,) = plan.named("state.finding")
+    assert "articles.body" in warning["message"]
+    assert "four" in warning["message"]
+    assert run_migrate("plan", "--breaking", "refuse", database=database).exit_code == 12
+    assert run_migrate("up", database=database).exit_code == 0
+    next(history.versions.glob("four_*")).unlink()
+    write_manifest(run_migrate, server)
+    refused = run_migrate("up", database=database)
+    refused.check_clean()
+    assert (refused.exit_code, refused.finished["problem"]) == (16, "ahead")
+    assert "articles.body" in refused.finished["why"]
+
+
+def test_an_edited_revision_is_named_and_a_formatter_is_no_edit(history, database, run_migrate):
+    alembic(history, database, "upgrade", "one")
+    database.execute("DELETE FROM alembic_version")
+    database.execute("DROP TABLE articles")
+    assert run_migrate("up", "--target", "one", database=database).exit_code == 0
+    file = next(history.versions.glob("one_*"))
+    original = file.read_text()
+    file.write_text(original + "\n\n# formatted\n")
+    formatted = run_migrate("plan", database=database)
+    assert formatted.exit_code == 0
+    file.write_text(original.replace("sa.String(50)", "sa.String(60)"))
+    refused = run_migrate("up", database=database)
+    refused.check_clean()
+    assert (refused.exit_code, refused.finished["problem"]) == (11, "edited-revision")
+    assert file.name in refused.finished["why"]
+    assert run_migrate("plan", "--edited", "warn", database=database).exit_code == 0
+
+
+def test_a_manifest_of_other_revisions_is_stale(history, database, run_migrate):
+    history.revision("four", down="three", message="new")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (11, "stale-manifest")
+
+
+def test_a_broken_manifest_is_named_with_its_line(history, database, run_migrate):
+    path = next(history.path.rglob("manifest.json"))
+    path.write_text("{\n")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (11, "bad-manifest")
