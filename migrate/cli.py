@@ -52,7 +52,7 @@ class _Verbs(click.Group):
             formatter.write_dl(list(VERBS.items()))
 
 
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Verbs, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="migrate")
 def cli() -> None:
     """The release-phase job for Alembic on PostgreSQL.
@@ -73,9 +73,6 @@ def run(arguments: list[str]) -> int:
         arguments = arguments[1:]
     try:
         answer = cli.main(arguments, prog_name="migrate", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())
-        return int(ExitCode.USAGE)
     except click.ClickException as error:
         from migrate.commands.usage import report_usage
 

@@ -23,7 +23,7 @@ def report_usage(error: click.ClickException, arguments: Sequence[str]) -> int:
     verb = next((argument for argument in arguments if not argument.startswith("-")), "")
     context = getattr(error, "ctx", None)
     known = context is not None and context.info_name == verb
-    found = problem("usage", error.format_message(), names={"verb": verb if known else ""})
+    found = problem("usage", error.format_message(), fix=f"migrate {verb} --help" if known else "migrate --help")
     sink = log.open_log(
         log_format=_log_format(),
         stream_fd=1,

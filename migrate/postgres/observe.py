@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from migrate.core.target import Target
     from migrate.postgres.connection import Connection
 
-OLDEST: Final = 120000  # generated columns, and the progress view that residue is judged by
+OLDEST: Final = 140000  # the catalog functions that the schema is read with, and client_connection_check_interval
 LISTED_OBJECTS: Final = 100
 
 # The version table's schema: where the search_path finds the table, else where Alembic would create it.
@@ -134,7 +134,7 @@ def _read_server(connection: Connection, target: Target) -> Server:
 def refuse_wrong_server(server: Server, target: Target) -> None:
     """Raises Stop for a server on which a release must not even take a lock (DESIGN section 2, step 3)."""
     if server.version_num < OLDEST:
-        raise stop("unsupported-server", f"the server is PostgreSQL {server.version}, older than 12")
+        raise stop("unsupported-server", f"the server is PostgreSQL {server.version}, older than 14")
     names = {"variable": target.url_from}
     if server.in_recovery:
         raise stop("not-writable", f"{_where(server)} is a standby", names=names)
