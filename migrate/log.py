@@ -103,10 +103,12 @@ class Log:
         }
         context = self._context if self._ended or self._seq == 1 else {}
         said = flat({**context, **event.fields})
-        return always | {key: self._clean(key, value) for key, value in said.items() if key not in always}
+        return always | redacted({key: value for key, value in said.items() if key not in always}, self._redactor)
 
-    def _clean(self, key: str, value: object) -> object:
-        return value if key in _OUR_WORDS else self._redactor.value(value)
+
+def redacted(fields: Mapping[str, object], redactor: Redactor) -> dict[str, object]:
+    """The fields without any secret; the words that are ours to choose stay whatever the secrets are."""
+    return {key: value if key in _OUR_WORDS else redactor.value(value) for key, value in fields.items()}
 
 
 def open_log(

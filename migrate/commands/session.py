@@ -219,7 +219,7 @@ def conduct(
         text = report.text if is_for_people or is_product else None
         if as_json:
             said = {"event": str(Name.RUN_FINISHED), "verb": verb, "message": message, **fields}
-            text = json.dumps(redactor.value(json.loads(json.dumps(said, default=str))))
+            text = json.dumps(log.redacted(json.loads(json.dumps(said, default=str)), redactor))
         return Answer(int(report.exit_code if report.exit_code is not None else outcome.exit_code), text)
 
     def overdue(signum: int) -> None:
