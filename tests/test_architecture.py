@@ -1,0 +1,72 @@
+"""Names, files and documents agree: what `ls` shows is what there is."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from migrate.cli import VERBS
+from migrate.settings import SETTINGS
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "migrate"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
+# Modules of `commands/` that are no verb: what the verbs share.
+SHARED = {"__init__", "images", "session", "usage", "verb"}
+ALL_VERBS = "up plan status wait verify adopt repair down manifest test doctor history report explain init".split()
+
+
+def called(tree: ast.AST) -> set[str]:
+    """Every plain name and `module.name` that is called."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            found.add(ast.unparse(node.func))
+    return found
+
+
+def test_every_verb_is_a_file_and_every_file_a_verb():
+    files = {path.stem for path in (PACKAGE / "commands").glob("*.py")}
+    assert set(VERBS) <= files
+    assert files - SHARED <= set(ALL_VERBS)
+
+
+def test_the_verbs_stand_in_their_order():
+    assert [verb for verb in ALL_VERBS if verb in VERBS] == list(VERBS)
+
+
+def test_every_verb_stands_in_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    assert [verb for verb in VERBS if f"`migrate {verb}" not in readme] == []
+
+
+def test_settings_name_verbs_that_exist():
+    named = {verb for setting in SETTINGS for verb in setting.verbs}
+    assert named <= set(VERBS)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_parser_exits_and_prints(module):
+    if module.name == "embedded.py":  # a program of its own, too: `python -m migrate.postgres.embedded`
+        return
+    found = called(ast.parse(module.read_text())) & {"print", "sys.exit", "exit", "quit"}
+    assert module == PACKAGE / "cli.py" or not found
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_module_says_its_purpose(module):
+    docstring = ast.get_docstring(ast.parse(module.read_text()))
+    assert docstring, "a module without a purpose"
+    assert not re.search(r"\b(utils?|helpers?|common|base|manager)\b", module.stem)
+
+
+def test_links_of_the_documents_lead_somewhere():
+    broken = []
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
+            if "://" not in link and not (page.parent / link).exists():
+                broken.append(f"{page.relative_to(ROOT)}: {link}")
+    assert broken == []
