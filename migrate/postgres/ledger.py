@@ -15,7 +15,7 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.observation import Applied, Unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from migrate.core.events import Emit
     from migrate.core.outcome import Outcome
@@ -193,6 +193,7 @@ class Ledger:
         self._key = key
         self._emit = emit
         self._usable = True
+        self.reconnect: Callable[[], Connection | None] | None = None  # where the connection was lost
 
     def open(self, *, verb: str, version: str, rows: Sequence[str], context: Mapping[str, object]) -> None:
         """Make the tables where they are missing, and this run's row."""
@@ -264,10 +265,6 @@ class Ledger:
         found = self._write(_CLOSE_DEAD, {"target": self._key, "run_id": self._run_id, "rows": list(rows)})
         return [(row[0], row[1], row[2]) for row in found]
 
-    def use(self, connection: Connection) -> None:
-        """Write through another connection from now on: the first one was lost."""
-        self._connection = connection
-
     def finish(self, step_id: int | None, status: str, details: Mapping[str, object] | None = None) -> None:
         """Close a step from the control connection: ``finished``, ``failed``, ``abandoned`` or ``partial``."""
         if step_id is not None:
@@ -295,21 +292,34 @@ class Ledger:
         )
 
     def _write(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
-        if not self._usable or self._connection.closed:
+        if not self._usable:
             return []
         try:
-            with self._connection.transaction(lock_timeout_s=2.0), self._connection.cursor() as cursor:
-                cursor.execute(sql, parameters)
-                return cursor.fetchall() if cursor.description else []
+            return self._execute(sql, parameters)
         except psycopg2.Error as error:
-            self._usable = False
-            said = error.diag.message_primary or str(error).strip().splitlines()[0]
-            self._emit(
-                Event(
-                    Name.LEDGER_WARNING,
-                    f"the ledger (schema migrate) cannot be written, so this run leaves no history: {said}",
-                    Level.WARN,
-                    {"sqlstate": error.pgcode, "fix": "CREATE SCHEMA migrate AUTHORIZATION CURRENT_USER;"},
-                ),
-            )
-            return []
+            made = self.reconnect() if self._connection.closed and self.reconnect is not None else None
+            if made is None:
+                return self._give_up(error)
+            self._connection = made
+        try:
+            return self._execute(sql, parameters)
+        except psycopg2.Error as error:
+            return self._give_up(error)
+
+    def _execute(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        with self._connection.transaction(lock_timeout_s=2.0), self._connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def _give_up(self, error: psycopg2.Error) -> list[tuple[Any, ...]]:
+        self._usable = False
+        said = error.diag.message_primary or str(error).strip().splitlines()[0]
+        self._emit(
+            Event(
+                Name.LEDGER_WARNING,
+                f"the ledger (schema migrate) cannot be written, so this run leaves no history: {said}",
+                Level.WARN,
+                {"sqlstate": error.pgcode, "fix": "CREATE SCHEMA migrate AUTHORIZATION CURRENT_USER;"},
+            ),
+        )
+        return []

@@ -49,6 +49,7 @@ class Attempt:
     one_transaction: bool = False
     waiting_since: float | None = None  # since when the child waits in its driver
     cancelled_at: float | None = None
+    killed: bool = False  # by us, because it did not heed the cancel
     _warned: bool = False
 
     def begin(self, at: AtWork) -> None:

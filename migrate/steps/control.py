@@ -40,6 +40,16 @@ def ask(run: Run, question: Callable[[Connection], Answer], *, within_s: float) 
             pause(_RETRY_S, None)
 
 
+def revive(run: Run, *, within_s: float) -> Connection | None:
+    """The control connection, proven to answer; None where no server answers in time."""
+
+    def prove(connection: Connection) -> Connection:
+        connection.row("SELECT 1")
+        return connection
+
+    return ask(run, prove, within_s=within_s)
+
+
 def rows_now(run: Run, *, within_s: float) -> tuple[str, ...] | None:
     """The version rows as they are now: the truth about a commit whose answer was lost."""
     schema, table = run.before.server.schema, run.target.version_table
@@ -59,4 +69,3 @@ def _reconnect(run: Run, timeout_s: float) -> None:
     )
     made.wait_s = ANSWER_S
     run.control = made
-    run.ledger.use(made)

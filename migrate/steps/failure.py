@@ -54,7 +54,8 @@ def judge(
     if failed is None and len(run.applied) == attempt.total:
         return None
     said = run.redact(str(error.get("message") or error.get("type") or "no message"))
-    _raise_if_cancelled(attempt, ending)
+    if not _lost_by_itself(attempt, error):
+        _raise_if_cancelled(attempt, ending)
     if failed is None:
         return _before_any_revision(run, phase, error, said)
     why = f"revision {failed.id} ({_place(run, failed, error)}): {said}"
@@ -75,6 +76,12 @@ def judge(
     raise _failure(attempt, code, why, failed, about)
 
 
+def _lost_by_itself(attempt: Attempt, error: Mapping[str, Any]) -> bool:
+    """Whether the worker lost its connection as the guard did, at a restart of the server: what happened is known then."""
+    lost = bool(error.get("disconnect")) or code_of(error.get("sqlstate"), "") == "connection-lost"
+    return lost and not attempt.killed and attempt.run.interruption.signum is None
+
+
 def ended_early(run: Run) -> Stop:
     """The stop for a run that may not go on although nothing failed: its guard is gone, or its time is up."""
     if run.held.lost is not None:
@@ -92,7 +99,10 @@ def facts(failed: AtWork | None, error: Mapping[str, Any] | None = None) -> dict
     if error is not None:
         found["sqlstate"] = error.get("sqlstate")
         found["error_type"] = error.get("type")
-        found |= {name: error[name] for name in ("line", "traceback") if error.get(name)}
+        found |= {"traceback": error["traceback"]} if error.get("traceback") else {}
+        # The error may have come through another file of the user's; its line would mislead beside the revision's name.
+        if failed is not None and failed.revision and str(error.get("file")).endswith(failed.revision.file):
+            found["line"] = error["line"]
     return found
 
 

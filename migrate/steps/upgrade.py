@@ -15,7 +15,7 @@ from migrate.core.retry import Retries
 from migrate.postgres import activity
 from migrate.postgres.ledger import FINISH_STEP
 from migrate.steps.attempt import Attempt, AtWork
-from migrate.steps.control import ANSWER_S, ask
+from migrate.steps.control import ANSWER_S, ask, revive
 from migrate.steps.failure import ended_early, facts, judge, names, schema_now, worker_name
 from migrate.steps.watch import Watch
 from migrate.worker import Ended, Worker
@@ -65,9 +65,14 @@ class Upgrading:
     def carry_out(self) -> None:
         """Apply everything. Raises Stop, whose problem names the revision at fault, or Interrupted."""
         self._refuse_pooler()
-        self._close_dead()
         self.run.control.wait_s = ANSWER_S
+        self.run.ledger.reconnect = lambda: revive(self.run, within_s=ANSWER_S)
+        self._close_dead()
         self._session = self._settable()
+        self._apply()
+        revive(self.run, within_s=self.run.limits.connect_s)  # for the proof, which needs it
+
+    def _apply(self) -> None:
         retries = Retries(self.run.limits.lock_tries, self.run.limits.lock_budget_s)
         blocked_since: float | None = None
         with Worker(
@@ -128,17 +133,29 @@ class Upgrading:
         for version, name, value in _SESSION:
             if self.run.before.server.version_num < version:
                 continue
+            refused = self._try_to_set(name, value)
+            if refused is None:
+                found[name] = value
+            else:
+                self.run.emit(Event(Name.TARGET_WARNING, f"{name} cannot be set: {refused}", Level.WARN))
+        return found
+
+    def _try_to_set(self, name: str, value: str) -> str | None:
+        """What the server has against a setting, None if nothing."""
+
+        def ask_server(control: Connection) -> str | None:
             try:
-                with self.run.control.transaction():
-                    self.run.control.row(
+                with control.transaction():
+                    control.row(
                         "SELECT pg_catalog.set_config(%(name)s, %(value)s, true)", {"name": name, "value": value}
                     )
             except psycopg2.Error as error:
-                said = error.diag.message_primary or type(error).__name__
-                self.run.emit(Event(Name.TARGET_WARNING, f"{name} cannot be set: {said}", Level.WARN))
-                continue
-            found[name] = value
-        return found
+                if control.closed:
+                    raise
+                return error.diag.message_primary or type(error).__name__
+            return None
+
+        return ask(self.run, ask_server, within_s=self.run.limits.connect_s)
 
     def _expect_ready(self, worker: Worker) -> None:
         until = time.monotonic() + CHILD_START_S
@@ -328,6 +345,7 @@ class Upgrading:
                 self.run.emit(Event(Name.INTERRUPTED, "a signal arrived: cancelling the statement", Level.WARN))
             self._tell(lambda control: activity.cancel(control, pid, name))
         elif now - attempt.cancelled_at > CANCEL_GRACE_S:
+            attempt.killed = True
             worker.kill()
             if pid is not None:
                 self._tell(lambda control: activity.terminate(control, pid, name))

@@ -21,7 +21,7 @@ Side = Literal["client", "server"]
 
 _CHUNK = 65536
 _REMEMBERED = 256  # bytes that are kept so that a pattern is found across two chunks; none is longer
-_ROLE = re.compile(rb"application_name\0migrate:(guard|control):|'migrate:(worker):")
+_ROLE = re.compile(rb"application_name\0migrate:(guard|control):")  # in the message that opens a session
 _NO_LINGER = struct.pack("ii", 1, 0)  # close() then sends RST
 _WAIT_SECONDS = 30.0
 
@@ -43,6 +43,7 @@ class Rule:
     role: str | None
     side: Side
     pattern: bytes
+    then: Callable[[], object] | None = None
     times: int = 1
     hit: threading.Event = field(default_factory=threading.Event)
 
@@ -91,6 +92,7 @@ class Proxy:
         self._lock = threading.Lock()
         self.links: list[Link] = []
         self.delay_s = 0.0  # of every chunk, each way
+        self.refuses = False
         self.accepts = True  # False: connections are taken, and nothing is ever said to them
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
@@ -114,9 +116,26 @@ class Proxy:
         credentials, at, _ = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{credentials}{at}127.0.0.1:{self.port}"))
 
-    def on(self, action: Action, pattern: bytes, *, role: str | None = None, side: Side = "client") -> Rule:
-        """Set a fault: `role` is guard, control or worker (any other connection), None means each."""
-        rule = Rule(action, role, side, pattern)
+    def refuse(self, *, refuses: bool = True) -> None:
+        """Reset every connection, and new ones as soon as they are made; or accept them again."""
+        self.refuses = refuses
+        if refuses:
+            self.each(lambda link: link.cut())
+
+    def on(
+        self,
+        action: Action,
+        pattern: bytes,
+        *,
+        role: str | None = None,
+        side: Side = "client",
+        then: Callable[[], object] | None = None,
+    ) -> Rule:
+        """Set a fault: `role` is guard, control or worker (any other connection), None means each.
+
+        `then` is called when it was set off.
+        """
+        rule = Rule(action, role, side, pattern, then)
         with self._lock:
             self._rules.append(rule)
         return rule
@@ -139,6 +158,9 @@ class Proxy:
             threading.Thread(target=self._open, args=(client,), daemon=True).start()
 
     def _open(self, client: socket.socket) -> None:
+        if self.refuses:
+            Link(client, socket.socket()).cut()
+            return
         if not self.accepts:
             link = Link(client, socket.socket())
             link.silent = True
@@ -170,7 +192,7 @@ class Proxy:
                     time.sleep(self.delay_s)
                 seen = seen[-_REMEMBERED:] + chunk
                 if side == "client" and (found := _ROLE.search(seen)):
-                    link.role = (found[1] or found[2]).decode()
+                    link.role = found[1].decode()
                 rule = self._match(link, side, seen)
                 if rule is None:
                     sink.sendall(chunk)
@@ -185,6 +207,8 @@ class Proxy:
                     link.close()
                 else:
                     link.silence()
+                if rule.then is not None:
+                    rule.then()
                 rule.hit.set()
         except OSError:
             pass

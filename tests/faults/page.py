@@ -1,0 +1,50 @@
+"""docs/reference/faults.md: made of the faults that the suite declares and has run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "faults.md"
+COMMAND = "make faults-page"
+
+_HEAD = f"""\
+# What a release survives
+
+Written by `{COMMAND}` from the fault suite (`tests/faults`), which runs each of these against a real PostgreSQL with real
+processes; a row is here only if its test passed. `killed` is `kill -9`, after which nobody is left to give a code.
+
+After every one of them the suite checks: at most one run was at work; each revision took effect once; the schema is what
+plain Alembic makes at the recorded version; the exit code is the one below, and the last line says the same; there is
+exactly one `run.finished` (none when killed), nothing on stderr, no part of a password anywhere; 5 seconds later no
+advisory lock and no connection of ours is left; and the next `migrate up` without the fault exits 0 at the head (15 with
+the repair where a part was committed).
+
+| fault | how it is injected | exit | proof |
+|---|---|---|---|
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fault, as its test declares it."""
+
+    name: str
+    how: str
+    exit_code: int
+    proof: str
+
+    @property
+    def line(self) -> str:
+        """Its line of the table."""
+        code = "killed" if self.exit_code < 0 else str(self.exit_code)
+        return f"| {self.name} | {self.how} | {code} | {self.proof} |"
+
+
+def render(rows: Iterable[Row]) -> str:
+    """Return the page."""
+    return _HEAD + "".join(f"{row.line}\n" for row in rows)

@@ -1,0 +1,461 @@
+"""Connections that are cut, silenced, refused or ended by the server."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from tests.support.proxy import Action
+
+fault = pytest.mark.fault
+SLEEP = "op.execute('SELECT pg_sleep(60)')"
+COMMIT = b"COMMIT\0"  # in a command's completion, from the server
+
+
+@fault(
+    "the worker's connection is reset in a statement",
+    "the proxy resets it when it has passed on pg_sleep()",
+    23,
+    "the revision is rolled back, the one before it stays",
+)
+def test_worker_reset(case):
+    case.history()
+    rule = case.proxy.on(Action.CUT_AFTER, b"pg_sleep", role="worker")
+    running = case.up(trouble=SLEEP, proxied=True)
+    rule.wait()
+    result = case.ends(running)
+    assert (result.finished["applied"], result.finished["problem"]) == (["r0001"], "connection-lost")
+
+
+@fault(
+    "the worker's connection is closed in a statement",
+    "the proxy ends it with FIN when it has passed on pg_sleep()",
+    23,
+    "the revision is rolled back, the one before it stays",
+)
+def test_worker_closed(case):
+    case.history()
+    running = case.up(trouble=SLEEP, proxied=True)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.5)
+    case.proxy.each(lambda link: link.close(), "worker")
+    result = case.ends(running)
+    assert (result.finished["applied"], result.finished["problem"]) == (["r0001"], "connection-lost")
+
+
+@fault(
+    "the worker's connection is reset before COMMIT arrives",
+    "the proxy drops the second revision's COMMIT and resets",
+    23,
+    "the version row is read again: it has not moved",
+)
+def test_cut_before_commit(case):
+    case.history()
+    case.at("r0001")
+    rule = case.proxy.on(Action.CUT, b"COMMIT", role="worker")
+    running = case.up(proxied=True)
+    rule.wait()
+    result = case.ends(running)
+    assert (result.finished["applied"], result.finished["problem"]) == ([], "connection-lost")
+
+
+@fault(
+    "the worker's connection is reset just after COMMIT, revisions are left",
+    "the proxy drops the server's answer to the second revision's COMMIT and resets",
+    23,
+    "the version row is read again: the revision counts as applied, the next is not started",
+)
+def test_cut_after_commit(case):
+    case.history()
+    case.at("r0001")
+    rule = case.proxy.on(Action.CUT, COMMIT, role="worker", side="server")
+    running = case.up(proxied=True)
+    rule.wait()
+    result = case.ends(running)
+    assert (result.finished["applied"], result.finished["pending"]) == (["r0002"], ["r0003"])
+
+
+@fault(
+    "the worker's connection is reset just after the last COMMIT",
+    "the proxy drops the server's answer to the last revision's COMMIT and resets",
+    0,
+    "the version row is read again and the run proves itself at the head",
+)
+def test_cut_after_the_last_commit(case):
+    case.history()
+    case.at("r0002")
+    rule = case.proxy.on(Action.CUT, COMMIT, role="worker", side="server")
+    running = case.up(proxied=True)
+    rule.wait()
+    result = case.ends(running)
+    assert (result.finished["applied"], result.finished["outcome"]) == (["r0003"], "applied")
+
+
+@fault(
+    "the answer to the last COMMIT is swallowed",
+    "the proxy passes nothing on any more from that answer on, and ends nothing",
+    0,
+    "the watchdog sees a backend that is done and a child that waits, and reads the version row again",
+)
+def test_commit_answer_swallowed(case):
+    case.history()
+    case.at("r0002")
+    rule = case.proxy.on(Action.SILENCE, COMMIT, role="worker", side="server")
+    running = case.up(proxied=True)
+    rule.wait()
+    result = case.ends(running)
+    assert result.finished["applied"] == ["r0003"]
+
+
+@fault(
+    "the answer to a statement is swallowed",
+    "the proxy passes nothing on any more once it has passed on the revision's last statement",
+    23,
+    "the watchdog ends child and backend; the server has rolled back",
+)
+def test_answer_swallowed(case):
+    case.history()
+    case.at("r0001")
+    rule = case.proxy.on(Action.SILENCE, b"ALTER TABLE\0", role="worker", side="server")
+    running = case.up(proxied=True)
+    rule.wait()
+    result = case.ends(running)
+    assert result.finished["problem"] == "connection-lost"
+    assert result.finished["applied"] == []
+
+
+@fault(
+    "a statement is swallowed on its way to the server",
+    "the proxy drops the revision's ALTER TABLE and passes nothing on any more",
+    23,
+    "the watchdog ends child and backend; the server has rolled back",
+)
+def test_statement_swallowed(case):
+    case.history()
+    case.at("r0001")
+    rule = case.proxy.on(Action.SILENCE, b"ALTER TABLE items", role="worker")
+    running = case.up(proxied=True)
+    rule.wait()
+    assert case.ends(running).finished["problem"] == "connection-lost"
+
+
+@fault(
+    "the guard's connection is reset during a statement",
+    "the proxy resets it while the worker sleeps in pg_sleep()",
+    41,
+    "noticed at once; the statement is cancelled and rolled back, no later revision starts",
+)
+def test_guard_cut_in_a_statement(case):
+    case.history()
+    running = case.up(trouble=SLEEP, proxied=True)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.5)
+    case.proxy.each(lambda link: link.cut(), "guard")
+    result = case.ends(running)
+    assert result.finished["problem"] == "guard-lost"
+    assert result.finished["applied"] == ["r0001"]
+    assert [event["revision"] for event in result.named("revision.started")] == ["r0001", "r0002"]
+
+
+@fault(
+    "the guard's connection is ended while a revision computes in Python",
+    "pg_terminate_backend() of the guard's backend by an administrator",
+    41,
+    "the worker's backend and child are ended, the revision is rolled back",
+)
+def test_guard_terminated_in_python(case):
+    case.history()
+    running = case.up(trouble="time.sleep(60)")
+    running.wait_for("revision.started", revision="r0002")
+    case.database.as_superuser.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'migrate:guard:%'"
+        " AND datname = current_database()"
+    )
+    assert case.ends(running).finished["problem"] == "guard-lost"
+
+
+@fault(
+    "the guard is lost, and only the worker can know before its commit",
+    "the revision itself ends the guard's backend, then goes on to its end",
+    41,
+    "the fence before the commit, or the watcher, refuses it: nothing of the revision is in the database",
+)
+def test_fence_before_the_commit(case):
+    case.history()
+    end = (
+        'op.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity'
+        " WHERE application_name LIKE 'migrate:guard:%' AND datname = current_database()\")"
+    )
+    running = case.up(trouble=end)
+    result = case.ends(running)
+    assert (result.finished["problem"], result.finished["applied"]) == ("guard-lost", ["r0001"])
+
+
+@fault(
+    "the guard's connection goes silent",
+    "the proxy passes nothing on any more for it; the heartbeat has no answer",
+    41,
+    "the revision is cancelled and rolled back; the server frees the guard within its lease",
+)
+def test_guard_silent(case):
+    case.history()
+    running = case.up(
+        trouble=SLEEP,
+        proxied=True,
+        constants={
+            "migrate.postgres.guard.HEARTBEAT_S": 1.0,
+            "migrate.postgres.guard.HEARTBEAT_ANSWER_S": 2.0,
+            "migrate.postgres.guard.LEASE_S": 4,
+        },
+    )
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.5)
+    case.proxy.each(lambda link: link.silence(), "guard")
+    result = case.ends(running)
+    assert result.finished["problem"] == "guard-lost"
+
+
+@fault(
+    "the control connection is reset during a statement",
+    "the proxy resets it while the worker sleeps",
+    0,
+    "a new one is made; the ledger and the proof are whole",
+)
+def test_control_cut(case):
+    case.history()
+    running = case.up(trouble="op.execute('SELECT pg_sleep(3)')", proxied=True)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.5)
+    case.proxy.each(lambda link: link.cut(), "control")
+    result = case.ends(running)
+    assert result.finished["applied"] == ["r0001", "r0002", "r0003"]
+    assert case.database.rows("SELECT status FROM migrate.step ORDER BY step_id") == [("finished",)] * 3
+
+
+@fault(
+    "control and worker are reset together just after COMMIT",
+    "the proxy drops the answer to the last COMMIT and resets both",
+    0,
+    "the version row is read again on a new connection",
+)
+def test_control_and_worker_cut_after_commit(case):
+    case.history()
+    case.at("r0002")
+    rule = case.proxy.on(Action.CUT, COMMIT, role="worker", side="server")
+    running = case.up(proxied=True)
+    rule.wait()
+    case.proxy.each(lambda link: link.cut(), "control")
+    assert case.ends(running).finished["applied"] == ["r0003"]
+
+
+@fault(
+    "everything is gone at the COMMIT and does not come back",
+    "the proxy drops the answer to the last COMMIT, resets everything and refuses new connections",
+    40,
+    "nobody can be asked: the run says that it does not know; the next run finds it applied",
+)
+def test_commit_unknown(case):
+    case.history()
+    case.at("r0002")
+    case.proxy.on(Action.CUT, COMMIT, role="worker", side="server", then=lambda: case.proxy.refuse())
+    running = case.up("--connect-timeout", "3", proxied=True)
+    result = case.ends(running)
+    assert (result.finished["problem"], result.finished["outcome"]) == ("commit-unknown", "unknown")
+
+
+@fault(
+    "everything is gone in the middle of a revision and does not come back",
+    "the proxy resets everything during pg_sleep() and refuses new connections",
+    23,
+    "no COMMIT was sent, so that there is no doubt: the server rolls back",
+)
+def test_network_gone(case):
+    case.history()
+    running = case.up("--connect-timeout", "3", trouble=SLEEP, proxied=True)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.5)
+    case.proxy.refuse()
+    result = case.ends(running)
+    assert result.finished["problem"] == "connection-lost"
+
+
+@fault(
+    "the server accepts connections and says nothing",
+    "the proxy takes the connection and never answers; --connect-timeout 3s",
+    20,
+    "bounded; nothing was changed",
+)
+def test_silent_server(case):
+    case.history()
+    case.proxy.accepts = False
+    running = case.up("--connect-timeout", "3", proxied=True)
+    assert case.ends(running).finished["problem"] == "unreachable"
+
+
+@fault("nobody listens", "the URL names a closed port; --connect-timeout 2s", 20, "bounded; nothing was changed")
+def test_nobody_listens(case):
+    case.history()
+    url = case.proxy.url(case.database.url)
+    case.proxy.__exit__()
+    running = case.up("--connect-timeout", "2", url=url)
+    result = case.ends(running)
+    assert result.finished["problem"] == "unreachable"
+    assert result.named("connect.retry")
+
+
+@fault(
+    "the server comes only after some seconds",
+    "the proxy resets every connection for 2 s",
+    0,
+    "tried again until it is there",
+)
+def test_late_server(case):
+    case.history()
+    case.proxy.refuse()
+    running = case.up(proxied=True)
+    running.wait_for("connect.retry")
+    time.sleep(1)
+    case.proxy.refuse(refuses=False)
+    assert case.ends(running).finished["outcome"] == "applied"
+
+
+@fault(
+    "a slow network",
+    "the proxy delays every packet by 20 ms, each way",
+    0,
+    "slower, and nothing else",
+)
+def test_slow_network(case):
+    case.history()
+    case.proxy.delay_s = 0.02
+    assert case.ends(case.up(proxied=True)).finished["outcome"] == "applied"
+
+
+@fault(
+    "the worker's backend is ended by an administrator",
+    "pg_terminate_backend() during pg_sleep()",
+    23,
+    "57P01; the revision is rolled back",
+)
+def test_worker_terminated(case):
+    case.history()
+    running = case.up(trouble=SLEEP)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.7)
+    case.database.as_superuser.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'migrate:worker:%'"
+        " AND datname = current_database()"
+    )
+    assert case.ends(running).finished["problem"] == "connection-lost"
+
+
+@fault(
+    "the worker's statement is cancelled by an administrator",
+    "pg_cancel_backend() during pg_sleep()",
+    30,
+    "57014 without a wish of ours is the revision's failure, rolled back",
+)
+def test_worker_cancelled(case):
+    case.history()
+    running = case.up(trouble=SLEEP)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.7)
+    case.database.as_superuser.rows(
+        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'migrate:worker:%'"
+        " AND datname = current_database()"
+    )
+    assert case.ends(running).finished["problem"] == "revision-failed"
+
+
+@fault(
+    "the server is restarted during a statement",
+    "a fast shutdown and a start",
+    23,
+    "guard, control and worker end together; read again after the start: rolled back",
+)
+def test_restart(crashing, server_of_its_own):
+    stop_and_start(crashing, server_of_its_own, "fast")
+
+
+@fault(
+    "the server crashes during a statement",
+    "an immediate shutdown and a start, which recovers",
+    23,
+    "read again after the recovery: rolled back",
+)
+def test_crash(crashing, server_of_its_own):
+    stop_and_start(crashing, server_of_its_own, "immediate")
+
+
+def stop_and_start(case, server, mode):
+    case.history()
+    running = case.up(trouble=SLEEP)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.7)
+    server.stop(mode)
+    time.sleep(0.5)
+    server.start()
+    result = case.ends(running)
+    assert result.finished["problem"] == "connection-lost"
+    assert result.finished["applied"] == ["r0001"]
+
+
+@fault(
+    "the server is stopped while the run waits for the guard",
+    "a fast shutdown while another session holds the guard's key",
+    23,
+    "nothing was changed",
+)
+def test_restart_while_waiting(crashing, server_of_its_own):
+    case = crashing
+    case.history()
+    first = case.up(trouble=SLEEP)
+    first.wait_for("revision.started", revision="r0002")
+    running = case.up()
+    running.wait_for("guard.waiting")
+    server_of_its_own.stop("fast")
+    server_of_its_own.start()
+    first.finish()
+    assert case.ends(running).finished["problem"] == "connection-lost"
+
+
+@fault(
+    "the role has every idle and statement timeout",
+    "ALTER ROLE … SET idle_session_timeout, idle_in_transaction_session_timeout, statement_timeout, lock_timeout,"
+    " transaction_timeout = '1s'; a revision computes for 3 s and a statement takes 2 s",
+    0,
+    "the run's transactions set their own; the timeouts are the service's",
+)
+def test_role_timeouts(case):
+    case.history()
+    names = ["idle_in_transaction_session_timeout", "statement_timeout", "lock_timeout"]
+    version = case.database.server.version
+    names += ["idle_session_timeout"] * (version >= 14) + ["transaction_timeout"] * (version >= 17)
+    for name in names:
+        case.database.as_superuser.execute(f"ALTER ROLE \"{case.database.user}\" SET {name} = '1s'")
+    running = case.up(trouble="time.sleep(3); op.execute('SELECT pg_sleep(2)')")
+    assert case.ends(running).finished["applied"] == ["r0001", "r0002", "r0003"]
+
+
+@fault(
+    "kill -9 of the runner during a statement",
+    "SIGKILL to the parent alone",
+    -9,
+    "child and backend end within seconds; the next run closes the step as abandoned and goes on",
+)
+def test_kill(case):
+    case.history()
+    running = case.up(trouble=SLEEP)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.7)
+    running.signal(signal.SIGKILL)
+    case.ends(running)
+    steps = case.database.rows("SELECT revision, status FROM migrate.step ORDER BY step_id")
+    assert steps == [
+        ("r0001", "finished"),
+        ("r0002", "abandoned"),
+        ("r0002", "finished"),
+        ("r0003", "finished"),
+    ]
