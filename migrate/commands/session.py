@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from migrate import __version__, log, signals
+from migrate.commands.github import is_github, tell_github
 from migrate.core.deployment import platform_context
 from migrate.core.events import Event, Level, LogFormat, Name
 from migrate.core.interruption import Interrupted
@@ -217,9 +218,17 @@ def conduct(
         emit(Event(Name.RUN_FINISHED, message, Level.ERROR if outcome.problem else Level.INFO, fields))
         sink.close()
         text = report.text if is_for_people or is_product else None
-        if as_json:
+        in_github = is_github(os.environ)
+        if as_json or in_github:
             said = {"event": str(Name.RUN_FINISHED), "verb": verb, "message": message, **fields}
-            text = json.dumps(log.redacted(json.loads(json.dumps(said, default=str)), redactor))
+            last = log.redacted(json.loads(json.dumps(said, default=str)), redactor)
+            if in_github:
+                mark = tell_github(last, os.environ, _folder(settings))
+                # A workflow command among JSON lines would be no JSON, and what a verb makes is nobody's to add to.
+                if mark is not None and is_for_people and not is_product:
+                    text = mark if text is None else f"{text}\n{mark}"
+            if as_json:
+                text = json.dumps(last)
         return Answer(int(report.exit_code if report.exit_code is not None else outcome.exit_code), text)
 
     def overdue(signum: int) -> None:
@@ -268,6 +277,12 @@ def _say_problem(emit: Emit, found: Problem) -> None:
 
 def _log_format(settings: Settings | None) -> LogFormat:
     return settings.log_format if settings is not None else LogFormat.AUTO
+
+
+def _folder(settings: Settings | None) -> Path:
+    """Where the files of the history are relative to: beside Alembic's configuration."""
+    file = settings.config_file if settings is not None else None
+    return Path.cwd() if file is None else Path.cwd() / file.parent
 
 
 def _is_for_people(settings: Settings | None) -> bool:

@@ -1,0 +1,38 @@
+"""Tells GitHub Actions how a run ended: the job's summary, and the annotation for whoever prints it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from migrate.report.github import annotation, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def is_github(environ: Mapping[str, str]) -> bool:
+    """Whether a workflow runs us (docs.github.com, "Variables reference")."""
+    return environ.get("GITHUB_ACTIONS") == "true"
+
+
+def tell_github(last: Mapping[str, object], environ: Mapping[str, str], folder: Path) -> str | None:
+    """Append to the step's summary; the annotation, which has to go to stdout, or None.
+
+    ``last`` are the redacted fields of ``run.finished``, ``folder`` is where files of the history are relative to.
+    A summary that cannot be written is left out: it must never be a reason for a release to fail.
+    """
+    path = environ.get("GITHUB_STEP_SUMMARY")
+    if path:
+        try:
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(summary(last))
+        except OSError:
+            pass
+    named = last.get("file")
+    place = None
+    if named:
+        inside = os.path.relpath((folder / str(named)).resolve(), environ.get("GITHUB_WORKSPACE") or Path.cwd())
+        place = None if inside.startswith("..") else inside
+    return annotation(last, place)

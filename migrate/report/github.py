@@ -1,0 +1,78 @@
+"""Renders a run's last line for GitHub Actions: an annotation on the revision's file, and the job's summary."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LISTED: Final = 20
+_BACKTICKS: Final = re.compile("`+")
+
+
+def annotation(last: Mapping[str, object], path: str | None) -> str | None:
+    """Render the workflow command that marks the problem; None for a run without one.
+
+    ``last`` are the fields of ``run.finished``, already redacted; ``path`` is the revision's file relative to the
+    repository. The escapes are those of GitHub's own toolkit (actions/toolkit, ``packages/core/src/command.ts``).
+    """
+    if "problem" not in last:
+        return None
+    properties = {"file": path, "line": last.get("line") if path else None, "title": f"migrate: {last['title']}"}
+    shown = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value is not None)
+    return f"::error {shown}::{_data(last['why'])}%0A{_data(last['fix'])}"
+
+
+def summary(last: Mapping[str, object]) -> str:
+    """Render Markdown for ``GITHUB_STEP_SUMMARY`` from the fields of ``run.finished``, already redacted."""
+    rows = {
+        "outcome": f"{last['outcome']}, exit code {last['exit_code']} ({last['exit_name']})",
+        "from": _ids(last.get("from_revision")) or "nothing",
+        "to": _ids(last.get("to_revision")) or "nothing",
+        "applied": _counted(last, "applied"),
+        "failed": _ids([last["failed"]] if last.get("failed") else []),
+        "pending": _counted(last, "pending"),
+        "took": f"{last['duration_ms']} ms",
+    }
+    lines = [f"### migrate {last['verb']}: {last['outcome']}", "", "| | |", "|---|---|"]
+    lines += [f"| {name} | {_cell(value)} |" for name, value in rows.items() if value]
+    if "problem" in last:
+        lines += ["", f"**{_text(last['title'])}** ({_text(last['problem'])}): {_text(last['why'])}"]
+        lines += ["", *_fenced(str(last["fix"]))]
+    return "\n".join([*lines, "", ""])
+
+
+def _data(value: object) -> str:
+    return str(value).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(value: object) -> str:
+    return _data(value).replace(":", "%3A").replace(",", "%2C")
+
+
+def _text(value: object) -> str:
+    """One line in which nothing is markup, so that an error message cannot forge a summary."""
+    one_line = " ".join(str(value).split())
+    return re.sub(r"([\\`*_\[\]<>|#&!~])", r"\\\1", one_line)
+
+
+def _cell(value: object) -> str:
+    return str(value).replace("\n", " ")
+
+
+def _ids(values: object) -> str:
+    listed = list(values) if isinstance(values, (list, tuple)) else []
+    more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
+    return ", ".join(_text(value) for value in listed[:_LISTED]) + more
+
+
+def _counted(last: Mapping[str, object], name: str) -> str:
+    count = last.get(f"{name}_count")
+    return f"{count}: {_ids(last.get(name))}" if count else ""
+
+
+def _fenced(text: str) -> list[str]:
+    fence = "`" * max([3, *(len(run) + 1 for run in _BACKTICKS.findall(text))])
+    return [f"{fence}sh", text, fence]

@@ -1,0 +1,72 @@
+"""What GitHub Actions is told: escapes, places, and nothing that a message could forge."""
+
+from __future__ import annotations
+
+from migrate.core.outcome import Outcome, Result
+from migrate.core.problems import ExitCode, problem
+from migrate.report.github import annotation, summary
+
+MADE = {"verb": "up", "duration_ms": 12}
+
+
+def failed(why: str, **facts: object) -> dict[str, object]:
+    found = problem("revision-failed", why, names={"file": "versions/a.py"}, **facts)
+    outcome = Outcome(Result.FAILED, ExitCode.FAILED, found, applied=("one",), pending=("two", "three"), failed="two")
+    return {**outcome.fields(), **MADE}
+
+
+def test_the_annotation_stands_on_the_line_of_the_revisions_file() -> None:
+    found = annotation(failed("it broke", line=12), "alembic/versions/a.py")
+    assert found is not None
+    assert found.startswith(
+        "::error file=alembic/versions/a.py,line=12,title=migrate%3A A revision failed::it broke%0A"
+    )
+    assert "\n" not in found
+
+
+def test_without_a_file_there_is_no_line() -> None:
+    found = annotation(failed("it broke", line=12), None)
+    assert found is not None
+    assert found.startswith("::error title=migrate%3A A revision failed::")
+
+
+def test_a_message_cannot_end_the_command_and_begin_another() -> None:
+    found = annotation(failed("100%\r\n::add-mask::x"), "a,b:c.py")
+    assert found is not None
+    assert "file=a%2Cb%3Ac.py," in found
+    assert "100%25%0D%0A::add-mask::x" in found
+
+
+def test_a_good_run_has_no_annotation() -> None:
+    assert annotation({**Outcome(Result.NOOP).fields(), **MADE}, None) is None
+
+
+def test_the_summary_names_what_was_applied_failed_and_left() -> None:
+    text = summary(failed("division by zero"))
+    assert text.startswith("### migrate up: failed\n")
+    assert "| outcome | failed, exit code 30 (failed) |" in text
+    assert "| applied | 1: one |" in text
+    assert "| failed | two |" in text
+    assert "| pending | 2: two, three |" in text
+    assert "division by zero" in text
+    assert "```sh\ncorrect versions/a.py" in text
+    assert text.endswith("\n\n"), "what the next step appends begins a paragraph of its own"
+
+
+def test_markup_of_a_message_is_only_shown() -> None:
+    text = summary(failed("<img src=x>\n| forged | row |\n# heading [a](b)"))
+    assert r"\<img src=x\> \| forged \| row \| \# heading \[a\](b)" in text
+
+
+def test_a_fence_in_the_fix_does_not_end_the_block() -> None:
+    found = problem("internal", "why", fix="a\n```\nb")
+    lines = summary({**Outcome(Result.FAILED, ExitCode.INTERNAL, found).fields(), **MADE}).splitlines()
+    assert lines.count("````") == 1
+    assert "````sh" in lines
+
+
+def test_a_long_list_is_cut() -> None:
+    ids = [f"r{number}" for number in range(45)]
+    text = summary({**Outcome(Result.APPLIED, applied=ids).fields(), **MADE})
+    assert "| applied | 45: r0, " in text
+    assert "r19 and 25 more |" in text
