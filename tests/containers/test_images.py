@@ -1,0 +1,112 @@
+"""What the images are made of, and that a user's own is three lines."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.containers.conftest import JOB_IMAGE, MIGRATE_IMAGE, ROOT, WEB_IMAGE, docker, must
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.containers.conftest import Release
+
+pytestmark = pytest.mark.timeout(600)
+
+ALL = (JOB_IMAGE, MIGRATE_IMAGE, WEB_IMAGE)
+
+
+def inspect(image: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(must(docker("image", "inspect", image)).stdout)[0]
+    return found
+
+
+def shell(image: str, script: str) -> str:
+    return must(docker("run", "--rm", "--entrypoint", "sh", image, "-c", script)).stdout
+
+
+@pytest.mark.parametrize("image", ALL)
+def test_it_runs_as_a_number_that_is_not_root_and_has_no_health_check(image: str) -> None:
+    config = inspect(image)["Config"]
+    assert config["User"] == "65532:65532"
+    assert config.get("Healthcheck") is None
+    assert config["Labels"]["org.opencontainers.image.title"]
+    assert "MIGRATE_LOG_FORMAT=json" in config["Env"]
+
+
+@pytest.mark.parametrize("image", [JOB_IMAGE, MIGRATE_IMAGE])
+def test_the_job_is_the_entrypoint_in_exec_form(image: str) -> None:
+    config = inspect(image)["Config"]
+    assert (config["Entrypoint"], config["Cmd"]) == (["migrate"], ["up"])
+
+
+@pytest.mark.parametrize(("image", "folder"), [(JOB_IMAGE, "/opt/migrate"), (WEB_IMAGE, "/opt/newsifier")])
+def test_what_built_it_is_not_in_it(image: str, folder: str) -> None:
+    names = set(shell(image, f"ls {folder}/bin {folder}/lib/python3.13/site-packages; ls /").split())
+    assert "migrate" in names
+    assert not names & {"pip", "hatchling", "setuptools", "wheels", "src"}
+    assert shell(image, "command -v gcc cc make || true") == ""
+
+
+@pytest.mark.parametrize(("image", "folder"), [(JOB_IMAGE, "/opt/migrate"), (WEB_IMAGE, "/opt/newsifier")])
+def test_every_module_has_its_byte_code(image: str, folder: str) -> None:
+    sources = f"find {folder}/lib -name '*.py' | wc -l"
+    compiled = f"find {folder}/lib -name '*.cpython-313.pyc' | wc -l"
+    of_sources, of_compiled = map(int, shell(image, f"{sources}; {compiled}").split())
+    assert of_sources > 500
+    # A few packages carry modules for newer Pythons, which this one cannot compile.
+    assert of_sources - of_compiled < 5
+
+
+@pytest.mark.parametrize("image", ALL)
+def test_nothing_in_it_can_be_written_by_whoever_runs_it(image: str) -> None:
+    writable = "find / -xdev -writable \\( -type f -o -type d \\) -not -path '/proc/*' 2>/dev/null || true"
+    assert set(shell(image, writable).split()) <= {"/tmp", "/var/tmp", "/run/lock"}
+
+
+@pytest.mark.parametrize("image", ALL)
+def test_no_bytes_of_the_repository_but_what_belongs_there(image: str) -> None:
+    ours = "\\( -name tests -o -name .git -o -name Makefile -o -name pyproject.toml \\)"
+    found = shell(image, f"find / -maxdepth 2 {ours} 2>/dev/null || true")
+    assert found == ""
+
+
+def test_a_users_image_is_three_lines(with_database: Release, build: Callable[..., str]) -> None:
+    env = (
+        "import os\nfrom alembic import context\nfrom sqlalchemy import create_engine\n"
+        "engine = create_engine(os.environ['DATABASE_URL'])\n"
+        "with engine.connect() as connection:\n"
+        "    context.configure(connection=connection)\n"
+        "    with context.begin_transaction():\n"
+        "        context.run_migrations()\n"
+    )
+    revision = (
+        "from alembic import op\nimport sqlalchemy as sa\n\nrevision = 'aaaa00000001'\ndown_revision = None\n"
+        "branch_labels = None\ndepends_on = None\n\n\n"
+        "def upgrade():\n    op.create_table('orders', sa.Column('id', sa.Integer, primary_key=True))\n"
+    )
+    dockerfile = f"FROM {JOB_IMAGE}\nCOPY alembic.ini ./\nCOPY migrations migrations\n"
+    assert len(dockerfile.splitlines()) == 3
+    image = build(
+        dockerfile,
+        {
+            "alembic.ini": "[alembic]\nscript_location = %(here)s/migrations\n",
+            "migrations/env.py": env,
+            "migrations/versions/first.py": revision,
+        },
+    )
+    release = with_database
+    job = release.migrate(image=image)
+    assert job.exit_code == 0, job.stdout
+    assert job.finished["applied"] == ["aaaa00000001"]
+    assert release.sql("SELECT count(*) FROM orders") == ["0"]
+    assert release.migrate(image=image).finished["outcome"] == "noop"
+
+
+def test_the_job_without_a_history_says_what_is_missing() -> None:
+    job = docker("run", "--rm", "-e", "DATABASE_URL=postgresql://u:p@127.0.0.1/d", JOB_IMAGE)
+    assert (job.exit_code, job.finished["problem"]) == (10, "no-alembic-config")
+    assert ROOT.name not in job.finished["why"]
