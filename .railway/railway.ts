@@ -1,0 +1,29 @@
+// The project on Railway: a database, and the web service that migrates it before each of its deployments.
+//
+//   railway config plan     shows what would change
+//   railway config apply    changes it, after a question
+//
+// docs/how-to/railway.md says why each line is here.
+import { defineRailway, postgres, project, service } from "railway/iac";
+
+export default defineRailway(() => {
+  const database = postgres("postgres");
+
+  const web = service("web", {
+    build: { builder: "DOCKERFILE", dockerfilePath: "examples/newsifier/Dockerfile" },
+    // One command, without shell operators: its exit code is what stops the deployment.
+    preDeploy: ["migrate up"],
+    start: "sh -c 'exec uvicorn --factory newsifier.app:create_app --host 0.0.0.0 --port $PORT'",
+    healthcheck: "/health",
+    healthcheckTimeout: 60,
+    deploy: {
+      restartPolicyType: "ON_FAILURE",
+      restartPolicyMaxRetries: 5,
+      // Without it SIGKILL follows SIGTERM at once.
+      drainingSeconds: 30,
+    },
+    env: { DATABASE_URL: database.env.DATABASE_URL },
+  });
+
+  return project("newsifier", { resources: [database, web] });
+});
