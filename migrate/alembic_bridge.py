@@ -7,6 +7,7 @@ A process of its own, because a revision may do what it likes to its interpreter
 from __future__ import annotations
 
 import ctypes
+import inspect
 import json
 import os
 import re
@@ -412,7 +413,7 @@ def load_config(job: Mapping[str, Any]) -> Config:
     The URL goes into the file's own `sqlalchemy.url` option, in memory; `%` is configparser's, so that it is doubled.
     """
     options: dict[str, Any] = {"ini_section": job["section"]}
-    if job.get("toml"):
+    if job.get("toml") and "toml_file" in inspect.signature(Config).parameters:  # Alembic reads it since 1.16
         options["toml_file"] = job["toml"]
     config = Config(job["config"], **options)
     config.set_main_option("sqlalchemy.url", job["url"].replace("%", "%%"))

@@ -31,7 +31,7 @@ from migrate.postgres.observe import observe, read_server, refuse_missing_rights
 from migrate.steps.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from migrate.core.events import Emit
     from migrate.core.image import Image
@@ -67,6 +67,7 @@ class Order:
     bind: Callable[..., None]  # context that is learned on the way, for the first and the last line
     redact: Callable[[str], str]
     source_of: Callable[[Revision], str]
+    faults_in: Callable[[Sequence[Revision]], Sequence[HistoryFault]]  # files that Python would refuse
     context: Mapping[str, object]
     log_queries: bool = False
 
@@ -271,11 +272,8 @@ def judge_adoption(order: Order, connection: Connection, at: Override | None) ->
 
 def judge(order: Order, connection: Connection) -> Judged:
     """Observe, classify, decide; says the state and, beside it, every finding."""
-    image = order.image
     observation = look(order, connection)
-    if observation.ledger:
-        differing = (image.graph.get(a.revision) for a in observation.ledger.values() if a.source is not None)
-        image = replace(image, sources={r.id: order.source_of(r) for r in differing if r is not None})
+    image = with_sources(order.image, observation, order.source_of)
     state = classify(image, observation, order.policy.target, order.policy.ignore)
     order.emit(
         Event(
@@ -292,10 +290,27 @@ def judge(order: Order, connection: Connection) -> Judged:
     )
     decision = decide(image, state, order.policy)
     if isinstance(decision, Plan):
+        refuse_broken_files(order, pending_of(state))
         for warning in decision.warnings:
             order.emit(Event(Name.STATE_FINDING, warning, Level.WARN))
         order.emit(Event(Name.DECISION_MADE, _said(decision), fields={"steps": [_kind(s) for s in decision.steps]}))
     return Judged(observation, state, decision)
+
+
+def with_sources(image: Image, observation: Observation, source_of: Callable[[Revision], str]) -> Image:
+    """The image with the text of those applied revisions whose file has other bytes than the ledger kept."""
+    differing = (image.graph.get(a.revision) for a in observation.ledger.values() if a.source is not None)
+    return replace(image, sources={r.id: source_of(r) for r in differing if r is not None})
+
+
+def refuse_broken_files(order: Order, pending: Sequence[Revision]) -> None:
+    """Raises Stop for a pending revision that does not compile: the graph is read from the head of its file only."""
+    faults = order.faults_in(pending)
+    if faults:
+        first = faults[0]
+        why = "; ".join(fault.message for fault in faults[:5])
+        file = first.files[0] if first.files else None
+        raise stop("bad-history", why, names={"fix": first.fix}, file=file, line=first.line)
 
 
 def _kind(step: Step) -> str:

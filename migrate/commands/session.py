@@ -7,7 +7,7 @@ import os
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from migrate.core.image import Image
     from migrate.core.interruption import Interruption
     from migrate.core.problems import Problem
-    from migrate.core.revisions import Revision
+    from migrate.core.revisions import HistoryFault, Revision
     from migrate.core.target import Target
     from migrate.image import AlembicConfig, Scan
     from migrate.steps.run import Project
@@ -139,6 +139,12 @@ class Session:
         """The text of a revision's file."""
         return Path(self.scan.paths[revision.file]).read_text("utf-8", "replace")
 
+    def faults_in(self, revisions: Sequence[Revision]) -> Sequence[HistoryFault]:
+        """The revisions' files that Python refuses; none is run."""
+        from migrate.image import check_syntax
+
+        return check_syntax(self.scan, revisions)
+
     def order(self) -> Order:
         """What `migrate.release` is given. Raises Stop for every fault that needs no database."""
         target = self.target
@@ -158,6 +164,7 @@ class Session:
             bind=self.log.bind,
             redact=self.redactor.text,
             source_of=self.source_of,
+            faults_in=self.faults_in,
             context=platform_context(os.environ),
             log_queries=self.settings.log_queries,
         )

@@ -176,6 +176,17 @@ def test_image_faults_stop_before_the_database(project, database, run_migrate, f
     assert not result.named("state.observed")
 
 
+def test_a_syntax_error_further_down_stops_before_anything_runs(project, database, run_migrate):
+    project.linear(1)
+    project.revision("bad", down="r0001", message="bad", upgrade="op.execute('SELECT 1'")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (11, "bad-history")
+    assert "bad_bad.py" in result.finished["why"]
+    assert result.finished["line"] > 1
+    assert database.scalar("SELECT to_regclass('r0001')") is None
+
+
 def test_a_revision_that_raises(project, database, run_migrate):
     ids = project.linear(1)
     file = project.revision(
