@@ -31,7 +31,7 @@ test-lowest: requirements/lowest.txt ## the suite, less the example, at the lowe
 	$(VENV)-lowest/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/lowest.txt
 	$(VENV)-lowest/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(VENV)-lowest/bin/python -m pytest -q -p no:cacheprovider -n $(WORKERS) --dist worksteal \
-	  --ignore=tests/faults --ignore=tests/containers --ignore=tests/example -m "not versions and not newest"
+	  --ignore=tests/faults --ignore=tests/containers --ignore=tests/example -m "not versions"
 
 lint: $(VENV)/installed ## ruff, mypy, import contracts
 	$(BIN)/ruff check .

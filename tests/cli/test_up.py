@@ -437,3 +437,22 @@ def test_the_ledger_tells_what_ran(project, database, run_migrate):
     assert run == [(done.finished["run_id"], "applied", 0, [ids[1]])]
     listed = json.loads(run_migrate("history", "--json", database=database).stdout)
     assert [step["revision"] for step in listed["runs"][0]["steps"]] == ids
+
+
+def test_alembic_configured_in_pyproject(project, database, run_migrate):
+    pytest.importorskip("alembic", minversion="1.16")
+    ids = project.linear(1)
+    project.ini.unlink()
+    (project.path / "pyproject.toml").write_text('[tool.alembic]\nscript_location = "%(here)s/migrations"\n')
+    project.write_env(url="environment")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert result.finished["applied"] == ids
+
+
+def test_a_pyproject_beside_the_ini_is_no_obstacle(project, database, run_migrate):
+    ids = project.linear(1)
+    (project.path / "pyproject.toml").write_text("[tool.other]\nx = 1\n[tool.migrate]\nlock_timeout = '1s'\n")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert result.finished["applied"] == ids
