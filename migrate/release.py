@@ -20,6 +20,7 @@ from migrate.core.plan import Adopt, Plan, Refusal, Repair, Upgrade
 from migrate.core.policy import Adopt as AdoptPolicy
 from migrate.core.policy import Judgement
 from migrate.core.problems import ExitCode, Stop, problem, stop
+from migrate.core.repair import said
 from migrate.core.revisions import HistoryFault
 from migrate.core.state import AtHead, Behind, Empty, classify
 from migrate.core.state import name as position_name
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from migrate.core.plan import Decision, Step
     from migrate.core.policy import Limits, Policy
     from migrate.core.problems import Problem
+    from migrate.core.repair import Closing, Repairs
     from migrate.core.revisions import Revision
     from migrate.core.schema import Differences
     from migrate.core.state import State
@@ -134,6 +136,32 @@ def adopt(order: Order, at: Override | None = None) -> Outcome:
                 return finish_without_steps(judged)
             return under_guard(order, connection, progress, judged, lambda o, c: judge_adoption(o, c, at))
     return progress.outcome()
+
+
+def repair(order: Order, *, does: bool, closing: Closing | None = None) -> tuple[Repairs | None, Outcome]:
+    """What an earlier run left, and with ``does`` put right under the guard; what stays ends as `residue`."""
+    progress = Progress()
+    order = replace(order, policy=replace(order.policy, target="heads"))  # repairs are not about where to go
+    found: Repairs | None = None
+
+    def judge_again(order: Order, connection: Connection) -> Judged:
+        nonlocal found
+        found, judged = judge_repair(order, connection, closing)
+        return judged
+
+    with outcomes(progress):
+        refuse_image_faults(order)
+        with connected(order) as connection:
+            judged = judge_again(order, connection)
+            progress.note(judged)
+            if does and stepwise(judged).steps:
+                return found, under_guard(order, connection, progress, judged, judge_again)
+            if not found:
+                return found, finish_without_steps(judged)
+            from migrate.steps.repair import still_there
+
+            raise Stop(still_there(found))
+    return found, progress.outcome()
 
 
 def verify(order: Order, at: str | None = None) -> tuple[Verified | None, Outcome]:
@@ -268,6 +296,28 @@ def judge_adoption(order: Order, connection: Connection, at: Override | None) ->
     if isinstance(decision, Refusal):
         raise Stop(decision.problem)
     return Judged(observation, state, replace(decision, steps=decision.steps[:1], result=Result.ADOPTED))
+
+
+def judge_repair(order: Order, connection: Connection, closing: Closing | None) -> tuple[Repairs, Judged]:
+    """What a repair would do. Raises Stop for the operator's word about a revision that left nothing."""
+    from migrate.steps.repair import assess
+
+    observation = look(order, connection)
+    left = [step.revision for step in observation.unfinished if step.committed]
+    if closing is not None and closing.revision not in left:
+        open_ones = f"; those with one are {', '.join(filter(None, left))}" if left else ""
+        raise stop("usage", f"revision {closing.revision} has no open row in the ledger{open_ones}")
+    found = assess(
+        connection,
+        order.image,
+        observation,
+        source_of=order.source_of,
+        ignore=order.policy.ignore,
+        closing=closing,
+    )
+    state = classify(order.image, observation, order.policy.target, order.policy.ignore)
+    steps = (Repair(tuple(said(action) for action in found.actions), closing),) if found.actions else ()
+    return found, Judged(observation, state, Plan(steps, Result.REPAIRED if steps else Result.NOOP))
 
 
 def judge(order: Order, connection: Connection) -> Judged:
@@ -439,7 +489,9 @@ def carry_out(order: Order, run: Run, judged: Judged, progress: Progress) -> Non
 
                 adopt(run, step)
             case Repair():
-                raise NotImplementedError
+                from migrate.steps.repair import Repairing
+
+                Repairing(run, step).carry_out()
             case _:
                 assert_never(step)
         took = round((time.monotonic() - began) * 1000)

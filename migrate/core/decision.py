@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
 from migrate.core.outcome import Result
@@ -12,6 +13,8 @@ from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.policy import Edited as EditedPolicy
 from migrate.core.policy import Judgement
 from migrate.core.problems import problem
+from migrate.core.repair import plain
+from migrate.core.schema import parse
 from migrate.core.state import (
     Ahead,
     AtHead,
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from migrate.core.image import Image
     from migrate.core.policy import Policy
     from migrate.core.problems import Problem
+    from migrate.core.schema import Difference
     from migrate.core.state import Finding, Match, State
 
 LISTED = 5  # names in a sentence; the log line's fields carry more
@@ -64,7 +68,9 @@ def decide(image: Image, state: State, policy: Policy) -> Decision:
             return Refusal(_ahead_problem(recorded, breaks))
         case Unknown():
             return _unknown(position, image, policy)
-        case Split(rows=rows, surplus=surplus, match=match):
+        case Split(rows=rows, surplus=surplus, match=match, proven=proven):
+            if proven is not None and policy.heal:
+                return _heal_rows(proven, image, policy)
             if isinstance(match, Exact) and policy.adopt is not AdoptPolicy.OFF:
                 return _adopt(match.rows, rows, image, policy)
             return Refusal(
@@ -122,15 +128,47 @@ def _at_head(findings: Iterable[Finding], policy: Policy) -> Decision:
 def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade) -> Decision:
     steps: list[Repair | Upgrade] = [upgrade]
     warnings: list[str] = []
+    healed: frozenset[str] = frozenset()
     for finding in findings:
         if isinstance(finding, Residue) and policy.heal:
-            steps.insert(0, Repair(tuple(index.name for index in finding.indexes)))
+            steps.insert(0, Repair(_items(finding)))
+            healed = frozenset(plain(index.name) for index in finding.indexes)
             continue
+        if isinstance(finding, Drifted):
+            finding = _without_healed(finding, healed)  # noqa: PLW2901 - what will be repaired is no drift
+            if not finding.differences:
+                continue
         refused = _judge(finding, policy)
         if refused is not None:
             return refused
         warnings += _warnings([finding], policy)
     return Plan(tuple(steps), Result.APPLIED, tuple(warnings))
+
+
+def _items(residue: Residue) -> tuple[str, ...]:
+    indexes = [f"index {index.name}" for index in residue.indexes]
+    return (*indexes, *(f"the ledger's row of revision {step.revision}" for step in residue.steps))
+
+
+def _without_healed(drifted: Drifted, healed: frozenset[str]) -> Drifted:
+    """The drift without the INVALID indexes that will have been repaired; what is not, the step itself refuses."""
+
+    def stays(difference: Difference) -> bool:
+        identity = parse(difference.identity)
+        is_invalid = difference.actual is not None and difference.actual.endswith(" invalid")
+        return not (is_invalid and identity.path[-1] in healed)
+
+    found = drifted.differences
+    return Drifted(replace(found, changed=tuple(filter(stays, found.changed)), extra=tuple(filter(stays, found.extra))))
+
+
+def _heal_rows(rows: tuple[str, ...], image: Image, policy: Policy) -> Decision:
+    """Keep the rows that are proven, and go on from there."""
+    repair = Repair((f"version rows {_names(rows)}",))
+    pending = image.graph.pending(rows, policy.target) if not image.graph.unknown(rows) else ()
+    if isinstance(pending, tuple) and pending:
+        return Plan((repair, Upgrade(policy.target, pending)), Result.APPLIED)
+    return Plan((repair,), Result.REPAIRED)
 
 
 def _judge(finding: Finding, policy: Policy) -> Refusal | None:

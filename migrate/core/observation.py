@@ -64,6 +64,9 @@ class InvalidIndex:
     table: str
     name: str
     definition: str
+    constraint: str | None = None  # that it belongs to
+    is_unique: bool = False
+    is_exclusion: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ class Result(StrEnum):
     NOOP = "noop"
     AHEAD = "ahead"
     ADOPTED = "adopted"
+    REPAIRED = "repaired"
+    DOWNGRADED = "downgraded"
     REFUSED = "refused"
     FAILED = "failed"
     INTERRUPTED = "interrupted"

@@ -9,6 +9,7 @@ from migrate.core.outcome import Result
 
 if TYPE_CHECKING:
     from migrate.core.problems import Problem
+    from migrate.core.repair import Closing
     from migrate.core.revisions import Revision
 
 
@@ -24,9 +25,10 @@ class Adopt:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """Put right what an earlier run left: see `migrate.core.repair`."""
+    """Put right what an earlier run left (`migrate.core.repair` says how); ``items`` are for people."""
 
     items: tuple[str, ...]
+    closing: Closing | None = None
 
 
 @dataclass(frozen=True, slots=True)

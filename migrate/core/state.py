@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from migrate.core.compatibility import serves
+from migrate.core.repair import rows_proven
 from migrate.core.revisions import HistoryFault
 
 if TYPE_CHECKING:
@@ -101,11 +102,12 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The version table holds a row twice, or a revision with its own ancestor."""
+    """The version table holds a row twice, or a revision with its own ancestor; ``proven`` are the rows to keep."""
 
     rows: Rows
     surplus: Rows
     match: Match | None = None
+    proven: Rows | None = None
 
 
 Position = Empty | AtHead | Behind | Untracked | Ahead | Unknown | Split
@@ -216,7 +218,9 @@ def _position(image: Image, observation: Observation, target: str, ignore: Seque
     overlap = graph.split(rows)
     if overlap:
         surplus = (*overlap.duplicates, *(row for row, _ in overlap.ancestors))
-        return Split(rows, surplus, _match(image, observation, ignore))
+        major = observation.server.major
+        proven = rows_proven(graph, image.manifest, rows, observation.schema, major=major, ignore=ignore)
+        return Split(rows, surplus, _match(image, observation, ignore), proven)
     if recorded:
         parents = {applied.revision: applied.parents for applied in observation.ledger.values()}
         breaks = _breaks(image, observation)

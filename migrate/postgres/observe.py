@@ -82,7 +82,10 @@ _OBJECTS: Final = """
 # the table. (To an ordinary role the progress view hides index_relid, but not the table's relid.)
 _INVALID: Final = """
     SELECT n.nspname::text, pg_catalog.quote_ident(t.relname), pg_catalog.quote_ident(c.relname),
-           pg_catalog.pg_get_indexdef(i.indexrelid)
+           pg_catalog.pg_get_indexdef(i.indexrelid),
+           (SELECT pg_catalog.quote_ident(k.conname) FROM pg_catalog.pg_constraint k
+             WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')),
+           i.indisunique, i.indisexclusion
       FROM pg_catalog.pg_index i
       JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
       JOIN pg_catalog.pg_class t ON t.oid = i.indrelid

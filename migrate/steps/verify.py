@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.events import Event, Name
-from migrate.core.plan import Adopt
+from migrate.core.plan import Adopt, Repair
 from migrate.core.problems import stop
-from migrate.core.state import AtHead, Drifted, classify
+from migrate.core.state import AtHead, Drifted, Residue, Split, classify
 from migrate.core.state import name as position_name
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ def prove(run: Run, after: Observation, tolerated: State, plan: Plan) -> None:
     if isinstance(last, Adopt):
         if sorted(after.rows) != sorted(last.rows):
             raise _unproven(after, "adopted")
+    elif isinstance(last, Repair):
+        state = classify(run.image, after, run.policy.target, run.policy.ignore)
+        if isinstance(state.position, Split) or any(isinstance(finding, Residue) for finding in state.findings):
+            raise _unproven(after, "not repaired")
     else:
         state = classify(run.image, after, run.policy.target, run.policy.ignore)
         if not isinstance(state.position, AtHead):

@@ -27,8 +27,10 @@ OLD_S: Final = 1.0  # a transaction of this age may outlive the lock timeout
 class Watch:
     """What is known of the running revision's backend; lives as long as the upgrade."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, work: str = "revision") -> None:
+        """``work`` is what the watched backend is busy with, before its name: a revision, or the repair of an index."""
         self._run = run
+        self._work = work
         self._said = {"statement": float("-inf"), "blocked": float("-inf")}
         self._any_said = time.monotonic()
         self._relations: set[str] = set()  # that a try was blocked on
@@ -52,7 +54,7 @@ class Watch:
         if blockers:
             self.blocking = blockers
             self._relations |= {name for b in blockers if b["relation"] for name in b["relation"].split(", ")}
-            self._say_blocked(f"revision {revision} waits for {who(blockers)}", revision, blockers)
+            self._say_blocked(f"{self._work} {revision} waits for {who(blockers)}", revision, blockers)
         elif found is not None and found.state == "active" and found.elapsed_s > LONG_S:
             self._say_progress(found, revision)
         if waiting_since is None or time.monotonic() - waiting_since < LOST_S:
@@ -84,12 +86,17 @@ class Watch:
             return
         if found:
             self._said["blocked"] = float("-inf")
-            self._say_blocked(f"revision {revision} will have to wait for {who(found)}", revision, found)
+            self._say_blocked(f"{self._work} {revision} will have to wait for {who(found)}", revision, found)
 
     def _say_blocked(self, message: str, revision: str | None, blockers: Sequence[dict[str, Any]]) -> None:
         if self._is_due("blocked"):
             self._say(
-                Event(Name.STATEMENT_BLOCKED, message, Level.WARN, {"revision": revision, "blockers": list(blockers)})
+                Event(
+                    Name.STATEMENT_BLOCKED,
+                    message,
+                    Level.WARN,
+                    {"revision": revision, "blockers": [described(blocker) for blocker in blockers]},
+                )
             )
 
     def _say_progress(self, found: Statement, revision: str) -> None:
@@ -106,7 +113,7 @@ class Watch:
             fields["phase"] = found.phase
         if found.percent is not None:
             fields["percent"] = round(found.percent, 1)
-        message = f"revision {revision}: {found.command} for {found.elapsed_s:.0f} s{phase}"
+        message = f"{self._work} {revision}: {found.command} for {found.elapsed_s:.0f} s{phase}"
         self._say(Event(Name.STATEMENT_PROGRESS, message, fields=fields))
 
     def _is_due(self, what: str) -> bool:
@@ -122,9 +129,13 @@ class Watch:
 
 
 def who(found: Sequence[Mapping[str, Any]]) -> str:
-    """The sessions in the way, for people: process id, name, state, age, and the relation."""
-    return "; ".join(
-        f"backend {b['pid']} ({b['application_name'] or 'unnamed'}, {b['state']}, {b['age_s']:.0f} s)"
-        + (f" on {b['relation']}" if b.get("relation") else "")
-        for b in found[:5]
-    )
+    """The sessions in the way, for people."""
+    return "; ".join(described(blocker) for blocker in found[:5])
+
+
+def described(blocker: Mapping[str, Any]) -> str:
+    """One session in the way: process id, name, state, age of its transaction, relation; the query where it was read."""
+    name = blocker["application_name"] or "unnamed"
+    on = f" on {blocker['relation']}" if blocker.get("relation") else ""
+    query = f": {blocker['query']}" if blocker.get("query") else ""
+    return f"backend {blocker['pid']} ({name}, {blocker['state']}, {blocker['age_s']:.0f} s){on}{query}"

@@ -49,6 +49,8 @@ BROKEN = Image(Graph.build([TWO]), Graph.build([TWO]).faults)
 
 MISSING = Differences(missing=(Difference("column t.a", "integer", None),))
 EXTRA = Differences(extra=(Difference("index ix", None, "btree (a)"),))
+INVALID = Differences(changed=(Difference("index t.ix", "btree (a)", "btree (a) invalid"),))
+OTHER_INVALID = Differences(changed=(Difference("index t.iy", "btree (a)", "btree (a) invalid"),))
 RENAMED = Differences(renamed=(Renamed("index ix", "index iy"),))
 BREAKS = (Break("column t.a", "dropped", "column t.a is missing"),)
 BROKEN_BY = ((BREAKS[0], TWO),)
@@ -75,7 +77,30 @@ PLANS = [
     (BEHIND, (Breaking(BROKEN_BY),), {}, (UPGRADE,), Result.APPLIED),
     (BEHIND, (Breaking(BROKEN_BY),), {"breaking": BreakingPolicy.ALLOW}, (UPGRADE,), Result.APPLIED),
     (BEHIND, (Drifted(RENAMED),), {"drift": Judgement.WARN}, (UPGRADE,), Result.APPLIED),
-    (BEHIND, (INDEX,), {"heal": True}, (Repair(("ix",)), UPGRADE), Result.APPLIED),
+    (BEHIND, (INDEX,), {"heal": True}, (Repair(("index ix",)), UPGRADE), Result.APPLIED),
+    (BEHIND, (STEP,), {"heal": True}, (Repair(("the ledger's row of revision two",)), UPGRADE), Result.APPLIED),
+    (BEHIND, (INDEX, Drifted(INVALID)), {"heal": True}, (Repair(("index ix",)), UPGRADE), Result.APPLIED),
+    (
+        Split(("one", "two"), ("one",), None, ("one",)),
+        (),
+        {"heal": True},
+        (Repair(("version rows one",)), UPGRADE),
+        Result.APPLIED,
+    ),
+    (
+        Split(("two", "two"), ("two",), None, ("two",)),
+        (),
+        {"heal": True},
+        (Repair(("version rows two",)),),
+        Result.REPAIRED,
+    ),
+    (
+        Split(("new", "new"), ("new",), None, ("new",)),
+        (),
+        {"heal": True},
+        (Repair(("version rows new",)),),
+        Result.REPAIRED,
+    ),
     (
         Untracked(("table t",), Exact(("one",))),
         (),
@@ -207,6 +232,8 @@ REFUSALS = [
     # the order of the findings is the order of judgement: the state lists residue before drift
     (IMAGE, BEHIND, (INDEX, Drifted(MISSING)), {}, "residue", "ix"),
     (IMAGE, BEHIND, (INDEX, Drifted(MISSING)), {"heal": True}, "drift", "t.a"),
+    (IMAGE, BEHIND, (INDEX, Drifted(OTHER_INVALID)), {"heal": True}, "drift", "t.iy"),
+    (IMAGE, Split(("one", "two"), ("one",)), (), {"heal": True}, "split-version", "one, two; one cannot stand"),
 ]
 
 

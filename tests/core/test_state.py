@@ -60,7 +60,7 @@ NEW = Applied("new", ("two",), "new.py", "n")
         (seen("new", ledger=ledger(NEW)), Ahead(("new",), ("new",))),
         (seen("newer", ledger=ledger(NEW, Applied("newer", ("new",), "", ""))), Ahead(("newer",), ("newer",))),
         (seen("new", ledger=ledger(Applied("new", ("one",), "", ""))), Unknown(("new",), ("new",))),
-        (seen("two", "two"), Split(("two", "two"), ("two",))),
+        (seen("two", "two"), Split(("two", "two"), ("two",), None, ("two",))),
         (seen("one", "two"), Split(("one", "two"), ("one",))),
     ],
 )

@@ -1,0 +1,66 @@
+"""`migrate repair`: put right what an earlier run left behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from migrate import release
+from migrate.commands.session import Answer, Report, Session, conduct
+from migrate.commands.up import EXITS
+from migrate.commands.verb import verb
+from migrate.core.problems import ExitCode
+from migrate.core.repair import Closing, said
+
+if TYPE_CHECKING:
+    from migrate.core.repair import Repairs
+
+
+@verb("repair", exits=tuple(code for code in EXITS if code is not ExitCode.FAILED))
+@click.option("--yes", is_flag=True, help="Do it. Without it, nothing is changed.")
+@click.option(
+    "--close", metavar="REVISION", help="The operator's word that what this revision left has been dealt with."
+)
+@click.option("--reason", metavar="TEXT", help="Why; needed with --close, and kept in the ledger.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def repair(*, as_json: bool, yes: bool, close: str | None, reason: str | None, **flags: Any) -> Answer:
+    """Show what an earlier run left behind; with --yes, put right what is provable.
+
+    Rebuilds INVALID indexes without blocking writes (drops those that a pending revision will make again), keeps the
+    right row of a version table that contradicts itself, and closes the ledger's rows of runs that died. Exits 15 while
+    anything is left, and says what a person has to do about it.
+    """
+    if (close is None) != (not reason):
+        raise click.UsageError("--close and --reason go together")
+
+    def body(session: Session) -> Report:
+        closing = Closing(close, reason) if close is not None and reason else None
+        found, outcome = release.repair(session.order(), does=yes, closing=closing)
+        return Report(outcome, describe(found), text=as_text(found, does=yes))
+
+    return conduct("repair", flags, body, as_json=as_json, reads=not yes)
+
+
+def describe(found: Repairs | None) -> dict[str, object]:
+    """The machine-readable repair."""
+    if found is None:
+        return {}
+    return {
+        "repairs": [said(action) for action in found.actions],
+        "left": [{"what": left.what, "fix": left.fix} for left in found.left],
+    }
+
+
+def as_text(found: Repairs | None, *, does: bool) -> str | None:
+    """The repair for people; what was done, the log has said."""
+    if found is None or does:
+        return None
+    if not found:
+        return "nothing to repair"
+    lines = []
+    if found.actions:
+        lines += ["migrate repair --yes would", *(f"  {said(action)}" for action in found.actions)]
+    for left in found.left:
+        lines += [f"left for a person: {left.what}", f"  {left.fix}"]
+    return "\n".join(lines)

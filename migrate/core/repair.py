@@ -1,0 +1,297 @@
+"""What can be put right of what an earlier run left behind, and what only a person can decide; each with its reason."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Final, assert_never
+
+from migrate.core.schema import dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from migrate.core.image import Image
+    from migrate.core.manifest import Manifest
+    from migrate.core.observation import InvalidIndex, Observation, Unfinished
+    from migrate.core.revisions import Graph
+
+MOST_ROWS: Final = 10  # of a split table; every choice among them is compared with the schema
+
+# What an interrupted REINDEX CONCURRENTLY leaves beside the index itself, and which is only to be dropped:
+# https://www.postgresql.org/docs/current/sql-reindex.html (Rebuilding Indexes Concurrently)
+_TRANSIENT: Final = re.compile(r"_cc(?:new|old)\d*$")
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildIndex:
+    """Build an INVALID index anew in its place, without blocking writes."""
+
+    index: InvalidIndex
+
+    @property
+    def sql(self) -> str:
+        """The statement, which must run outside a transaction."""
+        return f"REINDEX INDEX CONCURRENTLY {_named(self.index)}"
+
+
+@dataclass(frozen=True, slots=True)
+class DropIndex:
+    """Drop an INVALID index that is not to be there."""
+
+    index: InvalidIndex
+    reason: str
+
+    @property
+    def sql(self) -> str:
+        """The statement, which must run outside a transaction."""
+        return f"DROP INDEX CONCURRENTLY IF EXISTS {_named(self.index)}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeepRows:
+    """Let the version table hold exactly ``rows`` in place of ``replaced``."""
+
+    rows: tuple[str, ...]
+    replaced: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseStep:
+    """Close a row of the ledger that a dead run left open."""
+
+    step: Unfinished
+    status: str  # finished or abandoned
+    reason: str
+
+
+Action = RebuildIndex | DropIndex | KeepRows | CloseStep
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Something that is not repaired, because nothing proves what is right; ``fix`` is what a person can do."""
+
+    what: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    """What would be done, in order, and what is left for a person; false where nothing is the matter."""
+
+    actions: tuple[Action, ...] = ()
+    left: tuple[Left, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything is to be repaired at all."""
+        return bool(self.actions or self.left)
+
+    @property
+    def on_indexes(self) -> tuple[RebuildIndex | DropIndex, ...]:
+        """Those that come first: they change the schema by which the others are judged."""
+        return tuple(action for action in self.actions if isinstance(action, RebuildIndex | DropIndex))
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The operator's word that what a revision left has been dealt with, and the reason that the ledger keeps."""
+
+    revision: str
+    reason: str
+
+
+def plan_repairs(
+    image: Image,
+    observation: Observation,
+    *,
+    duplicates: Mapping[InvalidIndex, int] | None = None,
+    sources: Mapping[str, str] | None = None,
+    ignore: Sequence[str] = (),
+    closing: Closing | None = None,
+) -> Repairs:
+    """What to repair in the observed database.
+
+    ``duplicates`` says of unique indexes how many keys occur more than once; ``sources`` are the texts of the revisions
+    that are not applied, by id, which stand in for a missing manifest; ``ignore`` as in `Manifest.compare`.
+    """
+    found: list[Action | Left | None] = [
+        _on_index(index, image, observation, (duplicates or {}).get(index, 0), sources or {})
+        for index in observation.invalid_indexes
+    ]
+    found.append(_on_rows(image, observation, ignore))
+    found += [_on_step(step, image, observation, ignore, closing) for step in observation.unfinished]
+    return Repairs(
+        tuple(each for each in found if isinstance(each, Action)),
+        tuple(each for each in found if isinstance(each, Left)),
+    )
+
+
+def said(action: Action) -> str:
+    """An action in one sentence with its names."""
+    match action:
+        case RebuildIndex(index=index):
+            return f"rebuild index {index.name} on {index.table}: {action.sql}"
+        case DropIndex(index=index, reason=reason):
+            return f"drop index {index.name} on {index.table}, {reason}: {action.sql}"
+        case KeepRows(rows=rows, replaced=replaced, reason=reason):
+            return f"let the version table hold {_listed(rows)} instead of {_listed(replaced)}: {reason}"
+        case CloseStep(step=step, status=status, reason=reason):
+            of = f" of revision {step.revision}" if step.revision is not None else ""
+            return f"close step {step.kind}{of} of run {step.run_id} as {status}: {reason}"
+        case _:
+            assert_never(action)
+
+
+def plain(quoted: str) -> str:
+    """A name without the quotes that PostgreSQL's quote_ident gave it."""
+    return quoted[1:-1].replace('""', '"') if quoted.startswith('"') else quoted
+
+
+def rows_proven(
+    graph: Graph,
+    manifest: Manifest | None,
+    rows: Sequence[str],
+    live: Mapping[str, str] | None,
+    *,
+    major: int,
+    ignore: Sequence[str] = (),
+) -> tuple[str, ...] | None:
+    """Which of the rows of a split version table to keep; None where nothing proves it.
+
+    A row that is only there twice needs no proof. Of a row and its ancestor the one is kept whose schema, by the
+    manifest, is the live one; where several choices have that schema, nothing is proven.
+    """
+    distinct = tuple(sorted(set(rows)))
+    if not graph.split(distinct):
+        return distinct
+    if manifest is None or live is None or len(distinct) > MOST_ROWS or graph.unknown(distinct):
+        return None
+    proven = [
+        choice for choice in _choices(graph, distinct) if not manifest.compare(choice, live, major=major, ignore=ignore)
+    ]
+    return proven[0] if len(proven) == 1 else None
+
+
+def _choices(graph: Graph, rows: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The ways to keep as many rows as can stand beside each other."""
+    standing = [
+        frozenset(choice)
+        for size in range(len(rows), 0, -1)
+        for choice in combinations(rows, size)
+        if not graph.split(choice)
+    ]
+    for choice in standing:
+        if not any(choice < other for other in standing):
+            yield tuple(sorted(choice))
+
+
+def _on_index(
+    index: InvalidIndex, image: Image, observation: Observation, duplicates: int, sources: Mapping[str, str]
+) -> RebuildIndex | DropIndex | Left:
+    name = f"index {index.name} on {index.table}"
+    if _TRANSIENT.search(plain(index.name)) and index.constraint is None:
+        return DropIndex(index, "which an interrupted REINDEX CONCURRENTLY left")
+    if index.constraint is None and _is_made_by_pending(index, image, observation, sources):
+        return DropIndex(index, "which a pending revision will make again")
+    if index.is_exclusion:
+        return Left(
+            f"{name} is INVALID and belongs to exclusion constraint {index.constraint}, which cannot be rebuilt"
+            " concurrently",
+            f"REINDEX INDEX {_named(index)};  -- blocks writes to {index.table} while it runs",
+        )
+    if duplicates:
+        keys = "key occurs" if duplicates == 1 else "keys occur"
+        return Left(
+            f"{name} is INVALID and unique, but {duplicates} {keys} more than once",
+            f"remove the duplicates from {index.table}, then run: migrate repair --yes",
+        )
+    return RebuildIndex(index)
+
+
+def _is_made_by_pending(
+    index: InvalidIndex, image: Image, observation: Observation, sources: Mapping[str, str]
+) -> bool:
+    """Whether a revision that is still to run makes this index: then it must go, or the name would be taken.
+
+    Without a manifest the text decides: a revision that names the index, and not to drop it.
+    """
+    graph, rows = image.graph, observation.rows
+    if image.manifest is not None and not graph.unknown(rows) and not graph.split(rows):
+        identity = _identity(index, observation.server.schema)
+        heads = image.manifest.schema_at(tuple(graph.heads))
+        return identity in heads and identity not in image.manifest.schema_at(rows)
+    name = re.escape(plain(index.name))
+    upgrades = [text.partition("def downgrade")[0] for text in sources.values()]
+    return any(
+        re.search(rf"(?<!\w){name}(?!\w)", text) and not re.search(rf"(?i)drop[^;\n]*?(?<!\w){name}(?!\w)", text)
+        for text in upgrades
+    )
+
+
+def _on_rows(image: Image, observation: Observation, ignore: Sequence[str]) -> KeepRows | Left | None:
+    rows = observation.rows
+    overlap = image.graph.split(rows)
+    if not overlap:
+        return None
+    kept = rows_proven(
+        image.graph, image.manifest, rows, observation.schema, major=observation.server.major, ignore=ignore
+    )
+    if kept is not None:
+        reason = "the live schema is the manifest's there" if overlap.ancestors else "a row was there twice"
+        return KeepRows(kept, rows, reason)
+    why = (
+        "without a manifest nothing proves which is right"
+        if image.manifest is None
+        else "the live schema does not prove which is right"
+    )
+    return Left(
+        f"the version table holds {_listed(rows)}, which cannot stand beside each other; {why}",
+        "migrate adopt --at REVISION --reason 'WHY'   # the operator's word; recorded with the differences",
+    )
+
+
+def _on_step(
+    step: Unfinished, image: Image, observation: Observation, ignore: Sequence[str], closing: Closing | None
+) -> CloseStep | Left:
+    revision = step.revision
+    if not step.committed:
+        return CloseStep(step, "abandoned", "its run died and left nothing of it")
+    if closing is not None and closing.revision == revision:
+        return CloseStep(step, "abandoned", closing.reason)
+    if revision is not None and (revision in _applied(image.graph, observation.rows)) is (step.kind == "upgrade"):
+        return CloseStep(step, "finished", "the version table says that it is whole")
+    if _is_as_recorded(image, observation, ignore):
+        return CloseStep(step, "abandoned", "the live schema is the manifest's at the recorded revision")
+    return Left(
+        f"a part of revision {revision} is committed (run {step.run_id}), and nothing proves that it is put right",
+        f"put right what it left and let it run again, then: migrate repair --yes --close {revision} --reason 'WHY'",
+    )
+
+
+def _applied(graph: Graph, rows: Collection[str]) -> frozenset[str]:
+    return graph.ancestors(row for row in rows if row in graph) | frozenset(rows)
+
+
+def _is_as_recorded(image: Image, observation: Observation, ignore: Sequence[str]) -> bool:
+    rows = observation.rows
+    if image.manifest is None or observation.schema is None or image.graph.unknown(rows) or image.graph.split(rows):
+        return False
+    major = observation.server.major
+    return not image.manifest.compare(rows, observation.schema, major=major, ignore=ignore)
+
+
+def _identity(index: InvalidIndex, default_schema: str | None) -> str:
+    path = (plain(index.table), plain(index.name))
+    return f"index {dotted(path if index.schema == default_schema else (index.schema, *path))}"
+
+
+def _named(index: InvalidIndex) -> str:
+    schema = index.schema.replace('"', '""')
+    return f'"{schema}".{index.name}'
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "nothing"

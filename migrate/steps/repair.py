@@ -1,0 +1,259 @@
+"""Puts right what an earlier run left: indexes first, then, judged by the schema that is there then, rows and ledger."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import psycopg2
+
+from migrate.core.events import Event, Level, Name
+from migrate.core.interruption import Interrupted
+from migrate.core.problems import Stop, stop
+from migrate.core.repair import (
+    CloseStep,
+    Closing,
+    DropIndex,
+    KeepRows,
+    RebuildIndex,
+    Repairs,
+    plan_repairs,
+    said,
+)
+from migrate.postgres import activity, version_table
+from migrate.postgres.connection import connect
+from migrate.postgres.errors import problem_of
+from migrate.postgres.observe import invalid_indexes, observe
+from migrate.postgres.residue import duplicates, live_runs
+from migrate.steps.control import ask
+from migrate.steps.failure import ended_early
+from migrate.steps.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from migrate.core.image import Image
+    from migrate.core.observation import InvalidIndex, Observation
+    from migrate.core.plan import Repair
+    from migrate.core.problems import Problem
+    from migrate.core.revisions import Revision
+    from migrate.postgres.connection import Connection
+    from migrate.steps.run import Run
+
+TICK_S: Final = 0.2
+CANCEL_GRACE_S: Final = 0.6  # between cancelling and ending the backend
+LISTED: Final = 20
+
+
+def assess(
+    connection: Connection,
+    image: Image,
+    observation: Observation,
+    *,
+    source_of: Callable[[Revision], str],
+    ignore: Sequence[str],
+    closing: Closing | None = None,
+) -> Repairs:
+    """What is to be repaired in an observed database; reads unique tables for duplicates. Raises Stop or Interrupted.
+
+    Steps of runs that are alive are not a dead run's.
+    """
+    sources: dict[str, str] = {}
+    if observation.invalid_indexes and image.manifest is None:
+        graph = image.graph
+        applied = graph.ancestors(row for row in observation.rows if row in graph)
+        sources = {each.id: source_of(each) for each in graph.revisions if each.id not in applied}
+    try:
+        alive = live_runs(connection)
+        repeated = duplicates(connection, observation.invalid_indexes)
+    except psycopg2.Error as error:
+        raise problem_of(error, doing="looking for residue") from error
+    dead = tuple(step for step in observation.unfinished if step.run_id not in alive)
+    return plan_repairs(
+        image,
+        replace(observation, unfinished=dead),
+        duplicates=repeated,
+        sources=sources,
+        ignore=ignore,
+        closing=closing,
+    )
+
+
+def still_there(found: Repairs) -> Problem:
+    """The problem of residue that stays: what a person must decide, and what was not repaired."""
+    listed = [left.what for left in found.left] + [said(action) for action in found.actions]
+    more = f"; and {len(listed) - 5} more" if len(listed) > 5 else ""  # noqa: PLR2004 - as in decisions
+    fix = found.left[0].fix if found.left else None
+    return stop("residue", "; ".join(listed[:5]) + more, fix=fix, items=listed[:LISTED]).problem
+
+
+class Repairing:
+    """One repair under the guard."""
+
+    def __init__(self, run: Run, step: Repair) -> None:
+        self.run = run
+        self.closing = step.closing
+
+    def carry_out(self) -> None:
+        """Do all that can be done. Raises Stop (`residue`) where something stays, and for every failure."""
+        for on_index in self._assess(self.run.before).on_indexes:
+            self._on_index(on_index)
+        for action in self._assess(self._look()).actions:
+            match action:
+                case KeepRows():
+                    self._keep_rows(action)
+                case CloseStep():
+                    self._close(action)
+                case RebuildIndex() | DropIndex():
+                    continue  # it was tried, and is told below
+        self.run.before = self._look()
+        left = self._assess(self.run.before)
+        if left:
+            raise Stop(still_there(left))
+
+    def _look(self) -> Observation:
+        run = self.run
+        return observe(
+            run.control,
+            run.target,
+            run.limits,
+            hashes={revision.id: revision.sha256 for revision in run.image.graph.revisions},
+            with_schema=run.image.manifest is not None,
+        )
+
+    def _assess(self, observation: Observation) -> Repairs:
+        run = self.run
+        return assess(
+            run.control,
+            run.image,
+            observation,
+            source_of=run.source_of,
+            ignore=run.policy.ignore,
+            closing=self.closing,
+        )
+
+    def _on_index(self, action: RebuildIndex | DropIndex) -> None:
+        run, index = self.run, action.index
+        if run.before.server.pooled:
+            raise stop(
+                "pooler-session",
+                f"{run.target.url_from} leads to a transaction pooler, and {action.sql} needs settings of its session",
+            )
+        details = {"index": f"{index.schema}.{index.name}", "sql": action.sql, "definition": index.definition}
+        step_id = run.ledger.start("repair")
+        run.emit(Event(Name.REPAIR_ACTION, said(action), fields=details))
+        before = self._invalid()
+        try:
+            _Alone(run, action).execute()
+        except (Stop, Interrupted) as error:
+            run.ledger.finish(step_id, "failed", details)
+            fresh = [found for found in self._invalid() if found not in before]
+            if isinstance(error, Stop) and error.problem.kind.code == "internal":
+                # what is in the table forbids it, such as keys that only the index itself finds equal: it stays
+                run.emit(Event(Name.STATE_FINDING, error.problem.why, Level.WARN, details))
+                return
+            if fresh:
+                left = [f"INVALID index {found.schema}.{found.name} on {found.table}" for found in fresh]
+                why = f"{action.sql} was ended and left {'; '.join(left)}"
+                fix = "migrate repair --yes   # drops it and goes on"
+                raise stop("partly-committed", why, fix=fix, residue=left) from error
+            raise
+        run.ledger.finish(step_id, "finished", details)
+
+    def _invalid(self) -> tuple[InvalidIndex, ...]:
+        run = self.run
+        schemas = run.target.schemas or ((run.before.server.schema,) if run.before.server.schema else ())
+        return ask(run, lambda connection: invalid_indexes(connection, schemas), within_s=1.0) or ()
+
+    def _keep_rows(self, action: KeepRows) -> None:
+        run = self.run
+        details = {"rows": list(action.rows), "replaced": list(action.replaced), "reason": action.reason}
+        step_id = run.ledger.start("repair")
+        run.emit(Event(Name.REPAIR_ACTION, said(action), fields=details))
+        schema = run.before.server.schema or ""
+        try:
+            with run.control.transaction(lock_timeout_s=run.limits.lock_s):
+                found = version_table.lock_and_read(run.control, schema, run.target.version_table)
+                if sorted(found) != sorted(action.replaced):
+                    why = f"the version rows changed while they were judged: now {', '.join(found)}"
+                    raise stop("split-version", why)
+                version_table.replace_rows(run.control, schema, run.target.version_table, action.rows)
+        except psycopg2.Error as error:
+            run.ledger.finish(step_id, "failed", details)
+            raise problem_of(error, doing="writing the version table") from error
+        run.ledger.finish(step_id, "finished", details)
+
+    def _close(self, action: CloseStep) -> None:
+        run, step = self.run, action.step
+        details = {"dead_run_id": step.run_id, "revision": step.revision, "status": action.status}
+        run.emit(Event(Name.REPAIR_ACTION, said(action), Level.WARN, details))
+        run.ledger.finish(step.step_id, action.status, {"closed_by": run.run_id, "reason": action.reason})
+
+
+class _Alone:
+    """One statement outside a transaction, on a connection of its own that is watched and can be cancelled."""
+
+    def __init__(self, run: Run, action: RebuildIndex | DropIndex) -> None:
+        self.run = run
+        self.action = action
+        self._error: psycopg2.Error | None = None
+
+    def execute(self) -> None:
+        """Run it to its end. Raises Stop or Interrupted, once the server has ended it."""
+        run = self.run
+        name = f"{activity.WORKER_NAME}{run.run_id}"
+        try:
+            connection = connect(run.target, application_name=name, interruption=None, timeout_s=run.limits.connect_s)
+            # waiting for others is what a CONCURRENTLY statement does; a timeout would leave an INVALID index
+            connection.run("SET lock_timeout = 0")
+            connection.run("SET statement_timeout = 0")
+        except psycopg2.Error as error:
+            raise problem_of(error, doing="connecting for the repair") from error
+        connection.wait_s = float("inf")
+        try:
+            self._watch(connection)
+        finally:
+            connection.close()
+
+    def _watch(self, connection: Connection) -> None:
+        run = self.run
+        pid = connection.info.backend_pid
+        watch = Watch(run, "the repair of index")
+        thread = threading.Thread(target=self._execute, args=(connection,), name="repair", daemon=True)
+        thread.start()
+        cancelled_at: float | None = None
+        while True:
+            thread.join(TICK_S)
+            if not thread.is_alive():
+                break
+            watch.beat()
+            now = time.monotonic()
+            if not self._must_end():
+                watch.look(pid, self.action.index.name, None)
+            elif cancelled_at is None:
+                cancelled_at = now
+                run.emit(Event(Name.INTERRUPTED, "the repair may not go on: cancelling its statement", Level.WARN))
+                ask(run, lambda control: activity.cancel(control, pid), within_s=0.0)
+            elif now - cancelled_at > CANCEL_GRACE_S:
+                ask(run, lambda control: activity.terminate(control, pid), within_s=0.0)
+        if self._error is None:
+            return
+        if cancelled_at is not None:
+            if run.interruption.signum is not None:
+                raise Interrupted(run.interruption.signum)
+            raise ended_early(run)
+        raise problem_of(self._error, doing=self.action.sql) from self._error
+
+    def _execute(self, connection: Connection) -> None:
+        try:
+            connection.run(self.action.sql)
+        except psycopg2.Error as error:
+            self._error = error
+
+    def _must_end(self) -> bool:
+        run = self.run
+        spent = time.monotonic() - run.started_s
+        is_overdue = bool(run.limits.deadline_s) and spent > run.limits.deadline_s
+        return run.interruption.signum is not None or run.held.lost is not None or is_overdue

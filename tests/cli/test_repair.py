@@ -1,0 +1,280 @@
+"""`migrate repair`: what an earlier run left is shown, put right where that is provable, and named where it is not."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import psycopg2
+import pytest
+
+CIC = "with op.get_context().autocommit_block():\n    op.execute('CREATE INDEX CONCURRENTLY late ON r0001 (id)')"
+
+
+@pytest.fixture
+def history(project, run_migrate, server):
+    """Two revisions and a third with an index built concurrently."""
+    ids = [*project.linear(2), "cic"]
+    project.revision("cic", down=ids[1], message="cic", upgrade=CIC, downgrade="op.drop_index('late')")
+    return ids
+
+
+@pytest.fixture
+def manifest(history, server, run_migrate):
+    """The manifest of that history."""
+    assert run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}).exit_code == 0
+    return history
+
+
+def versions(database):
+    return [row[0] for row in database.rows("SELECT version_num FROM alembic_version ORDER BY 1")]
+
+
+def invalid(database, name):
+    """Make the index INVALID as an interrupted build leaves it."""
+    database.as_superuser.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass", name)
+
+
+def is_valid(database, name):
+    return database.scalar("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", name)
+
+
+def leave_invalid(database, run_migrate):
+    """A real INVALID index: the build waits for an older transaction, and its backend is ended."""
+    blocker = database.connect()
+    blocker.cursor().execute("SELECT * FROM r0001")
+    blocker.cursor().execute("LOCK TABLE r0001 IN ROW EXCLUSIVE MODE")
+    builder = database.connect()
+    builder.autocommit = True
+    builder.cursor().execute("SET statement_timeout = '500ms'")
+    with pytest.raises(psycopg2.errors.QueryCanceled):
+        builder.cursor().execute("CREATE INDEX CONCURRENTLY late ON r0001 (id)")
+    blocker.rollback()
+    assert is_valid(database, "late") is False
+
+
+def test_nothing_to_repair(history, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 0
+    for flags in ((), ("--yes",)):
+        result = run_migrate("repair", *flags, database=database)
+        result.check_clean()
+        assert (result.exit_code, result.finished["outcome"], result.finished["repairs"]) == (0, "noop", [])
+
+
+def test_an_invalid_index_of_an_applied_revision_is_rebuilt(history, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 0
+    invalid(database, "late")
+    shown = run_migrate("repair", database=database)
+    shown.check_clean()
+    assert (shown.exit_code, shown.finished["problem"]) == (15, "residue")
+    assert 'REINDEX INDEX CONCURRENTLY "public".late' in shown.finished["repairs"][0]
+    assert is_valid(database, "late") is False
+    done = run_migrate("repair", "--yes", database=database)
+    done.check_clean()
+    assert (done.exit_code, done.finished["outcome"]) == (0, "repaired")
+    assert is_valid(database, "late") is True
+    steps = database.rows("SELECT kind, status, details ->> 'index' FROM migrate.step WHERE kind = 'repair'")
+    assert steps == [("repair", "finished", "public.late")]
+    assert run_migrate("repair", database=database).exit_code == 0
+
+
+@pytest.mark.parametrize("with_manifest", [True, False])
+def test_an_invalid_index_of_a_pending_revision_is_dropped(history, server, database, run_migrate, with_manifest):
+    if with_manifest:
+        assert run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}).exit_code == 0
+    assert run_migrate("up", "--target", "r0002", database=database).exit_code == 0
+    leave_invalid(database, run_migrate)
+    refused = run_migrate("up", database=database)
+    refused.check_clean()
+    assert (refused.exit_code, refused.finished["problem"]) == (15, "residue")
+    assert "migrate repair" in refused.finished["fix"]
+    done = run_migrate("repair", "--yes", database=database)
+    done.check_clean()
+    assert done.exit_code == 0, done.stdout
+    assert database.scalar("SELECT to_regclass('late')") is None
+    assert run_migrate("up", database=database).finished["applied"] == ["cic"]
+    assert is_valid(database, "late") is True
+
+
+def test_heal_repairs_on_the_way_up(manifest, database, run_migrate):
+    assert run_migrate("up", "--target", "r0002", database=database).exit_code == 0
+    leave_invalid(database, run_migrate)
+    result = run_migrate("up", "--heal", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["applied"]) == (0, ["cic"])
+    assert [event["step"] for event in result.named("step.started")] == ["repair", "upgrade"]
+    assert is_valid(database, "late") is True
+
+
+def test_a_transient_index_of_reindex_is_dropped(history, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 0
+    database.execute("CREATE INDEX late_ccnew ON r0001 (id)")
+    invalid(database, "late_ccnew")
+    assert run_migrate("repair", "--yes", database=database).exit_code == 0
+    assert database.scalar("SELECT to_regclass('late_ccnew')") is None
+    assert is_valid(database, "late") is True
+
+
+def test_duplicates_are_reported_by_their_number_alone(history, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 0
+    database.execute("CREATE TABLE people (mail text, kind text)")
+    database.execute("CREATE UNIQUE INDEX one_mail ON people (lower(mail)) WHERE kind = 'x'")
+    invalid(database, "one_mail")
+    # as during a build that failed: no longer enforced
+    database.as_superuser.execute("UPDATE pg_index SET indisready = false WHERE indexrelid = 'one_mail'::regclass")
+    database.execute(
+        "INSERT INTO people VALUES ('sekret@x', 'x'), ('SEKRET@x', 'x'), ('a', 'y'), ('a', 'y'), (NULL, 'x')"
+    )
+    result = run_migrate("repair", "--yes", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (15, "residue")
+    assert "1 key occurs more than once" in result.finished["why"]
+    assert b"ekret" not in result.stdout.lower()
+    database.execute("DELETE FROM people WHERE mail = 'SEKRET@x'")
+    assert run_migrate("repair", "--yes", database=database).exit_code == 0
+    assert is_valid(database, "one_mail") is True
+
+
+def test_a_constraints_index_is_rebuilt_in_its_place(history, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 0
+    invalid(database, "r0001_pkey")
+    assert run_migrate("repair", "--yes", database=database).exit_code == 0
+    assert is_valid(database, "r0001_pkey") is True
+    assert database.scalar("SELECT count(*) FROM pg_constraint WHERE conname = 'r0001_pkey'") == 1
+
+
+def test_an_exclusion_constraints_index_is_left(history, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 0
+    database.execute("CREATE TABLE rooms (during int4range, CONSTRAINT apart EXCLUDE USING gist (during WITH &&))")
+    invalid(database, "apart")
+    invalid(database, "late")
+    result = run_migrate("repair", "--yes", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (15, "residue")
+    assert "exclusion constraint apart" in result.finished["why"]
+    assert is_valid(database, "late") is True  # what could be done was done
+
+
+def test_a_row_that_is_there_twice(history, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 0
+    database.execute("ALTER TABLE alembic_version DROP CONSTRAINT alembic_version_pkc")
+    database.execute("INSERT INTO alembic_version VALUES ('cic')")
+    done = run_migrate("repair", "--yes", database=database)
+    done.check_clean()
+    assert (done.exit_code, versions(database)) == (0, ["cic"])
+    details = database.scalar("SELECT details FROM migrate.step WHERE kind = 'repair'")
+    assert (details["rows"], details["replaced"]) == (["cic"], ["cic", "cic"])
+
+
+def test_an_ancestor_beside_its_descendant_needs_proof(history, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 0
+    database.execute("INSERT INTO alembic_version VALUES ('r0001')")
+    result = run_migrate("repair", "--yes", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (15, "residue")
+    assert "without a manifest" in result.finished["why"]
+    assert versions(database) == ["cic", "r0001"]
+
+
+@pytest.mark.parametrize("true", ["r0001", "cic"])
+def test_the_schema_proves_the_row(manifest, database, run_migrate, true):
+    assert run_migrate("up", "--target", true, database=database).exit_code == 0
+    database.execute("INSERT INTO alembic_version VALUES (%s)", "cic" if true == "r0001" else "r0001")
+    refused = run_migrate("up", database=database)
+    assert (refused.exit_code, refused.finished["problem"]) == (15, "split-version")
+    healed = run_migrate("up", "--heal", database=database)
+    healed.check_clean()
+    assert (healed.exit_code, versions(database)) == (0, ["cic"])
+    assert healed.finished["outcome"] == ("applied" if true == "r0001" else "repaired")
+
+
+def test_a_schema_that_is_none_of_the_rows_proves_nothing(manifest, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 0
+    database.execute("INSERT INTO alembic_version VALUES ('r0001')")
+    database.execute("DROP TABLE r0002")
+    result = run_migrate("repair", "--yes", database=database)
+    assert (result.exit_code, result.finished["problem"]) == (15, "residue")
+    assert versions(database) == ["cic", "r0001"]
+
+
+@pytest.fixture
+def partial(project, history, database, run_migrate):
+    """A run that failed after it had committed a column."""
+    project.revision(
+        "part",
+        down="cic",
+        message="part",
+        upgrade="op.execute('ALTER TABLE r0001 ADD COLUMN half int')\nop.execute('COMMIT')\nraise RuntimeError('no')",
+    )
+    return project
+
+
+def test_a_committed_part_is_closed_when_the_schema_is_as_before(partial, server, database, run_migrate):
+    assert run_migrate("up", "--target", "cic", database=database).exit_code == 0
+    text = (partial.versions / "part_part.py").read_text()
+    (partial.versions / "part_part.py").write_text(text.replace("raise RuntimeError('no')", "pass"))
+    assert run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}).exit_code == 0
+    (partial.versions / "part_part.py").write_text(text)
+    failed = run_migrate("up", database=database)
+    assert failed.exit_code == 31
+    again = run_migrate("repair", "--yes", database=database)
+    again.check_clean()
+    assert (again.exit_code, again.finished["problem"]) == (15, "residue")
+    assert "--close part" in again.finished["fix"]
+    database.execute("ALTER TABLE r0001 DROP COLUMN half")
+    done = run_migrate("repair", "--yes", database=database)
+    done.check_clean()
+    assert done.exit_code == 0
+    status = database.rows("SELECT status, details ->> 'closed_by' FROM migrate.step WHERE revision = 'part'")
+    assert status == [("abandoned", done.finished["run_id"])]
+    assert run_migrate("plan", database=database).exit_code == 0
+
+
+def test_the_operators_word_closes_a_part(partial, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 31
+    assert run_migrate("repair", "--yes", database=database).exit_code == 15
+    wrong = run_migrate("repair", "--yes", "--close", "r0001", "--reason", "x", database=database)
+    assert (wrong.exit_code, "part" in wrong.finished["why"]) == (2, True)
+    done = run_migrate("repair", "--yes", "--close", "part", "--reason", "runs again", database=database)
+    done.check_clean()
+    assert done.exit_code == 0
+    assert database.scalar("SELECT details ->> 'reason' FROM migrate.step WHERE revision = 'part'") == "runs again"
+    assert run_migrate("repair", "--close", "part", database=database).exit_code == 2
+
+
+def test_a_revision_that_was_applied_since_closes_its_part(partial, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 31
+    partial.revision("after", down="part", message="after")
+    database.execute("UPDATE alembic_version SET version_num = 'after'")
+    done = run_migrate("repair", "--yes", database=database)
+    done.check_clean()
+    assert done.exit_code == 0
+    assert database.scalar("SELECT status FROM migrate.step WHERE revision = 'part'") == "finished"
+
+
+def test_a_rebuild_can_be_interrupted_and_done_again(history, database, start_migrate, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 0
+    invalid(database, "late")
+    blocker = database.connect()
+    blocker.cursor().execute("LOCK TABLE r0001 IN ROW EXCLUSIVE MODE")
+    running = start_migrate("repair", "--yes", database=database)
+    running.wait_for("statement.blocked")
+    running.signal(signal.SIGTERM)
+    result = running.finish()
+    result.check_clean()
+    assert result.exit_code in {31, 143}  # 31 where the statement left its transient index
+    assert (result.exit_code == 31) is (
+        database.scalar("SELECT count(*) FROM pg_class WHERE relname LIKE 'late_ccnew%%'") == 1
+    )
+    blocker.rollback()
+    assert run_migrate("repair", "--yes", database=database).exit_code == 0
+    assert is_valid(database, "late") is True
+    assert database.scalar("SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
+
+
+def test_json_is_one_object(history, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 0
+    invalid(database, "late")
+    result = run_migrate("repair", "--json", database=database)
+    found = json.loads(result.stdout)
+    assert (found["exit_code"], len(found["repairs"]), found["left"]) == (15, 1, [])

@@ -1,0 +1,189 @@
+"""What is put right, and what only a person can decide: one row per case."""
+
+from __future__ import annotations
+
+import pytest
+
+from migrate.core.image import Image
+from migrate.core.manifest import build
+from migrate.core.observation import InvalidIndex, Observation, Server, Unfinished
+from migrate.core.repair import (
+    CloseStep,
+    Closing,
+    DropIndex,
+    KeepRows,
+    Left,
+    RebuildIndex,
+    Repairs,
+    plan_repairs,
+    rows_proven,
+    said,
+)
+from migrate.core.revisions import Graph, Revision
+
+SERVER = Server(170000, "17.0", None, "app", "app", "UTF8", False, False, False, "public", True, True)
+
+
+def revision(id_: str, *down: str) -> Revision:
+    return Revision(id_, down, (), (), "", f"{id_}.py", "a")
+
+
+T = {"table t": "table", "column t.a": "integer"}
+ONE_SCHEMA = {**T, "index t.ix": "btree (a)"}
+TWO_SCHEMA = {**ONE_SCHEMA, "index t.late": "btree (a)"}
+GRAPH = Graph.build([revision("one"), revision("two", "one")])
+IMAGE = Image(GRAPH)
+KNOWING = Image(GRAPH, manifest=build(17, GRAPH, {"one": ONE_SCHEMA, "two": TWO_SCHEMA}))
+
+IX = InvalidIndex("public", "t", "ix", "CREATE INDEX ix ON t (a)")
+LATE = InvalidIndex("public", "t", "late", "CREATE INDEX late ON t (a)")
+CCNEW = InvalidIndex("public", "t", "ix_ccnew1", "")
+UNIQUE = InvalidIndex("public", "t", "uq", "", None, True)
+KEY = InvalidIndex("public", "t", "t_pkey", "", "t_pkey", True)
+EXCLUSION = InvalidIndex("public", "t", "ex", "", "ex", False, True)
+ODD = InvalidIndex("Other", '"T"', '"a ""b"""', "")
+
+
+def seen(*rows: str, schema=None, unfinished=(), indexes=()) -> Observation:
+    return Observation(
+        SERVER, bool(rows), rows, schema=schema, unfinished=tuple(unfinished), invalid_indexes=tuple(indexes)
+    )
+
+
+def step(revision: str | None, *, committed: bool = True, kind: str = "upgrade") -> Unfinished:
+    return Unfinished("dead", 7, kind, revision, "2026-11-22", committed=committed)
+
+
+@pytest.mark.parametrize(
+    ("image", "index", "sources", "expected"),
+    [
+        (KNOWING, IX, {}, RebuildIndex),  # the manifest has it at the recorded revision
+        (KNOWING, LATE, {}, DropIndex),  # a pending revision makes it
+        (KNOWING, UNIQUE, {}, RebuildIndex),  # nobody knows it: somebody wanted it
+        (KNOWING, ODD, {}, RebuildIndex),
+        (KNOWING, CCNEW, {}, DropIndex),
+        (KNOWING, EXCLUSION, {}, Left),
+        (KNOWING, KEY, {}, RebuildIndex),
+        (IMAGE, LATE, {"two": "op.create_index('late', 't', ['a'])"}, DropIndex),
+        (IMAGE, LATE, {"two": "op.create_index('later', 't', ['a'])"}, RebuildIndex),
+        (IMAGE, LATE, {"two": "op.drop_index('late')"}, RebuildIndex),
+        (IMAGE, LATE, {"two": "pass\ndef downgrade():\n    op.create_index('late')"}, RebuildIndex),
+        (IMAGE, KEY, {"two": "t_pkey"}, RebuildIndex),
+    ],
+)
+def test_an_invalid_index(image, index, sources, expected):
+    found = plan_repairs(image, seen("one", indexes=[index]), sources=sources)
+    (each,) = (*found.actions, *found.left)
+    assert isinstance(each, expected)
+
+
+def test_an_index_where_the_rows_say_nothing_is_rebuilt():
+    for rows in (("new",), ("one", "two")):
+        found = plan_repairs(KNOWING, seen(*rows, schema=ONE_SCHEMA, indexes=[LATE]))
+        assert found.on_indexes == (RebuildIndex(LATE),)
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "1 key occurs"), (3, "3 keys occur")])
+def test_a_unique_index_with_duplicates_is_left(count, words):
+    found = plan_repairs(IMAGE, seen("one", indexes=[UNIQUE]), duplicates={UNIQUE: count})
+    assert words in found.left[0].what
+    assert not found.actions
+
+
+@pytest.mark.parametrize(
+    ("image", "rows", "schema", "kept"),
+    [
+        (IMAGE, ("two", "two"), None, ("two",)),
+        (IMAGE, ("new", "new"), None, ("new",)),
+        (IMAGE, ("one", "two"), None, None),
+        (KNOWING, ("one", "two"), None, None),
+        (KNOWING, ("one", "two"), TWO_SCHEMA, ("two",)),
+        (KNOWING, ("one", "two", "two"), ONE_SCHEMA, ("one",)),
+        (KNOWING, ("one", "two"), T, None),
+        (KNOWING, ("one", "two", "new"), TWO_SCHEMA, None),
+    ],
+)
+def test_the_rows_of_a_split_table(image, rows, schema, kept):
+    assert rows_proven(GRAPH, image.manifest, rows, schema, major=17) == kept
+    found = plan_repairs(image, seen(*rows, schema=schema))
+    if kept is None:
+        assert found.left[0].what.startswith("the version table holds")
+    else:
+        (action,) = found.actions
+        assert isinstance(action, KeepRows)
+        assert (action.rows, action.replaced) == (kept, rows)
+
+
+def test_rows_with_one_schema_prove_nothing():
+    manifest = build(17, GRAPH, {"one": T, "two": T})
+    assert rows_proven(GRAPH, manifest, ("one", "two"), T, major=17) is None
+
+
+def test_branches_are_kept_beside_each_other():
+    graph = Graph.build([revision("one"), revision("left", "one"), revision("right", "one")])
+    left, right = {**T, "table l": "table"}, {**T, "table r": "table"}
+    manifest = build(17, graph, {"one": T, "left": left, "right": right})
+    both = {**left, **right}
+    assert rows_proven(graph, manifest, ("left", "one", "right"), both, major=17) == ("left", "right")
+    assert rows_proven(graph, manifest, ("left", "one", "right"), T, major=17) == ("one",)
+    assert rows_proven(graph, manifest, ("left", "one", "right"), left, major=17) is None
+
+
+def test_too_many_rows_are_not_tried():
+    line = [revision("r0"), *(revision(f"r{n}", f"r{n - 1}") for n in range(1, 12))]
+    graph = Graph.build(line)
+    manifest = build(17, graph, {each.id: {f"table {each.id}": "table"} for each in line})
+    rows = tuple(each.id for each in line)
+    assert rows_proven(graph, manifest, rows, {"table r3": "table"}, major=17) is None
+
+
+@pytest.mark.parametrize(
+    ("image", "rows", "schema", "open_step", "closing", "status"),
+    [
+        (IMAGE, ("one",), None, step("two", committed=False), None, "abandoned"),
+        (IMAGE, ("one",), None, step(None, committed=False, kind="adopt"), None, "abandoned"),
+        (IMAGE, ("two",), None, step("one"), None, "finished"),
+        (IMAGE, ("new",), None, step("new"), None, "finished"),
+        (IMAGE, ("one",), None, step("two", kind="downgrade"), None, "finished"),
+        (IMAGE, ("two",), None, step("two", kind="downgrade"), None, None),
+        (IMAGE, ("one",), None, step("two"), None, None),
+        (IMAGE, ("one",), None, step("two"), Closing("two", "by hand"), "abandoned"),
+        (IMAGE, ("one",), None, step("two"), Closing("one", "by hand"), None),
+        (KNOWING, ("one",), ONE_SCHEMA, step("two"), None, "abandoned"),
+        (KNOWING, ("one",), ONE_SCHEMA, step(None, kind="repair"), None, "abandoned"),
+        (KNOWING, ("one",), TWO_SCHEMA, step("two"), None, None),
+        (KNOWING, ("new",), ONE_SCHEMA, step("two"), None, None),
+    ],
+)
+def test_a_row_of_the_ledger(image, rows, schema, open_step, closing, status):
+    found = plan_repairs(image, seen(*rows, schema=schema, unfinished=[open_step]), closing=closing)
+    if status is None:
+        assert "--close two" in found.left[0].fix
+    else:
+        (action,) = found.actions
+        assert isinstance(action, CloseStep)
+        assert action.status == status
+
+
+def test_rows_of_a_split_table_prove_no_ledger_row():
+    found = plan_repairs(KNOWING, seen("one", "two", schema=T, unfinished=[step("three")]))
+    assert len(found.left) == 2
+
+
+def test_every_action_is_a_sentence():
+    found = plan_repairs(
+        KNOWING, seen("one", "one", schema=ONE_SCHEMA, indexes=[ODD, CCNEW], unfinished=[step(None, committed=False)])
+    )
+    assert [said(action) for action in found.actions] == [
+        'rebuild index "a ""b""" on "T": REINDEX INDEX CONCURRENTLY "Other"."a ""b"""',
+        'drop index ix_ccnew1 on t, which an interrupted REINDEX CONCURRENTLY left: DROP INDEX CONCURRENTLY IF EXISTS "public".ix_ccnew1',
+        "let the version table hold one instead of one, one: a row was there twice",
+        "close step upgrade of run dead as abandoned: its run died and left nothing of it",
+    ]
+    named = said(CloseStep(step("two"), "finished", "why"))
+    assert named == "close step upgrade of revision two of run dead as finished: why"
+
+
+def test_nothing_is_nothing():
+    assert not plan_repairs(KNOWING, seen("one", schema=ONE_SCHEMA))
+    assert Repairs(left=(Left("what", "fix"),))
