@@ -201,20 +201,21 @@ def load_baseline(connection: Connection, sql: str, path: Path) -> None:
 
 
 def _restored(path: Path) -> bytes:
+    """What pg_restore makes of a dump: the first that can, as one cannot read what a newer pg_dump wrote."""
     from migrate.postgres.embedded import installed_binaries
 
     folders = [str(binaries.bin_dir) for binaries in installed_binaries()]
-    program = shutil.which("pg_restore") or next(
-        (found for folder in folders if (found := shutil.which("pg_restore", path=folder))), None
-    )
-    if program is None:
-        raise _bad_baseline(path, "is a dump, and there is no pg_restore to read it")
-    command = [program, "--schema-only", "--no-owner", "--no-privileges", "--file=-", str(path)]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-        raise _bad_baseline(path, f"pg_restore: {''.join(said)}")
-    return done.stdout
+    said = "there is no pg_restore to read it"
+    for folder in (*folders, None):
+        program = shutil.which("pg_restore", path=folder)
+        if program is None:
+            continue
+        command = [program, "--schema-only", "--no-owner", "--no-privileges", "--file=-", str(path)]
+        done = subprocess.run(command, capture_output=True, check=False)
+        if done.returncode == 0:
+            return done.stdout
+        said = "".join(done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:])
+    raise _bad_baseline(path, f"is a dump: {said}")
 
 
 def _bad_baseline(path: Path, why: str, **facts: object) -> Exception:
