@@ -82,6 +82,7 @@ lock: ## compile the hash-pinned requirements anew
 
 bench: $(VENV)/installed ## ratios against peers in the same run; a report, no pass or fail
 	$(BIN)/python -m tests.bench.bench_noop
+	$(BIN)/python -m tests.bench.bench_manifest
 	$(BIN)/python -m tests.bench.bench_catalog
 
 clean: ## everything that these targets made
