@@ -12,16 +12,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from migrate.core.manifest import build
+from migrate.core.manifest import Manifest, build
 from migrate.core.revisions import Graph
-from migrate.image import load_config, scan
+from migrate.image import AlembicConfig, load_config, scan
 from migrate.image.manifest import compare_with_files, hashes, load_manifest, manifest_path
 from tests.bench.bench_noop import history
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from migrate.image import AlembicConfig
 
 RUNS = 5
 
@@ -50,24 +48,28 @@ def write(config: AlembicConfig) -> Path:
     return path
 
 
+def measure(size: int) -> str:
+    """The line for one size."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = load_config(None, history(Path(folder) / "project", size).path)
+        assert isinstance(config, AlembicConfig)
+        path = write(config)
+        scanned = scan(config)
+        manifest = load_manifest(path)
+        assert manifest is not None
+        heads = Graph.build(scanned.revisions).heads
+        files = median_ms(lambda: scan(config))
+        load = median_ms(lambda: load_manifest(path))
+        check = median_ms(lambda: compare_with_files(manifest, hashes(scanned, scanned.revisions), scanned.revisions))
+        head = median_ms(lambda: Manifest.parse(path.read_text()).schema_at(heads)) - load
+    return f"{size:8} {files:23.0f} {load:7.0f} {check:22.0f} {head:17.0f} {load + check + head:20.0f}"
+
+
 def main(sizes: Sequence[int]) -> None:
     """Print one line a size."""
     print("manifest     files: read and hash    load    check against files    schema at head    sum without files")
     for size in sizes:
-        with tempfile.TemporaryDirectory() as folder:
-            config = load_config(None, history(Path(folder) / "project", size).path)
-            path = write(config)  # type: ignore[arg-type]  # the project was just written
-            scanned = scan(config)  # type: ignore[arg-type]
-            manifest = load_manifest(path)
-            assert manifest is not None
-            heads = Graph.build(scanned.revisions).heads
-            files = median_ms(lambda: scan(config))  # type: ignore[arg-type]
-            load = median_ms(lambda: load_manifest(path))
-            check = median_ms(
-                lambda: compare_with_files(manifest, hashes(scanned, scanned.revisions), scanned.revisions),
-            )
-            head = median_ms(lambda: load_manifest(path).schema_at(heads)) - load  # type: ignore[union-attr]
-            print(f"{size:8} {files:23.0f} {load:7.0f} {check:22.0f} {head:17.0f} {load + check + head:20.0f}")
+        print(measure(size))
 
 
 if __name__ == "__main__":
