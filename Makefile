@@ -9,7 +9,7 @@ WORKERS ?= 2
 NODE_MODULES := tests/platforms/node_modules
 PYTEST := $(BIN)/python -m pytest -q -p no:cacheprovider
 
-.PHONY: help demo test test-lowest test-versions test-faults test-containers lint bench soak docs lock clean
+.PHONY: help demo test test-lowest test-versions test-faults faults-page test-containers lint bench soak docs lock clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -41,6 +41,15 @@ test-lowest: requirements/lowest.txt ## the suite, less the example, at the lowe
 	$(VENV)-lowest/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(VENV)-lowest/bin/python -m pytest -q -p no:cacheprovider -n $(WORKERS) --dist worksteal \
 	  --ignore=tests/faults --ignore=tests/containers --ignore=tests/platforms --ignore=tests/example -m "not versions"
+
+test-faults: $(VENV)/installed ## everything that a release must survive: docs/reference/faults.md
+	$(PYTEST) tests/faults -n $(WORKERS) --dist worksteal
+
+faults-page: $(VENV)/installed ## run the faults and write docs/reference/faults.md from what passed
+	$(PYTEST) tests/faults -n $(WORKERS) --dist worksteal --write-faults
+
+soak: $(VENV)/installed ## 200 rounds of random faults against random runners; ROUNDS=, SEED=
+	$(BIN)/python -m tests.faults.soak --rounds $(or $(ROUNDS),200) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/installed $(NODE_MODULES)/installed ## ruff, mypy, import contracts, and every platform's file by its own tool
 	$(BIN)/ruff check .

@@ -1,9 +1,7 @@
-// The project on Railway: a database, and the web service that migrates it before each of its deployments.
+// The project on Railway: a database, and the service that migrates it before each of its deployments.
 //
 //   railway config plan     shows what would change
 //   railway config apply    changes it, after a question
-//
-// docs/how-to/railway.md says why each line is here.
 import { defineRailway, postgres, project, service } from "railway/iac";
 
 export default defineRailway(() => {

@@ -1,0 +1,208 @@
+"""`migrate init`: write the files with which a platform runs the job before the service, with the user's names."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from migrate.commands.session import Answer, Report, Session, conduct
+from migrate.commands.verb import verb
+from migrate.core.outcome import Outcome, Result
+from migrate.core.problems import ExitCode, stop
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_PLACE: Final = re.compile(r"@([a-z-]+)@")
+# A DNS label, which each of the platforms takes as a name.
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
+_IMAGE: Final = re.compile(r"[a-z0-9][\w./:-]*(@sha256:[0-9a-f]{64})?")
+_PATH: Final = re.compile(r"/[\w./-]*")
+_JOB_HEADER: Final = """\
+# The release job. A Job's pods cannot be changed, so each release replaces it:
+#
+#   kubectl replace --force -f deploy/kubernetes/job.yaml
+#   kubectl wait --for=condition=complete --timeout=35m job/{project}-migrate
+"""
+_HOOK_HEADER: Final = """\
+# The release job as a hook: `helm upgrade` changes nothing of the release before it has ended well.
+"""
+_HOOK: Final = """\
+  annotations:
+    helm.sh/hook: pre-install,pre-upgrade
+    helm.sh/hook-weight: "-5"
+    # The job of the last release is kept until the next one, so that its log can be read.
+    helm.sh/hook-delete-policy: before-hook-creation
+"""
+_INSTALL: Final = "install migrate into the service's image: pip install migrate-job"
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The files that one platform needs (path in the repository -> template), and what is left for the user to do."""
+
+    files: Mapping[str, str]
+    next: tuple[str, ...]
+
+
+PLATFORMS: Final[Mapping[str, Platform]] = {
+    "railway": Platform(
+        {".railway/railway.ts": "railway.ts"},
+        (
+            _INSTALL,
+            "npm install --save-dev railway   # the SDK that the file is checked against",
+            "railway config plan   # then: railway config apply",
+        ),
+    ),
+    "railway-json": Platform(
+        {"railway.json": "railway.json"},
+        (
+            _INSTALL,
+            "railway up   # or push: a service that uses railway.json already reads it from the repository",
+        ),
+    ),
+    "compose": Platform(
+        {"compose.release.yaml": "compose.release.yaml"},
+        (
+            _INSTALL,
+            "export DATABASE_URL=...",
+            "docker compose -f compose.yaml -f compose.release.yaml up --build --detach",
+        ),
+    ),
+    "kubernetes": Platform(
+        {"deploy/kubernetes/job.yaml": "job.yaml"},
+        (
+            _INSTALL,
+            "kubectl create secret generic {project}-database --from-file=url=FILE   # FILE holds the URL alone",
+            "kubectl replace --force -f deploy/kubernetes/job.yaml",
+            "kubectl wait --for=condition=complete --timeout=35m job/{project}-migrate   # then roll out the service",
+        ),
+    ),
+    "helm": Platform(
+        {"templates/migrate-job.yaml": "job.yaml"},
+        (
+            _INSTALL,
+            "move templates/migrate-job.yaml into the chart, and set migrateImage in values.yaml",
+            "helm upgrade --install {project} CHART --timeout 35m   # the default of 5m would end the hook",
+        ),
+    ),
+    "heroku": Platform(
+        {"Procfile": "Procfile"},
+        (
+            "add migrate-job to requirements.txt",
+            "heroku config:set MIGRATE_DEADLINE=55m   # Heroku ends a release phase after an hour",
+            "git push heroku main",
+        ),
+    ),
+    "fly": Platform(
+        {"fly.toml": "fly.toml"},
+        (_INSTALL, "fly secrets set DATABASE_URL=...   # the direct URL, not a pooler's", "fly deploy"),
+    ),
+    "github-actions": Platform(
+        {".github/workflows/release.yml": "release.yml"},
+        (
+            _INSTALL,
+            "gh variable set REGISTRY; gh secret set REGISTRY_USER; gh secret set REGISTRY_TOKEN",
+            "gh secret set DATABASE_URL --env production",
+            "git tag v1 && git push origin v1",
+        ),
+    ),
+}
+
+
+@verb("init", exits=(ExitCode.OK, ExitCode.INTERNAL, ExitCode.USAGE, ExitCode.CONFIG), settings=False)
+@click.argument("platform", type=click.Choice(list(PLATFORMS)))
+@click.option("--project", help="The project's name. [default: the folder's]")
+@click.option("--service", default="web", show_default=True, help="The service that must not start before the job.")
+@click.option("--image", help="The image that has migrate and the history. [default: the project's name]")
+@click.option("--dockerfile", default="Dockerfile", show_default=True, help="What builds that image.")
+@click.option("--start", default="uvicorn app:app --host 0.0.0.0 --port 8000", help="What starts the service.")
+@click.option(
+    "--health", default="/health", show_default=True, help="The path that answers 200 when the service is up."
+)
+@click.option("--force", is_flag=True, help="Replace files that are there with other content.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def init(*, platform: str, force: bool, as_json: bool, **names: str | None) -> Answer:
+    """Write the files with which PLATFORM runs `migrate up` before the service starts, and say what to do next."""
+
+    def body(session: Session) -> Report:
+        folder = session.cwd
+        values = placeholders(folder, platform, names)
+        chosen = PLATFORMS[platform]
+        texts = {path: render(template, values) for path, template in chosen.files.items()}
+        _refuse_to_replace(folder, texts, platform, force=force)
+        for path, text in texts.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text, encoding="utf-8")
+        steps = [step.format(project=values["project-name"]) for step in chosen.next]
+        wrote = [f"wrote {path}" for path in texts]
+        text = "\n".join([*wrote, "", "next:", *(f"  {step}" for step in steps)])
+        return Report(
+            Outcome(Result.NOOP),
+            {"written": list(texts), "next": steps},
+            text=text,
+            message=f"init: {', '.join(wrote)}",
+        )
+
+    return conduct("init", {}, body, as_json=as_json, reads=True)
+
+
+def placeholders(folder: Path, platform: str, names: Mapping[str, str | None]) -> dict[str, str]:
+    """What the templates leave open, each as the format of its place wants it. Raises Stop for a name that none takes."""
+    guessed = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")[:40].strip("-") or "app"
+    project = names["project"] or guessed
+    service = names["service"] or ""
+    image = names["image"] or project
+    start = names["start"] or ""
+    for flag, value, allowed in (
+        ("--project", project, _NAME),
+        ("--service", service, _NAME),
+        ("--image", image, _IMAGE),
+        ("--dockerfile", names["dockerfile"] or "", re.compile(r"[\w./-]+")),
+        ("--health", names["health"] or "", _PATH),
+        ("--start", start, re.compile(r"[^\n\r\0]+")),
+    ):
+        if not allowed.fullmatch(value):
+            raise stop(
+                "usage", f"{flag} cannot be {value!r}: it has to match {allowed.pattern}", names={"verb": "init"}
+            )
+    is_helm = platform == "helm"
+    return {
+        "project": json.dumps(project),
+        "project-name": project,
+        "service": json.dumps(service),
+        "service-name": service,
+        "image": '"{{ .Values.migrateImage }}"' if is_helm else image,
+        "image-name": image.partition(":")[0].partition("@")[0],
+        "dockerfile": json.dumps(names["dockerfile"]),
+        "start": json.dumps(start),
+        "start-line": start,
+        "health": json.dumps(names["health"]),
+        "header": _HOOK_HEADER if is_helm else _JOB_HEADER.format(project=project),
+        "annotations": _HOOK if is_helm else "",
+    }
+
+
+def render(template: str, values: Mapping[str, str]) -> str:
+    """A template's text with its places filled."""
+    text = (files("migrate") / "templates" / template).read_text("utf-8")
+    return _PLACE.sub(lambda found: values.get(found[1], found[0]), text)
+
+
+def _refuse_to_replace(folder: Path, texts: Mapping[str, str], platform: str, *, force: bool) -> None:
+    """All files or none: whoever is told "no" finds the repository as it was."""
+    differing = [
+        path for path, text in texts.items() if (folder / path).exists() and (folder / path).read_text("utf-8") != text
+    ]
+    if differing and not force:
+        raise stop(
+            "usage",
+            f"{', '.join(differing)} {'is' if len(differing) == 1 else 'are'} there already, with other content",
+            fix=f"migrate init {platform} --force   # after a look at: git diff",
+        )

@@ -1,0 +1,1 @@
+"""The platforms' files, by the tools that read them."""

@@ -1,0 +1,94 @@
+"""What `migrate init` writes, by the same readers as this repository's own files."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+
+import yaml
+
+from tests.platforms.validators import (
+    ROOT,
+    check_compose,
+    check_kubernetes,
+    check_railway_json,
+    check_railway_ts,
+    check_workflow,
+)
+
+# Names and a command with what each of the formats would have to quote.
+NAMES = (
+    "--project", "shop-2", "--service", "api", "--image", "registry.example.com/team/shop:1",
+    "--start", """sh -c 'exec gunicorn "shop.app:make(\\"x\\")" --bind :$PORT'""", "--health", "/healthz",
+)  # fmt: skip
+START = NAMES[7]
+
+
+def written(run_migrate, project, platform: str):
+    result = run_migrate("init", platform, *NAMES)
+    assert result.exit_code == 0, result.stdout
+    (path,) = result.finished["written"]
+    return project.path / path
+
+
+def test_railway(run_migrate, project, tmp_path):
+    described = check_railway_ts(written(run_migrate, project, "railway"), tmp_path / "workbench")
+    assert described["name"] == "shop-2"
+    (web,) = (resource for resource in described["resources"] if resource["type"] == "service")
+    assert web["name"] == "api"
+    assert web["deploy"]["startCommand"] == START
+    assert web["deploy"]["preDeployCommand"] == ["migrate up"]
+    of_json = check_railway_json(written(run_migrate, project, "railway-json"))
+    assert (web["build"], web["deploy"]) == (of_json["build"], of_json["deploy"])
+
+
+def test_compose(run_migrate, project):
+    file = written(run_migrate, project, "compose")
+    check_compose(file)
+    services = yaml.safe_load(file.read_text(encoding="utf-8"))["services"]
+    assert services["api"]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+
+
+def test_kubernetes_and_helm(run_migrate, project):
+    for platform, image in (("kubernetes", NAMES[5]), ("helm", "{{ .Values.migrateImage }}")):
+        file = written(run_migrate, project, platform)
+        check_kubernetes(file)
+        job = yaml.safe_load(file.read_text(encoding="utf-8"))
+        assert job["spec"]["template"]["spec"]["containers"][0]["image"] == image
+
+
+def test_heroku(run_migrate, project):
+    text = written(run_migrate, project, "heroku").read_text(encoding="utf-8")
+    assert text == f"release: migrate up\nweb: {START}\n"
+
+
+def test_fly(run_migrate, project):
+    found = tomllib.loads(written(run_migrate, project, "fly").read_text(encoding="utf-8"))
+    assert found["deploy"]["release_command"] == "migrate up"
+    assert found["processes"]["web"] == START
+    assert found["http_service"]["checks"][0]["path"] == "/healthz"
+
+
+def test_github_actions(run_migrate, project):
+    file = written(run_migrate, project, "github-actions")
+    check_workflow(file)
+    ours = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))
+    users = yaml.safe_load(file.read_text(encoding="utf-8"))
+    steps = [jobs["jobs"]["migrate"]["steps"] for jobs in (ours, users)]
+    assert steps[0] == steps[1], "the loop that is tested here is the one that users get"
+
+
+def test_this_repositorys_own_files_are_made_by_it(run_migrate, project):
+    for platform, ours in (
+        ("railway", ".railway/railway.ts"),
+        ("railway-json", "railway.json"),
+        ("kubernetes", "deploy/kubernetes/job.yaml"),
+        ("helm", "deploy/helm/templates/migrate-job.yaml"),
+    ):
+        start = json.loads((ROOT / "railway.json").read_text(encoding="utf-8"))["deploy"]["startCommand"]
+        result = run_migrate(
+            "init", platform, "--project", "newsifier", "--image", "registry.example.com/newsifier-migrate:1",
+            "--dockerfile", "examples/newsifier/Dockerfile", "--start", start,
+        )  # fmt: skip
+        (path,) = result.finished["written"]
+        assert (project.path / path).read_text(encoding="utf-8") == (ROOT / ours).read_text(encoding="utf-8")
