@@ -6,7 +6,6 @@ import json
 import os
 import time
 import traceback
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -189,7 +188,7 @@ def conduct(
     that whoever reads stdout gets it, and beside it nothing but errors.
     """
     began = time.monotonic()
-    run_id = uuid.uuid4().hex[:12]
+    run_id = os.urandom(6).hex()
     try:
         settings: Settings | None = load(flags, os.environ, Path.cwd())
         fault: Problem | None = None

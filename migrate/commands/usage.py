@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from typing import TYPE_CHECKING
 
 from migrate import __version__, log
@@ -31,7 +30,7 @@ def report_usage(error: click.ClickException, arguments: Sequence[str]) -> int:
         redactor=Redactor(()),
         service=os.environ.get("MIGRATE_SERVICE", "migrate"),
         version=__version__,
-        run_id=uuid.uuid4().hex[:12],
+        run_id=os.urandom(6).hex(),
     )
     outcome = refusal(found)
     sink.emit(Event(Name.PROBLEM, f"{found.kind.title}: {found.why}", Level.ERROR, found.fields()))
