@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from migrate.core.problems import CATALOGUE
-from migrate.report.markdown import events_page, exit_codes_page, problem_page
+from migrate.report.markdown import doctor_page, events_page, exit_codes_page, problem_page
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
@@ -17,6 +17,7 @@ import settings_page  # noqa: E402 - found beside this file, wherever it is star
 def pages() -> dict[Path, str]:
     """Every made page, by its path."""
     return {
+        DOCS / "reference" / "doctor.md": doctor_page(),
         DOCS / "reference" / "events.md": events_page(),
         DOCS / "reference" / "exit-codes.md": exit_codes_page(),
         settings_page.PAGE: settings_page.page(),

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
-from migrate.core.decision import decide, refuse_image
+from migrate.core.decision import decide, refuse_image, with_backup
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.manifest import MalformedManifest
 from migrate.core.outcome import Outcome, Result
-from migrate.core.plan import Adopt, Plan, Refusal, Repair, Upgrade
+from migrate.core.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.policy import Adopt as AdoptPolicy
 from migrate.core.policy import Judgement
 from migrate.core.problems import ExitCode, Stop, problem, stop
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from migrate.core.state import State
     from migrate.core.target import Target
     from migrate.postgres.connection import Connection
-    from migrate.steps.run import Project
+    from migrate.steps.run import BackupPlace, Project
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ class Order:
     faults_in: Callable[[Sequence[Revision]], Sequence[HistoryFault]]  # files that Python would refuse
     context: Mapping[str, object]
     log_queries: bool = False
+    backup: BackupPlace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +379,10 @@ def _said(decision: Plan) -> str:
                 said.append(f"adopt {', '.join(rows) or 'base'}")
             case Repair(items=items):
                 said.append(f"repair {', '.join(items)}")
+            case Backup(reason=reason):
+                said.append(f"take a backup ({reason})")
+            case Downgrade(target=target, reverting=reverting):
+                said.append(f"revert {len(reverting)} revision{'s' if len(reverting) != 1 else ''} down to {target}")
             case _:
                 assert_never(step)
     if said:
@@ -408,6 +413,7 @@ def under_guard(
 ) -> Outcome:
     """Take the guard, look again, and act on that: a decision made outside the guard is never acted on."""
     refuse_missing_rights(seen.observation.server, order.target)
+    refuse_impossible_backup(order, seen)
     lost_read, lost_write = os.pipe()
     server = seen.observation.server
     key = GuardKey.of(server.schema, order.target.version_table)
@@ -467,6 +473,14 @@ def under_guard(
         os.close(lost_write)
 
 
+def refuse_impossible_backup(order: Order, seen: Judged) -> None:
+    """Raises Stop for a backup that is due and cannot succeed: found before the guard, as before every change."""
+    if order.backup is not None and any(isinstance(step, Backup) for step in stepwise(seen).steps):
+        from migrate.steps.backup import refuse_impossible
+
+        refuse_impossible(order.backup, seen.observation.server, order.target, order.environ)
+
+
 def wake(fd: int) -> None:
     """Make the other end of a pipe readable for whoever waits."""
     os.write(fd, b"!")
@@ -492,6 +506,15 @@ def carry_out(order: Order, run: Run, judged: Judged, progress: Progress) -> Non
                 from migrate.steps.repair import Repairing
 
                 Repairing(run, step).carry_out()
+            case Backup():
+                from migrate.steps.backup import BackingUp
+
+                assert order.backup is not None  # the decision has refused otherwise
+                BackingUp(run, order.backup).carry_out()
+            case Downgrade():
+                from migrate.steps.downgrade import Downgrading
+
+                Downgrading(run, step).carry_out()
             case _:
                 assert_never(step)
         took = round((time.monotonic() - began) * 1000)
@@ -546,6 +569,7 @@ class Progress:
             to_revision=rows_after,
             applied=applied,
             pending=left,
+            backup=self.run.backup if self.run is not None else None,
         )
         if self.signum is not None:
             code = ExitCode(128 + self.signum)

@@ -47,6 +47,8 @@ class Name(StrEnum):
     LEDGER_WARNING = "ledger.warning", "the ledger cannot be written; the release goes on without it"
     STEP_STARTED = "step.started", "a step of the plan began"
     STEP_FINISHED = "step.finished", "a step of the plan ended well"
+    BACKUP_OUTPUT = "backup.output", "a line that pg_dump, pg_restore or the backup command printed"
+    BACKUP_FINISHED = "backup.finished", "the backup is there and was checked; carries the way back"
     REPAIR_ACTION = "repair.action", "one thing that an earlier run left is about to be put right"
     REVISION_STARTED = "revision.started", "a revision is about to run"
     REVISION_FINISHED = "revision.finished", "a revision ran; committed unless the transaction spans all of them"

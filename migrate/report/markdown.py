@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from migrate.core.checks import PURPOSES
 from migrate.core.events import Name
 from migrate.core.problems import EXIT_MEANINGS, ExitCode, kinds_of
 
@@ -101,6 +102,34 @@ def events_page() -> str:
             "| event | meaning |",
             "|---|---|",
             *(f"| `{name}` | {name.meaning} |" for name in Name),
+            "",
+        ],
+    )
+
+
+def doctor_page() -> str:
+    """Render ``docs/reference/doctor.md``."""
+    return "\n".join(
+        [
+            "# Checks of `migrate doctor`",
+            "",
+            _MADE.format(source="migrate/core/checks.py"),
+            "",
+            "Each check passes, warns or fails, and says its evidence and the fix. The exit code is that of the first check",
+            "that fails, in this order, which is that in which a release would stop; warnings alone exit 0. `--json` prints",
+            "all of them as one object, the log has a line with the event `check.finished` for each.",
+            "",
+            "| check | looks at | warns when | fails when | needs the server |",
+            "|---|---|---|---|---|",
+            *(
+                f"| `{name}` | {purpose.looks_at} | {purpose.warns or 'never'} | {purpose.fails or 'never'}"
+                f" | {'yes' if purpose.needs_server else 'no'} |"
+                for name, purpose in PURPOSES.items()
+            ),
+            "",
+            "A revision's text can compute the name of a table; which tables are touched is what its text and its lines in",
+            "the manifest name. Of other roles' transactions and vacuums a role sees the age only as a member of",
+            "`pg_read_all_stats`.",
             "",
         ],
     )

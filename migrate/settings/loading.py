@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from migrate.core.policy import Limits, Policy
+from migrate.core.policy import Backup, Limits, Policy
 from migrate.core.problems import stop
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl, MalformedUrl
@@ -36,6 +36,7 @@ _LIMIT_SETTINGS: Final = {
     "lock_budget": "lock_budget_s",
     "deadline": "deadline_s",
     "wait_timeout": "wait_s",
+    "backup_timeout": "backup_s",
 }
 _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 _VARIABLES: Final = {setting.variable for setting in SETTINGS} | {"MIGRATE_DATABASE_URL", "MIGRATE_DATABASE_URL_FILE"}
@@ -74,6 +75,8 @@ class Settings:
     schemas: tuple[str, ...]
     manifest: Path | None
     shadow_beside_target: bool
+    backup_dir: Path | None
+    backup_command: tuple[str, ...] | None
     log_format: LogFormat
     log_queries: bool
     service: str
@@ -108,6 +111,11 @@ class Settings:
     def described(self) -> list[str]:
         """Each setting with its value and where that came from: `lock_timeout = 2s (MIGRATE_LOCK_TIMEOUT)`."""
         return [f"{name} = {self._shown(name)} ({origin.name})" for name, origin in self.provenance.items()]
+
+    def given(self) -> list[str]:
+        """Those of `described` that somebody gave a value."""
+        at_default = [origin.source is Source.DEFAULT for origin in self.provenance.values()]
+        return [text for text, default in zip(self.described(), at_default, strict=True) if not default]
 
     def _shown(self, name: str) -> str:
         value = self._values[name]
@@ -170,6 +178,8 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Set
             f"{count} malformed: {'; '.join(fault.why for fault in faults)}.",
             names={"settings": "; ".join(fault.fix for fault in faults)},
         )
+    if provenance["backup"].source is Source.DEFAULT and (values["backup_dir"] or values["backup_command"]):
+        values["backup"] = Backup.REQUIRED  # whoever names a place for it wants one
     return Settings(
         policy=Policy(**{name: values[name] for name in _POLICY_SETTINGS}),
         limits=Limits(**{of_limits: values[name] for name, of_limits in _LIMIT_SETTINGS.items()}),
@@ -180,6 +190,8 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Set
         schemas=values["schemas"],
         manifest=values["manifest"],
         shadow_beside_target=values["shadow_beside_target"],
+        backup_dir=values["backup_dir"],
+        backup_command=values["backup_command"],
         log_format=values["log_format"],
         log_queries=values["log_queries"],
         service=values["service"],

@@ -1,0 +1,276 @@
+"""`migrate doctor`: what would help or hinder a release here, each finding with its evidence and its fix."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from migrate import release
+from migrate.commands.session import Answer, Report, Session, conduct
+from migrate.commands.up import EXITS
+from migrate.commands.verb import verb
+from migrate.core import checks
+from migrate.core.checks import Check, Verdict, failed, passed
+from migrate.core.decision import refuse_image
+from migrate.core.events import Event, Level, Name
+from migrate.core.outcome import Outcome, Result, refusal
+from migrate.core.problems import ExitCode, Stop, problem
+from migrate.core.schema import parse
+from migrate.core.state import classify
+from migrate.core.touched import Touched, by_changes, by_source
+from migrate.postgres.connection import connect_with_retry
+from migrate.postgres.diagnosis import diagnose
+from migrate.postgres.observe import observe, read_server, refuse_missing_rights, refuse_wrong_server
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from migrate.core.image import Image
+    from migrate.core.observation import Observation, Server
+    from migrate.core.problems import Problem
+    from migrate.core.state import State
+    from migrate.core.target import Target
+    from migrate.postgres.connection import Connection
+
+_LEVELS: Final = {Verdict.PASS: Level.INFO, Verdict.WARN: Level.WARN, Verdict.FAIL: Level.ERROR}
+_APPLICATION: Final = "migrate:doctor:"
+
+
+@verb(
+    "doctor",
+    exits=tuple(
+        code
+        for code in EXITS
+        if code <= ExitCode.BLOCKED or code in {ExitCode.LOST, ExitCode.INTERRUPTED, ExitCode.TERMINATED}
+    ),
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with every check.")
+def doctor(*, as_json: bool, **flags: Any) -> Answer:
+    """Report what would help or hinder a release here: settings, image, server, rights, state. Changes nothing.
+
+    Each check passes, warns or fails, with its evidence and the fix. Exits with the code of the first check that fails,
+    in the order in which a release would stop; a warning alone exits 0. Without a server, the checks that need none are
+    reported all the same.
+    """
+
+    def body(session: Session) -> Report:
+        examination = Examination(session)
+        examination.conduct()
+        return examination.report(with_checks=as_json)
+
+    return conduct("doctor", flags, body, as_json=as_json)
+
+
+class Examination:
+    """The checks in their order; each is said as soon as it is known."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._checks: list[Check] = []
+
+    def conduct(self) -> None:
+        """Check everything that can be checked."""
+        session = self._session
+        settings = session.settings
+        self._add(checks.check_settings(settings.described(), settings.given(), settings.warnings))
+        target = self._target()
+        image = self._image()
+        if target is None:
+            return
+        connection = self._connection(target)
+        if connection is None:
+            return
+        try:
+            self._server(connection, target, image)
+        except Stop as stopped:  # a catalog that cannot be read, a connection that was lost
+            self._add(failed("connection", stopped.problem))
+        finally:
+            connection.close()
+
+    def report(self, *, with_checks: bool) -> Report:
+        """The end: the outcome is the worst check's."""
+        counts = {verdict: [c.name for c in self._checks if c.verdict is verdict] for verdict in Verdict}
+        fields: dict[str, object] = {
+            "checks_passed": len(counts[Verdict.PASS]),
+            "checks_warned": counts[Verdict.WARN],
+            "checks_failed": counts[Verdict.FAIL],
+        }
+        if with_checks:
+            fields["checks"] = [check.fields() for check in self._checks]
+        worst = checks.worst(self._checks)
+        outcome = Outcome(Result.NOOP) if worst is None else refusal(worst)
+        said = ", ".join(f"{len(names)} {verdict}" for verdict, names in counts.items() if names)
+        return Report(outcome, fields, message=f"doctor: {said}")
+
+    def _add(self, check: Check) -> None:
+        self._checks.append(check)
+        self._session.emit(
+            Event(Name.CHECK_FINISHED, f"{check.name}: {check.evidence}", _LEVELS[check.verdict], check.fields()),
+        )
+
+    def _target(self) -> Target | None:
+        session = self._session
+        found: Target | None = None
+        try:
+            found = session.settings.target()
+            url = found.url
+            self._add(checks.check_url(found.url_from, url.redacted, url.host, url.port))
+        except Stop as stopped:
+            self._add(failed("url", stopped.problem))
+        try:
+            config = session.config
+            if found is not None:
+                found = session.target
+            table = found.version_table if found is not None else "not known without a URL"
+            where = config.ini or config.toml or config.env_py
+            self._add(passed("configuration", f"{where}, env.py {config.env_py}, version table {table}"))
+        except Stop as stopped:
+            self._add(failed("configuration", stopped.problem))
+        return found
+
+    def _image(self) -> Image | None:
+        """The image, where a state can be judged against it."""
+        session = self._session
+        if any(check.name == "configuration" and check.problem is not None for check in self._checks):
+            return None
+        try:
+            image = session.image
+        except Stop as stopped:
+            name = "manifest" if stopped.problem.kind.code in {"bad-manifest", "stale-manifest"} else "image"
+            self._add(failed(name, stopped.problem))
+            return None
+        from migrate.image import check_syntax
+
+        faults = [
+            problem("bad-history", fault.message, names={"fix": fault.fix})
+            for fault in check_syntax(session.scan, image.graph.revisions)
+        ]
+        self._add(checks.check_image(image, faults, session.settings.policy))
+        self._add(checks.check_manifest(image))
+        return image if refuse_image(image, session.settings.policy) is None else None
+
+    def _connection(self, target: Target) -> Connection | None:
+        session = self._session
+        try:
+            return connect_with_retry(
+                target,
+                application_name=f"{_APPLICATION}{session.run_id}",
+                timeout_s=session.settings.limits.connect_s,
+                interruption=session.interruption,
+                emit=session.emit,
+                redact=session.redactor.text,
+            )
+        except Stop as stopped:
+            found = stopped.problem
+            if found.kind.code == "unreachable":  # its usual fix is this verb
+                found = replace(found, fix="export MIGRATE_CONNECT_TIMEOUT=120   # with host, port and firewall looked at")
+            self._add(failed("connection", found))
+            return None
+
+    def _server(self, connection: Connection, target: Target, image: Image | None) -> None:
+        session = self._session
+        server = read_server(connection, target)
+        session.log.bind(
+            server_address=server.address,
+            db_name=server.database,
+            db_user=server.user,
+            db_server_version=server.version,
+        )
+        self._add(checks.check_connection(server))
+        try:
+            refuse_wrong_server(server, target)
+        except Stop as stopped:
+            self._add(failed("server", stopped.problem))
+            return
+        self._add(checks.check_server(server, image))
+        self._add(checks.check_pooler(server))
+        self._rights(server, target)
+        observation, refused = self._observed(connection, target, image)
+        state = self._state(image, observation)
+        touched = self._touched(image, state)
+        diagnosis = diagnose(
+            connection,
+            target,
+            session.settings.limits,
+            schema=server.schema,
+            touched=touched,
+            extensions=self._extensions(image, touched),
+        )
+        self._add(checks.check_tls(diagnosis, server, dict(target.url.parameters).get("sslmode"), target.url_from))
+        self._add(checks.check_ledger(diagnosis))
+        self._add(checks.check_timeouts(diagnosis, server.database))
+        shape = checks.check_version_table(diagnosis, observation.rows if observation is not None else (), image)
+        self._add(shape)
+        self._add(checks.check_tables(diagnosis))
+        if refused is not None and shape.problem is None:
+            self._add(failed("state", refused))
+        policy = session.settings.policy
+        if image is not None and observation is not None and state is not None:
+            self._add(checks.check_state(image, observation, state, policy))
+            for check in checks.check_findings(image, observation, state, policy):
+                self._add(check)
+        for check in (
+            checks.check_ownership(diagnosis),
+            checks.check_extensions(diagnosis),
+            checks.check_transactions(diagnosis, session.settings.limits),
+            checks.check_prepared(diagnosis),
+            checks.check_vacuums(diagnosis),
+            checks.check_replicas(diagnosis),
+            checks.check_event_triggers(diagnosis),
+            checks.check_sizes(diagnosis),
+            checks.check_runs(diagnosis),
+        ):
+            self._add(check)
+
+    def _rights(self, server: Server, target: Target) -> None:
+        try:
+            refuse_missing_rights(server, target)
+        except Stop as stopped:
+            self._add(failed("rights", stopped.problem))
+        else:
+            self._add(passed("rights", f"role {server.user} may write the version table and create in {server.schema}"))
+
+    def _observed(
+        self, connection: Connection, target: Target, image: Image | None
+    ) -> tuple[Observation | None, Problem | None]:
+        """What `up` would see, or why it could not; a table that is no version table has a check of its own."""
+        revisions = image.graph.revisions if image is not None else ()
+        try:
+            observation = observe(
+                connection,
+                target,
+                self._session.settings.limits,
+                hashes={revision.id: revision.sha256 for revision in revisions},
+                with_schema=image is not None and image.manifest is not None,
+            )
+        except Stop as stopped:
+            if connection.closed:
+                raise
+            return None, stopped.problem
+        return observation, None
+
+    def _state(self, image: Image | None, observation: Observation | None) -> State | None:
+        if image is None or observation is None:
+            return None
+        seen = release.with_sources(image, observation, self._session.source_of)
+        policy = self._session.settings.policy
+        return classify(seen, observation, policy.target, policy.ignore)
+
+    def _touched(self, image: Image | None, state: State | None) -> Touched:
+        """What the pending revisions touch, by their text and by their lines in the manifest."""
+        entries = image.manifest.revisions if image is not None and image.manifest is not None else ()
+        recorded = {entry.revision.id: entry.changes for entry in entries}
+        found = Touched()
+        for revision in release.pending_of(state) if state is not None else ():
+            found |= by_source(self._session.source_of(revision)) | by_changes(recorded.get(revision.id, ()))
+        return found
+
+    def _extensions(self, image: Image | None, touched: Touched) -> Sequence[str]:
+        """What the image needs at its head, and what a pending revision installs on the way."""
+        found = set(touched.extensions)
+        if image is not None and image.manifest is not None:
+            head = image.manifest.schema_at(image.manifest.heads)
+            found |= {parse(identity).path[-1] for identity in head if identity.startswith("extension ")}
+        return sorted(found)
