@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 import psycopg2
+from psycopg2.extensions import quote_ident
 
 from migrate.core.events import Event, Name
 from migrate.core.problems import stop
 from migrate.core.target import Target
+from migrate.core.url import DatabaseUrl
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.errors import problem_of
 
@@ -25,12 +27,12 @@ if TYPE_CHECKING:
 
     from migrate.core.events import Emit
     from migrate.core.interruption import Interruption
-    from migrate.core.url import DatabaseUrl
     from migrate.postgres.connection import Connection
 
 CONNECT_S: Final = 30.0
 CREATE_S: Final = 300.0  # a copy of a large baseline takes its time
 _FILE_COPY_SINCE: Final = 150000  # CREATE DATABASE … STRATEGY; the older ones know only that way
+_ROLES: Final = "SELECT oid, rolname FROM pg_catalog.pg_roles"
 _DUMP: Final = b"PGDMP"  # how pg_dump's custom format begins
 # pg_dump writes these for psql alone (since its releases of August 2025, CVE-2025-8714).
 _PSQL_ONLY: Final = re.compile(r"^\\(?:un)?restrict .*$", re.MULTILINE)
@@ -38,16 +40,24 @@ _COPY: Final = re.compile(r"^COPY .* FROM stdin;", re.MULTILINE)
 
 
 class Shadow:
-    """A server on which databases are made for a replay; `shadow` makes it and drops them all."""
+    """A server on which databases are made for a replay; `shadow` lends one, and drops them all.
 
-    def __init__(self, url: DatabaseUrl, url_from: str, run_id: str) -> None:
+    Roles belong to the whole server. Where it is ``exclusive``, so that every new role is of the database that was made
+    last, each database finds the roles of its own ancestors and no others: a revision that creates a role runs in every
+    copy of a history's branches that needs it.
+    """
+
+    def __init__(self, url: DatabaseUrl, url_from: str, run_id: str, *, exclusive: bool = False) -> None:
         self.url = url
         self.url_from = url_from
         self.major = 0
         self._version = 0
         self._run_id = run_id
+        self._exclusive = exclusive
         self._made: list[str] = []
         self._admin: Connection | None = None
+        self._own_roles: set[int] = set()  # of the server itself
+        self._roles: dict[str, dict[int, str]] = {}  # of each database: OID -> name
 
     def open(self, interruption: Interruption | None, emit: Emit, redact: Callable[[str], str]) -> None:
         """Connect. Raises Stop (`unreachable`, `authentication`, `bad-database-url`) or Interrupted."""
@@ -65,6 +75,7 @@ class Shadow:
 
     def create(self, template: str = "template0") -> str:
         """Make a database, as a copy of another one to which nobody is connected; its name. Raises Stop."""
+        self._note_roles()
         name = f"migrate_shadow_{self._run_id}_{len(self._made)}"
         options = f"TEMPLATE {template}"
         if template == "template0":
@@ -73,6 +84,8 @@ class Shadow:
             options += " STRATEGY file_copy"
         self._made.append(name)
         self._run(f"CREATE DATABASE {name} {options}", "making a shadow database")
+        self._roles[name] = dict(self._roles.get(template, {}))
+        self._give_roles(name)
         return name
 
     def drop(self, name: str) -> None:
@@ -95,6 +108,34 @@ class Shadow:
         finally:
             if self._admin is not None:
                 self._admin.close()
+
+    def _note_roles(self) -> None:
+        """Put down what the last database has made of its roles."""
+        if not self._exclusive:
+            return
+        assert self._admin is not None
+        now: dict[int, str] = dict(self._admin.rows(_ROLES))
+        if not self._made:
+            self._own_roles = set(now)
+            return
+        of_others = {oid for roles in self._roles.values() for oid in roles} - self._roles[self._made[-1]].keys()
+        self._roles[self._made[-1]] = {
+            oid: name for oid, name in now.items() if oid not in self._own_roles and oid not in of_others
+        }
+
+    def _give_roles(self, database: str) -> None:
+        """Give the database's roles their names, once all others are out of the way."""
+        if not self._exclusive:
+            return
+        assert self._admin is not None
+        wanted = self._roles[database]
+        now = {oid: name for oid, name in self._admin.rows(_ROLES) if oid not in self._own_roles}
+        renamed = [(oid, name, f"migrate_away_{oid}") for oid, name in now.items() if oid not in wanted]
+        renamed += [(oid, name, wanted[oid]) for oid, name in now.items() if oid in wanted]
+        for _, old, new in renamed:
+            if old != new:
+                statement = f"ALTER ROLE {quote_ident(old, self._admin)} RENAME TO {quote_ident(new, self._admin)}"
+                self._run(statement, "putting a shadow's roles away")
 
     def _run(self, statement: str, doing: str) -> None:
         assert self._admin is not None
@@ -126,37 +167,21 @@ def shadow(
 
     Raises Stop (`no-shadow` where there is no server to start).
     """
-    from migrate.core.url import DatabaseUrl
     from migrate.postgres.embedded import NoServerError, ServerFailedError, throwaway_server
 
-    if url is not None:
-        with _opened(Shadow(url, url_from, run_id), interruption, emit, redact) as opened:
-            yield opened
-        return
-    try:
-        lent = throwaway_server()
-        server = lent.__enter__()
-    except (NoServerError, ServerFailedError) as error:
-        raise stop("no-shadow", str(error)) from error
-    try:
-        at = Shadow(DatabaseUrl.parse(server.url()), "the embedded server", run_id)
-        at.open(interruption, emit, redact)
-        _say(at, emit)
-        yield at
-    finally:
-        lent.__exit__(None, None, None)
-
-
-@contextmanager
-def _opened(
-    at: Shadow, interruption: Interruption | None, emit: Emit, redact: Callable[[str], str]
-) -> Iterator[Shadow]:
-    at.open(interruption, emit, redact)
-    try:
-        _say(at, emit)
-        yield at
-    finally:
-        at.close()
+    with ExitStack() as stack:
+        if url is not None:
+            lent = Shadow(url, url_from, run_id)
+        else:
+            try:
+                server = stack.enter_context(throwaway_server())
+            except (NoServerError, ServerFailedError) as error:
+                raise stop("no-shadow", str(error)) from error
+            lent = Shadow(DatabaseUrl.parse(server.url()), "the embedded server", run_id, exclusive=True)
+        lent.open(interruption, emit, redact)
+        stack.callback(lent.close)
+        _say(lent, emit)
+        yield lent
 
 
 def _say(at: Shadow, emit: Emit) -> None:

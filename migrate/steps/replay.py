@@ -66,7 +66,7 @@ class Replayed:
 
 
 class _Undivided(Exception):  # noqa: N818 - a finding
-    """All revisions of a pass were committed at once: env.py holds the transaction."""
+    """Revisions were committed at once that must be looked at one by one: env.py holds the transaction."""
 
 
 class Replay:
@@ -153,7 +153,7 @@ class Replay:
                 self._emit(
                     Event(
                         Name.IMAGE_WARNING,
-                        "env.py holds the transaction of all revisions: the shadow runs it once for each of them",
+                        "env.py holds the transaction of all revisions: the shadow runs it once for each that is read",
                         Level.WARN,
                     )
                 )
@@ -161,9 +161,18 @@ class Replay:
             else:
                 return name
         name = self._shadow.create(template)
+        together: list[Revision] = []
         for revision in pending:
-            self._upgrade(name, each, Upgrade(revision.id, (revision,)))
+            together.append(revision)
+            if self._is_looked_at(revision.id, each) or revision is pending[-1]:
+                self._upgrade(name, each, Upgrade(revision.id, tuple(together)))
+                together = []
         return name
+
+    @staticmethod
+    def _is_looked_at(id_: str, each: Pass) -> bool:
+        """Whether the database is looked at after this revision; before branches have met, after any."""
+        return id_ in each.reads or bool(each.joined)
 
     def _upgrade(self, name: str, each: Pass, step: Upgrade) -> None:
         target = self._aim(name)
@@ -174,13 +183,13 @@ class Replay:
             reader.wait_s = READ_S
 
             def read(ids: Sequence[str]) -> None:
-                if len(ids) > 1:
+                if any(self._is_looked_at(id_, each) for id_ in ids[:-1]):
                     raise _Undivided
-                if ids[0] not in each.reads and not each.joined:
+                if not self._is_looked_at(ids[-1], each):
                     return
                 seen = self._observe(reader, target)
-                if ids[0] in each.reads:
-                    self._found.schemas[ids[0]] = self._shared(seen.schema or {})
+                if ids[-1] in each.reads:
+                    self._found.schemas[ids[-1]] = self._shared(seen.schema or {})
                 elif sorted(seen.rows) == sorted(each.joined):
                     self._found.joined[each.joined] = self._shared(seen.schema or {})
 

@@ -180,6 +180,35 @@ def test_branches_merges_and_dependencies(project, manifest):
     assert not result.named("image.warning")
 
 
+def test_each_copy_of_a_branch_finds_its_own_roles(project, run_migrate):
+    """A role is the server's, and a revision that makes one runs in more than one database of the replay."""
+    project.revision("root", message="root", upgrade="op.execute('CREATE TABLE t (a integer); CREATE ROLE early')")
+    project.revision(
+        "left", down="root", message="left", upgrade="op.execute('ALTER ROLE early RENAME TO later; CREATE ROLE one')"
+    )
+    project.revision("left2", down="left", message="left2", upgrade="op.execute('CREATE POLICY p ON t TO later, one')")
+    project.revision("right", down="root", message="right", upgrade="op.execute('CREATE ROLE two')")
+    project.revision("right2", down="right", message="right2", upgrade="op.execute('CREATE POLICY q ON t TO two')")
+    project.revision(
+        "right3",
+        down="right2",
+        message="right3",
+        upgrade="op.execute('CREATE ROLE three; CREATE POLICY r ON t TO two, three')",
+    )
+    project.revision(
+        "other", down="right2", message="other", upgrade="op.execute('CREATE ROLE four; CREATE POLICY s ON t TO four')"
+    )
+    project.revision("merge", down=("right3", "other"), message="merge", upgrade="op.execute('GRANT three TO four')")
+    result = run_migrate("manifest")
+    result.check_clean()
+    assert result.exit_code == 0, result.finished
+    found = written(project)
+    assert "to later, one" in found.schema_at(["left2"])["policy t.p"].lower()
+    assert "to three, two" in found.schema_at(["right3"])["policy t.r"].lower()
+    assert {"policy t.q", "policy t.r", "policy t.s"} <= found.schema_at(["merge"]).keys()
+    assert not result.named("image.warning")
+
+
 def test_branches_that_are_at_odds_are_named(project, manifest):
     project.revision("root", message="root", upgrade="op.execute('CREATE TABLE t (a integer)')")
     project.revision("left", down="root", message="left", upgrade="op.execute('ALTER TABLE t ALTER a TYPE bigint')")
