@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 import time
@@ -20,7 +19,7 @@ from migrate.core.events import Event, Name
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Plan
 from migrate.core.problems import ExitCode, problem
-from migrate.postgres.connection import pause
+from migrate.postgres.connection import jitter, pause
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +103,7 @@ def _wait(session: Session, command: Sequence[str]) -> Outcome:
             session.emit(Event(Name.HEARTBEAT, f"still waiting, {left:.0f} s left: {_why(outcome)}"))
             beat += _HEARTBEAT_S
         # Many replicas start at once; they must not ask at once for ever after.
-        pause(min(left, delay * random.uniform(0.75, 1.25)), session.interruption)  # noqa: S311 - jitter, not a secret
+        pause(min(left, delay * jitter(0.75, 1.25)), session.interruption)
         delay = min(delay * 1.5, _LONGEST_PAUSE_S)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
 import select
 import threading
 import time
@@ -21,7 +20,7 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.problems import stop
 from migrate.postgres import activity
 from migrate.postgres.activity import GUARD_NAME
-from migrate.postgres.connection import pause
+from migrate.postgres.connection import jitter, pause
 from migrate.postgres.errors import problem_of
 
 if TYPE_CHECKING:
@@ -197,7 +196,7 @@ def _take(
                 ),
             )
         # short at first (a run with nothing left to do holds it for milliseconds), spread out later
-        pause(random.uniform(0.5, 1.0) * min(0.1 + waited / 4, 2.0), interruption)  # noqa: S311 - jitter
+        pause(jitter(0.5, 1.0) * min(0.1 + waited / 4, 2.0), interruption)
 
 
 def _wait_for_orphans(
