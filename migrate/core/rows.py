@@ -1,0 +1,574 @@
+"""Plans a few synthetic rows for every table: values of every type, and a search that avoids what the server refuses.
+
+What a constraint means only the server knows, and it is asked: a row is proposed, the server names the rule that it
+breaks, and the next proposal differs in the columns of that rule. Values that tests of checks are likely to want are
+taken from the constants in the rules.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+ROWS: Final = 3
+"""The first two are alike wherever they may be, the third is NULL wherever it may be."""
+
+SEEDS: Final = 8  # different values of one type that are tried
+TRIES: Final = 300  # of one row
+_NODES: Final = 20_000  # of one search among what has not been forbidden
+_LONG_TEXT: Final = 300  # more than the usual VARCHAR(255), so that narrowing to it is seen
+_LONGEST_TEXT: Final = 10_000
+_LITERALS: Final = 24  # of one rule
+# What checks of text are usually about: codes, numbers, dates, addresses.
+_STOCK: Final = (
+    "a", "A", "abc", "AB", "ABC", "abc-1", "a.b", "1", "12345", "2026-01-01", "a@example.org", "https://example.org/",
+    "#a1b2c3", "+15550100", "{}", "",
+)  # fmt: skip
+
+
+class Shape(StrEnum):
+    """How a type is made; a value's text follows from it."""
+
+    SCALAR = "scalar"
+    ENUM = "enum"
+    DOMAIN = "domain"
+    ARRAY = "array"
+    RANGE = "range"
+    MULTIRANGE = "multirange"
+    COMPOSITE = "composite"
+
+
+class Given(Enum):
+    """What stands in a row instead of a value."""
+
+    DEFAULT = "default"  # the column's default: a sequence, as a rule
+
+
+Value = str | Given | None
+"""A value as the text that its type reads; None is NULL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A type of a column.
+
+    `name` is as `format_type` prints it without modifiers; `length` is in characters or bits (for other types the
+    first modifier), `scale` counts digits; `parts` are an array's element, a domain's base type, a range's subtype or
+    a composite's fields; `literals` are the constants in a domain's checks.
+    """
+
+    name: str
+    shape: Shape = Shape.SCALAR
+    length: int | None = None
+    scale: int = 0
+    labels: tuple[str, ...] = ()
+    parts: tuple[Type, ...] = ()
+    literals: tuple[str, ...] = ()
+
+    @property
+    def all_literals(self) -> tuple[str, ...]:
+        """The constants of every domain in the type."""
+        return (*self.literals, *(text for part in self.parts for text in part.all_literals))
+
+    def holds(self, domain: str) -> bool:
+        """Whether it is a domain of that name, or made of one."""
+        own = self.shape is Shape.DOMAIN and self.name.rpartition(".")[2].strip('"') == domain
+        return own or any(part.holds(domain) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that can be written; `drawn`: its default takes the next value of a sequence."""
+
+    name: str
+    type: Type
+    nullable: bool = True
+    has_default: bool = False
+    drawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A constraint or unique index: the columns that it is about, and the constants in it.
+
+    `name` is None for a partitioned table's bounds, whose violation the server does not name.
+    """
+
+    name: str | None
+    columns: tuple[str, ...]
+    literals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """A foreign key; `table` is the identity of the referenced table, `references` its columns in the same order."""
+
+    name: str
+    columns: tuple[str, ...]
+    table: int
+    references: tuple[str, ...]
+    deferrable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that gets rows; `id` is its identity (the OID), `name` is for people."""
+
+    id: int
+    name: str
+    columns: tuple[Column, ...]
+    rules: tuple[Rule, ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
+
+    def column(self, name: str) -> Column | None:
+        """The column, None where it cannot be written."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    def may_be_null(self, key: ForeignKey) -> bool:
+        """Whether a row can do without what the key refers to (MATCH SIMPLE: one NULL suffices)."""
+        return any((column := self.column(name)) is not None and column.nullable for name in key.columns)
+
+
+Row = dict[str, str | None]
+"""A row that is in the database, by column."""
+
+
+# The order of tables
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The tables in the order in which they are filled.
+
+    `later` are keys that are NULL at first, because their table is filled afterwards; `reserved` those whose referenced
+    row is promised and inserted before the transaction ends; `stuck` are tables that wait for each other for ever.
+    """
+
+    tables: tuple[Table, ...]
+    later: tuple[tuple[Table, ForeignKey], ...] = ()
+    reserved: tuple[tuple[Table, ForeignKey], ...] = ()
+    stuck: tuple[Table, ...] = ()
+
+
+def order(tables: Sequence[Table], *, may_reserve: bool = True) -> Order:
+    """Referenced tables first; where they go round in a circle, nullable keys give way, then deferrable ones."""
+    done: list[Table] = []
+    later: list[tuple[Table, ForeignKey]] = []
+    reserved: list[tuple[Table, ForeignKey]] = []
+    waiting = {table.id: table for table in tables}
+
+    def unmet(table: Table) -> list[ForeignKey]:
+        return [key for key in table.foreign_keys if key.table in waiting and key.table != table.id]
+
+    def first(keep: Iterable[str]) -> Table | None:
+        kinds = frozenset(keep)
+        return next((t for t in waiting.values() if all(kind(t, key) in kinds for key in unmet(t))), None)
+
+    def kind(table: Table, key: ForeignKey) -> str:
+        if table.may_be_null(key):
+            return "nullable"
+        return "deferrable" if key.deferrable and may_reserve else "hard"
+
+    while True:
+        chosen = first(()) or first(("nullable",)) or first(("nullable", "deferrable"))
+        if chosen is None:
+            return Order(tuple(done), tuple(later), tuple(reserved), tuple(waiting.values()))
+        for key in unmet(chosen):
+            (later if kind(chosen, key) == "nullable" else reserved).append((chosen, key))
+        del waiting[chosen.id]
+        done.append(chosen)
+
+
+# Values
+
+
+def texts(type_: Type, seed: int) -> tuple[str, ...]:
+    """The texts of a type's value of that number, from 0; of several, one is hopefully right (a type of an extension).
+
+    Values of one type with different seeds differ where the type has so many. Texts are as long and numbers as large as
+    the type allows within reason, so that they do not fit into a narrower type.
+    """
+    match type_.shape:
+        case Shape.ENUM:
+            labels = type_.labels
+            return (labels[-1 - seed % len(labels)],) if labels else ()
+        case Shape.DOMAIN:
+            return texts(type_.parts[0], seed)
+        case Shape.ARRAY:
+            return tuple(f"{{{_quoted(text)}}}" for text in texts(type_.parts[0], seed))
+        case Shape.RANGE:
+            return tuple(_ranges(type_.parts[0], seed))
+        case Shape.MULTIRANGE:
+            return tuple(f"{{{text}}}" for text in _ranges(type_.parts[0], seed))
+        case Shape.COMPOSITE:
+            fields = [texts(part, seed) for part in type_.parts]
+            return (f"({','.join(_quoted(found[0]) if found else '' for found in fields)})",)
+        case Shape.SCALAR:
+            return _scalar(type_, seed)
+
+
+def _ranges(subtype: Type, seed: int) -> Iterator[str]:
+    lower, upper = texts(subtype, 2 * seed), texts(subtype, 2 * seed + 1)
+    for low, high in zip(lower, upper, strict=True):
+        yield f"[{_quoted(low)},{_quoted(high)})"
+
+
+def _quoted(text: str) -> str:
+    """As an element of an array, a range or a composite."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+_TEXT: Final = frozenset({"character varying", "character", "text", "name", '"char"', "citext"})
+_NUMBERS: Final = frozenset(
+    {"smallint", "integer", "bigint", "numeric", "real", "double precision", "money", "oid", "xid", "cid"}
+)
+_DAY: Final = dt.date(2026, 1, 1)
+
+
+def _scalar(type_: Type, seed: int) -> tuple[str, ...]:
+    name = type_.name
+    if name in _TEXT:
+        return (_text(type_, seed),)
+    if name == "numeric":
+        return (_numeric(type_, seed),)
+    if name in {"bit", "bit varying"}:
+        width = min(type_.length or (1 if name == "bit" else 64), _LONGEST_TEXT)
+        return (format(seed, "b").rjust(width, "0")[-width:],)
+    day = _DAY + dt.timedelta(days=seed)
+    known = {
+        "smallint": str(300 + seed),
+        "integer": str(70_000 + seed),
+        "bigint": str(5_000_000_000 + seed),
+        "real": f"{1_000_000 + seed}.5",
+        "double precision": f"{12_345_678_901 + seed}.5",
+        "money": f"{1000 + seed}.50",
+        "boolean": "false" if seed % 2 else "true",
+        "date": f"{day}",
+        "timestamp without time zone": f"{day} 12:34:56.789",
+        "timestamp with time zone": f"{day} 12:34:56.789+00",
+        "time without time zone": f"12:34:{seed % 60:02}",
+        "time with time zone": f"12:34:{seed % 60:02}+00",
+        "interval": f"{seed + 1} days",
+        "uuid": f"00000000-0000-4000-8000-{seed + 1:012x}",
+        "json": f'{{"key": "value {seed}"}}',
+        "jsonb": f'{{"key": "value {seed}"}}',
+        "bytea": f"\\x{seed + 1:04x}",
+        "inet": f"192.0.2.{seed + 1}",
+        "cidr": f"192.0.2.{seed + 1}/32",
+        "macaddr": f"08:00:2b:01:02:{seed:02x}",
+        "macaddr8": f"08:00:2b:01:02:03:04:{seed:02x}",
+        "oid": str(seed + 1),
+        "xid": str(seed + 1),
+        "cid": str(seed + 1),
+        "pg_lsn": f"0/{seed + 1:X}",
+        "pg_snapshot": f"{seed + 1}:{seed + 2}:",
+        "txid_snapshot": f"{seed + 1}:{seed + 2}:",
+        "xml": f"<a>{seed}</a>",
+        "tsvector": f"a{seed}",
+        "tsquery": f"a{seed}",
+        "point": f"({seed},{seed})",
+        "line": f"{{1,1,{seed}}}",
+        "lseg": f"[({seed},0),({seed},1)]",
+        "box": f"({seed + 1},1),({seed},0)",
+        "path": f"[({seed},0),({seed},1)]",
+        "polygon": f"(({seed},0),({seed},1),({seed + 1},0))",
+        "circle": f"<({seed},0),1>",
+        "regclass": "pg_class",
+        "regtype": "integer",
+        "hstore": f'"key"=>"value {seed}"',
+        "ltree": f"a.b{seed}",
+        "vector": f"[{','.join(['1'] * (type_.length or 3))}]",
+        "halfvec": f"[{','.join(['1'] * (type_.length or 3))}]",
+        "geometry": f"SRID=4326;POINT({seed} {seed})",
+        "geography": f"POINT({seed} {seed})",
+    }
+    if name in known:
+        return (known[name],)
+    return (str(seed + 1), _letter(seed) * 3, "{}", f"({seed})", f"[{seed}]")
+
+
+def _letter(seed: int) -> str:
+    return chr(ord("a") + seed % 26)
+
+
+def _text(type_: Type, seed: int) -> str:
+    if type_.name == "name":
+        return _letter(seed) * 60
+    if type_.name == '"char"':
+        return _letter(seed)
+    default = 1 if type_.name == "character" else _LONG_TEXT
+    return _letter(seed) * min(type_.length if type_.length is not None else default, _LONGEST_TEXT)
+
+
+def _numeric(type_: Type, seed: int) -> str:
+    if type_.length is None:
+        return f"{12_345_678_901 + seed}.25"
+    whole = type_.length - type_.scale
+    if type_.scale < 0:
+        return f"{10**type_.length - 1 - seed}{'0' * -type_.scale}"
+    if whole <= 0:
+        return f"0.{'0' * -whole}{10**type_.length - 1 - seed}" if type_.length > 0 else "0"
+    number = str(max(10**whole - 1 - seed, 0))
+    return f"{number}.{'1' * type_.scale}" if type_.scale else number
+
+
+# Constants of rules
+
+
+def literals(definition: str) -> tuple[str, ...]:
+    """The constants in a rule as PostgreSQL prints it: texts without quotation marks, numbers with their sign."""
+    found = [text.replace("''", "'") for text in re.findall(r"'((?:[^']|'')*)'", definition)]
+    outside = re.sub(r"'(?:[^']|'')*'", " ", definition)
+    found += re.findall(r"(?<![\w.\"])-?\d+(?:\.\d+)?(?![\w\"])", outside)
+    return tuple(dict.fromkeys(found))[:_LITERALS]
+
+
+def _wanted(type_: Type, constants: Iterable[str]) -> Iterator[str]:
+    """Values of a type that a rule with these constants may want."""
+    while type_.shape is Shape.DOMAIN:
+        type_ = type_.parts[0]
+    if type_.shape is Shape.ARRAY:
+        for text in _wanted(type_.parts[0], constants):
+            yield f"{{{_quoted(text)}}}"
+        yield "{}"
+        return
+    if type_.shape is not Shape.SCALAR:
+        return
+    constants = tuple(constants)
+    if type_.name in _TEXT:
+        for constant in constants:
+            yield constant
+        for constant in constants:
+            if constant.isdigit() and int(constant) <= _LONGEST_TEXT:
+                lengths = (int(constant), int(constant) - 1, int(constant) + 1)
+                yield from (character * length for character in "aA1" for length in lengths)
+        yield from _STOCK
+    elif type_.name in _NUMBERS:
+        for constant in constants:
+            if re.fullmatch(r"-?\d+(?:\.\d+)?", constant):
+                yield constant
+                if "." not in constant:
+                    yield from (str(int(constant) + 1), str(int(constant) - 1))
+        yield from ("1", "0", "0.5", "-1") if type_.name not in {"smallint", "integer", "bigint"} else ("1", "0", "-1")
+    else:
+        yield from constants
+        if type_.name.startswith(("date", "timestamp")):
+            yield from _neighbours(constants)
+
+
+def _neighbours(constants: Iterable[str]) -> Iterator[str]:
+    for constant in constants:
+        found = re.match(r"\d{4}-\d\d-\d\d", constant)
+        if found is None:
+            continue
+        try:
+            day = dt.date.fromisoformat(found[0])
+        except ValueError:
+            continue
+        yield from (str(day + dt.timedelta(days=1)), str(day - dt.timedelta(days=1)))
+
+
+# The search for one row
+
+
+@dataclass(slots=True)
+class Search:
+    """The first combination of choices that holds none of the forbidden ones; what comes later is changed first.
+
+    `sizes` are the numbers of choices. Only dimensions that a prohibition is about are ever moved.
+    """
+
+    sizes: Sequence[int]
+    chosen: list[int] | None = field(init=False)
+    _forbidden: list[dict[int, int]] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Begin with the first choice everywhere."""
+        self.chosen = [0] * len(self.sizes) if all(self.sizes) else None
+
+    def forbid(self, dimensions: Collection[int]) -> None:
+        """Move to the next combination: the present choices of these dimensions never stand together again."""
+        if self.chosen is None or not dimensions:
+            self.chosen = None
+            return
+        self._forbidden.append({at: self.chosen[at] for at in dimensions})
+        group = set(dimensions)
+        related: list[dict[int, int]] = []
+        rest = list(self._forbidden)
+        while True:
+            touching = [one for one in rest if group & one.keys()]
+            if not touching:
+                break
+            related += touching
+            rest = [one for one in rest if one not in touching]
+            group.update(*touching)
+        found = self._first(sorted(group), related)
+        if found is None:
+            self.chosen = None
+        else:
+            for at, choice in found.items():
+                self.chosen[at] = choice
+
+    def _first(self, dimensions: list[int], forbidden: list[dict[int, int]]) -> dict[int, int] | None:
+        by_last: dict[int, list[dict[int, int]]] = {}
+        for one in forbidden:
+            by_last.setdefault(max(one), []).append(one)
+        chosen: dict[int, int] = {}
+        nodes = 0
+        depth, choice = 0, 0
+        while nodes < _NODES:
+            nodes += 1
+            at = dimensions[depth]
+            if choice >= self.sizes[at]:
+                if depth == 0:
+                    return None
+                depth -= 1
+                choice = chosen.pop(dimensions[depth]) + 1
+                continue
+            chosen[at] = choice
+            if any(all(chosen[where] == what for where, what in one.items()) for one in by_last.get(at, ())):
+                choice += 1
+                continue
+            if depth + 1 == len(dimensions):
+                return chosen
+            depth, choice = depth + 1, 0
+        return None
+
+
+class Own(Enum):
+    """A key's choice: the row itself."""
+
+    ROW = "row"
+
+
+class RowPlan:
+    """The proposals for one row of a table, each unlike those that the server refused.
+
+    `parents` are the rows of referenced tables, those of the own table included; `fixed` are values that are settled.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        number: int,
+        *,
+        parents: Mapping[int, Sequence[Row]],
+        fixed: Mapping[str, str] | None = None,
+    ) -> None:
+        self.table = table
+        self._fixed = dict(fixed or {})
+        self._is_last = number == ROWS - 1
+        self._keys: list[tuple[ForeignKey, list[dict[str, str | None] | Own]]] = [
+            (key, self._key_choices(key, parents.get(key.table, ()))) for key in table.foreign_keys
+        ]
+        optional = {name for key, choices in self._keys for name in key.columns if {} in choices}
+        referring = {name for key, _ in self._keys for name in key.columns}
+        self._columns: list[tuple[Column, list[Value]]] = [
+            (column, self._choices(column, 0 if number < ROWS - 1 else ROWS - 1))
+            for column in table.columns
+            if column.name not in self._fixed and (column.name not in referring or column.name in optional)
+        ]
+        self._search = Search(
+            [*(len(choices) for _, choices in self._keys), *(len(choices) for _, choices in self._columns)]
+        )
+        self.tries = 0
+
+    def propose(self) -> dict[str, Value] | None:
+        """The next row, by column; None when nothing is left to be tried."""
+        while self._search.chosen is not None and self.tries < TRIES:
+            self.tries += 1
+            row: dict[str, Value] = dict(self._fixed)
+            clash = self._put_keys(row, self._search.chosen)
+            if clash is None:
+                for at, (column, choices) in enumerate(self._columns, len(self._keys)):
+                    row.setdefault(column.name, choices[self._search.chosen[at]])
+                self._put_own(row, self._search.chosen)
+                return row
+            self._search.forbid(clash)
+        return None
+
+    def refuse(self, rule: str | None, columns: Collection[str] = ()) -> None:
+        """The server refused the row for a rule or for columns; without either, nothing else is worth a try."""
+        known = next((one for one in self.table.rules if one.name == rule and rule is not None), None)
+        about = known.columns if known is not None else tuple(columns)
+        own = [key.columns for key in self.table.foreign_keys if key.name == rule]
+        touched = {*about, *(name for found in own for name in found)}
+        dimensions = {at for at, (key, _) in enumerate(self._keys) if touched.intersection(key.columns)}
+        dimensions |= {at for at, (column, _) in enumerate(self._columns, len(self._keys)) if column.name in touched}
+        if known is not None and not dimensions:  # about a generated column: whatever that is computed from
+            dimensions = set(range(len(self._search.sizes)))
+        self._search.forbid(dimensions)
+
+    @property
+    def unsure(self) -> tuple[str, ...]:
+        """The columns of types that are not known here, whose values may be none."""
+        return tuple(column.name for column, _ in self._columns if len(texts(column.type, 0)) > 1)
+
+    @property
+    def missing(self) -> ForeignKey | None:
+        """A key that has nothing to refer to."""
+        return next((key for key, choices in self._keys if not choices), None)
+
+    def _key_choices(self, key: ForeignKey, rows: Sequence[Row]) -> list[dict[str, str | None] | Own]:
+        nullable = self.table.may_be_null(key)
+        found: list[dict[str, str | None] | Own] = []
+        for row in rows[::-1] if self._is_last else rows:
+            values = {own: row.get(other) for own, other in zip(key.columns, key.references, strict=True)}
+            if None not in values.values() and values not in found:
+                found.append(values)
+        if key.table == self.table.id and not nullable and not found:
+            found.append(Own.ROW)
+        if nullable:
+            found.insert(0 if self._is_last else len(found), {})
+        return found
+
+    def _put_keys(self, row: dict[str, Value], chosen: Sequence[int]) -> set[int] | None:
+        """Put in what the keys say; the keys that contradict each other."""
+        said: dict[str, int] = {}
+        for at, (_, choices) in enumerate(self._keys):
+            choice = choices[chosen[at]]
+            if choice is Own.ROW or not choice:
+                continue
+            for name, value in choice.items():
+                if name in row and row[name] != value:
+                    return {at, said[name]} if name in said else {at}
+                row[name] = value
+                said[name] = at
+        for at, (key, choices) in enumerate(self._keys):
+            if not choices[chosen[at]]:
+                for name in key.columns:
+                    column = self.table.column(name)
+                    if name not in row and column is not None and column.nullable:
+                        row[name] = None
+        return None
+
+    def _put_own(self, row: dict[str, Value], chosen: Sequence[int]) -> None:
+        for at, (key, choices) in enumerate(self._keys):
+            if choices[chosen[at]] is Own.ROW:
+                for name, other in zip(key.columns, key.references, strict=True):
+                    row[name] = row.get(other, Given.DEFAULT)
+
+    def _choices(self, column: Column, seed: int) -> list[Value]:
+        if column.drawn:
+            return [Given.DEFAULT]
+        rules = [rule for rule in self.table.rules if column.name in rule.columns]
+        constants = [constant for rule in rules for constant in rule.literals]
+        found: list[Value] = [text for one in range(seed, seed + 3) for text in texts(column.type, one)]
+        constants += column.type.all_literals
+        if constants:
+            found += _wanted(column.type, constants)
+        found += [text for one in range(SEEDS) for text in texts(column.type, one)]
+        if column.has_default:
+            found.append(Given.DEFAULT)
+        if column.nullable:
+            # a rule about several columns may be that only one of them has a value
+            among_others = any(len(rule.columns) > 1 and rule.literals for rule in rules)
+            found.insert(0 if self._is_last else 1 if among_others and found else len(found), None)
+        return list(dict.fromkeys(found))
