@@ -9,6 +9,7 @@ import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -79,13 +80,18 @@ def compose_build(folder: Path, image: str, **build: str) -> None:
     must(docker("compose", "-f", str(file), "build", "--quiet", seconds=BUILD_SECONDS))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def images(tmp_path_factory: pytest.TempPathFactory) -> None:
+def build_images() -> None:
     """Build the images of this tree."""
-    must(docker("info"))
-    folder = tmp_path_factory.mktemp("images")
-    compose_build(folder, JOB_IMAGE, context=str(ROOT), target="job")
+    with TemporaryDirectory() as folder:
+        compose_build(Path(folder), JOB_IMAGE, context=str(ROOT), target="job")
     must(docker("compose", "-f", "docker-compose.test.yml", "build", "--quiet", seconds=BUILD_SECONDS))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def images() -> None:
+    """Build the images before the first test."""
+    must(docker("info"))
+    build_images()
 
 
 @pytest.fixture(scope="session")

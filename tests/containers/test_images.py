@@ -74,20 +74,52 @@ def test_no_bytes_of_the_repository_but_what_belongs_there(image: str) -> None:
     assert found == ""
 
 
-def test_a_users_image_is_three_lines(with_database: Release, build: Callable[..., str]) -> None:
-    env = (
-        "import os\nfrom alembic import context\nfrom sqlalchemy import create_engine\n"
-        "engine = create_engine(os.environ['DATABASE_URL'])\n"
-        "with engine.connect() as connection:\n"
-        "    context.configure(connection=connection)\n"
-        "    with context.begin_transaction():\n"
-        "        context.run_migrations()\n"
-    )
-    revision = (
-        "from alembic import op\nimport sqlalchemy as sa\n\nrevision = 'aaaa00000001'\ndown_revision = None\n"
-        "branch_labels = None\ndepends_on = None\n\n\n"
-        "def upgrade():\n    op.create_table('orders', sa.Column('id', sa.Integer, primary_key=True))\n"
-    )
+# The URL as a platform gives it, which means psycopg 3 to SQLAlchemy 2.1, and as an asynchronous application spells it.
+PLAIN_ENV = """\
+import os
+from alembic import context
+from sqlalchemy import create_engine
+
+with create_engine(os.environ["DATABASE_URL"]).connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+ASYNC_ENV = """\
+import asyncio, os
+from alembic import context
+from sqlalchemy.ext.asyncio import create_async_engine
+
+def migrate(connection):
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+
+async def main():
+    engine = create_async_engine(os.environ["DATABASE_URL"].replace("postgresql:", "postgresql+asyncpg:"))
+    async with engine.connect() as connection:
+        await connection.run_sync(migrate)
+    await engine.dispose()
+
+asyncio.run(main())
+"""
+REVISION = """\
+from alembic import op
+import sqlalchemy as sa
+
+revision = "aaaa00000001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade():
+    op.create_table("orders", sa.Column("id", sa.Integer, primary_key=True))
+"""
+
+
+@pytest.mark.parametrize("env", [PLAIN_ENV, ASYNC_ENV], ids=["plain", "async"])
+def test_a_users_image_is_three_lines(with_database: Release, build: Callable[..., str], env: str) -> None:
     dockerfile = f"FROM {JOB_IMAGE}\nCOPY alembic.ini ./\nCOPY migrations migrations\n"
     assert len(dockerfile.splitlines()) == 3
     image = build(
@@ -95,7 +127,7 @@ def test_a_users_image_is_three_lines(with_database: Release, build: Callable[..
         {
             "alembic.ini": "[alembic]\nscript_location = %(here)s/migrations\n",
             "migrations/env.py": env,
-            "migrations/versions/first.py": revision,
+            "migrations/versions/first.py": REVISION,
         },
     )
     release = with_database
