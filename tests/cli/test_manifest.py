@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -18,8 +17,8 @@ from tests.support.process import alembic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "newsifier"
 CREATE = 'op.create_table("{0}", sa.Column("id", sa.Integer, primary_key=True))'
 NOWHERE = {"MIGRATE_SHADOW_URL": "postgresql://nobody@127.0.0.1:1/none"}
 
@@ -102,7 +101,7 @@ def test_whatever_env_py_is_like_the_manifest_is_the_same(project, database, man
     result.check_clean()
     assert result.exit_code == 0, result.finished
     assert path_of(project).read_text() == usual
-    assert database.rows("SELECT FROM pg_tables WHERE schemaname = 'public'") == [], "the target was not touched"
+    assert database.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == [], "the target was not touched"
 
 
 def test_the_target_in_every_variable_is_replaced_by_the_shadow(project, database, run_migrate, server):
@@ -142,8 +141,8 @@ def test_the_target_in_every_variable_is_replaced_by_the_shadow(project, databas
     result.check_clean()
     assert result.exit_code == 0, result.finished
     assert {"table mine", "table by_another_connection"} <= written(project).schema_at(["roles"]).keys()
-    assert database.rows("SELECT FROM pg_tables WHERE schemaname = 'public'") == []
-    assert database.rows("SELECT FROM pg_roles WHERE rolname = 'of_the_replay'") == []
+    assert database.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == []
+    assert database.rows("SELECT rolname FROM pg_roles WHERE rolname = 'of_the_replay'") == []
 
 
 def test_an_env_py_that_goes_elsewhere_is_refused_before_its_first_statement(project, database, manifest):
@@ -152,7 +151,7 @@ def test_an_env_py_that_goes_elsewhere_is_refused_before_its_first_statement(pro
     result = manifest()
     result.check_clean(database.password)
     assert (result.exit_code, result.finished["problem"]) == (13, "other-database")
-    assert database.rows("SELECT FROM pg_tables WHERE schemaname = 'public'") == []
+    assert database.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == []
     assert not path_of(project).exists()
 
 
@@ -521,7 +520,7 @@ def test_a_shadow_on_the_targets_server_is_refused_unless_it_is_meant(project, d
     assert (refused.exit_code, refused.finished["problem"]) == (10, "shadow-is-target")
     meant = run_migrate("manifest", "--shadow-beside-target", database=database, env=on_it)
     assert meant.exit_code == 0
-    assert database.rows("SELECT FROM pg_tables WHERE schemaname = 'public'") == []
+    assert database.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == []
 
 
 def test_beside_the_target_needs_the_right_to_make_databases(project, database, make_database, make_role, run_migrate):
@@ -535,7 +534,7 @@ def test_beside_the_target_needs_the_right_to_make_databases(project, database, 
     result.check_clean()
     assert result.exit_code == 0
     assert shadows_of(result, allowed.server) == []
-    assert allowed.rows("SELECT FROM pg_tables WHERE schemaname = 'public'") == []
+    assert allowed.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == []
 
 
 def test_no_shadow_says_what_to_install(project, run_migrate, tmp_path):
@@ -600,11 +599,3 @@ def test_it_is_what_alembic_does(project, database, manifest, run_migrate):
     assert manifest().exit_code == 0
     alembic(project, database, "upgrade", "head")
     assert run_migrate("verify", database=database).exit_code == 0
-
-
-def test_the_examples_manifest_is_true(run_migrate, server):
-    """Replayed in full, which is what CI relies on."""
-    result = run_migrate("manifest", "--check", "--full", cwd=EXAMPLE, env={"MIGRATE_SHADOW_URL": server.url()})
-    result.check_clean()
-    assert result.exit_code == 0, result.finished
-    assert result.finished["revisions"] == 8
