@@ -18,7 +18,7 @@ from migrate.postgres.connection import is_rejected, pause
 from migrate.postgres.errors import QUERY_CANCELED, RETRIED, code_of
 from migrate.postgres.observe import invalid_indexes
 from migrate.steps.control import ask, rows_now
-from migrate.steps.watch import who
+from migrate.steps.watch import described, who
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ def judge(
     sqlstate = error.get("sqlstate")
     if sqlstate in RETRIED:
         behind = f"; {who(blocking)}" if blocking else ""
-        return stop("blocked", f"{why}{behind}", blockers=list(blocking), **about)
+        return stop("blocked", f"{why}{behind}", blockers=[described(blocker) for blocker in blocking], **about)
     default = "revision-exited" if error.get("exited") else "revision-failed"
     if error.get("disconnect") and not sqlstate:
         default = "connection-lost"
@@ -123,8 +123,7 @@ def _settle(attempt: Attempt) -> _Ending:
         sent = bool(attempt.uncommitted) or (failed is not None and (failed.autocommitted or failed.may_commit))
         return _Ending(in_doubt=sent)
     if attempt.uncommitted:
-        graph = run.image.graph
-        attempt.committed({*rows, *graph.ancestors(row for row in rows if row in graph)})
+        attempt.committed(attempt.shown_by(rows))
     still = attempt.current
     return _Ending(part_committed=still is not None and (still.autocommitted or "committed" in statuses))
 

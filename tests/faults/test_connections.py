@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 
 import pytest
@@ -259,7 +258,7 @@ def test_control_and_worker_cut_after_commit(case):
 def test_commit_unknown(case):
     case.history()
     case.at("r0002")
-    case.proxy.on(Action.CUT, COMMIT, role="worker", side="server", then=lambda: case.proxy.refuse())
+    case.proxy.on(Action.CUT, COMMIT, role="worker", side="server", then=case.proxy.refuse)
     running = case.up("--connect-timeout", "3", proxied=True)
     result = case.ends(running)
     assert (result.finished["problem"], result.finished["outcome"]) == ("commit-unknown", "unknown")
@@ -437,25 +436,3 @@ def test_role_timeouts(case):
         case.database.as_superuser.execute(f"ALTER ROLE \"{case.database.user}\" SET {name} = '1s'")
     running = case.up(trouble="time.sleep(3); op.execute('SELECT pg_sleep(2)')")
     assert case.ends(running).finished["applied"] == ["r0001", "r0002", "r0003"]
-
-
-@fault(
-    "kill -9 of the runner during a statement",
-    "SIGKILL to the parent alone",
-    -9,
-    "child and backend end within seconds; the next run closes the step as abandoned and goes on",
-)
-def test_kill(case):
-    case.history()
-    running = case.up(trouble=SLEEP)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
-    running.signal(signal.SIGKILL)
-    case.ends(running)
-    steps = case.database.rows("SELECT revision, status FROM migrate.step ORDER BY step_id")
-    assert steps == [
-        ("r0001", "finished"),
-        ("r0002", "abandoned"),
-        ("r0002", "finished"),
-        ("r0003", "finished"),
-    ]

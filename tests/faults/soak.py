@@ -1,0 +1,232 @@
+"""The soak: rounds of random faults against random runners on a history with concurrent index builds; nothing is lost.
+
+    python -m tests.faults.soak --rounds 200 [--seed N] [--first ROUND]
+
+Prints the seed; the same seed gives the same faults, if not the same timing. Exits 1 at the first round that fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import psycopg2
+
+from migrate.postgres.embedded import throwaway_server
+from tests.faults.conftest import Watcher, schema_of
+from tests.support.process import Result, Running, alembic, migrate_command, minimal_environment
+from tests.support.project import Project
+from tests.support.proxy import Proxy
+from tests.support.server import Database, Role, Server, create_database, create_role, drop_database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REVISIONS = 8
+# What a run may answer under fire; everything else, 1 above all, is a bug.
+ALLOWED = {0, 15, 20, 21, 22, 23, 25, 30, 31, 40, 41, 130, 143, -signal.SIGKILL}
+TRIES = 6  # of the clean run that ends a round
+
+
+def write_history(project: Project) -> list[str]:
+    """Write revisions that take their time, every third of which builds an index concurrently."""
+    ids = [f"r{number:04}" for number in range(1, REVISIONS + 1)]
+    for number, (id_, down) in enumerate(zip(ids, [None, *ids], strict=False)):
+        if number == 0:
+            work = (
+                "op.execute('CREATE TABLE journal (revision text)')\n"
+                "op.execute('CREATE TABLE items (id integer, name text)')\n"
+                "op.execute(\"INSERT INTO items SELECT n, 'name ' || n FROM generate_series(1, 2000) n\")"
+            )
+        elif number % 3 == 2:
+            work = (
+                "with op.get_context().autocommit_block():\n"
+                f"    op.execute('CREATE INDEX CONCURRENTLY items_{number} ON items (name, id)')"
+            )
+        else:
+            work = f"op.execute('ALTER TABLE items ADD COLUMN c{number} integer')\nop.execute('SELECT pg_sleep(0.15)')"
+        project.revision(
+            id_, down=down, message="step", upgrade=f"{work}\nop.execute(\"INSERT INTO journal VALUES ('{id_}')\")"
+        )
+    return ids
+
+
+class Round:
+    """One database, some runners, some faults."""
+
+    def __init__(self, server: Server, role: Role, project: Project, chance: random.Random) -> None:
+        """Make the database."""
+        self.chance = chance
+        self.project = project
+        self.database: Database = create_database(server, name=None, owner=role, encoding="UTF8", template="template0")
+        parts = urlsplit(self.database.url)
+        self.proxy = Proxy(parts.hostname or "", parts.port or 0)
+        self.told: list[str] = []
+
+    def run(self) -> Counter[int]:
+        """Start the runners, do things to them, wait for their ends; the exit codes. Raises AssertionError."""
+        watcher = Watcher(self.database)
+        runners = [self.start() for _ in range(self.chance.randint(1, 4))]
+        faults: list[Callable[[list[Running]], None]] = [
+            self.kill, self.terminate, self.interrupt, self.cut, self.cut, self.silence, self.end_backend, self.lock,
+        ]  # fmt: skip
+        for _ in range(self.chance.randint(1, 4)):
+            time.sleep(self.chance.uniform(0.1, 1.5))
+            self.chance.choice(faults)(runners)
+        results = [runner.finish(150) for runner in runners]
+        watcher.end()
+        self.proxy.__exit__()
+        self.database.close()
+        assert watcher.most <= 1, "two runs were at work at once"
+        for result in results:
+            self.check(result)
+        return Counter(result.exit_code for result in results)
+
+    def start(self) -> Running:
+        """Start a runner, through the proxy or not."""
+        url = self.proxy.url(self.database.url) if self.chance.random() < 0.6 else self.database.url
+        return Running(
+            migrate_command("up", "--lock-timeout", "500ms", "--connect-timeout", "10"),
+            cwd=self.project.path,
+            env={**minimal_environment(), "DATABASE_URL": url},
+            password=self.database.password,
+        )
+
+    def check(self, result: Result) -> None:
+        """Assert what every run owes."""
+        assert result.exit_code in ALLOWED, result.stdout.decode() + result.stderr.decode()
+        if result.exit_code != -signal.SIGKILL:
+            result.check_clean()
+
+    def kill(self, runners: list[Running]) -> None:
+        """Kill -9."""
+        self.told.append("kill")
+        self.chance.choice(runners).signal(signal.SIGKILL)
+
+    def terminate(self, runners: list[Running]) -> None:
+        """SIGTERM."""
+        self.tell(runners, signal.SIGTERM)
+
+    def interrupt(self, runners: list[Running]) -> None:
+        """SIGINT."""
+        self.tell(runners, signal.SIGINT)
+
+    def tell(self, runners: list[Running], number: signal.Signals) -> None:
+        """Send a signal, to a runner that has begun: before, Python itself answers."""
+        runner = self.chance.choice(runners)
+        if runner.so_far.stdout:
+            self.told.append(number.name)
+            runner.signal(number)
+
+    def cut(self, _: list[Running]) -> None:
+        """Cut every connection of a role."""
+        role = self.chance.choice(["guard", "control", "worker", None])
+        self.told.append(f"cut {role or 'all'}")
+        self.proxy.each(lambda link: link.cut(), role)
+
+    def silence(self, _: list[Running]) -> None:
+        """Let the workers' connections fall silent."""
+        self.told.append("silence")
+        self.proxy.each(lambda link: link.silence(), "worker")
+
+    def end_backend(self, _: list[Running]) -> None:
+        """End one of our backends on the server."""
+        self.told.append("pg_terminate_backend")
+        role = self.chance.choice(["guard", "control", "worker"])
+        self.database.as_superuser.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            f" AND application_name LIKE 'migrate:{role}:%'"
+        )
+
+    def lock(self, _: list[Running]) -> None:
+        """Hold a lock for a moment."""
+        self.told.append("lock")
+        mode = self.chance.choice(["ACCESS SHARE", "ROW EXCLUSIVE"])
+        with suppress(psycopg2.Error), closing(psycopg2.connect(self.database.url)) as connection:
+            connection.cursor().execute(f"LOCK TABLE items IN {mode} MODE")
+            time.sleep(self.chance.uniform(0.2, 1.5))
+
+    def converge(self, head: str, expected: dict[str, str], ids: list[str]) -> None:
+        """Run until the head is reached, putting right what is refused with 15; then everything took effect once."""
+        for _ in range(TRIES):
+            result = Running(
+                migrate_command("up"),
+                cwd=self.project.path,
+                env={**minimal_environment(), "DATABASE_URL": self.database.url},
+                password=self.database.password,
+            ).finish(120)
+            result.check_clean()
+            if result.exit_code == 0:
+                break
+            assert result.exit_code == 15, result.stdout.decode()
+            assert result.finished is not None
+            assert result.finished["problem"] == "residue", result.stdout.decode()
+            self.put_right()
+        assert self.database.rows("SELECT version_num FROM alembic_version") == [(head,)]
+        assert [row[0] for row in self.database.rows("SELECT revision FROM journal ORDER BY 1")] == ids
+        assert schema_of(self.database) == expected
+        left = self.database.rows("SELECT revision, status FROM migrate.step WHERE status IN ('started', 'partial')")
+        assert left == [], left
+
+    def put_right(self) -> None:
+        """As an operator would: drop the index of the revision that was cut off, and close its step."""
+        self.told.append("repair")
+        for step_id, revision in self.database.rows(
+            "SELECT step_id, revision FROM migrate.step WHERE status IN ('started', 'partial')"
+        ):
+            self.database.execute(f"DROP INDEX IF EXISTS items_{int(revision[1:]) - 1}")
+            self.database.execute("UPDATE migrate.step SET status = 'abandoned' WHERE step_id = %s", step_id)
+        for (name,) in self.database.rows("SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid"):
+            self.database.execute(f"DROP INDEX IF EXISTS {name}")  # type: ignore[arg-type]
+
+
+def main() -> int:
+    """Run the rounds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--first", type=int, default=1)
+    asked = parser.parse_args()
+    print(f"seed {asked.seed}", flush=True)
+    folder = Path(tempfile.mkdtemp(prefix="migrate-soak-"))
+    codes: Counter[int] = Counter()
+    try:
+        project = Project(folder / "project")
+        ids = write_history(project)
+        with throwaway_server(settings={"max_connections": "200"}) as started:
+            server = Server(started.url())
+            role = create_role(server, name=None, password=None, options="NOSUPERUSER")
+            reference = create_database(server, name=None, owner=role, encoding="UTF8", template="template0")
+            alembic(project, reference, "upgrade", "head")
+            expected = schema_of(reference)
+            for number in range(asked.first, asked.first + asked.rounds):
+                this = Round(server, role, project, random.Random(f"{asked.seed}/{number}"))
+                try:
+                    found = this.run()
+                    this.converge(ids[-1], expected, ids)
+                except AssertionError:
+                    print(f"round {number} failed after {', '.join(this.told)}: --seed {asked.seed} --first {number}")
+                    traceback.print_exc(file=sys.stdout)
+                    return 1
+                codes += found
+                print(f"round {number}: {', '.join(this.told)} -> {dict(found)}", flush=True)
+                drop_database(this.database)
+    finally:
+        shutil.rmtree(folder)
+    print(f"{asked.rounds} rounds, nothing lost; exit codes {dict(sorted(codes.items()))}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

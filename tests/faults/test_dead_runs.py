@@ -1,0 +1,183 @@
+"""Runs that are killed, and what they leave on the server for the next one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+fault = pytest.mark.fault
+SLEEP = "op.execute('SELECT pg_sleep(60)')"
+# A lease and a heartbeat that a test can wait for.
+SHORT = {"migrate.postgres.guard.HEARTBEAT_S": 1.0, "migrate.postgres.guard.LEASE_S": 3}
+
+
+def kill(running):
+    running.signal(signal.SIGKILL)
+    return running.finish()
+
+
+def steps(case):
+    return case.database.rows("SELECT revision, status FROM migrate.step ORDER BY step_id")
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@fault(
+    "kill -9 of the runner during a statement",
+    "SIGKILL to the parent alone, in pg_sleep()",
+    -9,
+    "child and backend end within seconds; the next run closes the step as abandoned and goes on",
+)
+def test_runner_killed_in_a_statement(case):
+    case.history()
+    running = case.up(trouble=SLEEP)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.7)
+    case.ends(kill(running))
+    assert steps(case) == [
+        ("r0001", "finished"),
+        ("r0002", "abandoned"),
+        ("r0002", "finished"),
+        ("r0003", "finished"),
+    ]
+
+
+@fault(
+    "kill -9 of the runner while a revision computes in Python",
+    "SIGKILL to the parent alone, in time.sleep()",
+    -9,
+    "the kernel ends the child with its parent; nothing is applied twice",
+)
+def test_runner_killed_in_python(case):
+    case.history()
+    running = case.up(trouble="time.sleep(60)")
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.7)
+    case.ends(kill(running))
+    assert ("r0002", "abandoned") in steps(case)
+
+
+@fault(
+    "kill -9 of the runner and the next run at once",
+    "SIGKILL, and `migrate up` before the server has noticed (client_connection_check_interval is off for the role's"
+    " worker)",
+    -9,
+    "the next run waits for the orphan worker, then goes on",
+)
+def test_the_next_run_waits_for_the_orphan(case):
+    case.history()
+    # the revision's own setting stands in for a server that notices late
+    trouble = "op.execute(\"SET LOCAL client_connection_check_interval = 0\"); op.execute('SELECT pg_sleep(4)')"
+    running = case.up(trouble=trouble)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.7)
+    killed = kill(running)
+    second = case.up().finish()
+    second.check_clean()
+    assert second.exit_code == 0
+    assert second.named("orphan.waiting")
+    assert second.named("run.abandoned")[0]["revision"] == "r0002"
+    case.ends(killed)
+
+
+@fault(
+    "kill -9 of the child during a statement",
+    "SIGKILL to the process that runs the revisions, as the kernel does when memory is short",
+    30,
+    "the parent says so; the backend ends, the revision is rolled back",
+)
+def test_child_killed(case):
+    case.history()
+    running = case.up(trouble=SLEEP)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.7)
+    for child in children(running.pid):
+        os.kill(child, signal.SIGKILL)
+    result = case.ends(running)
+    assert result.finished["problem"] == "revision-exited"
+    assert "SIGKILL" in result.finished["why"]
+
+
+@fault(
+    "kill -9 of the runner in an autocommit block",
+    "SIGKILL while CREATE INDEX CONCURRENTLY waits for another transaction",
+    -9,
+    "the next run refuses with 15 and names the INVALID index and the revision",
+)
+def test_runner_killed_in_cic(case):
+    case.history(concurrently=True)
+    case.at("r0001")
+    case.hold("LOCK TABLE items IN ROW EXCLUSIVE MODE")
+    running = case.up()
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(1.5)
+    killed = kill(running)
+    result = case.ends(killed, then=15, fresh=False)
+    assert result.exit_code == -9
+    assert [row for row in steps(case) if row[0] == "r0002"] == [("r0002", "started")]
+
+
+@fault(
+    "a node vanishes without a FIN",
+    "the proxy falls silent for all connections, then kill -9; the lease is 3 s in this test (60 s otherwise)",
+    -9,
+    "the server frees the guard within the lease, the next run ends the worker's backend that waits for nobody",
+)
+def test_node_lost(case):
+    case.history()
+    running = case.up(trouble="time.sleep(60)", proxied=True, constants=SHORT)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.5)
+    case.proxy.each(lambda link: link.silence())
+    killed = kill(running)
+    second = case.up(constants=SHORT)
+    result = second.finish()
+    result.check_clean()
+    assert result.exit_code == 0
+    assert result.named("guard.waiting") or result.named("orphan.waiting")
+    case.ends(killed)
+
+
+@fault(
+    "the runner is stopped for longer than its lease",
+    "SIGSTOP for 6 s with a lease of 3 s, then SIGCONT; meanwhile another run goes to the head",
+    41,
+    "the stopped run's worker was ended by the other run and cannot commit",
+)
+def test_runner_stopped(case):
+    case.history()
+    running = case.up(trouble="time.sleep(30)", constants=SHORT)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.7)
+    running.signal(signal.SIGSTOP)
+    time.sleep(6)
+    second = case.up(constants=SHORT).finish()
+    assert second.exit_code == 0, second.stdout
+    running.signal(signal.SIGCONT)
+    result = case.ends(running)
+    assert result.finished["problem"] == "guard-lost"
+
+
+@fault(
+    "four runners at once, and the one that works is killed",
+    "four `migrate up`, SIGKILL to the one that holds the guard in its second revision",
+    -9,
+    "one of the others goes on; every revision took effect once",
+)
+def test_killed_among_four(case):
+    case.history()
+    started = [case.up(trouble="op.execute('SELECT pg_sleep(2)')")]
+    started[0].wait_for("revision.started", revision="r0002")
+    started += [case.up() for _ in range(3)]
+    started[1].wait_for("guard.waiting")
+    killed = kill(started[0])
+    results = [running.finish() for running in started[1:]]
+    assert [result.exit_code for result in results] == [0, 0, 0]
+    assert sorted(result.finished["outcome"] for result in results) == ["applied", "noop", "noop"]
+    case.ends(killed)

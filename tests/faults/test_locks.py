@@ -1,0 +1,259 @@
+"""Locks that others hold: waiting is short, repeated and said."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from datetime import datetime
+from itertools import pairwise
+
+import pytest
+
+fault = pytest.mark.fault
+
+
+@fault(
+    "a lock that is never given up",
+    "another transaction has read the table and stays open; --lock-timeout 500ms, --lock-tries 3",
+    22,
+    "the blocker is named with pid, state, age, application_name and relation; no query text",
+)
+def test_blocked_for_good(case):
+    case.history()
+    case.at("r0001")
+    pid = case.hold("SELECT 'a literal of the report' FROM items").info.backend_pid
+    result = case.ends(case.up("--lock-timeout", "500ms", "--lock-tries", "3"))
+    last = result.finished
+    assert (last["problem"], last["sqlstate"], last["applied"]) == ("blocked", "55P03", [])
+    (said,) = last["blockers"]
+    assert re.fullmatch(rf"backend {pid} \(a report, idle in transaction, \d+ s\) on items", said)
+    assert len(result.named("revision.retry")) == 2
+    assert len(result.named("revision.started")) == 3
+    assert b"literal of the report" not in result.stdout
+    before_try = [e for e in result.named("statement.blocked") if "will have to wait" in e["message"]]
+    assert before_try, "before another try, the old transaction on the learned table is said"
+
+
+@fault(
+    "a lock that is given up after some tries",
+    "the other transaction ends after 3 s; --lock-timeout 500ms",
+    0,
+    "the revision is rolled back and tried again, and applied once",
+)
+def test_blocked_for_a_while(case):
+    case.history()
+    case.at("r0001")
+    blocker = case.hold()
+    running = case.up("--lock-timeout", "500ms")
+    running.wait_for("revision.retry")
+    blocker.rollback()
+    result = case.ends(running)
+    assert result.finished["applied"] == ["r0002", "r0003"]
+    failed = case.database.rows("SELECT status FROM migrate.step WHERE revision = 'r0002' ORDER BY step_id")
+    assert failed[0] == ("failed",)
+    assert failed[-1] == ("finished",)
+
+
+@fault(
+    "the lock budget is spent",
+    "another transaction stays open; --lock-timeout 500ms --lock-budget 2s",
+    22,
+    "fewer tries than allowed, because the time is up",
+)
+def test_lock_budget(case):
+    case.history()
+    case.at("r0001")
+    case.hold()
+    result = case.ends(case.up("--lock-timeout", "500ms", "--lock-budget", "2", "--lock-tries", "50"))
+    assert result.finished["problem"] == "blocked"
+    assert len(result.named("revision.retry")) <= 3
+
+
+@fault(
+    "the query of a blocker is asked for",
+    "the same with --log-queries",
+    22,
+    "the text of the blocker's query is shown, only then",
+)
+def test_log_queries(case):
+    case.history()
+    case.at("r0001")
+    case.hold("SELECT 'a literal of the report' FROM items")
+    result = case.ends(case.up("--lock-timeout", "300ms", "--lock-tries", "1", "--log-queries"))
+    assert result.finished["blockers"][0].endswith(": SELECT 'a literal of the report' FROM items")
+
+
+@fault(
+    "a deadlock",
+    "the other transaction takes the second table and wants the first, which the revision holds",
+    0,
+    "40P01 is rolled back and tried again, or the other one is the victim",
+)
+def test_deadlock(case):
+    case.history()
+    case.at("r0001")
+    case.database.execute("CREATE TABLE other (id integer)")
+    other = case.hold("LOCK TABLE other IN ACCESS EXCLUSIVE MODE")
+    running = case.up("--lock-timeout", "20s", trouble="op.execute('LOCK TABLE other IN ACCESS EXCLUSIVE MODE')")
+    running.wait_for("revision.started", revision="r0002")
+    running.wait_for("statement.blocked")
+
+    def want_the_first():
+        try:
+            other.cursor().execute("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
+        except Exception:  # noqa: BLE001 - it may be the victim
+            pass
+        finally:
+            other.rollback()
+
+    thread = threading.Thread(target=want_the_first)
+    thread.start()
+    result = running.finish()
+    thread.join()
+    case.database.execute("DROP TABLE other")
+    case.ends(result)
+    assert result.finished["applied"] == ["r0002", "r0003"]
+
+
+@fault(
+    "readers queue behind a waiting ALTER TABLE",
+    "a transaction holds the table, the revision waits for it with --lock-timeout 1s, readers come meanwhile",
+    22,
+    "no reader waits longer than the lock timeout and half a second",
+)
+def test_readers(case):
+    case.history()
+    case.at("r0001")
+    case.hold()
+    waits = []
+    ended = threading.Event()
+
+    def read():
+        connection = case.database.connect(application_name="a reader")
+        connection.autocommit = True
+        while not ended.is_set():
+            began = time.monotonic()
+            connection.cursor().execute("SELECT count(*) FROM items")
+            waits.append(time.monotonic() - began)
+            time.sleep(0.02)
+        connection.close()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    result = case.up("--lock-timeout", "1", "--lock-tries", "3").finish()
+    ended.set()
+    reader.join()
+    case.ends(result)
+    assert max(waits) > 0.3, "the reader did queue behind us"
+    assert max(waits) < 1.5, max(waits)
+
+
+@fault(
+    "the version table is locked",
+    "another transaction holds alembic_version in ACCESS EXCLUSIVE mode; --lock-timeout 300ms",
+    22,
+    "before the guard: reading it is bounded like everything else",
+)
+def test_version_table_locked(case):
+    case.history()
+    case.at("r0001")
+    case.hold("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
+    result = case.ends(case.up("--lock-timeout", "300ms"))
+    assert result.finished["problem"] == "blocked"
+
+
+@fault(
+    "a lock is not granted after an autocommit block",
+    "the revision builds an index concurrently, then runs into a lock; --lock-timeout 300ms",
+    31,
+    "never tried again: a part is committed and named",
+)
+def test_no_retry_after_autocommit(case):
+    case.history(concurrently=True)
+    case.at("r0001")
+    case.database.execute("CREATE TABLE other (id integer)")
+    case.hold("LOCK TABLE other IN ACCESS EXCLUSIVE MODE")
+    result = case.ends(
+        case.up("--lock-timeout", "300ms", trouble="op.execute('ALTER TABLE other ADD COLUMN x integer')"),
+    )
+    assert not result.named("revision.retry")
+    assert any("items_name" in line for line in result.finished["residue"])
+
+
+@fault(
+    "a long statement",
+    "a revision sleeps 12 s in the server",
+    0,
+    "statement.progress with the elapsed time; never 10 s without a line",
+)
+def test_long_statement(case):
+    case.history()
+    result = case.ends(case.up(trouble="op.execute('SELECT pg_sleep(12)')"))
+    assert result.named("statement.progress")[-1]["elapsed_ms"] > 8000
+    assert quietest(result) < 10
+
+
+@fault(
+    "a revision that computes for long",
+    "a revision sleeps 12 s in Python",
+    0,
+    "a heartbeat; never 10 s without a line",
+)
+def test_long_python(case):
+    case.history()
+    result = case.ends(case.up(trouble="time.sleep(12)"))
+    assert result.named("heartbeat")
+    assert quietest(result) < 10
+
+
+def quietest(result):
+    times = [datetime.fromisoformat(event["timestamp"]) for event in result.events]
+    return max((b - a).total_seconds() for a, b in pairwise(times))
+
+
+@fault(
+    "CREATE INDEX CONCURRENTLY waits for an old transaction",
+    "a transaction that has written to the table stays open for 7 s",
+    0,
+    "no timeout ends it (that would leave an INVALID index); statement.progress names its phase",
+)
+def test_cic_waits(case):
+    case.history(concurrently=True)
+    case.at("r0001")
+    blocker = case.hold("LOCK TABLE items IN ROW EXCLUSIVE MODE")
+    running = case.up("--lock-timeout", "300ms", "--statement-timeout", "1")
+    running.wait_for("statement.blocked")
+    time.sleep(6)
+    blocker.rollback()
+    result = case.ends(running)
+    assert result.finished["applied"] == ["r0002", "r0003"]
+
+
+@fault(
+    "a statement takes longer than --statement-timeout",
+    "pg_sleep(60) with --statement-timeout 1s",
+    30,
+    "57014 is the revision's failure, rolled back",
+)
+def test_statement_timeout(case):
+    case.history()
+    result = case.ends(case.up("--statement-timeout", "1", trouble="op.execute('SELECT pg_sleep(60)')"))
+    assert (result.finished["problem"], result.finished["sqlstate"]) == ("revision-failed", "57014")
+
+
+@fault(
+    "another run holds the guard for too long",
+    "a first run sleeps in a revision; --guard-timeout 1s",
+    21,
+    "the holder is named; nothing was changed by this run",
+)
+def test_guard_busy(case):
+    case.history()
+    first = case.up(trouble="op.execute('SELECT pg_sleep(4)')")
+    first.wait_for("revision.started", revision="r0002")
+    second = case.up("--guard-timeout", "1").finish()
+    holder = first.finish()
+    assert holder.exit_code == 0
+    case.ends(second)
+    assert (second.finished["problem"], second.finished["holder"]) == ("guard-busy", holder.finished["run_id"])

@@ -1,0 +1,131 @@
+"""Revisions of which a part is committed when they fail."""
+
+from __future__ import annotations
+
+import pytest
+
+fault = pytest.mark.fault
+
+
+@fault(
+    "a revision fails after an autocommit block",
+    "it builds an index concurrently, then raises",
+    31,
+    "the index is named; the next run refuses with the repair",
+)
+def test_after_an_autocommit_block(case):
+    case.history(concurrently=True)
+    result = case.ends(case.up(trouble="raise RuntimeError('no luck')"))
+    assert result.finished["problem"] == "partly-committed"
+    assert result.finished["applied"] == ["r0001"]
+    assert [line for line in result.finished["residue"] if line.startswith("+ index")]
+    steps = case.database.rows("SELECT status, details ? 'residue' FROM migrate.step WHERE revision = 'r0002'")
+    assert steps == [("partial", True)]
+
+
+@fault(
+    "a revision fails after an embedded COMMIT",
+    "op.execute('COMMIT') in its middle, then an error",
+    31,
+    "the server says that its transaction was committed; the column that it left is named",
+)
+def test_after_an_embedded_commit(case):
+    case.history()
+    trouble = "op.execute('COMMIT'); op.execute('SELECT 1/0')"
+    path = case.project.versions / "r0002_second.py"
+    path.write_text(path.read_text() + "\n# its trouble may COMMIT\n")
+    result = case.ends(case.up(trouble=trouble))
+    assert result.finished["problem"] == "partly-committed"
+    assert any("items.note" in line for line in result.finished["residue"]), result.finished["residue"]
+
+
+@fault(
+    "a revision fails in CREATE UNIQUE INDEX CONCURRENTLY",
+    "the table holds the same value twice",
+    31,
+    "the INVALID index is named, without the value that is there twice",
+)
+def test_unique_violation_in_cic(case):
+    case.history()
+    case.at("r0001")
+    case.database.execute("INSERT INTO items VALUES (1, 'a value of a user')")
+    case.database.execute("INSERT INTO items VALUES (1, 'a value of a user')")
+    trouble = (
+        "with op.get_context().autocommit_block():\n"
+        "    op.execute('CREATE UNIQUE INDEX CONCURRENTLY once ON items (name)')"
+    )
+    result = case.ends(case.up(trouble=trouble))
+    assert "INVALID index public.once on items" in result.finished["residue"]
+    assert b"a value of a user" not in result.stdout
+
+
+@fault(
+    "an embedded COMMIT in a revision that succeeds",
+    "op.execute('COMMIT') as its last statement",
+    0,
+    "the version row moved by itself; the ledger's row is written by the control connection",
+)
+def test_embedded_commit_that_succeeds(case):
+    case.history()
+    result = case.ends(case.up(trouble="op.execute('COMMIT')"))
+    assert result.finished["applied"] == ["r0001", "r0002", "r0003"]
+    assert case.database.rows("SELECT DISTINCT status FROM migrate.step") == [("finished",)]
+
+
+@fault(
+    "a revision fails in one transaction for all",
+    "--transaction all, the second revision raises",
+    30,
+    "nothing of any revision is in the database",
+)
+def test_one_transaction(case):
+    case.history()
+    result = case.ends(case.up("--transaction", "all", trouble="raise RuntimeError('no luck')"))
+    assert result.finished["applied"] == []
+    assert case.versions() == ("r0003",)
+
+
+@fault(
+    "a revision fails with an engine in AUTOCOMMIT",
+    "env.py's engine has isolation_level='AUTOCOMMIT', the second revision raises",
+    31,
+    "nothing can be rolled back: the column that it left is named",
+)
+def test_autocommit_engine(case):
+    case.history()
+    case.at("r0001")
+    env = case.project.env
+    env.write_text(
+        env.read_text().replace("poolclass=pool.NullPool", "isolation_level='AUTOCOMMIT', poolclass=pool.NullPool")
+    )
+    result = case.ends(case.up(trouble="raise RuntimeError('no luck')"))
+    assert result.finished["problem"] == "partly-committed"
+
+
+@fault(
+    "the disk is full",
+    "the revision raises 53100 as the server does",
+    24,
+    "rolled back, and worth another try",
+)
+def test_disk_full(case):
+    case.history()
+    trouble = (
+        "op.execute(\"DO $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device'"
+        " USING ERRCODE = '53100'; END $$\")"
+    )
+    assert case.ends(case.up(trouble=trouble)).finished["problem"] == "no-resources"
+
+
+@fault(
+    "a privilege is missing in the middle",
+    "the second revision reads a table of another role",
+    14,
+    "42501, rolled back",
+)
+def test_privilege(case):
+    case.history()
+    case.database.as_superuser.execute("CREATE SCHEMA secret")
+    case.database.as_superuser.execute("CREATE TABLE secret.plans (id integer)")
+    result = case.ends(case.up(trouble="op.execute('SELECT * FROM secret.plans')"))
+    assert (result.finished["problem"], result.finished["sqlstate"]) == ("missing-privilege", "42501")

@@ -1,0 +1,77 @@
+"""PgBouncer in transaction mode between us and the server."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+fault = pytest.mark.fault
+
+
+@fault(
+    "a transaction pooler is on the URL",
+    "PgBouncer with pool_mode=transaction",
+    0,
+    "detected; the guard, the timeouts and the ledger hold",
+)
+def test_pooled(case, pooler):
+    case.history()
+    result = case.ends(case.up(url=pooler))
+    assert result.finished["applied"] == ["r0001", "r0002", "r0003"]
+
+
+@fault(
+    "four runners through a transaction pooler",
+    "PgBouncer with pool_mode=transaction",
+    0,
+    "one applies, the others find nothing left to do",
+)
+def test_pooled_runners(case, pooler):
+    case.history()
+    started = [case.up(url=pooler, trouble="time.sleep(1)") for _ in range(4)]
+    results = [running.finish() for running in started]
+    assert sorted(result.finished["outcome"] for result in results) == ["applied", "noop", "noop", "noop"]
+    case.ends(next(result for result in results if result.finished["outcome"] == "applied"))
+
+
+@fault(
+    "a transaction pooler and an autocommit block in the plan",
+    "PgBouncer with pool_mode=transaction; a revision builds an index concurrently",
+    13,
+    "refused before the first revision, with the fix; nothing was changed",
+)
+def test_pooled_autocommit(case, pooler):
+    case.history(concurrently=True)
+    result = case.ends(case.up(url=pooler))
+    assert (result.finished["problem"], result.finished["applied"]) == ("pooler-session", [])
+    assert "DATABASE_UNPOOLED_URL" in result.finished["fix"]
+
+
+@fault(
+    "a transaction pooler, and a direct URL beside it",
+    "DATABASE_URL leads to PgBouncer, DATABASE_UNPOOLED_URL to the server; a revision builds an index concurrently",
+    0,
+    "the direct URL is taken, for env.py too",
+)
+def test_direct_url(case, pooler):
+    case.history(concurrently=True)
+    result = case.ends(case.up(url=pooler, env={"DATABASE_UNPOOLED_URL": case.database.url}))
+    assert result.finished["applied"] == ["r0001", "r0002", "r0003"]
+
+
+@fault(
+    "SIGTERM through a transaction pooler",
+    "PgBouncer with pool_mode=transaction; in pg_sleep()",
+    143,
+    "the cancel names the backend and its run, so that it cannot hit another client",
+)
+def test_pooled_signal(case, pooler):
+    import signal
+
+    case.history()
+    running = case.up(url=pooler, trouble="op.execute('SELECT pg_sleep(60)')")
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.7)
+    running.signal(signal.SIGTERM)
+    assert case.ends(running).finished["applied"] == ["r0001"]

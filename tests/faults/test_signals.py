@@ -1,0 +1,263 @@
+"""Signals and deadlines in every phase of a run."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+fault = pytest.mark.fault
+SLEEP = "op.execute('SELECT pg_sleep(60)')"
+# What a platform gives between SIGTERM and SIGKILL is no more than this in the worst case.
+ENDS_IN_SECONDS = 2.0
+
+
+def stop(case, running, number=signal.SIGTERM, **checks):
+    """Send the signal and a second one; the run ends within two seconds, as the first one says."""
+    began = time.monotonic()
+    running.signal(number)
+    time.sleep(0.2)
+    running.signal(signal.SIGINT if number == signal.SIGTERM else signal.SIGTERM)
+    result = running.finish()
+    took = time.monotonic() - began
+    result = case.ends(result, **checks)
+    assert took < ENDS_IN_SECONDS, took
+    assert result.finished["outcome"] == ("failed" if result.exit_code == 31 else "interrupted")
+    return result
+
+
+@fault("SIGTERM during a statement", "in pg_sleep(); then SIGINT", 143, "cancelled on the server, rolled back in 2 s")
+def test_in_a_statement(case):
+    case.history()
+    running = case.up(trouble=SLEEP)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.7)
+    result = stop(case, running)
+    assert result.finished["applied"] == ["r0001"]
+    assert result.named("run.interrupted")
+
+
+@fault("SIGINT during a statement", "in pg_sleep(); then SIGTERM", 130, "cancelled on the server, rolled back in 2 s")
+def test_sigint(case):
+    case.history()
+    running = case.up(trouble=SLEEP)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.7)
+    stop(case, running, signal.SIGINT)
+
+
+@fault(
+    "SIGTERM while a revision computes in Python",
+    "in time.sleep(60)",
+    143,
+    "backend and child are ended after 0.6 s; rolled back in 2 s",
+)
+def test_in_python(case):
+    case.history()
+    running = case.up(trouble="time.sleep(60)")
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.5)
+    stop(case, running)
+
+
+@fault(
+    "SIGTERM while a revision refuses to be interrupted",
+    "the revision catches every exception, in a loop of pg_sleep(1)",
+    143,
+    "backend and child are ended after 0.6 s; rolled back in 2 s",
+)
+def test_in_a_stubborn_revision(case):
+    case.history()
+    trouble = "while True:\n    try:\n        op.execute('SELECT pg_sleep(1)')\n    except BaseException:\n        time.sleep(0.01)"
+    running = case.up(trouble=trouble)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.7)
+    stop(case, running)
+
+
+@fault(
+    "SIGTERM while connecting to a server that says nothing",
+    "the proxy takes the connection and never answers",
+    143,
+    "at once; nothing was changed",
+)
+def test_while_connecting(case):
+    case.history()
+    case.proxy.accepts = False
+    running = case.up(proxied=True)
+    running.wait_for("image.loaded")
+    time.sleep(0.5)
+    stop(case, running)
+
+
+@fault(
+    "SIGTERM between two tries to connect",
+    "the proxy resets every connection",
+    143,
+    "at once; nothing was changed",
+)
+def test_between_connects(case):
+    case.history()
+    case.proxy.refuse()
+    running = case.up(proxied=True)
+    running.wait_for("connect.retry")
+    stop(case, running)
+
+
+@fault(
+    "SIGTERM while env.py connects to a server that says nothing",
+    "env.py's own connection is the first that the proxy silences",
+    143,
+    "the child is ended; nothing was changed",
+)
+def test_while_the_worker_connects(case):
+    case.history(head="import time\ntime.sleep(float(os.environ.get('SLOW', '0')))\n")
+    running = case.up(env={"SLOW": "60"})
+    running.wait_for("step.started")
+    time.sleep(1.5)
+    stop(case, running)
+
+
+@fault(
+    "SIGTERM while waiting for the guard",
+    "another run sleeps in a revision",
+    143,
+    "at once; the other run goes on to its end",
+)
+def test_while_waiting_for_the_guard(case):
+    case.history()
+    first = case.up(trouble="op.execute('SELECT pg_sleep(5)')")
+    first.wait_for("revision.started", revision="r0002")
+    running = case.up()
+    running.wait_for("guard.waiting")
+    began = time.monotonic()
+    running.signal(signal.SIGTERM)
+    result = running.finish()
+    assert time.monotonic() - began < ENDS_IN_SECONDS
+    assert first.finish().exit_code == 0
+    case.ends(result)
+
+
+@fault(
+    "SIGTERM during the back-off between two tries",
+    "a lock is not granted; the signal comes while the run waits",
+    143,
+    "at once; the revision was rolled back before",
+)
+def test_in_the_back_off(case):
+    case.history()
+    case.at("r0001")
+    case.hold()
+    running = case.up("--lock-timeout", "200ms")
+    for attempt in (1, 2, 3):
+        running.wait_for("revision.retry", attempt=attempt)
+    time.sleep(0.3)
+    stop(case, running)
+
+
+@fault(
+    "SIGTERM while a statement waits for a lock",
+    "another transaction holds the table; --lock-timeout 60s",
+    143,
+    "cancelled on the server, rolled back in 2 s",
+)
+def test_in_a_lock_wait(case):
+    case.history()
+    case.at("r0001")
+    case.hold()
+    running = case.up("--lock-timeout", "60")
+    running.wait_for("statement.blocked")
+    stop(case, running)
+
+
+@fault(
+    "SIGTERM between two revisions",
+    "at the second revision's start, of twenty quick ones",
+    143,
+    "no further revision starts; what was applied is listed",
+)
+def test_between_revisions(case):
+    case.history()
+    for number in range(4, 40):
+        case.project.revision(
+            f"r{number:04}",
+            down=f"r{number - 1:04}",
+            message="quick",
+            upgrade=f"op.execute(\"INSERT INTO journal VALUES ('r{number:04}')\")\n"
+            "import time, os\ntime.sleep(float(os.environ.get('SLOW', '0')))",
+        )
+    case.ids = tuple(f"r{number:04}" for number in range(1, 40))
+    running = case.up(env={"SLOW": "0.1"})
+    running.wait_for("revision.finished", revision="r0005")
+    result = stop(case, running)
+    applied = result.finished["applied"]
+    assert 5 <= len(applied) < 39
+    assert case.database.scalar("SELECT count(*) FROM migrate.run WHERE outcome = 'interrupted'") == 1
+
+
+@fault(
+    "SIGTERM during CREATE INDEX CONCURRENTLY",
+    "while it waits for a transaction that has written to the table",
+    31,
+    "cancelled in 2 s; the INVALID index is named, the next run refuses with the repair",
+)
+def test_in_cic(case):
+    case.history(concurrently=True)
+    case.at("r0001")
+    case.hold("LOCK TABLE items IN ROW EXCLUSIVE MODE")
+    running = case.up()
+    running.wait_for("statement.blocked")
+    result = stop(case, running)
+    assert "INVALID index public.items_name on items" in result.finished["residue"]
+    assert result.finished["problem"] == "partly-committed"
+
+
+@fault(
+    "SIGTERM to the run as PID 1",
+    "`unshare --pid --fork`, as in a container without an init; in pg_sleep()",
+    143,
+    "the handlers are ours: the kernel does not ignore the signal",
+)
+def test_as_pid_1(case):
+    unshare = shutil.which("unshare")
+    if unshare is None or subprocess.run([unshare, "--pid", "--fork", "true"], check=False).returncode != 0:
+        pytest.skip("unshare --pid is not allowed here")
+    case.history()
+    running = case.up(trouble=SLEEP, prefix=(unshare, "--pid", "--fork"))
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.7)
+    (child,) = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+    subprocess.run(["kill", "-TERM", child], check=True)
+    result = case.ends(running)
+    assert result.finished["outcome"] == "interrupted"
+
+
+@fault(
+    "the deadline comes before the next revision",
+    "--deadline 3s, and the second revision takes that long; --deadline is the platform's limit",
+    25,
+    "the next revision is not started, or was rolled back",
+)
+def test_deadline(case):
+    case.history()
+    running = case.up("--deadline", "3", trouble="op.execute('SELECT pg_sleep(60)')")
+    result = case.ends(running)
+    assert (result.finished["problem"], result.finished["applied"]) == ("deadline", ["r0001"])
+
+
+@fault(
+    "the deadline comes during the back-off",
+    "a lock is not granted; --deadline 2s",
+    25,
+    "no further try",
+)
+def test_deadline_in_the_back_off(case):
+    case.history()
+    case.at("r0001")
+    case.hold()
+    result = case.ends(case.up("--deadline", "2", "--lock-timeout", "200ms"))
+    assert result.finished["problem"] == "deadline"
