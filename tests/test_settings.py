@@ -21,7 +21,19 @@ from migrate.core.policy import Adopt, Judgement, Limits, Policy
 from migrate.core.problems import ExitCode, Stop
 from migrate.core.url import URL_VARIABLES
 from migrate.settings import SETTINGS, Setting, Settings, Source, load, settings_options
-from migrate.settings.kinds import Choice, Duration, File, Number, Secret, Switch, Text, Words
+from migrate.settings.kinds import (
+    Addresses,
+    Choice,
+    Command,
+    Duration,
+    File,
+    Number,
+    Secret,
+    Selection,
+    Switch,
+    Text,
+    Words,
+)
 
 if TYPE_CHECKING:
     from enum import StrEnum
@@ -82,6 +94,9 @@ OTHER_VALUES = {
     Number: ("7", 7),
     Duration: ("42s", 42.0),
     Words: ("a, b", ("a", "b")),
+    Selection: ("success, Failure", ("success", "failure")),
+    Addresses: ("json://a/?to=b,c json://d", ("json://a/?to=b,c", "json://d")),
+    Command: ("snap --now 'a b'", ("snap", "--now", "a b")),
     Secret: ("postgresql://other", "postgresql://other"),
 }
 

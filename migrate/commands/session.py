@@ -17,11 +17,12 @@ from migrate.commands.github import is_github, tell_github
 from migrate.core.deployment import platform_context
 from migrate.core.events import Event, Level, LogFormat, Name
 from migrate.core.interruption import Interrupted
+from migrate.core.notification import secrets_in
 from migrate.core.outcome import Outcome, Result, refusal
 from migrate.core.problems import ExitCode, Stop, problem
 from migrate.core.redaction import Redactor
 from migrate.release import Order
-from migrate.settings import Settings, environment_secrets, load
+from migrate.settings import CHANGING_VERBS, Settings, environment_secrets, load
 
 if TYPE_CHECKING:
     from migrate.core.events import Emit
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from migrate.core.revisions import HistoryFault, Revision
     from migrate.core.target import Target
     from migrate.image import AlembicConfig, Scan
-    from migrate.steps.run import Project
+    from migrate.steps.run import BackupPlace, Project
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,18 @@ class Session:
             faults_in=self.faults_in,
             context=platform_context(os.environ),
             log_queries=self.settings.log_queries,
+            backup=self.backup_place,
         )
+
+    @property
+    def backup_place(self) -> BackupPlace | None:
+        """Where backups go, None where no setting says."""
+        from migrate.steps.run import BackupPlace
+
+        folder, command = self.settings.backup_dir, self.settings.backup_command
+        if folder is None and not command:
+            return None
+        return BackupPlace(self.cwd / folder if folder is not None else None, command or ())
 
 
 Body = Callable[[Session], Report]
@@ -195,7 +207,9 @@ def conduct(
     except Stop as stopped:
         settings, fault = None, stopped.problem
     named = {"--shadow-url": str(flags["shadow_url"])} if flags.get("shadow_url") else {}
-    redactor = Redactor(environment_secrets({**os.environ, **named}, Path.cwd()))
+    addresses = settings.notify if settings is not None and verb in CHANGING_VERBS else ()
+    known = (*environment_secrets({**os.environ, **named}, Path.cwd()), *secrets_in(addresses))
+    redactor = Redactor(known)
     sink = log.open_log(
         log_format=_log_format(settings),
         stream_fd=1,
@@ -214,13 +228,20 @@ def conduct(
         if not (reads and is_for_people and event.level < Level.WARN):
             sink.emit(event)
 
+    concluded: Report | None = None
+
     def finish(report: Report) -> Answer:
+        nonlocal concluded
+        tells, concluded = concluded is None, report
         outcome = report.outcome
         took = {"run_id": run_id, "duration_ms": round((time.monotonic() - began) * 1000)}
         fields: dict[str, object] = {**outcome.fields(), **report.fields, **took}
         if report.exit_code is not None:
             fields |= {"exit_code": int(report.exit_code), "exit_name": report.exit_code.label}
         message = report.message or last_words(verb, report)
+        if addresses and tells:
+            assert settings is not None
+            _tell({"verb": verb, **fields}, settings, redactor, emit)
         emit(Event(Name.RUN_FINISHED, message, Level.ERROR if outcome.problem else Level.INFO, fields))
         sink.close()
         text = report.text if is_for_people or is_product else None
@@ -240,7 +261,8 @@ def conduct(
     def overdue(signum: int) -> None:
         code = ExitCode(128 + signum)
         found = problem("interrupted", "the signal's grace ran out while the run was waiting", exit_code=code)
-        answer = finish(Report(Outcome(Result.INTERRUPTED, code, found), {}))
+        interrupted = Report(Outcome(Result.INTERRUPTED, code, found), {})
+        answer = finish(concluded if concluded is not None else interrupted)
         os._exit(answer.exit_code)
 
     with signals.interruption(on_overdue=overdue) as interruption:
@@ -277,6 +299,19 @@ def _refuse(emit: Emit, found: Problem, finish: Callable[[Report], Answer]) -> A
     return finish(Report(refusal(found), {}))
 
 
+def _tell(fields: Mapping[str, object], settings: Settings, redactor: Redactor, emit: Emit) -> None:
+    """Tell people how the run ended, if they want to hear of such an end; what goes wrong is a warning and no more."""
+    from migrate.core.notification import notification
+    from migrate.notify import notify
+
+    about = {"service": settings.service, **platform_context(os.environ)}
+    last = log.redacted(json.loads(json.dumps(fields, default=str)), redactor)
+    message = notification(last, log.redacted(about, redactor))
+    if message.occasion in settings.notify_on:
+        for wrong in notify(settings.notify, message):
+            emit(Event(Name.NOTIFY_WARNING, wrong, Level.WARN))
+
+
 def _say_problem(emit: Emit, found: Problem) -> None:
     emit(Event(Name.PROBLEM, f"{found.kind.title}: {found.why}", Level.ERROR, found.fields()))
 
@@ -308,6 +343,8 @@ def last_words(verb: str, report: Report) -> str:
             return f"{verb}: {len(outcome.applied)} revisions applied, now at {_rows(outcome.to_revision)}"
         case Result.NOOP:
             return f"{verb}: nothing to do at {_rows(outcome.to_revision)}"
+        case Result.DOWNGRADED:
+            return f"{verb}: {len(outcome.reverted)} revisions reverted, now at {_rows(outcome.to_revision)}"
         case _:
             return f"{verb}: {outcome.result} at {_rows(outcome.to_revision)}"
 

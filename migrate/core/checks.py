@@ -333,7 +333,9 @@ def check_tls(diagnosis: Diagnosis, server: Server, sslmode: str | None, variabl
         return warned(
             "tls",
             f"not encrypted, {mode}, although the server offers TLS",
-            f'export {variable}="$(printf %s "${variable}" | sed \'s/sslmode=[a-z-]*/sslmode=require/\')"',
+            "unset PGSSLMODE"
+            if sslmode is None
+            else f'export {variable}="$(printf %s "${variable}" | sed \'s/sslmode=[a-z-]*/sslmode=require/\')"',
         )
     where = "over the local socket" if server.address is None else "the server offers no TLS"
     return passed("tls", f"not encrypted, {where}, {mode}")
@@ -506,7 +508,7 @@ def _fix_of(finding: Finding, image: Image, observation: Observation, state: Sta
             return (
                 "migrate plan   # then expand first and contract in a later release; or: export MIGRATE_BREAKING=allow"
             )
-        case Edited():
+        case _:
             return ""
 
 

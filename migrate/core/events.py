@@ -60,6 +60,7 @@ class Name(StrEnum):
     STATEMENT_BLOCKED = "statement.blocked", "the running statement waits for a lock; who holds it"
     HEARTBEAT = "heartbeat", "the run is alive"
     CHECK_FINISHED = "check.finished", "a check of `doctor` passed, warns or fails; its evidence and its fix"
+    NOTIFY_WARNING = "notify.warning", "somebody could not be told how the run ended; the run is as it is"
     PROOF_FINISHED = "proof.finished", "the database was read again and is what the target says"
     PROBLEM = "problem", "why the run stops: problem, why, fix, exit code"
     INTERRUPTED = "run.interrupted", "a signal arrived; the statement is being cancelled"

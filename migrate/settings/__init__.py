@@ -4,11 +4,12 @@ A value is taken from the first place that gives one: flag, environment, `[tool.
 """
 
 from migrate.settings.database_url import environment_secrets
-from migrate.settings.declarations import SETTINGS, Setting
+from migrate.settings.declarations import CHANGING_VERBS, SETTINGS, Setting
 from migrate.settings.flags import settings_options
 from migrate.settings.loading import Origin, Settings, Source, load
 
 __all__ = [
+    "CHANGING_VERBS",
     "SETTINGS",
     "Origin",
     "Setting",

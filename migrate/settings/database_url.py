@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from migrate.core.notification import secrets_in
 from migrate.core.problems import stop
 from migrate.core.url import URL_VARIABLES, DatabaseUrl, MalformedUrl
 
@@ -44,7 +45,7 @@ def environment_secrets(environ: Mapping[str, str], cwd: Path) -> tuple[str, ...
     env.py and the revisions see every variable, not only the one that was chosen, and what they print becomes lines of
     ours.
     """
-    found = [environ.get("PGPASSWORD", "")]
+    found = [environ.get("PGPASSWORD", ""), *secrets_in(environ.get("MIGRATE_NOTIFY", "").split())]
     texts = list(environ.values())
     for path in filter(None, (environ.get(f"{name}_FILE", "").strip() for name in URL_VARIABLES)):
         try:

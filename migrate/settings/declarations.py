@@ -6,8 +6,22 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from migrate.core.events import LogFormat
+from migrate.core.notification import Occasion
 from migrate.core.policy import Adopt, Ahead, Backup, Breaking, Edited, Judgement, Limits, Policy, Transaction
-from migrate.settings.kinds import Choice, Duration, File, Kind, Number, Secret, Switch, Text, Words
+from migrate.settings.kinds import (
+    Addresses,
+    Choice,
+    Command,
+    Duration,
+    File,
+    Kind,
+    Number,
+    Secret,
+    Selection,
+    Switch,
+    Text,
+    Words,
+)
 
 VARIABLE_PREFIX: Final = "MIGRATE_"
 TABLE: Final = "[tool.migrate]"
@@ -55,7 +69,7 @@ _TARGET_VERBS: Final = (
 _IMAGE_VERBS: Final = (*_TARGET_VERBS, "manifest", "test")
 _SHADOW_VERBS: Final = ("manifest",)
 _DECIDING_VERBS: Final = ("up", "plan")
-_CHANGING_VERBS: Final = ("up", "adopt", "repair", "down")
+CHANGING_VERBS: Final = ("up", "adopt", "repair", "down")
 _RUNNING_VERBS: Final = ("up", "down")
 _COMPARING_VERBS: Final = ("up", "plan", "status", "wait", "verify", "adopt", "repair", "down", "doctor", "report")
 
@@ -196,7 +210,33 @@ SETTINGS: Final = (
         "backup",
         Choice(Backup),
         _policy.backup,
-        "When a backup is taken before the first change: never, always, or where a pending revision destroys data.",
+        "When a backup is taken before the first change: never, always, or where a pending revision drops a table or a"
+        " column (without a manifest that is not known, and a backup is taken). Without it: always, where a folder or a"
+        " command for it is named.",
+        verbs=_RUNNING_VERBS,
+        flags=("--backup-policy",),
+    ),
+    Setting(
+        "backup_dir",
+        File("DIR", "path of a folder that exists"),
+        None,
+        "The folder for backups, a mounted volume for one: pg_dump's custom format, checked and with its SHA-256.",
+        verbs=_RUNNING_VERBS,
+        flags=("--backup",),
+    ),
+    Setting(
+        "backup_command",
+        Command(),
+        None,
+        "A program that takes the backup, such as a provider's snapshot; with a folder it is run after the dump, and"
+        " finds it in MIGRATE_BACKUP_FILE. No shell is used; the exit code decides.",
+        verbs=_RUNNING_VERBS,
+    ),
+    Setting(
+        "backup_timeout",
+        Duration(zero_means="no limit"),
+        _limits.backup_s,
+        "How long a backup may take.",
         verbs=_RUNNING_VERBS,
     ),
     Setting(
@@ -225,7 +265,7 @@ SETTINGS: Final = (
         Duration(zero_means="do not wait"),
         _limits.guard_s,
         "How long to wait for another run to end.",
-        verbs=_CHANGING_VERBS,
+        verbs=CHANGING_VERBS,
     ),
     Setting(
         "lock_timeout",
@@ -240,21 +280,21 @@ SETTINGS: Final = (
         Duration(zero_means="no limit"),
         _limits.statement_s,
         "How long one statement of a revision may take.",
-        verbs=_CHANGING_VERBS,
+        verbs=CHANGING_VERBS,
     ),
     Setting(
         "lock_tries",
         Number(1, 1000),
         _limits.lock_tries,
         "How often a revision is tried when a lock is not granted.",
-        verbs=_CHANGING_VERBS,
+        verbs=CHANGING_VERBS,
     ),
     Setting(
         "lock_budget",
         Duration(zero_means="one try"),
         _limits.lock_budget_s,
         "How long a revision is tried again in all when a lock is not granted.",
-        verbs=_CHANGING_VERBS,
+        verbs=CHANGING_VERBS,
     ),
     Setting(
         "deadline",
@@ -283,7 +323,22 @@ SETTINGS: Final = (
         Switch(),
         default=False,
         help="Show the query text of sessions that block a revision; it may hold data of users.",
-        verbs=_CHANGING_VERBS,
+        verbs=CHANGING_VERBS,
+    ),
+    Setting(
+        "notify",
+        Addresses("URL", "URLs of apprise, with white space in between"),
+        (),
+        "Whom to tell how the run ended, as URLs of apprise (the extra `notify`). They hold tokens, and other users of a"
+        " machine can read the command line of a process: prefer the variable.",
+        verbs=CHANGING_VERBS,
+    ),
+    Setting(
+        "notify_on",
+        Selection("OCCASION,...", "failure, refusal, success", Occasion),
+        (Occasion.FAILURE, Occasion.REFUSAL),
+        "When to tell.",
+        verbs=CHANGING_VERBS,
     ),
     Setting("service", Text("NAME", "name"), "migrate", "The field `service` of each log line."),
     Setting(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from migrate.settings.declarations import SETTINGS, Setting
-from migrate.settings.kinds import Duration, Kind, Switch, Words
+from migrate.settings.kinds import Addresses, Duration, Kind, Secret, Switch, Words
 from migrate.settings.loading import quoted
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class _Value(click.ParamType):  # type: ignore[type-arg]  # generic in the newes
         try:
             return self.kind.from_text(value)
         except ValueError as error:
-            self.fail(f"{quoted(value)} {error}", param, ctx)
+            shown = "the value" if isinstance(self.kind, (Secret, Addresses)) else quoted(value)
+            self.fail(f"{shown} {error}", param, ctx)
 
 
 def _option(setting: Setting) -> Callable[[_Command], _Command]:

@@ -7,6 +7,7 @@ sentence that begins with the value.
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -234,6 +235,68 @@ class Words:
     def show(self, value: Iterable[str]) -> str:
         """With commas."""
         return ",".join(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection(Words):
+    """Several values of one enumeration."""
+
+    of: type[StrEnum]
+
+    def from_text(self, text: str) -> tuple[str, ...]:
+        """Divide at commas; each word in any case."""
+        try:
+            return tuple(self.of(word.lower()) for word in super(Selection, self).from_text(text))
+        except ValueError:
+            raise ValueError(f"is none of {', '.join(self.of)}") from None
+
+    def from_toml(self, value: object) -> tuple[str, ...]:
+        """An array of strings, or one string."""
+        return self.from_text(",".join(super(Selection, self).from_toml(value)))
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses(Words):
+    """URLs that hold secrets, with white space in between: a comma is a part of some."""
+
+    def from_text(self, text: str) -> tuple[str, ...]:
+        """Divide at white space."""
+        found = tuple(text.split())
+        if any("://" not in address for address in found):
+            raise ValueError("is no list of URLs")
+        return found
+
+    def show(self, value: Iterable[str]) -> str:
+        """Only how many there are."""
+        return ",".join("***" for _ in value)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program and its arguments, divided as a shell would; no shell ever sees it."""
+
+    metavar: str = "COMMAND"
+    values: str = "program and arguments"
+
+    def from_text(self, text: str) -> tuple[str, ...]:
+        """Divide at white space; quotation marks and backslashes work as in a shell."""
+        try:
+            words = tuple(shlex.split(text))
+        except ValueError:
+            raise ValueError("has a quotation mark that is never closed") from None
+        if not words or not words[0]:
+            raise ValueError("is empty")
+        return words
+
+    def from_toml(self, value: object) -> tuple[str, ...]:
+        """An array of strings, or one string."""
+        if isinstance(value, list) and value and all(isinstance(word, str) for word in value):
+            return tuple(value)
+        return self.from_text(_as_text(value))
+
+    def show(self, value: Iterable[str]) -> str:
+        """The program alone: arguments may hold what is not to be seen."""
+        return f"{next(iter(value))} …"
 
 
 @dataclass(frozen=True, slots=True)

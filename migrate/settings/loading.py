@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from migrate.core.notification import secrets_in
 from migrate.core.policy import Backup, Limits, Policy
 from migrate.core.problems import stop
 from migrate.core.target import Target
@@ -79,6 +80,8 @@ class Settings:
     backup_command: tuple[str, ...] | None
     log_format: LogFormat
     log_queries: bool
+    notify: tuple[str, ...]
+    notify_on: tuple[str, ...]
     service: str
     debug: bool
     provenance: Mapping[str, Origin]
@@ -106,7 +109,7 @@ class Settings:
 
     def secrets(self) -> tuple[str, ...]:
         """Every text of the environment that must not be shown, for the redactor. Never raises."""
-        return environment_secrets(self._environ, self._cwd)
+        return (*environment_secrets(self._environ, self._cwd), *secrets_in(self.notify))
 
     def described(self) -> list[str]:
         """Each setting with its value and where that came from: `lock_timeout = 2s (MIGRATE_LOCK_TIMEOUT)`."""
@@ -194,6 +197,8 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Set
         backup_command=values["backup_command"],
         log_format=values["log_format"],
         log_queries=values["log_queries"],
+        notify=values["notify"],
+        notify_on=values["notify_on"],
         service=values["service"],
         debug=values["debug"],
         provenance=provenance,
