@@ -24,11 +24,12 @@ VERBS: Final[Mapping[str, str]] = {
     "verify": "Compare the live schema with the manifest. Changes nothing.",
     "adopt": "Record the revision that the live schema proves.",
     "repair": "Show what an earlier run left behind; with --yes, put it right.",
+    "down": "Go back to a revision; refuses to lose data unless that is allowed.",
     "manifest": "Replay the history in a throw-away database and write down the schema at every revision.",
     "doctor": "Report what would help or hinder a release here, with the fixes. Changes nothing.",
     "history": "Show the runs that the ledger recorded on this database.",
-    "init": "Write the files with which a platform runs the job before the service.",
     "explain": "Explain a problem code or an exit code.",
+    "init": "Write the files with which a platform runs the job before the service.",
 }
 
 
