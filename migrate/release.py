@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
-from migrate.core.decision import decide, refuse_image, with_backup
+from migrate.core.decision import decide, refuse_downgrade, refuse_image, with_backup
+from migrate.core.downgrade import lost_by_reverting, reverting, rows_below
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.manifest import MalformedManifest
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.policy import Adopt as AdoptPolicy
+from migrate.core.policy import Ahead as AheadPolicy
 from migrate.core.policy import Judgement
 from migrate.core.problems import ExitCode, Stop, problem, stop
 from migrate.core.repair import said
@@ -111,6 +113,41 @@ class Verified:
         return kept.sentences()
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What a downgrade drops that holds data: rows of each table, values that are not null of each column."""
+
+    counts: Mapping[str, int]
+
+    @classmethod
+    def of(
+        cls, order: Order, connection: Connection, observation: Observation, gone: Sequence[Revision]
+    ) -> Loss | None:
+        """Count it; None without a manifest. Raises Stop or Interrupted."""
+        if order.image.manifest is None:
+            return None
+        from migrate.postgres.counting import count_values
+
+        identities = lost_by_reverting(order.image.manifest, order.image.graph, observation.rows, gone)
+        schema = observation.server.schema or ""
+        return cls(count_values(connection, identities, schema=schema, lock_timeout_s=order.limits.lock_s))
+
+    @property
+    def values(self) -> int:
+        """How many rows and values go in all."""
+        return sum(self.counts.values())
+
+    def sentence(self) -> str:
+        """What goes, with its names."""
+        said = [f"{each} ({n} {'rows' if each.startswith('table') else 'values'})" for each, n in self.counts.items()]
+        more = f" and {len(said) - 5} more" if len(said) > 5 else ""  # noqa: PLR2004 - as in decisions
+        return f"drops {', '.join(said[:5])}{more}" if said else "drops no table and no column"
+
+    def fields(self) -> list[str]:
+        """The same for a log line: ``table articles: 12``."""
+        return [f"{each}: {n}" for each, n in self.counts.items()][:50]
+
+
 def up(order: Order) -> Outcome:
     """Bring the target to the image's head, or refuse. Raises nothing but bugs: every other end is the outcome."""
     progress = Progress()
@@ -163,6 +200,30 @@ def repair(order: Order, *, does: bool, closing: Closing | None = None) -> tuple
 
             raise Stop(still_there(found))
     return found, progress.outcome()
+
+
+def down(order: Order, target: str, *, allow_data_loss: bool) -> tuple[Loss | None, Outcome]:
+    """Run the downgrades of everything that builds on ``target``; refuses to lose data unless it is allowed."""
+    progress = Progress()
+    # going back is not about where a release would go, and nothing here may adopt, repair or let stand on its own
+    policy = replace(order.policy, target="heads", adopt=AdoptPolicy.OFF, ahead=AheadPolicy.REFUSE, heal=False)
+    order = replace(order, policy=policy)
+    loss: Loss | None = None
+
+    def judge_again(order: Order, connection: Connection) -> Judged:
+        nonlocal loss
+        judged, loss = judge_down(order, connection, target, allow_data_loss=allow_data_loss)
+        return judged
+
+    with outcomes(progress):
+        refuse_image_faults(order)
+        with connected(order) as connection:
+            judged = judge_again(order, connection)
+            progress.note(judged)
+            if not stepwise(judged).steps:
+                return loss, finish_without_steps(judged)
+            return loss, under_guard(order, connection, progress, judged, judge_again)
+    return loss, progress.outcome()
 
 
 def verify(order: Order, at: str | None = None) -> tuple[Verified | None, Outcome]:
@@ -321,8 +382,53 @@ def judge_repair(order: Order, connection: Connection, closing: Closing | None) 
     return found, Judged(observation, state, Plan(steps, Result.REPAIRED if steps else Result.NOOP))
 
 
+def judge_down(
+    order: Order, connection: Connection, target: str, *, allow_data_loss: bool
+) -> tuple[Judged, Loss | None]:
+    """What going back to ``target`` takes, and what is lost by it. Raises Stop for every reason not to."""
+    image, observation, state = observed(order, connection)
+    if not isinstance(state.position, (Empty, AtHead, Behind)):
+        decided = decide(image, state, order.policy)
+        assert isinstance(decided, Refusal)  # with this policy every other position is refused
+        raise Stop(decided.problem)
+    gone = reverting(image.graph, observation.rows, target)
+    if isinstance(gone, HistoryFault):
+        raise stop("unknown-target", gone.message, fix=gone.fix)
+    if not gone:
+        return Judged(observation, state, Plan()), None
+    refused = refuse_downgrade(state, gone, order.policy)
+    if refused is not None:
+        raise Stop(refused.problem)
+    loss = Loss.of(order, connection, observation, gone)
+    if (loss is None or loss.values) and not allow_data_loss:
+        what = loss.sentence() if loss is not None else "without a manifest it is not known what its downgrades drop"
+        facts = {"loses": loss.fields()} if loss is not None else {}
+        raise stop("data-loss", f"going back to {target}: {what}", names={"target": target}, **facts)
+    plan = Plan((Downgrade(target, gone),), Result.DOWNGRADED)
+    decision = with_backup(plan, image, state, order.policy, has_place=order.backup is not None)
+    if isinstance(decision, Plan):
+        said = f"{_said(decision)}; {loss.sentence()}" if loss is not None else _said(decision)
+        fields = {"steps": [_kind(s) for s in decision.steps], "loses": loss.fields() if loss is not None else None}
+        order.emit(Event(Name.DECISION_MADE, said, Level.WARN if loss is None or loss.values else Level.INFO, fields))
+    return Judged(observation, state, decision), loss
+
+
 def judge(order: Order, connection: Connection) -> Judged:
     """Observe, classify, decide; says the state and, beside it, every finding."""
+    image, observation, state = observed(order, connection)
+    decision = decide(image, state, order.policy)
+    if isinstance(decision, Plan):
+        refuse_broken_files(order, pending_of(state))
+        decision = with_backup(decision, image, state, order.policy, has_place=order.backup is not None)
+    if isinstance(decision, Plan):
+        for warning in decision.warnings:
+            order.emit(Event(Name.STATE_FINDING, warning, Level.WARN))
+        order.emit(Event(Name.DECISION_MADE, _said(decision), fields={"steps": [_kind(s) for s in decision.steps]}))
+    return Judged(observation, state, decision)
+
+
+def observed(order: Order, connection: Connection) -> tuple[Image, Observation, State]:
+    """Look and classify, with the sources that the ledger's differ from; says the state."""
     observation = look(order, connection)
     image = with_sources(order.image, observation, order.source_of)
     state = classify(image, observation, order.policy.target, order.policy.ignore)
@@ -339,13 +445,7 @@ def judge(order: Order, connection: Connection) -> Judged:
             },
         ),
     )
-    decision = decide(image, state, order.policy)
-    if isinstance(decision, Plan):
-        refuse_broken_files(order, pending_of(state))
-        for warning in decision.warnings:
-            order.emit(Event(Name.STATE_FINDING, warning, Level.WARN))
-        order.emit(Event(Name.DECISION_MADE, _said(decision), fields={"steps": [_kind(s) for s in decision.steps]}))
-    return Judged(observation, state, decision)
+    return image, observation, state
 
 
 def with_sources(image: Image, observation: Observation, source_of: Callable[[Revision], str]) -> Image:
@@ -494,7 +594,7 @@ def carry_out(order: Order, run: Run, judged: Judged, progress: Progress) -> Non
         began = time.monotonic()
         run.emit(Event(Name.STEP_STARTED, f"step {kind}", fields={"step": kind}))
         match step:
-            case Upgrade():
+            case Upgrade() | Downgrade():
                 from migrate.steps.upgrade import Upgrading
 
                 Upgrading(run, step).carry_out()
@@ -511,10 +611,6 @@ def carry_out(order: Order, run: Run, judged: Judged, progress: Progress) -> Non
 
                 assert order.backup is not None  # the decision has refused otherwise
                 BackingUp(run, order.backup).carry_out()
-            case Downgrade():
-                from migrate.steps.downgrade import Downgrading
-
-                Downgrading(run, step).carry_out()
             case _:
                 assert_never(step)
         took = round((time.monotonic() - began) * 1000)
@@ -542,6 +638,7 @@ class Progress:
         self.before: Observation | None = None
         self.after: Observation | None = None
         self.pending: tuple[str, ...] = ()
+        self.reverting = False
         self.run: Run | None = None
         self.problem: Problem | None = None
         self.signum: int | None = None
@@ -551,10 +648,14 @@ class Progress:
         """Remember what was seen last."""
         self.before = judged.observation
         decision = judged.decision
-        upgrades = [s for s in decision.steps if isinstance(s, Upgrade)] if isinstance(decision, Plan) else []
-        listed = upgrades[0].pending if upgrades else pending_of(judged.state)
+        steps = decision.steps if isinstance(decision, Plan) else ()
+        self.reverting = any(isinstance(step, Downgrade) for step in steps)
+        changes = [
+            s.pending if isinstance(s, Upgrade) else s.reverting for s in steps if isinstance(s, Upgrade | Downgrade)
+        ]
+        listed = changes[0] if changes else pending_of(judged.state)
         self.pending = tuple(revision.id for revision in listed)
-        if isinstance(judged.state.position, AtHead):
+        if isinstance(judged.state.position, AtHead) and not self.reverting:
             self.pending = ()
 
     def outcome(self) -> Outcome:
@@ -567,7 +668,8 @@ class Progress:
             Result.FAILED,
             from_revision=rows_before,
             to_revision=rows_after,
-            applied=applied,
+            applied=() if self.reverting else applied,
+            reverted=applied if self.reverting else (),
             pending=left,
             backup=self.run.backup if self.run is not None else None,
         )
@@ -594,6 +696,8 @@ class Progress:
     def _rows_after(self, rows: tuple[str, ...], applied: tuple[str, ...]) -> tuple[str, ...]:
         if self.run is None:
             return rows
+        if self.reverting:
+            return rows_below(self.run.image.graph, rows, applied)
         reached = frozenset(rows)
         for revision in applied:
             reached = self.run.image.graph.rows_after(reached, revision)

@@ -48,7 +48,8 @@ def describe(found: Repairs | None) -> dict[str, object]:
         return {}
     return {
         "repairs": [said(action) for action in found.actions],
-        "left": [{"what": left.what, "fix": left.fix} for left in found.left],
+        "left": [left.what for left in found.left],
+        "left_fixes": [left.fix for left in found.left],
     }
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
+from migrate.core.backup import destroyed
+from migrate.core.downgrade import lost_by_reverting
 from migrate.core.outcome import Result
-from migrate.core.plan import Adopt, Decision, Plan, Refusal, Repair, Upgrade
+from migrate.core.plan import Adopt, Backup, Decision, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.policy import Adopt as AdoptPolicy
 from migrate.core.policy import Ahead as AheadPolicy
+from migrate.core.policy import Backup as BackupPolicy
 from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.policy import Edited as EditedPolicy
 from migrate.core.policy import Judgement
@@ -33,14 +36,15 @@ from migrate.core.state import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from migrate.core.compatibility import Break
     from migrate.core.image import Image
     from migrate.core.policy import Policy
     from migrate.core.problems import Problem
+    from migrate.core.revisions import Revision
     from migrate.core.schema import Difference
-    from migrate.core.state import Finding, Match, State
+    from migrate.core.state import Finding, Match, Position, State
 
 LISTED = 5  # names in a sentence; the log line's fields carry more
 
@@ -83,6 +87,53 @@ def decide(image: Image, state: State, policy: Policy) -> Decision:
             )
         case _:
             assert_never(position)
+
+
+def with_backup(plan: Plan, image: Image, state: State, policy: Policy, *, has_place: bool) -> Decision:
+    """The plan with a backup before its first change where policy wants one; a refusal where there is no place for it.
+
+    Version rows that are written and indexes that are rebuilt lose nothing; a backup is for revisions that run.
+    """
+    change = next((step for step in plan.steps if isinstance(step, Upgrade | Downgrade)), None)
+    if change is None or policy.backup is BackupPolicy.OFF:
+        return plan
+    reason = "policy requires one"
+    if policy.backup is BackupPolicy.DESTRUCTIVE:
+        lost = _destroyed(change, plan, image, state)
+        if lost == ():
+            return plan
+        reason = "without a manifest it is not known what is dropped" if lost is None else f"{_names(lost)} will go"
+    if not has_place:
+        return Refusal(
+            problem(
+                "not-permitted",
+                f"a backup is due before the first change ({reason}), and no place for it is named",
+                names={"fix": "migrate up --backup DIR   # or --backup-command COMMAND; without: --backup-policy off"},
+            ),
+        )
+    return replace(plan, steps=(Backup(reason), *plan.steps))
+
+
+def _destroyed(change: Upgrade | Downgrade, plan: Plan, image: Image, state: State) -> tuple[str, ...] | None:
+    """The tables and columns that the plan drops; None where that is not known."""
+    if image.manifest is None:
+        return None
+    if isinstance(change, Downgrade):
+        return lost_by_reverting(image.manifest, image.graph, _rows_of(state.position), change.reverting)
+    adopted = next((step.rows for step in plan.steps if isinstance(step, Adopt)), None)
+    rows = _rows_of(state.position) if adopted is None else adopted
+    return destroyed(image.manifest, image.graph, rows, change.pending)
+
+
+def _rows_of(position: Position) -> tuple[str, ...]:
+    """The version rows from which the plan's revisions start: of a split table, those that are kept."""
+    match position:
+        case Empty() | Untracked():
+            return ()
+        case Split(rows=rows, proven=proven):
+            return rows if proven is None else proven
+        case _:
+            return position.rows
 
 
 def refuse_image(image: Image, policy: Policy) -> Refusal | None:
@@ -169,6 +220,22 @@ def _heal_rows(rows: tuple[str, ...], image: Image, policy: Policy) -> Decision:
     if isinstance(pending, tuple) and pending:
         return Plan((repair, Upgrade(policy.target, pending)), Result.APPLIED)
     return Plan((repair,), Result.REPAIRED)
+
+
+def refuse_downgrade(state: State, reverting: Collection[Revision], policy: Policy) -> Refusal | None:
+    """The first finding for which nothing is reverted: a release that still runs, and edits elsewhere, do not count."""
+    for finding in state.findings:
+        match finding:
+            case Breaking():
+                continue
+            case Edited(revisions=revisions):
+                edited = tuple(revision for revision in revisions if revision in reverting)
+                refused = _judge(Edited(edited), policy) if edited else None
+            case _:
+                refused = _judge(finding, policy)
+        if refused is not None:
+            return refused
+    return None
 
 
 def _judge(finding: Finding, policy: Policy) -> Refusal | None:

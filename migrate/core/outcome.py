@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from migrate.core.problems import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from migrate.core.problems import Problem
 
@@ -43,6 +43,8 @@ class Outcome:
     applied: Sequence[str] = ()
     failed: str | None = None
     pending: Sequence[str] = ()
+    reverted: Sequence[str] = ()
+    backup: Mapping[str, object] | None = None  # the way back, where a backup was taken
 
     def fields(self) -> dict[str, object]:
         """The fields of ``run.finished``; revisions that were not started are ``pending`` less ``failed``."""
@@ -59,6 +61,11 @@ class Outcome:
             "pending": list(self.pending)[:LISTED_IDS],
             "pending_count": len(self.pending),
         }
+        if self.reverted:
+            found["reverted"] = list(self.reverted)[:LISTED_IDS]
+            found["reverted_count"] = len(self.reverted)
+        if self.backup is not None:
+            found |= self.backup
         if self.failed is not None:
             found["failed"] = self.failed
             found["not_started"] = not_started[:LISTED_IDS]

@@ -39,7 +39,22 @@ class Upgrade:
     pending: tuple[Revision, ...]
 
 
-Step = Adopt | Repair | Upgrade
+@dataclass(frozen=True, slots=True)
+class Downgrade:
+    """Run the downgrades of ``reverting``, in this order, through the user's env.py."""
+
+    target: str  # a revision, or "base"
+    reverting: tuple[Revision, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """Keep the database as it is before the first change."""
+
+    reason: str
+
+
+Step = Adopt | Repair | Backup | Upgrade | Downgrade
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,3 +91,4 @@ class Limits:
     lock_budget_s: float = 300.0
     deadline_s: float = 0.0  # 0: no deadline
     wait_s: float = 600.0
+    backup_s: float = 3600.0  # 0: no limit

@@ -275,6 +275,15 @@ _KINDS: Final = (
         "pg_dump --schema-only --no-owner --no-privileges URL > {baseline}   # of a database without this history",
     ),
     Kind(
+        "cannot-back-up",
+        ExitCode.CONFIG,
+        "A backup could not be taken",
+        "A backup is due before the first change, but its folder is missing or not writable, the backup command is not"
+        " found, or no pg_dump here is as new as the server.",
+        "Nothing was changed; this was found before the job lock was taken.",
+        "{fix}",
+    ),
+    Kind(
         "several-heads",
         ExitCode.HISTORY,
         "The history has several heads",
@@ -354,6 +363,24 @@ _KINDS: Final = (
         "Policy withholds what the plan needs",
         "The plan would do something that the operator has not allowed.",
         "Nothing was changed.",
+        "{fix}",
+    ),
+    Kind(
+        "data-loss",
+        ExitCode.POLICY,
+        "Going back would lose data",
+        "The downgrade drops tables or columns that have something in them, or, without a manifest, nobody knows what it"
+        " drops.",
+        "Nothing was changed. What would go is counted.",
+        "migrate down --to {target} --allow-data-loss   # with a backup first: --backup DIR",
+    ),
+    Kind(
+        "backup-failed",
+        ExitCode.POLICY,
+        "The backup failed",
+        "pg_dump or the backup command failed or took too long, or what it wrote cannot be read back. Policy allows no"
+        " change without a backup.",
+        "Nothing was changed. A file that was not proven is removed.",
         "{fix}",
     ),
     Kind(

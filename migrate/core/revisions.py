@@ -188,6 +188,20 @@ class Graph:
         """Whether `descendant` builds on `ancestor`; no revision is its own ancestor."""
         return ancestor in _reach(self._parents, (descendant,))
 
+    def descendants(self, ids: Iterable[str]) -> frozenset[str]:
+        """Return `ids` and every revision that builds on one of them, through `down` or `depends_on`."""
+        children: dict[str, list[str]] = {id_: [] for id_ in self._by_id}
+        for id_, parents in self._parents.items():
+            for parent in parents:
+                children[parent].append(id_)
+        start = tuple(ids)
+        return frozenset(_reach(children, start).union(start))
+
+    def tips(self, ids: Iterable[str]) -> frozenset[str]:
+        """Return those of `ids` that none of them directly builds on."""
+        found = frozenset(ids)
+        return found.difference(parent for id_ in found for parent in self._parents[id_])
+
     def implied(self, rows: Iterable[str]) -> frozenset[str]:
         """Return all revisions that a database with these version rows has applied."""
         return self.ancestors(rows)

@@ -92,10 +92,11 @@ _PART_COMMITTED: Final = """
                          WHERE a.datname = pg_catalog.current_database() AND a.state IS DISTINCT FROM 'idle'
                            AND a.application_name IN ('migrate:guard:' || s.run_id, 'migrate:worker:' || s.run_id)))
 """
-# A revision that the version table names is whole, whatever a run that died could not say any more.
+# A revision that the version table names is whole, whatever a run that died could not say any more; a downgrade of it
+# is not.
 _OPEN: Final = """
     s.target = %(target)s AND s.status IN ('started', 'partial')
-    AND (s.revision IS NULL OR s.revision <> ALL (%(rows)s))
+    AND (s.revision IS NULL OR (s.kind = 'downgrade') = (s.revision = ANY (%(rows)s)))
     AND NOT EXISTS (SELECT FROM migrate.step later
                      WHERE later.target = s.target AND later.revision = s.revision AND later.step_id > s.step_id
                        AND later.status = 'finished')

@@ -42,6 +42,7 @@ class Attempt:
 
     run: Run
     total: int
+    kind: str = "upgrade"  # or downgrade
     number: int = 1  # how often the current revision was tried
     current: AtWork | None = None
     uncommitted: list[AtWork] = field(default_factory=list)  # applied in a transaction that is still open
@@ -55,7 +56,8 @@ class Attempt:
     def begin(self, at: AtWork) -> None:
         """A revision is about to run."""
         self.current = at
-        said = f"revision {at.id}: {at.revision.message if at.revision else ''}".rstrip(": ")
+        what = "revision" if self.kind == "upgrade" else "downgrade of revision"
+        said = f"{what} {at.id}: {at.revision.message if at.revision else ''}".rstrip(": ")
         self.run.emit(Event(Name.REVISION_STARTED, said, fields=self.fields(at)))
 
     def began_transaction(self, xid: int, pid: int) -> None:
@@ -97,6 +99,12 @@ class Attempt:
             self.number = 1
         if done and self.run.on_commit is not None:
             self.run.on_commit([at.id for at in done])
+
+    def shown_by(self, rows: Collection[str]) -> set[str]:
+        """Those of the uncommitted revisions that these version rows show as done."""
+        graph = self.run.image.graph
+        here = {*rows, *graph.ancestors(row for row in rows if row in graph)}
+        return {at.id for at in self.uncommitted if (at.id in here) is (self.kind == "upgrade")}
 
     def close_steps(self, status: str, details: Mapping[str, object] | None = None) -> None:
         """Close the ledger's rows of what is not committed: ``failed`` or ``abandoned``, or the current ``partial``."""

@@ -33,6 +33,14 @@ class Project:
     folders: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class BackupPlace:
+    """Where a backup goes: a folder for dumps, a program and its arguments, or both."""
+
+    folder: Path | None
+    command: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class Run:
     """One run under the guard. ``control`` is for the ledger, watching and cancelling; never for a migration."""
@@ -56,6 +64,7 @@ class Run:
     started_s: float  # monotonic
     log_queries: bool = False
     applied: list[str] = field(default_factory=list)
+    backup: Mapping[str, object] | None = None  # the way back, for the last line
     on_commit: Callable[[Sequence[str]], None] | None = (
         None  # told which revisions a commit has brought, before the next
     )

@@ -1,4 +1,4 @@
-"""Runs the pending revisions through the user's env.py in the child process, and cancels what must not go on."""
+"""Runs revisions, up or down, through the user's env.py in the child process, and cancels what must not go on."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import psycopg2
 
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
+from migrate.core.plan import Upgrade
 from migrate.core.problems import stop
 from migrate.core.retry import Retries
 from migrate.postgres import activity
@@ -23,7 +24,7 @@ from migrate.worker import Ended, Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from migrate.core.plan import Upgrade
+    from migrate.core.plan import Downgrade
     from migrate.core.problems import Stop
     from migrate.postgres.connection import Connection
     from migrate.steps.run import Run
@@ -52,13 +53,15 @@ _SESSION: Final = (
 
 
 class Upgrading:
-    """One upgrade: retries around attempts, an attempt being one run of env.py in the child."""
+    """One upgrade or downgrade: retries around attempts, an attempt being one run of env.py in the child."""
 
-    def __init__(self, run: Run, plan: Upgrade) -> None:
+    def __init__(self, run: Run, plan: Upgrade | Downgrade) -> None:
         self.run = run
         self.plan = plan
-        self.numbers = {revision.id: number for number, revision in enumerate(plan.pending, 1)}
-        self.attempt = Attempt(run, len(plan.pending))
+        self.kind = type(plan).__name__.lower()  # as the bridge and the ledger call it
+        self.revisions = plan.pending if isinstance(plan, Upgrade) else plan.reverting
+        self.numbers = {revision.id: number for number, revision in enumerate(self.revisions, 1)}
+        self.attempt = Attempt(run, len(self.revisions), self.kind)
         self.watch = Watch(run)
         self._session: dict[str, str] = {}
 
@@ -100,7 +103,7 @@ class Upgrading:
     def _refuse_pooler(self) -> None:
         if not self.run.before.server.pooled:
             return
-        outside = [r.file for r in self.plan.pending if leaves_transaction(self.run.source_of(r))]
+        outside = [r.file for r in self.revisions if leaves_transaction(self.run.source_of(r))]
         if outside:
             raise stop(
                 "pooler-session",
@@ -195,7 +198,7 @@ class Upgrading:
 
     def _try(self, worker: Worker) -> Stop | None:
         """None when all is applied; a Stop to be tried again; raises what must not be."""
-        attempt = self.attempt = Attempt(self.run, self.attempt.total, self.attempt.number)
+        attempt = self.attempt = Attempt(self.run, self.attempt.total, self.kind, self.attempt.number)
         self.watch.blocking = []
         worker.send(self._job())
         while True:
@@ -248,7 +251,7 @@ class Upgrading:
         run = self.run
         project = run.project
         return {
-            "do": "upgrade",
+            "do": self.kind,
             "target": self.plan.target,
             "config": project.config,
             "toml": project.toml,
@@ -260,7 +263,7 @@ class Upgrading:
             "version_table": run.target.version_table,
             "version_table_schema": run.before.server.schema,
             "guard": {"pid": run.held.pid, **run.held.key.halves},
-            "autocommit": [r.file for r in self.plan.pending if leaves_transaction(run.source_of(r))],
+            "autocommit": [r.file for r in self.revisions if leaves_transaction(run.source_of(r))],
             "session": self._session,
         }
 
@@ -271,7 +274,7 @@ class Upgrading:
         source = self.run.source_of(revision) if revision is not None else ""
         may_commit = "commit" in source.lower() or leaves_transaction(source)
         before = schema_now(self.run) if may_commit else None
-        step_id = self.run.ledger.start("upgrade", revision=revision, source=source, xid=xid)
+        step_id = self.run.ledger.start(self.kind, revision=revision, source=source, xid=xid)
         worker.revision = revision_id
         self.attempt.begin(
             AtWork(

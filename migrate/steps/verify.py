@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.events import Event, Name
-from migrate.core.plan import Adopt, Repair
+from migrate.core.plan import Adopt, Downgrade, Repair
 from migrate.core.problems import stop
 from migrate.core.state import AtHead, Drifted, Residue, Split, classify
 from migrate.core.state import name as position_name
@@ -35,6 +35,8 @@ def prove(run: Run, after: Observation, tolerated: State, plan: Plan) -> None:
         state = classify(run.image, after, run.policy.target, run.policy.ignore)
         if isinstance(state.position, Split) or any(isinstance(finding, Residue) for finding in state.findings):
             raise _unproven(after, "not repaired")
+    elif isinstance(last, Downgrade):
+        _prove_reverted(run, after, tolerated, last)
     else:
         state = classify(run.image, after, run.policy.target, run.policy.ignore)
         if not isinstance(state.position, AtHead):
@@ -50,6 +52,20 @@ def prove(run: Run, after: Observation, tolerated: State, plan: Plan) -> None:
     )
 
 
+def _prove_reverted(run: Run, after: Observation, tolerated: State, step: Downgrade) -> None:
+    """Nothing but the reverted revisions is gone, and the schema is the manifest's where the rows are now."""
+    graph = run.image.graph
+    expected = graph.ancestors(run.before.rows).difference(revision.id for revision in step.reverting)
+    if graph.unknown(after.rows) or graph.ancestors(after.rows) != expected:
+        raise _unproven(after, f"not at {step.target}")
+    manifest = run.image.manifest
+    if manifest is None or after.schema is None:
+        return
+    found = manifest.compare(after.rows, after.schema, major=after.server.major, ignore=run.policy.ignore)
+    known = {said for differences in _drifts(tolerated) for said in differences.sentences()}
+    _refuse_fresh([said for said in found.sentences() if said not in known], after)
+
+
 def _unproven(after: Observation, position: str) -> Stop:
     rows = ", ".join(after.rows) or "none"
     return stop(
@@ -62,11 +78,15 @@ def _unproven(after: Observation, position: str) -> Stop:
 def _refuse_new_differences(state: State, tolerated: State, plan: Plan, after: Observation) -> None:
     known = {said for step in plan.steps if isinstance(step, Adopt) for said in step.evidence}
     known |= {said for found in _drifts(tolerated) for said in found.sentences()}
-    fresh = [said for found in _drifts(state) for said in found.sentences() if said not in known]
+    _refuse_fresh([said for found in _drifts(state) for said in found.sentences() if said not in known], after)
+
+
+def _refuse_fresh(fresh: list[str], after: Observation) -> None:
     if fresh:
+        rows = ", ".join(after.rows) or "base"
         raise stop(
             "unproven",
-            f"the schema is not what the manifest says after {', '.join(after.rows)}: {'; '.join(fresh[:5])}",
+            f"the schema is not what the manifest says after {rows}: {'; '.join(fresh[:5])}",
             differences=fresh[:LISTED],
         )
 

@@ -7,13 +7,15 @@ from dataclasses import replace
 import pytest
 
 from migrate.core.compatibility import Break
-from migrate.core.decision import decide, sentence
+from migrate.core.decision import decide, refuse_downgrade, sentence, with_backup
 from migrate.core.image import Image
+from migrate.core.manifest import build
 from migrate.core.observation import InvalidIndex, Unfinished
 from migrate.core.outcome import Result
-from migrate.core.plan import Adopt, Plan, Refusal, Repair, Upgrade
+from migrate.core.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.policy import Adopt as AdoptPolicy
 from migrate.core.policy import Ahead as AheadPolicy
+from migrate.core.policy import Backup as BackupPolicy
 from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.policy import Edited as EditedPolicy
 from migrate.core.policy import Judgement, Policy
@@ -307,3 +309,70 @@ def test_many_differences_are_counted_not_listed():
     decision = decide(IMAGE, State(BEHIND, (Drifted(many),)), Policy())
     assert isinstance(decision, Refusal)
     assert "and 2 more" in decision.problem.why
+
+
+# Backups and downgrades
+
+MANIFEST = build(17, IMAGE.graph, {"one": {"table t": "table", "column t.a": "integer"}, "two": {"table t": "table"}})
+KNOWING = replace(IMAGE, manifest=MANIFEST)
+DOWN = Downgrade("one", (TWO,))
+
+
+@pytest.mark.parametrize(
+    ("image", "position", "step", "policy", "reason"),
+    [
+        (IMAGE, BEHIND, UPGRADE, BackupPolicy.OFF, None),
+        (IMAGE, BEHIND, UPGRADE, BackupPolicy.REQUIRED, "policy requires one"),
+        (IMAGE, BEHIND, Adopt(("one",)), BackupPolicy.REQUIRED, None),
+        (IMAGE, BEHIND, UPGRADE, BackupPolicy.DESTRUCTIVE, "without a manifest it is not known what is dropped"),
+        (KNOWING, BEHIND, UPGRADE, BackupPolicy.DESTRUCTIVE, "column t.a will go"),
+        (KNOWING, Empty((ONE, TWO)), FULL, BackupPolicy.DESTRUCTIVE, None),
+        (KNOWING, Untracked(("table t",)), FULL, BackupPolicy.DESTRUCTIVE, None),
+        (
+            KNOWING,
+            Split(("one", "two"), ("two",), None, ("one",)),
+            UPGRADE,
+            BackupPolicy.DESTRUCTIVE,
+            "column t.a will go",
+        ),
+        (KNOWING, Split(("one",), ()), UPGRADE, BackupPolicy.DESTRUCTIVE, "column t.a will go"),
+        (KNOWING, AtHead(("two",)), DOWN, BackupPolicy.DESTRUCTIVE, None),
+        (KNOWING, AtHead(("two",)), Downgrade("base", (TWO, ONE)), BackupPolicy.DESTRUCTIVE, "table t will go"),
+    ],
+)
+def test_a_backup_before_the_first_change(image, position, step, policy, reason):
+    plan = Plan((step,), Result.APPLIED)
+    decision = with_backup(plan, image, State(position), Policy(backup=policy), has_place=True)
+    expected = plan if reason is None else replace(plan, steps=(Backup(reason), step))
+    assert decision == expected
+    without = with_backup(plan, image, State(position), Policy(backup=policy), has_place=False)
+    if reason is None:
+        assert without == plan
+    else:
+        assert isinstance(without, Refusal)
+        assert without.problem.kind.code == "not-permitted"
+
+
+def test_an_adoption_decides_where_the_backup_counts_from():
+    plan = Plan((Adopt(("one",)), UPGRADE), Result.APPLIED)
+    state = State(Untracked(("table t",)))
+    decision = with_backup(plan, KNOWING, state, Policy(backup=BackupPolicy.DESTRUCTIVE), has_place=True)
+    assert isinstance(decision, Plan)
+    assert decision.steps[0] == Backup("column t.a will go")
+
+
+@pytest.mark.parametrize(
+    ("findings", "policy", "code"),
+    [
+        ((), {}, None),
+        ((Breaking(BROKEN_BY),), {"breaking": BreakingPolicy.REFUSE}, None),
+        ((Edited((ONE,)),), {}, None),
+        ((Edited((ONE, TWO)),), {}, "edited-revision"),
+        ((Edited((TWO,)),), {"edited": EditedPolicy.WARN}, None),
+        ((Drifted(EXTRA), Drifted(MISSING)), {}, "drift"),
+        ((INDEX,), {"heal": True}, "residue"),
+    ],
+)
+def test_what_a_downgrade_is_refused_for(findings, policy, code):
+    found = refuse_downgrade(State(AtHead(("two",)), findings), (TWO,), Policy(**policy))
+    assert (found.problem.kind.code if found else None) == code

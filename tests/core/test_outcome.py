@@ -41,3 +41,10 @@ def test_long_lists_are_cut_and_counted() -> None:
 def test_a_refusal_has_the_code_of_its_problem() -> None:
     found = problem("untracked", "no version")
     assert refusal(found, from_revision=["a"]) == Outcome(Result.REFUSED, ExitCode.STATE, found, ["a"])
+
+
+def test_the_way_back_and_what_was_reverted_stand_on_the_last_line():
+    ids = [f"r{n}" for n in range(60)]
+    fields = Outcome(Result.DOWNGRADED, reverted=ids, backup={"restore": "pg_restore"}).fields()
+    assert (len(fields["reverted"]), fields["reverted_count"], fields["restore"]) == (LISTED_IDS, 60, "pg_restore")
+    assert not {"reverted", "restore"} & Outcome(Result.NOOP).fields().keys()

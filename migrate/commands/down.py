@@ -1,0 +1,36 @@
+"""`migrate down`: go back to a revision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from migrate import release
+from migrate.commands.session import Answer, Report, Session, conduct
+from migrate.commands.up import EXITS
+from migrate.commands.verb import verb
+from migrate.core.downgrade import is_relative
+
+
+@verb("down", exits=EXITS)
+@click.option(
+    "--to", "target", metavar="REVISION", required=True, help="The revision to go back to, by its full id, or base."
+)
+@click.option("--allow-data-loss", is_flag=True, help="Go on although rows or values are dropped, as they are counted.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, the last line, instead of the log.")
+def down(*, as_json: bool, target: str, allow_data_loss: bool, **flags: Any) -> Answer:
+    """Go back to a revision by the project's own downgrades, never further and never by itself.
+
+    Says from the manifest which tables and columns are dropped, counts what is in them, and refuses to lose any of it
+    without --allow-data-loss (without a manifest always). Proves the schema afterwards. --to base reverts everything.
+    """
+    if is_relative(target):
+        message = f"--to takes a revision's full id or base: {target} would mean another one the next time"
+        raise click.UsageError(message)
+
+    def body(session: Session) -> Report:
+        loss, outcome = release.down(session.order(), target, allow_data_loss=allow_data_loss)
+        return Report(outcome, {"loses": loss.fields()} if loss is not None else {})
+
+    return conduct("down", flags, body, as_json=as_json)

@@ -1,0 +1,54 @@
+"""When a backup is due, what it is called, and the command that leads back to it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from migrate.core.manifest import Manifest
+    from migrate.core.revisions import Graph, Revision
+
+# Objects that hold rows of their own: what else a revision drops can be made again from its definition.
+_HOLD_DATA: Final = ("table ", "column ")
+_LONGEST_PART: Final = 60  # of a file name; file systems take 255 bytes in all
+
+
+def destroyed(manifest: Manifest, graph: Graph, rows: Iterable[str], pending: Sequence[Revision]) -> tuple[str, ...]:
+    """The tables and columns that are there at ``rows`` and that a pending revision drops, sorted.
+
+    A rename counts: the manifest shows it as a drop beside an addition.
+    """
+    before = {identity for identity in manifest.schema_at(rows) if identity.startswith(_HOLD_DATA)}
+    reached = frozenset(rows)
+    gone: set[str] = set()
+    for revision in pending:
+        reached = graph.rows_after(reached, revision.id)
+        gone |= before - manifest.schema_at(reached).keys()
+    return tuple(sorted(gone))
+
+
+def file_name(database: str, rows: Sequence[str], at: str, run_id: str) -> str:
+    """The name of a dump: database, revision, time (``20261122T140353Z``) and run, in letters that every system takes."""
+    parts = (database, "+".join(rows) or "base", at, run_id)
+    return "-".join(_safe(part) for part in parts) + ".dump"
+
+
+def _safe(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._+]", "_", text)[:_LONGEST_PART].lstrip(".") or "_"
+
+
+def restore_command(path: str, *, url_from: str, raw_url: str) -> str:
+    """What brings the backup back, for a shell in which the variable ``url_from`` is set; never the URL itself.
+
+    Objects that were made after the backup stay, and what depends on others of them must be dropped first.
+    """
+    url = f'"$(cat "${url_from}")"' if url_from.endswith("_FILE") else f'"${url_from}"'
+    scheme = raw_url.partition(":")[0].strip()
+    if "+" in scheme:  # libpq knows no driver in a URL
+        source = f"cat {url[7:-2]}" if url_from.endswith("_FILE") else f"printf %s {url}"
+        url = f"\"$({source} | sed 's/+[a-z0-9]*:/:/')\""
+    return f"pg_restore --clean --if-exists --exit-on-error --single-transaction --dbname {url} {shlex.quote(path)}"

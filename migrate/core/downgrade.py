@@ -1,0 +1,66 @@
+"""What going back to a revision reverts, where it leads, and which objects it drops."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from migrate.core.revisions import FaultKind, HistoryFault
+from migrate.core.schema import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from migrate.core.manifest import Manifest
+    from migrate.core.revisions import Graph, Revision
+
+BASE: Final = "base"
+_HOLD_DATA: Final = ("table ", "column ")
+# Alembic's marks of a relative or a branch's target, which no revision id can hold.
+_MARKS: Final = frozenset("+-@")
+
+
+def is_relative(target: str) -> bool:
+    """Whether the target is no name of one revision: it would mean another one the next time."""
+    return bool(_MARKS & set(target)) or target in {"head", "heads", "current"}
+
+
+def reverting(graph: Graph, rows: Iterable[str], target: str) -> tuple[Revision, ...] | HistoryFault:
+    """The applied revisions whose downgrades lead to ``target``, in the order in which Alembic runs them.
+
+    These are the ones that build on it, through `down` first and from there through `depends_on` too; other branches
+    stay (alembic.script.revision, `_collect_downgrade_revisions`). ``target`` is "base" for all of them, or a revision;
+    ``rows`` are known to the graph.
+    """
+    applied = graph.ancestors(rows)
+    if target == BASE:
+        gone = applied
+    elif target not in graph:
+        return _fault(f"{target} is no revision of this image (ids are written in full)")
+    elif target not in applied:
+        return _fault(f"{target} is not applied here: down leads only to where the database has been")
+    else:
+        gone = applied & graph.descendants(each.id for each in graph.revisions if target in each.down)
+    everything = graph.pending((), "heads")
+    if isinstance(everything, HistoryFault):
+        return everything
+    return tuple(revision for revision in reversed(everything) if revision.id in gone)
+
+
+def rows_below(graph: Graph, rows: Iterable[str], reverted: Iterable[str]) -> tuple[str, ...]:
+    """The version rows once these revisions are gone: what is left and implied by nothing else that is left."""
+    return tuple(sorted(graph.tips(graph.ancestors(rows).difference(reverted))))
+
+
+def lost_by_reverting(
+    manifest: Manifest, graph: Graph, rows: Iterable[str], reverted: Sequence[Revision]
+) -> tuple[str, ...]:
+    """The tables, and the columns of tables that stay, which are there at ``rows`` and not below, sorted."""
+    before = manifest.schema_at(rows)
+    after = manifest.schema_at(rows_below(graph, rows, (revision.id for revision in reverted)))
+    gone = [identity for identity in before if identity.startswith(_HOLD_DATA) and identity not in after]
+    tables = {parse(identity).path for identity in gone if identity.startswith("table ")}
+    return tuple(sorted(each for each in gone if parse(each).path[:-1] not in tables))
+
+
+def _fault(why: str) -> HistoryFault:
+    return HistoryFault(FaultKind.UNKNOWN_TARGET, why, "migrate history   # shows what was applied")

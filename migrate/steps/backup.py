@@ -1,0 +1,293 @@
+"""Keeps the database as it is before the first change: a dump that was read back, or a program of the operator's."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from migrate.core.backup import file_name, restore_command
+from migrate.core.events import Event, Name
+from migrate.core.interruption import Interrupted
+from migrate.core.problems import Stop, stop
+from migrate.postgres.client_tools import find_client_tools
+from migrate.steps.control import ANSWER_S, ask
+from migrate.steps.failure import ended_early
+from migrate.steps.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from migrate.core.observation import Server
+    from migrate.core.target import Target
+    from migrate.postgres.client_tools import ClientTools
+    from migrate.postgres.connection import Connection
+    from migrate.steps.run import BackupPlace, Run
+
+TICK_S: Final = 0.5
+ANSWER_EVERY_S: Final = 20.0  # a control connection that is silent for hours would be ended by a role's timeouts
+KILL_S: Final = 1.0  # between asking a program to end and ending it
+SHOWN_LINES: Final = 200
+LINE_BYTES: Final = 6000
+CHUNK: Final = 1 << 20
+# Parameters of libpq that must not stand on a command line, which other users of the machine can read.
+_SECRET: Final = re.compile(r"password|secret|token|_key\b|apikey", re.IGNORECASE)
+
+
+def refuse_impossible(place: BackupPlace, server: Server, target: Target, environ: Mapping[str, str]) -> None:
+    """Raises Stop for a backup that cannot succeed, before the guard is taken."""
+    if place.command and shutil.which(place.command[0], path=environ.get("PATH")) is None:
+        fix = f"put {place.command[0]} into the image, or correct MIGRATE_BACKUP_COMMAND"
+        raise stop("cannot-back-up", f"the backup command {place.command[0]} is not found", names={"fix": fix})
+    if place.folder is None:
+        return
+    if not place.folder.is_dir():
+        # made here it would be in the container, which is gone when the backup is needed
+        fix = f"mount a volume at {place.folder}   # or: mkdir -p {place.folder}"
+        raise stop("cannot-back-up", f"{place.folder} is no folder", names={"fix": fix})
+    if not os.access(place.folder, os.W_OK | os.X_OK):
+        fix = f"let user id {os.geteuid()} write to {place.folder}"
+        raise stop("cannot-back-up", f"{place.folder} cannot be written to", names={"fix": fix})
+    if server.pooled:
+        raise stop(
+            "pooler-session",
+            f"{target.url_from} leads to a transaction pooler, through which pg_dump would leave settings to others",
+        )
+    find_client_tools(server.major, environ)
+
+
+class BackingUp:
+    """One backup under the guard."""
+
+    def __init__(self, run: Run, place: BackupPlace) -> None:
+        self.run = run
+        self.place = place
+        self._watch = Watch(run)
+        self._shown = 0
+        self._answered_s = time.monotonic()
+        self._ends_s = time.monotonic() + run.limits.backup_s if run.limits.backup_s else float("inf")
+
+    def carry_out(self) -> None:
+        """Take it, prove it and say the way back, which the last line repeats. Raises Stop or Interrupted."""
+        run = self.run
+        step_id = run.ledger.start("backup")
+        try:
+            found = self._take()
+        except (Stop, Interrupted):
+            run.ledger.finish(step_id, "failed")
+            raise
+        run.backup = found
+        run.ledger.finish(step_id, "finished", found)
+        said = found.get("backup_file") or f"{found['backup_command']} ended well"
+        size = f" ({found['backup_bytes']} bytes)" if "backup_bytes" in found else ""
+        run.emit(Event(Name.BACKUP_FINISHED, f"backup: {said}{size}", fields=found))
+
+    def _take(self) -> dict[str, object]:
+        run, server = self.run, self.run.before.server
+        lsn, at, stamp = ask(run, _where_in_the_log, within_s=ANSWER_S) or (None, None, time.strftime("%Y%m%dT%H%M%SZ"))
+        found: dict[str, object] = {"backup_lsn": lsn, "backup_at": at}
+        name = file_name(server.database, run.before.rows, stamp, run.run_id)
+        environ = dict(run.environ) | {"MIGRATE_BACKUP_NAME": name}
+        if self.place.folder is not None:
+            path = (self.place.folder / name).absolute()
+            found |= self._dump(path)
+            found["restore"] = restore_command(str(path), url_from=run.target.url_from, raw_url=run.target.url.raw)
+            environ["MIGRATE_BACKUP_FILE"] = str(path)
+        if self.place.command:
+            self._run(self.place.command, environ, "the backup command")
+            found["backup_command"] = self.place.command[0]
+        return found
+
+    def _dump(self, path: Path) -> dict[str, object]:
+        """Dump into a file beside, and give it its name once it was read back and is on the disk."""
+        run = self.run
+        tools = find_client_tools(run.before.server.major, run.environ)
+        unproven = path.with_name(path.name + ".partial")
+        try:
+            # made by us, so that nobody else may read it: it holds every row
+            os.close(os.open(unproven, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            with _connection_of(run) as (dsn, environ):
+                wait = f"--lock-wait-timeout={run.limits.lock_s * 1000:.0f}"
+                argv = [str(tools.pg_dump), "-Fc", "--no-password", wait, f"--file={unproven}", f"--dbname={dsn}"]
+                self._run(argv, environ, "pg_dump")
+            entries = self._prove(tools, unproven)
+            digest, size = self._digest(unproven)
+            unproven.rename(path)
+            _sync(path.parent)
+        except OSError as error:
+            raise _failed(f"{unproven}: {error.strerror}", f"look at the disk of {path.parent}") from error
+        finally:
+            unproven.unlink(missing_ok=True)
+        return {
+            "backup_file": str(path),
+            "backup_bytes": size,
+            "backup_sha256": digest,
+            "backup_entries": entries,
+            "backup_by": f"pg_dump {tools.version}",
+        }
+
+    def _prove(self, tools: ClientTools, path: Path) -> int:
+        """The number of entries in the dump's table of contents, after every byte of it was read back.
+
+        The table stands at the dump's beginning: listing it alone would not notice that the end is missing.
+        """
+        with tempfile.TemporaryFile() as listing:
+            self._run(
+                [str(tools.pg_restore), "--list", str(path)], dict(self.run.environ), "pg_restore --list", listing
+            )
+            listing.seek(0)
+            entries = sum(1 for line in listing if line.strip() and not line.startswith(b";"))
+        nothing = f"--file={os.devnull}"
+        self._run([str(tools.pg_restore), nothing, str(path)], dict(self.run.environ), "pg_restore")
+        return entries
+
+    def _digest(self, path: Path) -> tuple[str, int]:
+        digest, size = hashlib.sha256(), 0
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+                self._go_on()
+            os.fsync(file.fileno())
+        return digest.hexdigest(), size
+
+    def _run(self, argv: Sequence[str], environ: Mapping[str, str], what: str, output: Any = None) -> None:
+        """Run a program to its end; what it prints becomes lines. Raises Stop where it does not exit with 0."""
+        try:
+            process = subprocess.Popen(
+                argv,
+                env=dict(environ),
+                cwd=self.run.project.cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if output is None else output,
+                stderr=subprocess.STDOUT if output is None else subprocess.PIPE,
+                start_new_session=True,  # a terminal's Ctrl-C is for us, and we end it
+            )
+        except OSError as error:
+            raise _failed(f"{what} could not be started: {error.strerror}", f"look at {argv[0]}") from error
+        stream = process.stdout if output is None else process.stderr
+        assert stream is not None
+        last = b""
+        try:
+            with stream:
+                for line in self._lines(stream.fileno()):
+                    last = line
+                    self._say(line, what)
+            while process.poll() is None:
+                self._go_on()
+                time.sleep(0.05)
+        finally:
+            _end(process)
+        if process.returncode != 0:
+            code = process.returncode
+            ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+            words = f": {last.decode('utf-8', 'replace')}" if last else ""
+            raise _failed(f"{what} {ended}{self.run.redact(words)}", "correct what it says, then run migrate again")
+
+    def _lines(self, fd: int) -> Iterator[bytes]:
+        pending = b""
+        while True:
+            self._go_on()
+            readable, _, _ = select.select([fd, self.run.interruption.fd, self.run.lost_fd], [], [], TICK_S)
+            if fd not in readable:
+                continue
+            chunk = os.read(fd, 65536)
+            *lines, pending = (pending + chunk).split(b"\n")
+            yield from (line for line in lines if line.strip())
+            if not chunk or len(pending) > LINE_BYTES:
+                if pending.strip():
+                    yield pending
+                pending = b""
+            if not chunk:
+                return
+
+    def _say(self, line: bytes, what: str) -> None:
+        self._shown += 1
+        if self._shown <= SHOWN_LINES:
+            said = line[:LINE_BYTES].decode("utf-8", "replace").rstrip("\r")
+            self.run.emit(Event(Name.BACKUP_OUTPUT, said, fields={"program": what}))
+
+    def _go_on(self) -> None:
+        """Be heard, keep the connection awake, and raise what ends the run."""
+        run, now = self.run, time.monotonic()
+        if run.interruption.signum is not None:
+            raise Interrupted(run.interruption.signum)
+        if run.held.lost is not None or (run.limits.deadline_s and now > run.started_s + run.limits.deadline_s):
+            raise ended_early(run)
+        if now > self._ends_s:
+            fix = "allow more time: export MIGRATE_BACKUP_TIMEOUT=4h"
+            raise _failed(f"it took longer than {run.limits.backup_s:g} s", fix)
+        self._watch.beat()
+        if now - self._answered_s > ANSWER_EVERY_S:
+            self._answered_s = now
+            ask(run, lambda connection: connection.row("SELECT 1"), within_s=0.0)
+
+
+@contextlib.contextmanager
+def _connection_of(run: Run) -> Iterator[tuple[str, dict[str, str]]]:
+    """How pg_dump finds the target: a connection string without secrets, and the environment that has them.
+
+    The password goes by PGPASSWORD; any other secret, for which libpq has no variable, by a service file.
+    """
+    given = run.target.url.libpq
+    hidden = {name: value for name, value in given.items() if _SECRET.search(name)}
+    environ = dict(run.environ) | {"PGAPPNAME": f"migrate:backup:{run.run_id}"}
+    if "password" in hidden:
+        environ["PGPASSWORD"] = hidden.pop("password")
+    shown = {name: value for name, value in given.items() if not _SECRET.search(name)}
+    with contextlib.ExitStack() as files:
+        if hidden:
+            file = files.enter_context(tempfile.NamedTemporaryFile("w", encoding="utf-8"))  # mode 0600
+            file.write("[migrate]\n" + "".join(f"{name}={value}\n" for name, value in hidden.items()))
+            file.flush()
+            environ["PGSERVICEFILE"], shown["service"] = file.name, "migrate"
+        yield " ".join(f"{name}={_quoted(value)}" for name, value in shown.items()), environ
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _where_in_the_log(connection: Connection) -> tuple[str, str, str]:
+    """The position in the write-ahead log and the time, for a recovery to this point; and the time for a file's name."""
+    row = connection.row(
+        "SELECT pg_catalog.pg_current_wal_lsn()::text,"
+        " pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),"
+        " pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD\"T\"HH24MISS\"Z\"')"
+    )
+    return row[0], row[1], row[2]
+
+
+def _sync(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the program and what it started, if it has not ended."""
+    if process.poll() is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(KILL_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _failed(why: str, fix: str) -> Stop:
+    return stop("backup-failed", f"no change without a backup: {why}", names={"fix": fix})

@@ -1,0 +1,64 @@
+"""What a pending change destroys, what a backup is called, and the command that leads back to it."""
+
+from __future__ import annotations
+
+import pytest
+
+from migrate.core.backup import destroyed, file_name, restore_command
+from migrate.core.manifest import build
+from migrate.core.revisions import Graph, Revision
+
+
+def revision(id_: str, *down: str) -> Revision:
+    return Revision(id_, down, (), (), "", f"{id_}.py", "a")
+
+
+T = {"table t": "table", "column t.a": "integer", "column t.b": "integer", "index t.ix": "btree (a)"}
+LINE = [revision("one"), revision("two", "one"), revision("three", "two"), revision("four", "three")]
+GRAPH = Graph.build(LINE)
+MANIFEST = build(
+    17,
+    GRAPH,
+    {
+        "one": T,
+        "two": {"table t": "table", "column t.a": "integer"},
+        "three": {"table t": "table", "column t.a": "integer", "table new": "table"},
+        "four": {"table t": "table", "column t.a": "integer", "column t.b": "text"},
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("rows", "pending", "expected"),
+    [
+        (("one",), LINE[1:2], ("column t.b",)),
+        (("one",), LINE[1:], ("column t.b",)),  # made again, but what was in it is gone
+        (("two",), LINE[2:], ()),  # what is made and dropped on the way held nothing
+        (("three",), LINE[3:], ("table new",)),
+        ((), LINE, ()),
+    ],
+)
+def test_what_is_destroyed(rows, pending, expected):
+    assert destroyed(MANIFEST, GRAPH, rows, pending) == expected
+
+
+def test_a_file_name_is_safe():
+    assert file_name("app", ["a1", "b2"], "20261122T140353Z", "run1") == "app-a1+b2-20261122T140353Z-run1.dump"
+    assert file_name("../x y", [], "t", "r") == "_x_y-base-t-r.dump"
+    assert len(file_name("d" * 63, ["r" * 32] * 60, "20261122T140353Z", "0" * 12)) < 255
+
+
+@pytest.mark.parametrize(
+    ("url_from", "raw", "expected"),
+    [
+        ("DATABASE_URL", "postgres://u:p@h/d", '--dbname "$DATABASE_URL" '),
+        ("DATABASE_URL_FILE", "postgresql://h/d", '--dbname "$(cat "$DATABASE_URL_FILE")" '),
+        ("X", "postgresql+asyncpg://h/d", """--dbname "$(printf %s "$X" | sed 's/+[a-z0-9]*:/:/')" """),
+        ("X_FILE", "postgresql+asyncpg://h/d", """--dbname "$(cat "$X_FILE" | sed 's/+[a-z0-9]*:/:/')" """),
+    ],
+)
+def test_the_command_names_the_variable_and_never_its_value(url_from, raw, expected):
+    command = restore_command("/b/a b.dump", url_from=url_from, raw_url=raw)
+    assert expected in command
+    assert command.endswith(" '/b/a b.dump'")
+    assert raw not in command

@@ -1,0 +1,99 @@
+"""Where going back leads: which revisions are reverted, what stays, and what is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from migrate.core.downgrade import is_relative, lost_by_reverting, reverting, rows_below
+from migrate.core.manifest import build
+from migrate.core.revisions import Graph, HistoryFault, Revision
+
+
+def revision(id_: str, *down: str, depends_on: tuple[str, ...] = ()) -> Revision:
+    return Revision(id_, down, depends_on, (), "", f"{id_}.py", "a")
+
+
+# one - two - left - last (depends on right)
+#          \- right
+GRAPH = Graph.build(
+    [
+        revision("one"),
+        revision("two", "one"),
+        revision("left", "two"),
+        revision("right", "two"),
+        revision("last", "left", depends_on=("right",)),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("target", "relative"),
+    [
+        ("-1", True),
+        ("+2", True),
+        ("ab-1", True),
+        ("x@base", True),
+        ("head", True),
+        ("heads", True),
+        ("base", False),
+        ("e8f921b5c3d1", False),
+        ("0001", False),
+    ],
+)
+def test_a_relative_target(target, relative):
+    assert is_relative(target) is relative
+
+
+@pytest.mark.parametrize(
+    ("rows", "target", "gone", "below"),
+    [
+        (("last",), "base", {"one", "two", "left", "right", "last"}, ()),
+        (("last",), "left", {"last"}, ("left", "right")),
+        (("last",), "right", set(), ("last",)),  # nothing builds on it through down
+        (("last",), "one", {"two", "left", "right", "last"}, ("one",)),
+        (("left",), "one", {"two", "left"}, ("one",)),
+        (("two",), "two", set(), ("two",)),
+        ((), "base", set(), ()),
+    ],
+)
+def test_what_is_reverted(rows, target, gone, below):
+    found = reverting(GRAPH, rows, target)
+    assert isinstance(found, tuple)
+    assert {each.id for each in found} == gone
+    assert rows_below(GRAPH, rows, gone) == below
+
+
+def test_the_newest_goes_first():
+    found = reverting(GRAPH, ("last",), "one")
+    assert isinstance(found, tuple)
+    order = [each.id for each in found]
+    assert order[0] == "last"
+    assert order[-1] == "two"
+
+
+@pytest.mark.parametrize(("target", "why"), [("on", "no revision"), ("last", "not applied here")])
+def test_what_is_no_way_back(target, why):
+    found = reverting(GRAPH, ("left",), target)
+    assert isinstance(found, HistoryFault)
+    assert why in found.message
+
+
+def test_a_history_with_a_cycle_has_no_order():
+    graph = Graph.build([revision("a", "b"), revision("b", "a")])
+    assert isinstance(reverting(graph, (), "base"), HistoryFault)
+
+
+def test_what_is_lost_holds_data():
+    line = [revision("one"), revision("two", "one")]
+    graph = Graph.build(line)
+    one = {"table t": "table", "column t.a": "integer"}
+    two = {
+        **one,
+        "column t.b": "text",
+        "index t.ix": "btree (b)",
+        "table audit.log": "table",
+        "column audit.log.at": "date",
+        "view v": "select",
+    }
+    manifest = build(17, graph, {"one": one, "two": two})
+    assert lost_by_reverting(manifest, graph, ("two",), [line[1]]) == ("column t.b", "table audit.log")
