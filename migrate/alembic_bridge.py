@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import RevisionStep
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import event, text
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from types import FrameType
 
-    from alembic.runtime.migration import MigrationContext, RevisionStep
+    from alembic.runtime.migration import MigrationContext
     from sqlalchemy.engine import Connection
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
@@ -120,6 +121,7 @@ class Seam:
         self._held_transaction = False
         self._in_autocommit = False
         self._autocommit_told = False
+        self._statements = 0
         self.current: str | None = None
         self.xid: int | None = None
         self.phase = "env"
@@ -188,6 +190,8 @@ class Seam:
     def _listen(self, connection: Connection) -> None:
         event.listen(connection, "begin", self._on_begin)
         event.listen(connection, "before_cursor_execute", self._on_statement)
+        if "crash_after" in self._job:
+            event.listen(connection, "after_cursor_execute", self._crash)
         if connection.in_transaction():
             self._on_begin(connection)
 
@@ -227,6 +231,14 @@ class Seam:
             self._autocommit_told = True
             self._channel.call("autocommit")
 
+    def _crash(self, connection: Connection, *_: Any) -> None:
+        """End the connection after the revision's n-th statement, as a node that is lost would; for trials."""
+        if self.phase != "revision":
+            return
+        self._statements += 1
+        if self._statements == self._job["crash_after"]:
+            do_by_driver(connection, "SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())")
+
     def _reset_session(self, connection: Connection) -> None:
         """Undo what an autocommit block left on the session; a user's later statements must not inherit it."""
         for name in self._job["session"]:
@@ -238,7 +250,14 @@ class Seam:
 
     def _steps(self, heads: Any, context: MigrationContext) -> Iterator[RevisionStep]:
         """The seam: Alembic runs each yielded step, and this generator runs between them."""
-        if self._job["do"] == "downgrade":
+        if self._job["do"] == "compare":
+            self._channel.tell("compared", differences=differences_of(context))
+            return
+        steps: Iterable[RevisionStep]
+        if "only" in self._job:
+            revisions = self._script.revision_map
+            steps = [RevisionStep(revisions, self._script.get_revision(self._job["only"]), is_upgrade=False)]
+        elif self._job["do"] == "downgrade":
             steps = self._script._downgrade_revs(self._job["target"], heads)  # noqa: SLF001 - as alembic.command does
         else:
             steps = self._script._upgrade_revs(self._job["target"], heads)  # noqa: SLF001 - as alembic.command does
@@ -286,8 +305,6 @@ class Seam:
         """Inside the revision's transaction, after its version row moved and before the commit."""
         connection = ctx.connection
         assert connection is not None
-        if not self._fenced(connection):
-            raise Refused("guard-lost", f"the guard was gone before the commit of revision {self.current}")
         problem = None
         step_id = self._reply.get("step_id")
         if step_id is not None:
@@ -297,6 +314,9 @@ class Seam:
             except DBAPIError as error:  # e.g. after the revision's own SET ROLE: the release matters more
                 problem = _said(error)
         self._channel.call("applied", revision=self.current, ledger=problem)
+        # last of all: the parent may have been stopped for longer than its lease before it answered
+        if not self._fenced(connection):
+            raise Refused("guard-lost", f"the guard was gone before the commit of revision {self.current}")
 
 
 def _id_of(step: RevisionStep) -> str:
@@ -350,14 +370,20 @@ class Pulse(threading.Thread):
 def _is_in_driver(frame: FrameType | None) -> bool:
     """Whether a stack leads through a function in which SQLAlchemy, or we, call a driver, such as `do_commit`.
 
-    Not so for asynchronous drivers, whose waiting coroutine is on no thread's stack.
+    Under an asynchronous env.py the migration waits off the stack, in a greenlet, and the thread in the event loop.
     """
+    stack = [(step.f_globals.get("__name__", ""), step.f_code.co_name) for step in _outwards(frame)]
+    if [module for module, _ in stack[:2]] == ["selectors", "asyncio.base_events"]:
+        return all(module != "alembic.runtime.migration" for module, _ in stack)  # else a revision runs its own loop
+    return any(
+        name.startswith("do_") and (module.startswith("sqlalchemy.") or module == __name__) for module, name in stack
+    )
+
+
+def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
     while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if frame.f_code.co_name.startswith("do_") and (module.startswith("sqlalchemy.") or module == __name__):
-            return True
+        yield frame
         frame = frame.f_back
-    return False
 
 
 def _said(error: BaseException) -> str:
@@ -442,6 +468,35 @@ def run(job: Mapping[str, Any], channel: Channel) -> None:
         if isinstance(error, CommandError) and phase == "env":
             phase = "alembic"
         channel.tell("failed", phase=phase, revision=seam.current if seam else None, error=report(error, job))
+
+
+def differences_of(context: MigrationContext) -> list[str] | None:
+    """What autogenerate would write for the models, as env.py configures it; None where env.py names no models."""
+    from alembic.autogenerate import compare_metadata
+
+    given: Any = context.opts.get("target_metadata")
+    every = [metadata for metadata in (given if isinstance(given, (list, tuple)) else [given]) if metadata is not None]
+    if not any(metadata.tables for metadata in every):
+        return None
+    found: list[str] = []
+    for difference in compare_metadata(context, given):
+        several = difference if isinstance(difference, list) else [difference]
+        found += [_difference_said(one) for one in several]
+    return found
+
+
+def _difference_said(difference: Any) -> str:
+    """One difference of autogenerate: its kind, what it is about, and of a changed property both values."""
+    kind, *about = difference
+    if kind.startswith("modify_"):
+        _, table, column, _, old, new = about
+        return f"{kind.removeprefix('modify_')} of {table}.{column}: {old} in the schema, {new} in the models"
+    thing = about[-1]
+    if kind.endswith("_column"):
+        return f"{kind.replace('_', ' ')} {about[1]}.{thing.name}"
+    table = getattr(getattr(thing, "table", None), "name", None)
+    of = f" of {table}" if table is not None else ""
+    return f"{kind.replace('_', ' ')} {getattr(thing, 'name', None) or thing}{of}"
 
 
 def graph_of(script: ScriptDirectory) -> list[dict[str, object]]:

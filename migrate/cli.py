@@ -26,8 +26,10 @@ VERBS: Final[Mapping[str, str]] = {
     "repair": "Show what an earlier run left behind; with --yes, put it right.",
     "down": "Go back to a revision; refuses to lose data unless that is allowed.",
     "manifest": "Replay the history in a throw-away database and write down the schema at every revision.",
+    "test": "Try the revisions in a throw-away database: up, down and up again, with rows, and cut off.",
     "doctor": "Report what would help or hinder a release here, with the fixes. Changes nothing.",
     "history": "Show the runs that the ledger recorded on this database.",
+    "report": "Write what ran here and what it changed as one page, HTML or Markdown.",
     "explain": "Explain a problem code or an exit code.",
     "init": "Write the files with which a platform runs the job before the service.",
 }

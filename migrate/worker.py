@@ -55,7 +55,7 @@ class Worker:
     def __init__(self, *, environ: Mapping[str, str], cwd: Path, emit: Emit, wake: tuple[int, ...] = ()) -> None:
         """``wake`` are descriptors that end a wait early (a signal, a lost guard)."""
         self._emit = emit
-        self._wake = wake
+        self.wake = wake
         self._shown = 0
         self._hidden = 0
         self.revision: str | None = None  # whom to name beside a printed line
@@ -111,7 +111,7 @@ class Worker:
             left = until - time.monotonic()
             if left <= 0:
                 return None
-            readable, _, _ = select.select([self._socket.fileno(), *self._outputs, *self._wake], [], [], left)
+            readable, _, _ = select.select([self._socket.fileno(), *self._outputs, *self.wake], [], [], left)
             for fd in [fd for fd in readable if fd in self._outputs]:
                 self._read(self._outputs[fd])
             if self._socket.fileno() in readable:
@@ -119,8 +119,13 @@ class Worker:
                 if not chunk:
                     return self._ended()
                 self._buffer += chunk
-            elif any(fd in self._wake for fd in readable):
+            elif any(fd in self.wake for fd in readable):
                 return None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the child can be given another job."""
+        return self._process.poll() is None
 
     def kill(self) -> None:
         """End the child at once; its backend is the caller's to end."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pathlib
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import click
 
 from migrate.commands.images import load_history
 from migrate.commands.session import Answer, Report, Session, conduct
+from migrate.commands.shadow import lend_shadow, make_replay, read_baseline
 from migrate.commands.verb import verb
 from migrate.core.decision import refuse_image
 from migrate.core.events import Event, Level, Name
@@ -23,9 +23,6 @@ from migrate.core.problems import ExitCode, Stop, stop
 from migrate.core.replay import passes
 from migrate.core.revisions import Graph, HistoryFault
 from migrate.core.schema import fingerprint
-from migrate.core.shadow import same_server
-from migrate.core.target import Target
-from migrate.core.url import DatabaseUrl
 from migrate.image.manifest import (
     Agreement,
     bad_manifest,
@@ -37,7 +34,6 @@ from migrate.image.manifest import (
 )
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from migrate.core.image import Image
@@ -138,17 +134,8 @@ def prepare(session: Session, baseline: Path | None, *, full: bool, must_parse: 
     root = session.config.root
     if baseline is None and previous is not None and previous.baseline is not None:
         baseline = root / previous.baseline.file
-    found = _read_baseline(baseline, root) if baseline is not None else None
+    found = read_baseline(baseline, root) if baseline is not None else None
     return Work(session, image, path, text, previous, agreement, found, full)
-
-
-def _read_baseline(path: Path, root: Path) -> BaselineFile:
-    from migrate.postgres.shadow import read_baseline
-    from migrate.steps.replay import BaselineFile
-
-    sql = read_baseline(path)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return BaselineFile(path, os.path.relpath(path, root), sha256, sql)
 
 
 def write_file(work: Work) -> Report:
@@ -287,7 +274,7 @@ def propose(work: Work) -> Manifest:
         proven = previous.proven(graph, postgres=previous.postgres, baseline=baseline)
         if proven >= everything:  # files were renamed or taken away at the end: there is nothing to be read
             return _build(work, previous.postgres, None)
-    with _shadow(work.session) as shadow:
+    with lend_shadow(work.session) as shadow:
         unproven = everything
         if previous is not None and not work.full:
             if previous.postgres != shadow.major:
@@ -310,24 +297,7 @@ def propose(work: Work) -> Manifest:
 
 
 def _replay(work: Work, shadow: Shadow, unproven: set[str]) -> Replayed:
-    from migrate.steps.replay import Replay
-
-    session = work.session
-    replay = Replay(
-        shadow,
-        run_id=session.run_id,
-        project=session.project,
-        target=_target(session),
-        image=work.image,
-        limits=session.settings.limits,
-        environ=os.environ,
-        interruption=session.interruption,
-        emit=session.emit,
-        redact=session.redactor.text,
-        source_of=session.source_of,
-        baseline=work.baseline,
-    )
-    return replay.carry_out(passes(work.image.graph, unproven))
+    return make_replay(work.session, shadow, work.image, work.baseline).carry_out(passes(work.image.graph, unproven))
 
 
 def _disproven(previous: Manifest | None, replayed: Replayed, proven: set[str]) -> str | None:
@@ -357,41 +327,3 @@ def _build(work: Work, major: int, replayed: Replayed | None) -> Manifest:
 
 def _warn(work: Work, said: str) -> None:
     work.session.emit(Event(Name.IMAGE_WARNING, said, Level.WARN))
-
-
-def _shadow(session: Session) -> AbstractContextManager[Shadow]:
-    from migrate.postgres.shadow import shadow
-
-    named = session.settings.shadow_url()
-    beside = session.settings.shadow_beside_target
-    if named is None and beside:
-        target = session.settings.target()
-        named = target.url, target.url_from
-    elif named is not None and not beside:
-        target = _target(session)
-        if target.url_from and same_server(named[0], target.url):
-            raise stop(
-                "shadow-is-target",
-                f"{named[1]} and {target.url_from} lead to one server, {named[0].address or 'this machine'}",
-            )
-    url, url_from = named or (None, "")
-    return shadow(
-        url,
-        url_from=url_from,
-        run_id=session.run_id,
-        interruption=session.interruption,
-        emit=session.emit,
-        redact=session.redactor.text,
-    )
-
-
-def _target(session: Session) -> Target:
-    """The target as far as it is known: a replay needs its version table and its URL's spelling, not the database."""
-    settings = session.settings
-    try:
-        return session.target
-    except Stop:
-        url = DatabaseUrl.parse("postgresql://")
-        return session.aimed(
-            Target(url, "", version_table_schema=settings.version_table_schema, schemas=settings.schemas)
-        )

@@ -324,6 +324,15 @@ _KINDS: Final = (
         "migrate manifest   # then commit {manifest}",
     ),
     Kind(
+        "failed-trial",
+        ExitCode.HISTORY,
+        "The trial found faults",
+        "`migrate test` tried revisions in a throw-away database, and findings of checks that policy lets fail the run"
+        " were among what it found.",
+        "The shadow was dropped; nothing else was connected to.",
+        "correct {place}, then run migrate test again (which checks fail the run: --fail)",
+    ),
+    Kind(
         "baseline-needed",
         ExitCode.HISTORY,
         "The history does not start from an empty database",
@@ -502,6 +511,14 @@ _KINDS: Final = (
         "Somebody changed the schema outside the revisions.",
         "Nothing was changed.",
         "migrate verify   # prints the SQL that puts it right; to accept it: --drift warn or --ignore PATTERN",
+    ),
+    Kind(
+        "schemas-differ",
+        ExitCode.DRIFT,
+        "The two schemas differ",
+        "`migrate verify --against` compared a schema with that of a revision, another database or another image.",
+        "Nothing was changed.",
+        "migrate verify --against {against} --format sql   # what would lead from one to the other",
     ),
     Kind(
         "unreachable",

@@ -170,20 +170,20 @@ class Difference:
     expected: str | None
     actual: str | None
 
-    def sentence(self) -> str:
-        """The difference for people, with its names."""
+    def sentence(self, expected_by: str = "the manifest") -> str:
+        """The difference for people, with its names; ``expected_by`` is what the object is compared with."""
         if self.actual is None:
             return f"{self.identity} is missing"
         if self.expected is None:
-            return f"{self.identity} is not in the manifest"
+            return f"{self.identity} is not in {expected_by}"
         if "\n" not in self.expected + self.actual:
-            return f"{self.identity} is {self.actual}, the manifest says {self.expected}"
+            return f"{self.identity} is {self.actual}, {expected_by} says {self.expected}"
         expected, actual = self.expected.splitlines(), self.actual.splitlines()
         same = next((at for at, pair in enumerate(zip(expected, actual, strict=False)) if pair[0] != pair[1]), None)
         if same is None:  # one of them goes on where the other ends
             same = min(len(expected), len(actual))
         said = [(lines[same].strip() if same < len(lines) else "nothing") for lines in (actual, expected)]
-        return f"{self.identity} differs in line {same + 1}: it is {said[0]}, the manifest says {said[1]}"
+        return f"{self.identity} differs in line {same + 1}: it is {said[0]}, {expected_by} says {said[1]}"
 
     def to_json(self) -> dict[str, str]:
         """What there is of it, by name."""
@@ -229,10 +229,17 @@ class Differences:
         """How many objects differ: what `nearest` is measured by."""
         return len(self.missing) + len(self.changed) + len(self.extra) + len(self.renamed)
 
-    def sentences(self) -> list[str]:
+    def sentences(self, expected_by: str = "the manifest") -> list[str]:
         """One sentence for each difference; what belongs to a missing or extra table is not told beside it."""
-        told = [*_without_members(self.missing), *self.changed, *_without_members(self.extra)]
-        return [difference.sentence() for difference in told] + [renamed.sentence() for renamed in self.renamed]
+        told = self.without_members()
+        both = [*told.missing, *told.changed, *told.extra]
+        return [difference.sentence(expected_by) for difference in both] + [renamed.sentence() for renamed in told.renamed]
+
+    def without_members(self) -> Differences:
+        """The same, less what belongs to a missing or extra table."""
+        return Differences(
+            tuple(_without_members(self.missing)), self.changed, tuple(_without_members(self.extra)), self.renamed
+        )
 
     def tolerable(self, *, extra: bool, renamed: bool) -> bool:
         """Whether nothing is missing or changed, and no more than what is allowed is extra or renamed."""

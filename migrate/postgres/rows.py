@@ -13,6 +13,7 @@ import psycopg2
 from psycopg2 import sql
 
 from migrate.core.rows import ROWS, Column, ForeignKey, Given, RowPlan, Rule, Shape, Table, Type, literals, order
+from migrate.core.trial import Counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -116,15 +117,6 @@ class Filled:
 
     rows: dict[str, int] = field(default_factory=dict)
     unfilled: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """The rows of one table."""
-
-    id: int
-    name: str
-    rows: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,10 +73,13 @@ class Shadow:
         self._version = self._admin.server_version
         self.major = self._version // 10000
 
-    def create(self, template: str = "template0") -> str:
-        """Make a database, as a copy of another one to which nobody is connected; its name. Raises Stop."""
+    def create(self, template: str = "template0", name: str | None = None) -> str:
+        """Make a database, as a copy of another one to which nobody is connected; its name. Raises Stop.
+
+        ``name``: the one of a database that was dropped, for a process that cannot be told another.
+        """
         self._note_roles()
-        name = f"migrate_shadow_{self._run_id}_{len(self._made)}"
+        name = name or f"migrate_shadow_{self._run_id}_{len(self._made)}"
         options = f"TEMPLATE {template}"
         if template == "template0":
             options += " ENCODING 'UTF8'"
@@ -91,6 +94,14 @@ class Shadow:
     def drop(self, name: str) -> None:
         """Drop a database that `create` made, and whatever is still connected to it. Raises Stop."""
         self._run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", "dropping a shadow database")
+
+    def disconnect(self, name: str) -> None:
+        """End every session of a database that `create` made, so that it can be copied: an application's pool, for one."""
+        self._run(
+            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
+            f" WHERE datname = '{name}'",
+            "ending the sessions of a shadow database",
+        )
 
     def url_of(self, name: str) -> DatabaseUrl:
         """The URL of a database that `create` made."""

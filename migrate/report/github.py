@@ -20,9 +20,15 @@ def annotation(last: Mapping[str, object], path: str | None) -> str | None:
     """
     if "problem" not in last:
         return None
-    properties = {"file": path, "line": last.get("line") if path else None, "title": f"migrate: {last['title']}"}
+    said = f"{last['why']}\n{last['fix']}"
+    return workflow_command("error", said, title=str(last["title"]), path=path, line=last.get("line"))
+
+
+def workflow_command(kind: str, said: object, *, title: str, path: str | None, line: object) -> str:
+    """Render an annotation; ``kind`` is error, warning or notice."""
+    properties = {"file": path, "line": line if path else None, "title": f"migrate: {title}"}
     shown = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value is not None)
-    return f"::error {shown}::{_data(last['why'])}%0A{_data(last['fix'])}"
+    return f"::{kind} {shown}::{_data(said)}"
 
 
 def summary(last: Mapping[str, object]) -> str:
@@ -39,7 +45,7 @@ def summary(last: Mapping[str, object]) -> str:
     lines = [f"### migrate {last['verb']}: {last['outcome']}", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {_cell(value)} |" for name, value in rows.items() if value]
     if "problem" in last:
-        lines += ["", f"**{_text(last['title'])}** ({_text(last['problem'])}): {_text(last['why'])}"]
+        lines += ["", f"**{plain(last['title'])}** ({plain(last['problem'])}): {plain(last['why'])}"]
         lines += ["", *_fenced(str(last["fix"]))]
     return "\n".join([*lines, "", ""])
 
@@ -52,7 +58,7 @@ def _property(value: object) -> str:
     return _data(value).replace(":", "%3A").replace(",", "%2C")
 
 
-def _text(value: object) -> str:
+def plain(value: object) -> str:
     """One line in which nothing is markup, so that an error message cannot forge a summary."""
     one_line = " ".join(str(value).split())
     return re.sub(r"([\\`*_\[\]<>|#&!~])", r"\\\1", one_line)
@@ -65,7 +71,7 @@ def _cell(value: object) -> str:
 def _ids(values: object) -> str:
     listed = list(values) if isinstance(values, (list, tuple)) else []
     more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
-    return ", ".join(_text(value) for value in listed[:_LISTED]) + more
+    return ", ".join(plain(value) for value in listed[:_LISTED]) + more
 
 
 def _counted(last: Mapping[str, object], name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from migrate.core.events import LogFormat
 from migrate.core.notification import Occasion
 from migrate.core.policy import Adopt, Ahead, Backup, Breaking, Edited, Judgement, Limits, Policy, Transaction
+from migrate.core.trial import DEFAULT_FAIL, Check
 from migrate.settings.kinds import (
     Addresses,
     Choice,
@@ -67,7 +68,7 @@ _TARGET_VERBS: Final = (
     "up", "plan", "status", "wait", "verify", "adopt", "repair", "down", "doctor", "history", "report",
 )  # fmt: skip
 _IMAGE_VERBS: Final = (*_TARGET_VERBS, "manifest", "test")
-_SHADOW_VERBS: Final = ("manifest",)
+_SHADOW_VERBS: Final = ("manifest", "test")
 _DECIDING_VERBS: Final = ("up", "plan")
 CHANGING_VERBS: Final = ("up", "adopt", "repair", "down")
 _RUNNING_VERBS: Final = ("up", "down")
@@ -142,11 +143,19 @@ SETTINGS: Final = (
         verbs=_SHADOW_VERBS,
     ),
     Setting(
+        "test_fail",
+        Selection("CHECK,...", ", ".join(Check), Check),
+        DEFAULT_FAIL,
+        "The checks of `migrate test` whose findings fail the run; those of the others are shown as warnings.",
+        verbs=("test",),
+        flags=("--fail",),
+    ),
+    Setting(
         "target",
         Text("REVISION", "head, heads, a revision or a branch label"),
         _policy.target,
         "Where to go: head refuses several heads, heads takes them all.",
-        verbs=("up", "plan", "status", "wait"),
+        verbs=("up", "plan", "status", "wait", "test"),
     ),
     Setting(
         "transaction",

@@ -76,6 +76,7 @@ class Settings:
     schemas: tuple[str, ...]
     manifest: Path | None
     shadow_beside_target: bool
+    test_fail: tuple[str, ...]
     backup_dir: Path | None
     backup_command: tuple[str, ...] | None
     log_format: LogFormat
@@ -193,6 +194,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Set
         schemas=values["schemas"],
         manifest=values["manifest"],
         shadow_beside_target=values["shadow_beside_target"],
+        test_fail=values["test_fail"],
         backup_dir=values["backup_dir"],
         backup_command=values["backup_command"],
         log_format=values["log_format"],

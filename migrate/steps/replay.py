@@ -109,7 +109,7 @@ class Replay:
     def carry_out(self, passes: Sequence[Pass]) -> Replayed:
         """Run every pass. Raises Stop, whose problem names the revision at fault, or Interrupted."""
         self._found = Replayed()
-        databases: dict[str | None, str] = {None: self._make_base()} if self._baseline is not None else {}
+        databases: dict[str | None, str] = {None: self.make_base()} if self._baseline is not None else {}
         for at, each in enumerate(passes):
             databases[each.target] = self._run(each, databases.get(each.start, "template0"))
             wanted = {later.start for later in passes[at + 1 :]}
@@ -119,15 +119,20 @@ class Replay:
             self._shadow.drop(name)
         return self._found
 
-    def _make_base(self) -> str:
-        """A database with the baseline in it, which every pass from nothing copies."""
+    @property
+    def has_baseline(self) -> bool:
+        """Whether something is there before the first revision."""
+        return self._baseline is not None
+
+    def make_base(self) -> str:
+        """A database with the baseline in it, which every pass from nothing copies; its name. Raises Stop."""
         assert self._baseline is not None
         name = self._shadow.create()
-        target = self._aim(name)
-        with closing(self._connect(target, CONTROL_NAME)) as connection:
+        target = self.aim(name)
+        with closing(self.connect(target, CONTROL_NAME)) as connection:
             load_baseline(connection, self._baseline.sql, self._baseline.path)
-        with closing(self._connect(target, CONTROL_NAME)) as connection:
-            observation = self._observe(connection, target)
+        with closing(self.connect(target, CONTROL_NAME)) as connection:
+            observation = self.observe(connection, target)
         if observation.rows:
             raise stop(
                 "bad-baseline",
@@ -175,10 +180,10 @@ class Replay:
         return id_ in each.reads or bool(each.joined)
 
     def _upgrade(self, name: str, each: Pass, step: Upgrade) -> None:
-        target = self._aim(name)
+        target = self.aim(name)
         with (
-            closing(self._connect(target, f"{CONTROL_NAME}read:")) as reader,
-            self._under_guard(target) as run,
+            closing(self.connect(target, f"{CONTROL_NAME}read:")) as reader,
+            self.under_guard(target) as run,
         ):
             reader.wait_s = READ_S
 
@@ -187,7 +192,7 @@ class Replay:
                     raise _Undivided
                 if not self._is_looked_at(ids[-1], each):
                     return
-                seen = self._observe(reader, target)
+                seen = self.observe(reader, target)
                 if ids[-1] in each.reads:
                     self._found.schemas[ids[-1]] = self._shared(seen.schema or {})
                 elif sorted(seen.rows) == sorted(each.joined):
@@ -200,15 +205,15 @@ class Replay:
                 raise self._explained(stopped) from stopped
 
     @contextmanager
-    def _under_guard(self, target: Target) -> Iterator[Run]:
+    def under_guard(self, target: Target) -> Iterator[Run]:
         """The guard on the shadow: that env.py's connection sees it proves where env.py went."""
         lost_read, lost_write = os.pipe()
         try:
-            with closing(self._connect(target, CONTROL_NAME)) as control:
+            with closing(self.connect(target, CONTROL_NAME)) as control:
                 server = read_server(control, target)
-                before = self._observe(control, target, with_schema=False)
+                before = self.observe(control, target, with_schema=False)
                 with guard(
-                    self._connect(target, GUARD_NAME),
+                    self.connect(target, GUARD_NAME),
                     GuardKey.of(server.schema, target.version_table),
                     run_id=self._run_id,
                     timeout_s=self._limits.guard_s,
@@ -245,14 +250,17 @@ class Replay:
         keep = self._texts.setdefault
         return {keep(identity, identity): keep(definition, definition) for identity, definition in schema.items()}
 
-    def _observe(self, connection: Connection, target: Target, *, with_schema: bool = True) -> Observation:
+    def observe(self, connection: Connection, target: Target, *, with_schema: bool = True) -> Observation:
+        """What is in a shadow database. Raises Stop."""
         return observe(connection, target, self._limits, hashes={}, with_schema=with_schema)
 
-    def _aim(self, name: str) -> Target:
+    def aim(self, name: str) -> Target:
+        """A shadow database as a target, its URL spelled as the project's."""
         url = self._shadow.url_of(name).spelled_as(self._target.url)
         return replace(self._target, url=url, url_from=self._shadow.url_from)
 
-    def _connect(self, target: Target, role: str) -> Connection:
+    def connect(self, target: Target, role: str) -> Connection:
+        """A connection of ours; ``role`` begins its name. Raises Stop."""
         return connect_with_retry(
             target,
             application_name=f"{role}{self._run_id}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
@@ -22,7 +23,7 @@ from migrate.steps.watch import Watch
 from migrate.worker import Ended, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from migrate.core.plan import Downgrade
     from migrate.core.problems import Stop
@@ -63,6 +64,7 @@ class Upgrading:
         self.numbers = {revision.id: number for number, revision in enumerate(self.revisions, 1)}
         self.attempt = Attempt(run, len(self.revisions), self.kind)
         self.watch = Watch(run)
+        self.models: list[str] | None = None  # what the models differ in, where that was asked
         self._session: dict[str, str] = {}
 
     def carry_out(self) -> None:
@@ -78,13 +80,7 @@ class Upgrading:
     def _apply(self) -> None:
         retries = Retries(self.run.limits.lock_tries, self.run.limits.lock_budget_s)
         blocked_since: float | None = None
-        with Worker(
-            environ=child_environment(self.run),
-            cwd=self.run.project.cwd,
-            emit=self.run.emit,
-            wake=(self.run.interruption.fd, self.run.lost_fd),
-        ) as worker:
-            self._expect_ready(worker)
+        with self.ready_worker() as worker:
             while True:
                 applied = len(self.run.applied)
                 blocked = self._try(worker)
@@ -99,6 +95,18 @@ class Upgrading:
                     raise blocked
                 self._wait_for_another_try(blocked, delay)
                 self.attempt.number += 1
+
+    @contextmanager
+    def ready_worker(self) -> Iterator[Worker]:
+        """The child that runs the revisions. Raises Stop where it does not start."""
+        with Worker(
+            environ=child_environment(self.run),
+            cwd=self.run.project.cwd,
+            emit=self.run.emit,
+            wake=(self.run.interruption.fd, self.run.lost_fd),
+        ) as worker:
+            self.expect_ready(worker)
+            yield worker
 
     def _refuse_pooler(self) -> None:
         if not self.run.before.server.pooled:
@@ -160,7 +168,8 @@ class Upgrading:
 
         return ask(self.run, ask_server, within_s=self.run.limits.connect_s)
 
-    def _expect_ready(self, worker: Worker) -> None:
+    def expect_ready(self, worker: Worker) -> None:
+        """Wait until the child can be given a job. Raises Stop."""
         until = time.monotonic() + CHILD_START_S
         while time.monotonic() < until:
             message = worker.receive(TICK_S)
@@ -200,7 +209,7 @@ class Upgrading:
         """None when all is applied; a Stop to be tried again; raises what must not be."""
         attempt = self.attempt = Attempt(self.run, self.attempt.total, self.kind, self.attempt.number)
         self.watch.blocking = []
-        worker.send(self._job())
+        worker.send(self.job())
         while True:
             message = worker.receive(self._tick_s)
             if message is None:
@@ -226,6 +235,8 @@ class Upgrading:
                     raise stop(message["code"], message["why"], names=message["names"], **about)
                 case "stopped":
                     self._raise_ended_early()
+                case "compared":
+                    self.models = message["differences"]
                 case "warning":
                     self.run.emit(Event(Name.IMAGE_WARNING, message["message"], Level.WARN))
                 case "connected":
@@ -247,7 +258,8 @@ class Upgrading:
                     attempt.committed()
                     worker.send({})
 
-    def _job(self) -> dict[str, object]:
+    def job(self) -> dict[str, object]:
+        """What the child is asked to do."""
         run = self.run
         project = run.project
         return {

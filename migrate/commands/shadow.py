@@ -1,0 +1,93 @@
+"""The shadow of a verb that replays the history: where it is, that it is no target, and what is replayed in it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+from migrate.core.problems import Stop, stop
+from migrate.core.shadow import same_server
+from migrate.core.target import Target
+from migrate.core.url import DatabaseUrl
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from migrate.commands.session import Session
+    from migrate.core.events import Emit
+    from migrate.core.image import Image
+    from migrate.postgres.shadow import Shadow
+    from migrate.steps.replay import BaselineFile, Replay
+
+
+def read_baseline(path: Path, root: Path) -> BaselineFile:
+    """What is there before the first revision; ``root`` is what its name is relative to. Raises Stop (`bad-baseline`)."""
+    from migrate.postgres.shadow import read_baseline as read
+    from migrate.steps.replay import BaselineFile
+
+    sql = read(path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return BaselineFile(path, os.path.relpath(path, root), sha256, sql)
+
+
+def lend_shadow(session: Session) -> AbstractContextManager[Shadow]:
+    """The place for shadow databases that the settings name. Raises Stop (`shadow-is-target`, `no-shadow`)."""
+    from migrate.postgres.shadow import shadow
+
+    named = session.settings.shadow_url()
+    beside = session.settings.shadow_beside_target
+    if named is None and beside:
+        target = session.settings.target()
+        named = target.url, target.url_from
+    elif named is not None and not beside:
+        target = _target(session)
+        if target.url_from and same_server(named[0], target.url):
+            raise stop(
+                "shadow-is-target",
+                f"{named[1]} and {target.url_from} lead to one server, {named[0].address or 'this machine'}",
+            )
+    url, url_from = named or (None, "")
+    return shadow(
+        url,
+        url_from=url_from,
+        run_id=session.run_id,
+        interruption=session.interruption,
+        emit=session.emit,
+        redact=session.redactor.text,
+    )
+
+
+def make_replay(
+    session: Session, shadow: Shadow, image: Image, baseline: BaselineFile | None, *, emit: Emit | None = None
+) -> Replay:
+    """The replay of an image in a shadow; ``emit`` where its events are not the verb's own."""
+    from migrate.steps.replay import Replay
+
+    return Replay(
+        shadow,
+        run_id=session.run_id,
+        project=session.project,
+        target=_target(session),
+        image=image,
+        limits=session.settings.limits,
+        environ=os.environ,
+        interruption=session.interruption,
+        emit=emit or session.emit,
+        redact=session.redactor.text,
+        source_of=session.source_of,
+        baseline=baseline,
+    )
+
+
+def _target(session: Session) -> Target:
+    """The target as far as it is known: a replay needs its version table and its URL's spelling, not the database."""
+    settings = session.settings
+    try:
+        return session.target
+    except Stop:
+        url = DatabaseUrl.parse("postgresql://")
+        return session.aimed(
+            Target(url, "", version_table_schema=settings.version_table_schema, schemas=settings.schemas)
+        )

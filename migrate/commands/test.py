@@ -1,0 +1,243 @@
+"""`migrate test`: try revisions in a shadow, as they go up, down and up again, with rows and without."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from migrate.commands.manifest import EXITS
+from migrate.commands.session import Answer, Report, Session, conduct
+from migrate.commands.shadow import lend_shadow, make_replay, read_baseline
+from migrate.commands.verb import verb
+from migrate.core.decision import refuse_image
+from migrate.core.outcome import Outcome, Result
+from migrate.core.policy import Policy
+from migrate.core.problems import ExitCode, Stop, problem, stop
+from migrate.core.revisions import HistoryFault
+from migrate.core.trial import Check, Findings, Source, Trial, Verdict, planned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from migrate.core.image import Image
+    from migrate.core.revisions import Revision
+    from migrate.steps.replay import BaselineFile
+
+
+@verb("test", exits=EXITS)
+@click.option("--since", metavar="REVISION", help="Try only what a database at this revision has not applied.")
+@click.option("--base", metavar="BRANCH", help="Try only the revisions that differ from this branch, e.g. origin/main.")
+@click.option(
+    "--baseline",
+    type=click.Path(exists=True, dir_okay=False, path_type=pathlib.Path),
+    help="What is there before the first revision, as in `migrate manifest`; without it, what the manifest names.",
+)
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=pathlib.Path), help="Write JUnit XML to this file.")
+@click.option(
+    "--annotations",
+    type=click.Path(dir_okay=False, path_type=pathlib.Path),
+    help="Write GitHub's annotations to this file, to be printed by a later step.",
+)
+@click.option("--list", "only_list", is_flag=True, help="Only say which revisions and checks there are.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def test(
+    *,
+    as_json: bool,
+    since: str | None,
+    base: str | None,
+    baseline: Path | None,
+    junit: Path | None,
+    annotations: Path | None,
+    only_list: bool,
+    **flags: Any,
+) -> Answer:
+    """Try the revisions in a throw-away database, never in the target.
+
+    Each is run up, down and up again, on empty tables and on tables with synthetic rows; one that commits in parts is
+    cut off after each of its statements and run again. Which findings fail the run is policy: --fail. A revision
+    that cannot go back says so: irreversible = "the reason", at the top of its file.
+    """
+    if since is not None and base is not None:
+        raise click.UsageError("give --since or --base, not both")
+
+    def body(session: Session) -> Report:
+        began = time.monotonic()
+        image = _image(session)
+        selected = _selected(session, image, since, base)
+        if only_list:
+            cases = [{"revision": revision, "check": str(check)} for revision, check in planned(selected)]
+            return Report(Outcome(Result.NOOP), {"cases": cases} if as_json else {}, text=_as_text(cases))
+        found = _try(session, image, selected, baseline)
+        _write(session, found, junit, annotations, duration_s=time.monotonic() - began)
+        return _report(found, as_json=as_json)
+
+    return conduct("test", flags, body, as_json=as_json)
+
+
+def _image(session: Session) -> Image:
+    """The image. Raises Stop for faults of the history; several heads are a finding, no fault."""
+    image = session.image
+    refused = refuse_image(image, Policy(target="heads"))
+    if refused is not None:
+        raise Stop(refused.problem)
+    return image
+
+
+def _selected(session: Session, image: Image, since: str | None, base: str | None) -> tuple[Revision, ...]:
+    """The revisions that are tried, in Alembic's order. Raises Stop."""
+    graph = image.graph
+    order = graph.pending((), "heads")
+    assert not isinstance(order, HistoryFault)
+    if since is not None:
+        rows = graph.resolve(since)
+        if isinstance(rows, HistoryFault):
+            raise stop("unknown-target", rows.message, names={"heads": " ".join(graph.heads)}, fix=rows.fix)
+        there = graph.ancestors(rows)
+        return tuple(revision for revision in order if revision.id not in there)
+    if base is not None:
+        changed = _changed_files(session, base)
+        paths = session.scan.paths
+        return tuple(revision for revision in order if os.path.realpath(paths[revision.file]) in changed)
+    return order
+
+
+def _changed_files(session: Session, base: str) -> frozenset[str]:
+    """The files of the versions folders that differ from where the branch left ``base``, committed or not."""
+    folders = [str(folder) for folder in session.config.version_locations]
+    root = _git(session, "rev-parse", "--show-toplevel")[0]
+    fork = _git(session, "merge-base", base, "HEAD")[0]
+    names = _git(session, "diff", "--name-only", "-z", "--diff-filter=d", fork, "--", *folders)
+    names += _git(session, "ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", *folders)
+    return frozenset(os.path.realpath(os.path.join(root, name)) for name in names)  # noqa: PTH118 - texts from git
+
+
+def _git(session: Session, *arguments: str) -> list[str]:
+    """What git prints, divided at NUL or line ends. Raises Stop where there is no git or it refuses."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=session.config.root, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise stop("usage", "--base needs git, which is not installed", names={"verb": "test"}) from error
+    if done.returncode != 0:
+        said = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+        raise stop("usage", f"--base: git {arguments[0]}: {said}", names={"verb": "test"})
+    return [name for name in done.stdout.replace("\n", "\0").split("\0") if name]
+
+
+def _try(session: Session, image: Image, selected: Sequence[Revision], baseline: Path | None) -> Trial:
+    from migrate.steps.trial import EMPTY, TrialRun
+
+    findings = _findings(session, image)
+    _judge_heads(session, image, findings)
+    if not selected:
+        for check in (Check.TWICE, Check.MODELS):
+            findings.skipped(check, None, "there is no revision to be tried")
+        return findings.trial(())
+    with lend_shadow(session) as shadow:
+        # What a revision says while it is tried six times over is no news; what is wrong with it, the findings say.
+        replay = make_replay(session, shadow, image, _baseline(session, image, baseline), emit=lambda _event: None)
+        trial = TrialRun(
+            replay,
+            shadow,
+            image,
+            [revision.id for revision in selected],
+            findings,
+            session.project.env_py,
+            session.source_of,
+            session.emit,
+        )
+        trial.carry_out(replay.make_base() if replay.has_baseline else EMPTY)
+    for check in (Check.TWICE, Check.MODELS):
+        findings.skipped(check, None, "not every revision can be applied")
+    return findings.trial(selected)
+
+
+def _findings(session: Session, image: Image) -> Findings:
+    revisions = image.graph.revisions
+    paths = session.scan.paths
+    return Findings(
+        session.settings.test_fail,
+        {revision.id: os.path.relpath(paths[revision.file], session.cwd) for revision in revisions},
+        {revision.id: Source.read(session.source_of(revision)) for revision in revisions},
+    )
+
+
+def _judge_heads(session: Session, image: Image, findings: Findings) -> None:
+    heads = image.graph.heads
+    if session.settings.policy.target != "head":
+        findings.skipped(Check.HEADS, None, f"the target is {session.settings.policy.target}")
+    elif len(heads) > 1:
+        last = heads[-1]
+        others = [f"head {head}: {findings.files[head]}" for head in heads]
+        said = f"the history has {len(heads)} heads: {', '.join(heads)}"
+        line = findings.sources[last].upgrade_line
+        findings.found(Check.HEADS, None, said, others, file=findings.files[last], line=line)
+    findings.passed(Check.HEADS)
+
+
+def _baseline(session: Session, image: Image, given: Path | None) -> BaselineFile | None:
+    root = session.config.root
+    named = image.manifest.baseline if image.manifest is not None else None
+    path = given or (root / named.file if named is not None else None)
+    return read_baseline(path, root) if path is not None else None
+
+
+# What is made of it
+
+
+def _report(found: Trial, *, as_json: bool) -> Report:
+    from migrate.report.trial import table
+
+    counts = found.counts
+    fields: dict[str, object] = {"cases_count": len(found.cases), **{f"cases_{name}": n for name, n in counts.items()}}
+    if as_json:
+        fields["cases"] = [case.to_json() for case in found.cases]
+    text = table(found, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+    failed = found.with_verdict(Verdict.FAILED)
+    if not failed:
+        said = f"test: {counts['passed']} of {len(found.cases)} checks passed, {counts['warned']} warn"
+        return Report(Outcome(Result.NOOP), fields, text=text, message=said)
+    first = failed[0]
+    more = f"; and {len(failed) - 1} more" if len(failed) > 1 else ""
+    place: dict[str, Any] = {"file": first.file, "line": first.line} if first.file is not None else {}
+    why = problem(
+        "failed-trial",
+        f"{first.place or 'the history'}: {first.check}: {first.message}{more}",
+        names={"place": first.place or "the history"},
+        **place,
+    )
+    return Report(Outcome(Result.FAILED, ExitCode.HISTORY, why), fields, text=text)
+
+
+def _write(session: Session, found: Trial, junit: Path | None, annotations: Path | None, *, duration_s: float) -> None:
+    """Write the files that were asked for. Raises Stop."""
+    from migrate.report import trial as rendered
+
+    texts = {
+        junit: lambda: rendered.junit(found, duration_s=duration_s),
+        annotations: lambda: rendered.github_annotations(found, lambda file: _in_repository(session, file)),
+    }
+    for path, render in texts.items():
+        if path is None:
+            continue
+        try:
+            path.write_text(session.redactor.text(render()), encoding="utf-8")
+        except OSError as error:
+            raise stop("usage", f"{path} cannot be written: {error.strerror}", names={"verb": "test"}) from error
+
+
+def _in_repository(session: Session, file: str) -> str | None:
+    """The path by which GitHub knows a file; None for one that is not in its checkout."""
+    root = os.environ.get("GITHUB_WORKSPACE") or str(session.cwd)
+    inside = os.path.relpath((session.cwd / file).resolve(), root)
+    return None if inside.startswith("..") else inside
+
+
+def _as_text(cases: Sequence[dict[str, str | None]]) -> str:
+    return "\n".join(f"{case['revision'] or 'history'} {case['check']}" for case in cases)

@@ -1,0 +1,282 @@
+"""What a trial of a history found: one case for each revision and check; every rendering is made from it."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, Self
+
+from migrate.core.schema import compare
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from migrate.core.revisions import Revision
+    from migrate.core.schema import Schema
+
+LISTED: Final = 20  # details of one finding
+
+
+class Check(StrEnum):
+    """What is tried, with what it means when it passes (the reference page is made from the meanings)."""
+
+    def __new__(cls, value: str, meaning: str) -> Self:
+        """Keep the meaning beside the name, so that no page can miss one."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    meaning: str
+
+    UPGRADE = "upgrade", "the upgrade runs on empty tables"
+    SCHEMA = "schema", "the upgrade leaves the schema that the manifest has"
+    DOWNGRADE = "downgrade", "the downgrade leads back to the schema and the rows before, with and without rows"
+    AGAIN = "again", "after its downgrade the upgrade leads to the same schema again"
+    FILLED = "filled", "every table there takes synthetic rows"
+    ROWS = "rows", "the upgrade runs on tables with rows"
+    KEPT = "kept", "the upgrade loses no row of a table that it keeps"
+    CRASH = "crash", "cut off after any of its statements, a second run ends as if nothing had happened"
+    HEADS = "heads", "the history has a single head"
+    TWICE = "twice", "a second run on a finished database changes nothing"
+    MODELS = "models", "the models in env.py's target_metadata are the schema at the head"
+
+
+OF_REVISIONS: Final = (
+    Check.UPGRADE,
+    Check.SCHEMA,
+    Check.DOWNGRADE,
+    Check.AGAIN,
+    Check.FILLED,
+    Check.ROWS,
+    Check.KEPT,
+    Check.CRASH,
+)
+OF_HISTORY: Final = (Check.HEADS, Check.TWICE, Check.MODELS)
+
+# A downgrade is for the day on which nothing else helps, and most histories have revisions without one; a table that
+# takes no rows says more of this tool than of the revision. Both are shown and neither fails the run.
+DEFAULT_FAIL: Final = tuple(str(check) for check in Check if check not in {Check.DOWNGRADE, Check.AGAIN, Check.FILLED})
+
+
+class Verdict(StrEnum):
+    """How a case ended; a warning is a finding that policy lets pass."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    WARNED = "warned"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One check of one revision, or of the history (``revision`` None); ``line`` is 1-based."""
+
+    check: Check
+    verdict: Verdict
+    revision: str | None = None
+    file: str | None = None
+    line: int | None = None
+    message: str = ""
+    details: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The case for people and for test reports."""
+        return f"{self.revision or 'history'}-{self.check}"
+
+    @property
+    def place(self) -> str:
+        """File and line, as editors and compilers write them; empty where there is no file."""
+        if self.file is None:
+            return ""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+    def to_json(self) -> dict[str, object]:
+        """The fields of a finding and of ``--json``."""
+        return {
+            "check": str(self.check),
+            "verdict": str(self.verdict),
+            "revision": self.revision,
+            "file": self.file,
+            "line": self.line,
+            "finding": self.message,
+            "details": list(self.details),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Every case, in the order of the history."""
+
+    cases: tuple[Case, ...]
+
+    def with_verdict(self, *verdicts: Verdict) -> tuple[Case, ...]:
+        """The cases that ended so."""
+        return tuple(case for case in self.cases if case.verdict in verdicts)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many cases ended how."""
+        return {str(verdict): len(self.with_verdict(verdict)) for verdict in Verdict}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a revision's text says to a trial; lines are 1-based, 1 where a function is not found.
+
+    ``irreversible`` is the reason that a module-level ``irreversible = "…"`` gives.
+    """
+
+    upgrade_line: int = 1
+    downgrade_line: int = 1
+    irreversible: str | None = None
+    irreversible_line: int = 1
+
+    @classmethod
+    def read(cls, text: str) -> Source:
+        """Read it without running it. A text that is no Python, or computes its reason, says nothing."""
+        try:
+            module = ast.parse(text)
+        except (SyntaxError, ValueError):
+            return cls()
+        lines: dict[str, int] = {}
+        reason, line = None, 1
+        for node in module.body:
+            match node:
+                case ast.FunctionDef(name=name) if name in {"upgrade", "downgrade"}:
+                    lines[f"{name}_line"] = node.lineno
+                case (
+                    ast.Assign(targets=[ast.Name(id="irreversible")], value=ast.Constant(value=str() as said))
+                    | ast.AnnAssign(target=ast.Name(id="irreversible"), value=ast.Constant(value=str() as said))
+                ) if said.strip():
+                    reason, line = " ".join(said.split()), node.lineno
+                case _:
+                    pass
+        return cls(**lines, irreversible=reason, irreversible_line=line)
+
+
+@dataclass(slots=True)
+class Findings:
+    """Collects the cases of a trial; ``fail`` are the checks whose findings fail the run."""
+
+    fail: Collection[str]
+    files: Mapping[str, str]  # revision -> its file, for people
+    sources: Mapping[str, Source]
+    _cases: dict[tuple[str | None, Check], Case] = field(default_factory=dict)
+
+    def found(
+        self,
+        check: Check,
+        revision: str | None,
+        message: str,
+        details: Iterable[str] = (),
+        *,
+        file: str | None = None,
+        line: int | None = None,
+    ) -> None:
+        """A finding; a second one of the same revision and check is added to the details of the first."""
+        before = self._cases.get((revision, check))
+        if before is not None and before.verdict in {Verdict.FAILED, Verdict.WARNED}:
+            added = (*before.details, message, *details)[:LISTED]
+            self._cases[revision, check] = Case(
+                check, before.verdict, revision, before.file, before.line, before.message, added
+            )
+            return
+        verdict = Verdict.FAILED if str(check) in self.fail else Verdict.WARNED
+        place = self._line(check, revision) if line is None and file is None else line
+        shown = file if file is not None else self.files.get(revision or "")
+        self._cases[revision, check] = Case(check, verdict, revision, shown, place, message, tuple(details)[:LISTED])
+
+    def passed(self, check: Check, revision: str | None = None) -> None:
+        """Nothing was found, unless something was already."""
+        self._put(check, revision, Verdict.PASSED, "")
+
+    def skipped(self, check: Check, revision: str | None, reason: str) -> None:
+        """It was not tried, unless something was said about it already."""
+        self._put(check, revision, Verdict.SKIPPED, reason)
+
+    def skip_rest(self, revision: str, reason: str) -> None:
+        """None of the revision's other checks can be tried."""
+        for check in OF_REVISIONS:
+            self.skipped(check, revision, reason)
+
+    def of(self, revision: str | None) -> tuple[Case, ...]:
+        """The cases of one revision, None for those of the history."""
+        return tuple(case for (about, _), case in self._cases.items() if about == revision)
+
+    def trial(self, order: Iterable[Revision]) -> Trial:
+        """Everything, the revisions in the given order and the history last."""
+        names = [*(revision.id for revision in order), None]
+        checks = list(Check)
+        return Trial(
+            tuple(case for name in names for case in sorted(self.of(name), key=lambda case: checks.index(case.check)))
+        )
+
+    def _put(self, check: Check, revision: str | None, verdict: Verdict, message: str) -> None:
+        if (revision, check) not in self._cases:
+            file = self.files.get(revision or "")
+            line = self._line(check, revision) if file is not None else None
+            self._cases[revision, check] = Case(check, verdict, revision, file, line, message)
+
+    def _line(self, check: Check, revision: str | None) -> int | None:
+        source = self.sources.get(revision or "")
+        if source is None:
+            return None
+        return source.downgrade_line if check is Check.DOWNGRADE else source.upgrade_line
+
+
+def planned(revisions: Iterable[Revision]) -> tuple[tuple[str | None, Check], ...]:
+    """Which cases a trial of these revisions has, in their order."""
+    of_revisions = [(revision.id, check) for revision in revisions for check in OF_REVISIONS]
+    return (*of_revisions, *((None, check) for check in OF_HISTORY))
+
+
+# What was counted
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The rows of one table; ``id`` stays what it is when the table is renamed."""
+
+    id: int
+    name: str
+    rows: int
+
+
+def rows_lost(before: Iterable[Counted], after: Iterable[Counted]) -> list[str]:
+    """The tables that are still there, under their name or under another, with fewer rows, as sentences.
+
+    A table that is gone lost its rows with it: that is what dropping one is for.
+    """
+    ids = {one.id: one for one in after}
+    names = {one.name: one for one in ids.values()}
+    found = []
+    for one in before:
+        now = ids.get(one.id) or names.get(one.name)
+        if now is not None and now.rows < one.rows:
+            found.append(f"table {now.name}: {one.rows} rows before, {now.rows} after")
+    return found
+
+
+def rows_left(before: Iterable[Counted], after: Iterable[Counted]) -> list[str]:
+    """The tables that have more rows than before, as sentences."""
+    ids = {one.id: one.rows for one in before}
+    return [
+        f"table {one.name}: {ids[one.id]} rows before, {one.rows} after"
+        for one in after
+        if one.id in ids and one.rows > ids[one.id]
+    ]
+
+
+def traces(before: Schema, after: Schema) -> list[str]:
+    """What a way there and back has changed, as sentences."""
+    found = compare(before, after, same_major=True).without_members()
+    said = [f"{one.identity} is left behind" for one in found.extra]
+    said += [f"{one.identity} is lost" for one in found.missing]
+    for one in found.changed:
+        is_short = one.expected is not None and one.actual is not None and "\n" not in one.expected + one.actual
+        said.append(f"{one.identity} is {one.actual}, was {one.expected}" if is_short else f"{one.identity} has changed")
+    said += [f"{one.expected_identity} has become {one.actual_identity}" for one in found.renamed]
+    return said

@@ -1,0 +1,123 @@
+"""Renders a trial: a table for people, JUnit XML for test reports, annotations for GitHub."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from xml.etree import ElementTree as ET
+
+from migrate.core.trial import Verdict
+from migrate.report.github import workflow_command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import RenderableType
+
+    from migrate.core.trial import Case, Trial
+
+_FOUND: Final = (Verdict.FAILED, Verdict.WARNED)
+_MARKS: Final = {Verdict.PASSED: "ok", Verdict.FAILED: "FAIL", Verdict.WARNED: "warn", Verdict.SKIPPED: "-"}
+_STYLES: Final = {Verdict.PASSED: "green", Verdict.FAILED: "bold red", Verdict.WARNED: "yellow", Verdict.SKIPPED: "dim"}
+_WIDTH: Final = 120
+
+
+def junit(trial: Trial, *, duration_s: float) -> str:
+    """Render JUnit XML as test reports of CI systems read it: one test case for each revision and check.
+
+    A finding that policy lets pass is a passed case whose output says what was found.
+    """
+    counts = trial.counts
+    totals = {
+        "name": "migrate test",
+        "tests": str(len(trial.cases)),
+        "failures": str(counts["failed"]),
+        "errors": "0",
+        "skipped": str(counts["skipped"]),
+        "time": f"{duration_s:.3f}",
+    }
+    root = ET.Element("testsuites", totals)
+    suite = ET.SubElement(root, "testsuite", totals)
+    for case in trial.cases:
+        about = {"classname": f"migrate.{case.revision or 'history'}", "name": str(case.check), "time": "0"}
+        if case.file is not None:
+            about["file"] = _xml(case.file)
+        if case.line is not None:
+            about["line"] = str(case.line)
+        element = ET.SubElement(suite, "testcase", about)
+        match case.verdict:
+            case Verdict.FAILED:
+                ET.SubElement(element, "failure", {"message": _xml(case.message)}).text = _xml(in_full(case))
+            case Verdict.SKIPPED:
+                ET.SubElement(element, "skipped", {"message": _xml(case.message)})
+            case Verdict.WARNED:
+                ET.SubElement(element, "system-out").text = _xml(in_full(case))
+            case Verdict.PASSED:
+                pass
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def github_annotations(trial: Trial, relative: Callable[[str], str | None]) -> str:
+    """Render a workflow command a line for every finding; ``relative`` gives a file's path in the repository."""
+    lines = []
+    for case in trial.with_verdict(*_FOUND):
+        kind = "error" if case.verdict is Verdict.FAILED else "warning"
+        path = relative(case.file) if case.file is not None else None
+        said = "\n".join((case.message, *case.details))
+        about = f"revision {case.revision}" if case.revision else "the history"
+        lines.append(workflow_command(kind, said, title=f"{case.check} of {about}", path=path, line=case.line))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def in_full(case: Case) -> str:
+    """A finding with its place and its details, a line each."""
+    place = f"{case.place}: " if case.place else ""
+    return "\n".join((f"{place}{case.message}", *case.details))
+
+
+def table(trial: Trial, *, colour: bool, width: int = _WIDTH) -> str:
+    """Render a row for each revision, a column for each check, and the findings below."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    checks = list(dict.fromkeys(case.check for case in trial.cases if case.revision is not None))
+    parts: list[RenderableType] = []
+    if checks:
+        grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        grid.add_column("revision", no_wrap=True)
+        for check in checks:
+            grid.add_column(str(check), no_wrap=True)
+        for revision in dict.fromkeys(case.revision for case in trial.cases if case.revision is not None):
+            of = {case.check: case.verdict for case in trial.cases if case.revision == revision}
+            marks = [Text(_MARKS[of[check]], _STYLES[of[check]]) if check in of else Text("") for check in checks]
+            grid.add_row(Text(revision), *marks)
+        parts.append(grid)
+    for case in trial.cases:
+        if case.revision is None:
+            said = f"  {case.message}" if case.verdict is Verdict.SKIPPED else ""
+            parts.append(Text.assemble((_MARKS[case.verdict], _STYLES[case.verdict]), f" {case.check}{said}"))
+    for case in trial.with_verdict(*_FOUND):
+        parts.append(Text(""))
+        parts.append(Text.assemble((_MARKS[case.verdict], _STYLES[case.verdict]), f" {case.check}  {case.place}"))
+        parts.append(Text("\n".join(f"     {line}" for line in (case.message, *case.details))))
+    counts = trial.counts
+    parts += [Text(""), Text(", ".join(f"{number} {name}" for name, number in counts.items() if number) or "no cases")]
+    console = Console(
+        width=width,
+        force_terminal=colour,
+        no_color=not colour,
+        highlight=False,
+        color_system="standard" if colour else None,
+    )
+    with console.capture() as captured:
+        console.print(*parts, sep="\n", soft_wrap=False)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def _xml(text: str) -> str:
+    """Without the characters that XML 1.0 cannot hold."""
+    return "".join(
+        c if c in "\t\n" or " " <= c < "\ud800" or "\ue000" <= c < "\ufffe" or c > "\uffff" else "?" for c in text
+    )

@@ -1,0 +1,435 @@
+"""Tries revisions in shadow databases: up, down and up again, with rows, and cut off after each statement.
+
+Every way is tried in a database of its own, a copy of the one before the revision. All of them have one name, one after
+the other, so that one child process serves them all: env.py may have read its URL for good.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from migrate.core.events import Event, Level, Name
+from migrate.core.plan import Downgrade, Upgrade
+from migrate.core.problems import Stop
+from migrate.core.replay import passes
+from migrate.core.revisions import HistoryFault
+from migrate.core.trial import Check, Verdict, rows_left, rows_lost, traces
+from migrate.postgres.activity import CONTROL_NAME
+from migrate.postgres.rows import Scope, count, fill
+from migrate.steps.replay import READ_S
+from migrate.steps.upgrade import Upgrading, child_environment, leaves_transaction
+from migrate.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from migrate.core.events import Emit
+    from migrate.core.image import Image
+    from migrate.core.problems import Problem
+    from migrate.core.replay import Pass
+    from migrate.core.revisions import Revision
+    from migrate.core.trial import Counted, Findings
+    from migrate.postgres.connection import Connection
+    from migrate.postgres.shadow import Shadow
+    from migrate.steps.replay import Replay
+    from migrate.steps.run import Run
+
+CRASHES: Final = 40  # statements of one revision after which it is cut off
+EMPTY: Final = "template0"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A database at one moment."""
+
+    rows: tuple[str, ...]  # of the version table
+    schema: Mapping[str, str]
+    counts: tuple[Counted, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """A database in which something is tried."""
+
+    run: Run
+    reader: Connection
+    scope: Scope
+
+
+class _Trying(Upgrading):
+    """One way through revisions, in a child that stays for the next one."""
+
+    def __init__(self, trial: TrialRun, run: Run, plan: Upgrade | Downgrade, more: Mapping[str, object]) -> None:
+        super().__init__(run, plan)
+        self._trial = trial
+        self._more = more
+
+    @contextmanager
+    def ready_worker(self) -> Iterator[Worker]:
+        """The child that is there, or a new one where it is gone."""
+        worker, is_new = self._trial.lend(self.run)
+        if is_new:
+            self.expect_ready(worker)
+        yield worker
+
+    def job(self) -> dict[str, object]:
+        """The job of an upgrade, and what a trial wants beside it."""
+        return {**super().job(), **self._more}
+
+
+@dataclass(slots=True)
+class TrialRun:
+    """One trial of ``selected`` revisions; what it finds goes to ``findings``."""
+
+    replay: Replay
+    shadow: Shadow
+    image: Image
+    selected: Collection[str]
+    findings: Findings
+    env_py: str
+    source_of: Callable[[Revision], str]
+    emit: Emit
+    _work: str | None = None
+    _worker: Worker | None = None
+    _told_unfilled: set[tuple[str, str]] = field(default_factory=set)
+
+    def carry_out(self, base: str) -> None:
+        """Try everything, from the database ``base``. Raises Stop where a trial itself fails, and Interrupted."""
+        try:
+            finished = self._try_all(base)
+            if finished is not None:
+                self._try_history(finished)
+        finally:
+            if self._worker is not None:
+                self._worker.end()
+
+    def lend(self, run: Run) -> tuple[Worker, bool]:
+        """The child for a run, and whether it is a new one."""
+        is_new = self._worker is None or not self._worker.is_alive
+        if self._worker is None or is_new:
+            if self._worker is not None:
+                self._worker.end()
+            self._worker = Worker(environ=child_environment(run), cwd=run.project.cwd, emit=run.emit)
+        self._worker.wake = (run.interruption.fd, run.lost_fd)
+        return self._worker, is_new
+
+    # The way through the history
+
+    def _try_all(self, base: str) -> str | None:
+        """The database with everything applied; None where that cannot be."""
+        graph = self.image.graph
+        ways = passes(graph, graph.descendants(self.selected))
+        databases: dict[str | None, str] = {None: base}
+        for at, each in enumerate(ways):
+            start = databases.get(each.start)
+            reached = self._go(each, start) if start is not None else None
+            if reached is not None:
+                databases[each.target] = reached
+            wanted = {later.start for later in ways[at + 1 :]}
+            for id_ in [id_ for id_ in databases if id_ not in wanted and at + 1 < len(ways)]:
+                name = databases.pop(id_)
+                if name != base:
+                    self.shadow.drop(name)
+        for id_ in self.selected:
+            self.findings.skip_rest(id_, "a revision before it cannot be applied")
+        return databases.get(ways[-1].target) if ways else None
+
+    def _go(self, each: Pass, start: str) -> str | None:
+        """One pass; its database, None where a revision cannot be applied."""
+        rows = () if each.start is None else (each.start,)
+        pending = self.image.graph.pending(rows, each.target)
+        assert not isinstance(pending, HistoryFault)
+        current = start
+        waiting: list[Revision] = []
+        for revision in pending:
+            is_tried = revision.id in self.selected and revision.id in each.reads
+            if not is_tried:
+                waiting.append(revision)
+            if waiting and (is_tried or revision is pending[-1]):
+                target = waiting[-1].id if is_tried else each.target
+                reached = self._pass_by(current, Upgrade(target, tuple(waiting)))
+                waiting = []
+                if reached is None:
+                    return None
+                current = self._instead(current, reached, start)
+            if is_tried:
+                reached = self._try_revision(revision, current)
+                self._tell(revision)
+                if reached is None:
+                    return None
+                current = self._instead(current, reached, start)
+        return current
+
+    def _instead(self, old: str, new: str, kept: str) -> str:
+        if old != kept:
+            self.shadow.drop(old)
+        return new
+
+    def _pass_by(self, clean: str, step: Upgrade) -> str | None:
+        """Revisions that are only on the way."""
+        with self._stage(clean) as stage:
+            failed = self._run(stage, step)
+        if failed is not None:
+            revision = str(failed.facts.get("revision"))
+            self._found(Check.UPGRADE, revision, failed)
+            return None
+        return self._keep()
+
+    # One revision
+
+    def _try_revision(self, revision: Revision, clean: str) -> str | None:
+        """Everything about one revision; the database after it, None where it cannot be applied."""
+        findings, id_ = self.findings, revision.id
+        with self._stage(clean) as stage:
+            before = self._look(stage)
+            trying = _Trying(self, stage.run, Upgrade(id_, (revision,)), {})
+            failed = self._carry_out(stage, trying)
+            if failed is not None:
+                self._found(Check.UPGRADE, id_, failed)
+                findings.skip_rest(id_, "it cannot be applied")
+                return None
+            findings.passed(Check.UPGRADE, id_)
+            after = self._look(stage)
+            self._compare_with_manifest(id_, after)
+            is_tidy = self._go_back(stage, revision, before, after)
+        following = self._keep() if is_tidy else None
+        if following is None:
+            with self._stage(clean) as stage:
+                self._run(stage, Upgrade(id_, (revision,)))
+            following = self._keep()
+        has_rows = self._try_with_rows(revision, clean, before, after)
+        self._try_crashes(revision, clean, after, with_rows=has_rows)
+        for check in Check:
+            if check not in {Check.HEADS, Check.TWICE, Check.MODELS}:
+                findings.passed(check, id_)
+        return following
+
+    def _compare_with_manifest(self, id_: str, after: Seen) -> None:
+        manifest = self.image.manifest
+        if manifest is None:
+            self.findings.skipped(Check.SCHEMA, id_, "there is no manifest")
+            return
+        differences = manifest.compare((id_,), after.schema, major=self.shadow.major)
+        if differences:
+            said = "the upgrade leaves another schema than the manifest has"
+            self.findings.found(Check.SCHEMA, id_, said, differences.sentences())
+
+    def _go_back(self, stage: _Stage, revision: Revision, before: Seen, after: Seen) -> bool:
+        """Down and up again; whether the database is then as it was after the first time."""
+        findings, id_ = self.findings, revision.id
+        reason = findings.sources[id_].irreversible
+        if reason is not None:
+            findings.skipped(Check.DOWNGRADE, id_, f"irreversible: {reason}")
+            findings.skipped(Check.AGAIN, id_, f"irreversible: {reason}")
+            return True
+        failed = self._down(stage, revision)
+        if failed is not None:
+            self._found(Check.DOWNGRADE, id_, failed)
+            findings.skipped(Check.AGAIN, id_, "the downgrade fails")
+            return False
+        undone = self._look(stage)
+        said = traces(before.schema, undone.schema)
+        said += rows_left(before.counts, undone.counts) + rows_lost(before.counts, undone.counts)
+        if sorted(before.rows) != sorted(undone.rows):
+            said.append(f"the version rows are {_listed(undone.rows)}, were {_listed(before.rows)}")
+        if said:
+            findings.found(Check.DOWNGRADE, id_, f"the downgrade does not lead back: {said[0]}", said[1:])
+        failed = self._run(stage, Upgrade(id_, (revision,)))
+        if failed is not None:
+            self._found(Check.AGAIN, id_, failed)
+            return False
+        again = self._look(stage)
+        changed = traces(after.schema, again.schema)
+        changed += rows_left(after.counts, again.counts) + rows_lost(after.counts, again.counts)
+        if changed:
+            findings.found(Check.AGAIN, id_, f"the second upgrade leads elsewhere: {changed[0]}", changed[1:])
+        return not said and not changed
+
+    def _try_with_rows(self, revision: Revision, clean: str, before: Seen, after: Seen) -> bool:
+        """The same with rows in the tables; whether the upgrade can be done with them."""
+        findings, id_ = self.findings, revision.id
+        if not before.counts:
+            for check in (Check.FILLED, Check.ROWS, Check.KEPT):
+                findings.skipped(check, id_, "there is no table before it")
+            return False
+        with self._stage(clean) as stage:
+            filled = fill(stage.reader, stage.scope)
+            for table, why in filled.unfilled.items():
+                if (table, why) not in self._told_unfilled:  # the first revision that meets the table stands for all
+                    self._told_unfilled.add((table, why))
+                    findings.found(Check.FILLED, id_, f"table {table} takes no synthetic rows: {why}")
+            counts = count(stage.reader, stage.scope)
+            failed = self._run(stage, Upgrade(id_, (revision,)))
+            if failed is not None:
+                self._found(Check.ROWS, id_, failed, "with rows in the tables")
+                findings.skipped(Check.KEPT, id_, "it cannot be applied to tables with rows")
+                return False
+            now = self._look(stage)
+            if changed := traces(after.schema, now.schema):
+                findings.found(Check.ROWS, id_, f"with rows it leads to another schema: {changed[0]}", changed[1:])
+            if lost := rows_lost(counts, now.counts):
+                findings.found(Check.KEPT, id_, f"the upgrade loses rows: {lost[0]}", lost[1:])
+            self._go_back_with_rows(stage, revision, counts)
+            return True
+
+    def _go_back_with_rows(self, stage: _Stage, revision: Revision, counts: tuple[Counted, ...]) -> None:
+        findings, id_ = self.findings, revision.id
+        tried = {case.check: case.verdict for case in findings.of(id_)}
+        if tried.get(Check.DOWNGRADE) is not None or tried.get(Check.AGAIN) is not None:
+            return  # it is irreversible, or does not even work without rows
+        failed = self._down(stage, revision)
+        if failed is not None:
+            self._found(Check.DOWNGRADE, id_, failed, "with rows in the tables")
+            return
+        if lost := rows_lost(counts, count(stage.reader, stage.scope)):
+            findings.found(Check.DOWNGRADE, id_, f"up and down loses rows: {lost[0]}", lost[1:])
+        failed = self._run(stage, Upgrade(id_, (revision,)))
+        if failed is not None:
+            self._found(Check.AGAIN, id_, failed, "with rows in the tables")
+
+    def _try_crashes(self, revision: Revision, clean: str, after: Seen, *, with_rows: bool) -> None:
+        findings, id_ = self.findings, revision.id
+        source = self.source_of(revision)
+        if "commit" not in source.lower() and not leaves_transaction(source):
+            findings.skipped(Check.CRASH, id_, "it commits once, at its end")
+            return
+        for number in range(1, CRASHES + 1):
+            with self._stage(clean) as stage:
+                if with_rows:
+                    fill(stage.reader, stage.scope)
+                step = Upgrade(id_, (revision,))
+                if self._run(stage, step, crash_after=number) is None:
+                    return  # it has fewer statements
+                failed = self._run(stage, step)
+                if failed is not None:
+                    self._found(Check.CRASH, id_, failed, f"cut off after statement {number}, the second run fails")
+                elif changed := traces(after.schema, self._look(stage).schema):
+                    said = f"cut off after statement {number}, the second run leads elsewhere"
+                    findings.found(Check.CRASH, id_, f"{said}: {changed[0]}", changed[1:])
+
+    # The history as a whole
+
+    def _try_history(self, finished: str) -> None:
+        findings = self.findings
+        with self._stage(finished) as stage:
+            before = self._look(stage)
+            failed = self._run(stage, Upgrade("heads", ()))
+            after = self._look(stage)
+            changed = traces(before.schema, after.schema)
+            changed += rows_left(before.counts, after.counts) + rows_lost(before.counts, after.counts)
+            if failed is not None or changed:
+                said = failed.why if failed is not None else changed[0]
+                findings.found(
+                    Check.TWICE,
+                    None,
+                    f"a second run is not without effect: {said}",
+                    changed[1:],
+                    file=self.env_py,
+                    line=1,
+                )
+            findings.passed(Check.TWICE)
+            comparing = _Trying(self, stage.run, Upgrade("heads", ()), {"do": "compare"})
+            failed = self._carry_out(stage, comparing)
+            self._judge_models(comparing.models, failed)
+
+    def _judge_models(self, differences: Sequence[str] | None, failed: Problem | None) -> None:
+        findings = self.findings
+        head = self.image.graph.heads[-1]
+        place = {"file": findings.files.get(head), "line": findings.sources[head].upgrade_line}
+        if failed is not None:
+            findings.found(Check.MODELS, None, f"the models cannot be compared: {failed.why}", file=self.env_py, line=1)
+        elif differences is None:
+            findings.skipped(Check.MODELS, None, "env.py names no target_metadata")
+        elif differences:
+            said = f"the models are not the schema at the head: {differences[0]}"
+            findings.found(Check.MODELS, None, said, differences[1:], **place)  # type: ignore[arg-type]
+        findings.passed(Check.MODELS)
+
+    # The databases
+
+    @contextmanager
+    def _stage(self, template: str) -> Iterator[_Stage]:
+        """A copy of a database, under the one name that the child knows."""
+        if self._work is not None:
+            self.shadow.drop(self._work)
+        self._work = self.shadow.create(template, self._work)
+        target = self.replay.aim(self._work)
+        with (
+            closing(self.replay.connect(target, f"{CONTROL_NAME}read:")) as reader,
+            self.replay.under_guard(target) as run,
+        ):
+            reader.wait_s = READ_S
+            schema = run.before.server.schema or "public"
+            scope = Scope(target.schemas or (schema,), (schema, target.version_table))
+            yield _Stage(run, reader, scope)
+
+    def _keep(self) -> str:
+        """A copy of the database that was tried last."""
+        assert self._work is not None
+        self.shadow.disconnect(self._work)
+        return self.shadow.create(self._work)
+
+    def _look(self, stage: _Stage) -> Seen:
+        observed = self.replay.observe(stage.reader, stage.run.target)
+        return Seen(observed.rows, observed.schema or {}, count(stage.reader, stage.scope))
+
+    def _down(self, stage: _Stage, revision: Revision) -> Problem | None:
+        # one revision and no other, which no target of Alembic's can say where branches meet
+        step = Downgrade(revision.id, (revision,))
+        return self._carry_out(stage, _Trying(self, stage.run, step, {"only": revision.id}))
+
+    def _run(self, stage: _Stage, step: Upgrade, **more: object) -> Problem | None:
+        return self._carry_out(stage, _Trying(self, stage.run, step, more))
+
+    def _carry_out(self, stage: _Stage, trying: _Trying) -> Problem | None:
+        """Why it failed, None where it did not. Raises Stop where that says nothing about the revisions."""
+        run = stage.run
+        run.applied = []
+        run.before = self.replay.observe(run.control, run.target, with_schema=False)
+        try:
+            trying.carry_out()
+        except Stop as stopped:
+            if "revision" in stopped.problem.facts or stopped.problem.kind.code == "env-holds-transaction":
+                return stopped.problem
+            raise
+        return None
+
+    # What is said
+
+    def _found(self, check: Check, revision: str, failed: Problem, circumstance: str = "") -> None:
+        why = failed.why
+        prefix = f"revision {revision} ("
+        if why.startswith(prefix):
+            why = why.partition("): ")[2] or why
+        line = failed.facts.get("line")
+        said = f"{circumstance}: {why}" if circumstance else why
+        file = self.findings.files.get(revision)
+        self.findings.found(
+            check,
+            revision,
+            said,
+            file=file if isinstance(line, int) else None,
+            line=line if isinstance(line, int) else None,
+        )
+
+    def _tell(self, revision: Revision) -> None:
+        cases = self.findings.of(revision.id)
+        found = [case for case in cases if case.verdict in {Verdict.FAILED, Verdict.WARNED}]
+        self.emit(
+            Event(
+                Name.TRIAL_REVISION,
+                f"revision {revision.id}: {f'{len(found)} findings' if found else 'nothing found'}",
+                Level.INFO,
+                {"revision": revision.id, "file": revision.file, "findings": len(found)},
+            )
+        )
+        for case in found:
+            level = Level.ERROR if case.verdict is Verdict.FAILED else Level.WARN
+            said = f"{case.place}: {case.check}: {case.message}"
+            self.emit(Event(Name.TRIAL_FINDING, said, level, case.to_json()))
+
+
+def _listed(rows: Sequence[str]) -> str:
+    return ", ".join(rows) or "none"
