@@ -93,6 +93,7 @@ bench: $(VENV)/installed ## ratios against peers in the same run; a report, no p
 	$(BIN)/python -m tests.bench.bench_noop
 	$(BIN)/python -m tests.bench.bench_manifest
 	$(BIN)/python -m tests.bench.bench_catalog
+	$(BIN)/python -m tests.bench.bench_image
 
 clean: ## everything that these targets made
 	rm -rf $(VENV) $(VENV)-lowest $(NODE_MODULES) build dist
