@@ -9,7 +9,7 @@ WORKERS ?= 2
 NODE_MODULES := tests/platforms/node_modules
 PYTEST := $(BIN)/python -m pytest -q -p no:cacheprovider
 
-.PHONY: help demo test test-lowest test-versions test-faults faults-page test-containers lint bench soak docs lock clean
+.PHONY: help demo test test-lowest test-versions test-faults faults-page test-containers test-pages lint bench soak docs lock clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -29,7 +29,7 @@ demo: $(VENV)/installed ## a throw-away PostgreSQL, `migrate up` on the example,
 test: $(VENV)/installed $(NODE_MODULES)/installed ## everything against the embedded server, or TEST_DATABASE_URL
 	$(BIN)/coverage run -m pytest -q -p no:cacheprovider tests/core
 	$(BIN)/coverage report --include='migrate/core/*' --fail-under=100
-	$(PYTEST) -n $(WORKERS) --dist worksteal --ignore=tests/core --ignore=tests/faults --ignore=tests/containers -m "not versions"
+	$(PYTEST) -n $(WORKERS) --dist worksteal --ignore=tests/core --ignore=tests/faults --ignore=tests/containers --ignore=tests/pages -m "not versions"
 
 test-versions: $(VENV)/installed requirements/versions.txt ## one manifest on PostgreSQL 15, 17 and 18 (Debian's postgresql-15 is needed)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/versions.txt
@@ -40,7 +40,7 @@ test-lowest: requirements/lowest.txt ## the suite, less the example, at the lowe
 	$(VENV)-lowest/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/lowest.txt
 	$(VENV)-lowest/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(VENV)-lowest/bin/python -m pytest -q -p no:cacheprovider -n $(WORKERS) --dist worksteal \
-	  --ignore=tests/faults --ignore=tests/containers --ignore=tests/platforms --ignore=tests/example -m "not versions"
+	  --ignore=tests/faults --ignore=tests/containers --ignore=tests/pages --ignore=tests/platforms --ignore=tests/example -m "not versions"
 
 test-faults: $(VENV)/installed ## everything that a release must survive: docs/reference/faults.md
 	$(PYTEST) tests/faults -n $(WORKERS) --dist worksteal
@@ -50,6 +50,9 @@ faults-page: $(VENV)/installed ## run the faults and write docs/reference/faults
 
 soak: $(VENV)/installed ## 200 rounds of random faults against random runners; ROUNDS=, SEED=
 	$(BIN)/python -m tests.faults.soak --rounds $(or $(ROUNDS),200) $(if $(SEED),--seed $(SEED))
+
+test-pages: $(VENV)/installed ## the report in headless Chromium (Debian's package chromium)
+	$(PYTEST) tests/pages
 
 lint: $(VENV)/installed $(NODE_MODULES)/installed ## ruff, mypy, import contracts, and every platform's file by its own tool
 	$(BIN)/ruff check .

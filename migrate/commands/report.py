@@ -1,0 +1,138 @@
+"""`migrate report`: what ran here and what it changed, as one page to keep or to send."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import psycopg2
+
+from migrate import __version__, release
+from migrate.commands.history import EXITS
+from migrate.commands.session import Answer, Report, Session, conduct
+from migrate.commands.verb import verb
+from migrate.core.decision import decide, sentence
+from migrate.core.outcome import Outcome, Result
+from migrate.core.plan import Refusal
+from migrate.core.problems import ExitCode, stop
+from migrate.core.state import AtHead, Behind, Drifted, classify
+from migrate.core.state import name as position_name
+from migrate.postgres import ledger
+from migrate.postgres.errors import problem_of
+from migrate.report.page import Page, cleaned, moment, revision_rows, run_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from migrate.core.image import Image
+    from migrate.core.observation import Observation
+    from migrate.core.state import State
+
+_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+
+
+@verb("report", exits=(*EXITS[: EXITS.index(ExitCode.LOST)], ExitCode.BLOCKED, *EXITS[EXITS.index(ExitCode.LOST) :]))
+@click.option("--html", "html_file", type=_FILE, metavar="FILE", help="Write one self-contained HTML page.")
+@click.option("--markdown", "markdown_file", type=_FILE, metavar="FILE", help="Write Markdown, as GitHub shows it.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=200, show_default=True, help="How many runs, newest first."
+)
+def report(*, html_file: Path | None, markdown_file: Path | None, limit: int, **flags: Any) -> Answer:
+    """Write what ran here, how long it took and what it changed, with the state and the drift now, as one page.
+
+    Reads the ledger, the manifest and the live schema, and changes nothing in the database.
+    """
+    files: dict[Path, Callable[[Page], str]] = {}
+    if html_file is not None:
+        from migrate.report.html import html
+
+        files[html_file] = html
+    if markdown_file is not None:
+        from migrate.report.markdown import report_page
+
+        files[markdown_file] = report_page
+    if not files:
+        raise click.UsageError("name a file: --html FILE, --markdown FILE or both")
+
+    def body(session: Session) -> Report:
+        page = cleaned(_read(session, limit), session.redactor.text)
+        for file, render in files.items():
+            try:
+                file.write_text(render(page), encoding="utf-8", newline="\n")
+            except OSError as error:
+                raise stop("usage", f"{file} cannot be written: {error.strerror}", names={"verb": "report"}) from error
+        written = ", ".join(map(str, files))
+        return Report(
+            Outcome(Result.NOOP),
+            {"files": [str(file) for file in files], "runs": len(page.runs), "revisions": len(page.revisions)},
+            message=f"report: {written} {'were' if len(files) > 1 else 'was'} written",
+        )
+
+    return conduct("report", flags, body)
+
+
+def _read(session: Session, limit: int) -> Page:
+    order = session.order()
+    release.refuse_image_faults(order)
+    with release.connected(order, role="migrate:report:") as connection:
+        observation = release.look(order, connection)
+        key = ledger.target_key(observation.server.schema, order.target.version_table)
+        try:
+            runs = ledger.history(connection, key=key, limit=limit)
+        except psycopg2.Error as error:
+            raise problem_of(error, doing="reading the ledger") from error
+    image = release.with_sources(order.image, observation, order.source_of)
+    state = classify(image, observation, order.policy.target, order.policy.ignore)
+    return _page(session, image, observation, state, runs, limit)
+
+
+def _page(
+    session: Session,
+    image: Image,
+    observation: Observation,
+    state: State,
+    runs: Sequence[Mapping[str, Any]],
+    limit: int,
+) -> Page:
+    pending = [revision.id for revision in release.pending_of(state)]
+    decision = decide(image, state, session.settings.policy)
+    refused = isinstance(decision, Refusal)
+    entries = image.manifest.revisions if image.manifest is not None else ()
+    drift, drift_said = _drift(image, state)
+    server = observation.server
+    return Page(
+        service=session.settings.service,
+        version=__version__,
+        made=moment(datetime.now(UTC)),
+        database=server.database,
+        server=f"PostgreSQL {server.version} at {server.address or 'the local socket'}",
+        position=position_name(state.position),
+        rows=", ".join(observation.rows) or "base",
+        decision=f"would refuse: {decision.problem.why}" if isinstance(decision, Refusal) else _decided(pending),
+        good=not refused,
+        pending=len(pending),
+        findings=tuple(sentence(finding) for finding in state.findings if not isinstance(finding, Drifted)),
+        drift=drift,
+        drift_said=drift_said,
+        has_manifest=image.manifest is not None,
+        runs=run_rows(runs, {entry.revision.id: entry.changes for entry in entries}),
+        runs_limited=len(runs) == limit,
+        revisions=revision_rows(image, observation, pending, runs),
+    )
+
+
+def _decided(pending: Sequence[str]) -> str:
+    if not pending:
+        return "nothing to do"
+    return f"would apply {len(pending)} revision{'s' if len(pending) > 1 else ''}"
+
+
+def _drift(image: Image, state: State) -> tuple[tuple[str, ...] | None, str]:
+    if image.manifest is None:
+        return None, "Not compared: this image has no manifest."
+    if not isinstance(state.position, (AtHead, Behind)):
+        return None, f"Not compared: the database is {position_name(state.position)}."
+    found = [finding.differences.sentences() for finding in state.findings if isinstance(finding, Drifted)]
+    return tuple(found[0]) if found else (), "The live schema is what the manifest says."
