@@ -24,6 +24,7 @@ from migrate.core.policy import Judgement
 from migrate.core.problems import ExitCode, Stop, problem, stop
 from migrate.core.repair import said
 from migrate.core.revisions import HistoryFault
+from migrate.core.schema import compare
 from migrate.core.state import AtHead, Behind, Empty, classify
 from migrate.core.state import name as position_name
 from migrate.postgres.activity import GUARD_NAME
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from migrate.core.policy import Limits, Policy
     from migrate.core.problems import Problem
     from migrate.core.repair import Closing, Repairs
-    from migrate.core.revisions import Revision
+    from migrate.core.revisions import Graph, Revision
     from migrate.core.schema import Differences
     from migrate.core.state import State
     from migrate.core.target import Target
@@ -95,13 +96,66 @@ class Override:
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
-    """A comparison of the live schema with the manifest."""
+class Side:
+    """One side of a comparison: its name for people, its schema, and the server's major version that printed it."""
 
-    rows: tuple[str, ...]
+    name: str
+    schema: Mapping[str, str]
+    major: int
+    rows: tuple[str, ...] | None = None  # of the manifest, where the schema is recorded in one
+    manifest: Manifest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgainstRevision:
+    """Another revision of this image."""
+
+    spelled: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgainstManifest:
+    """The head of another image, by its manifest."""
+
+    spelled: str
+    manifest: Manifest
+    graph: Graph
+
+
+@dataclass(frozen=True, slots=True)
+class AgainstDatabase:
+    """Another database; ``spelled`` names the variable that holds its URL."""
+
+    spelled: str
+    target: Target
+
+
+Against = AgainstRevision | AgainstManifest | AgainstDatabase
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A comparison of two schemas: what ``actual`` differs in from ``expected``."""
+
+    actual: Side
+    expected: Side
     differences: Differences
-    expected: Mapping[str, str]
-    live: Mapping[str, str]
+
+    @classmethod
+    def of(cls, actual: Side, expected: Side, policy: Policy) -> Verified:
+        """Compare; a manifest knows of extensions and branches what two plain schemas do not tell."""
+        if expected.manifest is not None and expected.rows is not None:
+            rows, major = expected.rows, actual.major
+            found = expected.manifest.compare(rows, actual.schema, major=major, ignore=policy.ignore)
+        else:
+            same_major = actual.major == expected.major
+            found = compare(expected.schema, actual.schema, same_major=same_major, ignore=policy.ignore)
+        return cls(actual, expected, found)
+
+    @property
+    def expected_by(self) -> str:
+        """What says what is expected, for sentences."""
+        return "the manifest" if self.expected.manifest is not None else self.expected.name
 
     def failing(self, policy: Policy) -> list[str]:
         """The differences that fail: unlike an upgrade, a verification tolerates what is extra only when told to."""
@@ -110,7 +164,7 @@ class Verified:
             kept = replace(kept, extra=())
         if policy.drift is not Judgement.FAIL:
             kept = replace(kept, missing=(), changed=(), renamed=())
-        return kept.sentences()
+        return kept.sentences(self.expected_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,27 +280,59 @@ def down(order: Order, target: str, *, allow_data_loss: bool) -> tuple[Loss | No
     return loss, progress.outcome()
 
 
-def verify(order: Order, at: str | None = None) -> tuple[Verified | None, Outcome]:
-    """Compare the live schema with the manifest where the version rows say that it is, or at a revision."""
+def verify(order: Order, at: str | None = None, against: Against | None = None) -> tuple[Verified | None, Outcome]:
+    """Compare the live schema with the manifest where the version rows say that it is, or at a revision.
+
+    With ``against`` it is compared with something else, and ``at`` takes the manifest's schema for the live one.
+    """
     progress = Progress()
     verified: Verified | None = None
     with outcomes(progress):
         refuse_image_faults(order)
-        manifest = needed_manifest(order)
-        with connected(order) as connection:
-            observation = look(order, connection)
-        rows = rows_named(order, at) if at is not None else rows_to_verify(order, observation)
-        expected, live = manifest.schema_at(rows), observation.schema or {}
-        differences = manifest.compare(rows, live, major=observation.server.major, ignore=order.policy.ignore)
-        verified = Verified(rows, differences, expected, live)
+        rows: tuple[str, ...] = ()
+        if against is None:
+            needed_manifest(order)  # before a connection is made for nothing
+        if against is not None and at is not None:
+            actual = recorded_schema(needed_manifest(order), rows_named(order, at), f"revision {at}")
+        else:
+            with connected(order) as connection:
+                observation = look(order, connection, with_schema=True)
+            rows = observation.rows
+            actual = Side("the live schema", observation.schema or {}, observation.server.major)
+        if against is None:
+            asked = rows_named(order, at) if at is not None else rows_to_verify(order, observation)
+            expected = recorded_schema(needed_manifest(order), asked, ", ".join(asked) or "base")
+        else:
+            expected = other_side(order, against)
+        verified = Verified.of(actual, expected, order.policy)
         failing = verified.failing(order.policy)
         if failing:
-            where = ", ".join(rows) or "base"
-            why = f"the live schema is not that of {where}: {'; '.join(failing[:5])}"
+            why = f"{actual.name} is not that of {expected.name}: {'; '.join(failing[:5])}"
             more = f"; and {len(failing) - 5} more" if len(failing) > 5 else ""  # noqa: PLR2004 - as in decisions
-            raise stop("drift", why + more, differences=failing[:20])
-        return verified, Outcome(Result.NOOP, from_revision=observation.rows, to_revision=observation.rows)
+            code, names = ("drift", {}) if against is None else ("schemas-differ", {"against": against.spelled})
+            raise stop(code, why + more, names=names, differences=failing[:20])
+        return verified, Outcome(Result.NOOP, from_revision=rows, to_revision=rows)
     return verified, progress.outcome()
+
+
+def other_side(order: Order, against: Against) -> Side:
+    """The schema that ``against`` names. Raises Stop or Interrupted."""
+    if isinstance(against, AgainstRevision):
+        return recorded_schema(
+            needed_manifest(order), rows_named(order, against.spelled), f"revision {against.spelled}"
+        )
+    if isinstance(against, AgainstManifest):
+        tips = tuple(sorted(against.graph.tips(revision.id for revision in against.graph)))
+        return recorded_schema(against.manifest, tips, against.spelled)
+    aimed = replace(order, target=against.target, bind=lambda **_: None)  # the run's context is its own target's
+    with connected(aimed) as connection:
+        observation = look(aimed, connection, with_schema=True)
+    return Side(f"the database of {against.target.url_from}", observation.schema or {}, observation.server.major)
+
+
+def recorded_schema(manifest: Manifest, rows: tuple[str, ...], name: str) -> Side:
+    """The schema that a manifest has at these version rows."""
+    return Side(name, manifest.schema_at(rows), manifest.postgres, rows, manifest)
 
 
 def plan(order: Order) -> tuple[Judged | None, Outcome]:
@@ -297,14 +383,14 @@ def connected(order: Order, role: str = GUARD_NAME) -> Iterator[Connection]:
         connection.close()
 
 
-def look(order: Order, connection: Connection) -> Observation:
-    """Observe the target, with its whole schema where the image has a manifest to compare it with."""
+def look(order: Order, connection: Connection, *, with_schema: bool = False) -> Observation:
+    """Observe the target, with its whole schema where asked for or where the image has a manifest to compare it with."""
     return observe(
         connection,
         order.target,
         order.limits,
         hashes={revision.id: revision.sha256 for revision in order.image.graph.revisions},
-        with_schema=order.image.manifest is not None,
+        with_schema=with_schema or order.image.manifest is not None,
     )
 
 

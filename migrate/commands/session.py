@@ -197,7 +197,7 @@ def conduct(
 
     ``reads``: the verb's text is what people want to see, so that on a terminal only warnings and problems stand beside
     it. Everybody else gets every line. ``is_product``: the text is what the verb makes, to be redirected into a file, so
-    that whoever reads stdout gets it, and beside it nothing but errors.
+    that whoever reads stdout gets it and nothing else; where there is no such text, the errors.
     """
     began = time.monotonic()
     run_id = os.urandom(6).hex()
@@ -242,7 +242,8 @@ def conduct(
         if addresses and tells:
             assert settings is not None
             _tell({"verb": verb, **fields}, settings, redactor, emit)
-        emit(Event(Name.RUN_FINISHED, message, Level.ERROR if outcome.problem else Level.INFO, fields))
+        if not (is_product and report.text):
+            emit(Event(Name.RUN_FINISHED, message, Level.ERROR if outcome.problem else Level.INFO, fields))
         sink.close()
         text = report.text if is_for_people or is_product else None
         in_github = is_github(os.environ)
@@ -275,7 +276,7 @@ def conduct(
             for warning in settings.warnings:
                 emit(Event(Name.TARGET_WARNING, warning, Level.WARN))
             report = body(session)
-            if report.outcome.problem is not None:
+            if report.outcome.problem is not None and not (is_product and report.text):
                 _say_problem(emit, report.outcome.problem)
             return finish(report)
         except Stop as stopped:

@@ -1,8 +1,11 @@
-"""`migrate verify`: is the live schema what its revision says."""
+"""`migrate verify`: is the live schema what its revision says, or what another place has."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -10,64 +13,98 @@ from migrate import release
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
-from migrate.core.problems import ExitCode
-from migrate.core.repair_sql import repairs
+from migrate.core.problems import ExitCode, stop
+from migrate.core.url import DatabaseUrl, MalformedUrl
+from migrate.release import Against, AgainstDatabase, AgainstManifest, AgainstRevision
+from migrate.report import comparison
 
 if TYPE_CHECKING:
     from migrate.release import Verified
+
+_DATABASE: Final = "env:"
 
 
 @verb("verify", exits=tuple(code for code in EXITS if code <= ExitCode.BLOCKED or code >= ExitCode.INTERRUPTED))
 @click.option(
     "--at", metavar="REVISION", help="Compare with the manifest at this revision instead of the recorded one."
 )
+@click.option(
+    "--against",
+    metavar="OTHER",
+    help="Compare with a revision, another image's manifest (FILE.json), or another database (env:VARIABLE, which holds"
+    " its URL). With --at, that revision's schema takes the place of the live one.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "sql", "json", "markdown"]),
+    help="Print the comparison alone, in this form, instead of the log.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def verify(*, as_json: bool, at: str | None, **flags: Any) -> Answer:
-    """Compare the live schema with the manifest. Reads the catalog and changes nothing.
+def verify(*, as_json: bool, at: str | None, against: str | None, form: str | None, **flags: Any) -> Answer:
+    """Compare the live schema with the manifest, or with something else. Reads the catalog and changes nothing.
 
     Exits 17 and names every difference, with the SQL that would put each simple one right.
     """
+    if against is not None and "://" in against:  # the value is not repeated: it may hold a password
+        raise click.UsageError("--against takes no URL: other users can read a command line; use env:VARIABLE")
 
     def body(session: Session) -> Report:
-        verified, outcome = release.verify(session.order(), at)
-        return Report(outcome, describe(verified), text=as_text(verified))
+        other = other_of(session, against) if against is not None else None
+        verified, outcome = release.verify(session.order(), at, other)
+        return Report(outcome, describe(verified), text=rendered(verified, form or "text"))
 
-    return conduct("verify", flags, body, as_json=as_json, reads=True)
+    is_product = form is not None and form != "json"
+    return conduct("verify", flags, body, as_json=as_json or form == "json", reads=True, is_product=is_product)
+
+
+def other_of(session: Session, against: str) -> Against:
+    """What ``--against`` names. Raises Stop."""
+    if against.startswith(_DATABASE):
+        variable = against.removeprefix(_DATABASE)
+        text = os.environ.get(variable, "").strip()
+        if not text:
+            raise stop("no-database-url", f"the variable {variable}, which --against names, is not set")
+        try:
+            url = DatabaseUrl.parse(text)
+        except MalformedUrl as error:
+            why = f"The value of {variable} is no PostgreSQL URL. {error}"
+            raise stop("bad-database-url", why, names={"variable": variable}) from None
+        return AgainstDatabase(against, replace(session.target, url=url, url_from=variable))
+    if against.endswith(".json"):
+        from migrate.core.revisions import Graph
+        from migrate.image.manifest import load_manifest
+
+        found = load_manifest(Path(against))
+        if found is None:
+            raise stop("no-manifest", f"there is no {against}", fix=f"ls -l {against}   # --against names it")
+        return AgainstManifest(against, found, Graph.build(entry.revision for entry in found.revisions))
+    return AgainstRevision(against)
 
 
 def describe(verified: Verified | None) -> dict[str, object]:
     """The machine-readable comparison."""
     if verified is None:
         return {}
-    sql = repairs(verified.differences, verified.expected, verified.live)
+    actual, expected, found = verified.actual, verified.expected, verified.differences
     return {
-        "compared_with": list(verified.rows),
-        **verified.differences.to_json(),
-        "sentences": verified.differences.sentences(),
-        "sql": [statement for _, statement in sql],
+        "compared": actual.name,
+        "compared_with": list(expected.rows) if expected.rows is not None else expected.name,
+        **found.to_json(),
+        "sentences": found.sentences(verified.expected_by),
+        "sql": comparison.statements(found, expected.schema, actual.schema),
     }
 
 
-def as_text(verified: Verified | None) -> str | None:
-    """The comparison for people: the groups, then the SQL that nobody runs but them."""
+def rendered(verified: Verified | None, form: str) -> str | None:
+    """The comparison in one of its forms."""
     if verified is None:
         return None
-    where = ", ".join(verified.rows) or "base"
-    found = verified.differences
-    if not found:
-        return f"the live schema is that of {where}"
-    lines = [f"compared with {where}"]
-    groups = (
-        ("missing", found.missing),
-        ("changed", found.changed),
-        ("extra", found.extra),
-        ("same, other name", found.renamed),
-    )
-    for title, group in groups:
-        if group:
-            lines += [f"{title}:", *(f"  {difference.sentence()}" for difference in group)]
-    sql = repairs(found, verified.expected, verified.live)
-    if sql:
-        lines += ["", "-- would put right what is simple; never executed by migrate"]
-        lines += [statement for _, statement in sql]
-    return "\n".join(lines)
+    of, with_ = verified.actual.name, verified.expected.name
+    found, expected, actual = verified.differences, verified.expected.schema, verified.actual.schema
+    if form == "sql":
+        pairs = comparison.pairs(found, expected, actual, verified.expected_by)
+        return comparison.as_sql(of, with_, verified.expected_by, found, pairs)
+    sql = comparison.statements(found, expected, actual)
+    render = comparison.as_markdown if form == "markdown" else comparison.as_text
+    return render(of, with_, verified.expected_by, found, sql)

@@ -1,0 +1,99 @@
+"""Renders a comparison of two schemas: as text, as the SQL that would make them equal, and as Markdown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from migrate.core.repair_sql import repairs
+from migrate.core.schema import Renamed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from migrate.core.schema import Difference, Differences
+
+_NEVER: Final = "never executed by migrate"
+
+
+def statements(differences: Differences, expected: Mapping[str, str], actual: Mapping[str, str]) -> list[str]:
+    """The SQL for every difference that a simple statement puts right."""
+    return [statement for _, statement in repairs(differences, expected, actual)]
+
+
+def as_text(of: str, other: str, expected_by: str, differences: Differences, sql: Sequence[str]) -> str:
+    """For a terminal: the groups, then the SQL that nobody runs but whoever reads it."""
+    if not differences:
+        return f"{of} is that of {other}"
+    lines = [f"{of} compared with {other}"]
+    for title, group in _groups(differences):
+        lines += [f"{title}:", *(f"  {_said(difference, expected_by)}" for difference in group)]
+    if sql:
+        lines += ["", f"-- would put right what is simple; {_NEVER}", *sql]
+    return "\n".join(lines)
+
+
+def as_sql(of: str, other: str, expected_by: str, differences: Differences, sql: Sequence[tuple[str, str]]) -> str:
+    """For psql: each statement under its difference, and as a comment what no simple statement puts right.
+
+    ``sql`` are pairs of a difference's sentence and its statements.
+    """
+    lines = [_comment(f"leads from {of} to {other}; {_NEVER}")]
+    done = set()
+    for sentence, statement in sql:
+        done.add(sentence)
+        lines += ["", _comment(sentence), statement]
+    left = [said for said in differences.sentences(expected_by) if said not in done]
+    if left:
+        lines += ["", _comment("what takes more than a simple statement:"), *map(_comment, left)]
+    return "\n".join(lines)
+
+
+def pairs(
+    differences: Differences, expected: Mapping[str, str], actual: Mapping[str, str], expected_by: str
+) -> list[tuple[str, str]]:
+    """Each difference that a simple statement puts right, as its sentence and that statement."""
+    return [(_said(difference, expected_by), sql) for difference, sql in repairs(differences, expected, actual)]
+
+
+def as_markdown(of: str, other: str, expected_by: str, differences: Differences, sql: Sequence[str]) -> str:
+    """For a pull request or a step's summary: a table of differences, and the SQL."""
+    if not differences:
+        return f"**{_cell(of)}** is that of **{_cell(other)}**."
+    lines = [f"**{_cell(of)}** compared with **{_cell(other)}**", "", "| | difference |", "|---|---|"]
+    for title, group in _groups(differences):
+        lines += [f"| {title} | {_cell(_said(difference, expected_by))} |" for difference in group]
+    if sql:
+        fence = "`" * max(3, 1 + max(_longest_run(statement) for statement in sql))
+        lines += ["", f"Would put right what is simple; {_NEVER}:", "", f"{fence}sql", *sql, fence]
+    return "\n".join(lines)
+
+
+def _groups(differences: Differences) -> list[tuple[str, Sequence[Difference | Renamed]]]:
+    groups: list[tuple[str, Sequence[Difference | Renamed]]] = [
+        ("missing", differences.missing),
+        ("changed", differences.changed),
+        ("extra", differences.extra),
+        ("same, other name", differences.renamed),
+    ]
+    return [(title, group) for title, group in groups if group]
+
+
+def _said(difference: Difference | Renamed, expected_by: str) -> str:
+    return difference.sentence() if isinstance(difference, Renamed) else difference.sentence(expected_by)
+
+
+def _comment(text: str) -> str:
+    return "\n".join(f"-- {line}" for line in text.splitlines() or [""])
+
+
+def _cell(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+    return escaped.replace("_", "\\_").replace("\n", " ")
+
+
+def _longest_run(text: str) -> int:
+    longest = run = 0
+    for character in text:
+        run = run + 1 if character == "`" else 0
+        longest = max(longest, run)
+    return longest
