@@ -1,0 +1,62 @@
+"""The Compose overlay that `migrate init` writes, beside a user's own Compose file."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.containers.conftest import WEB_IMAGE, docker, must
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.timeout(600)
+
+URL = "postgresql://postgres:for-tests-only@db:5432/postgres"
+OWN = {
+    "services": {
+        "db": {
+            "image": "postgres:17",
+            "environment": {"POSTGRES_PASSWORD": "for-tests-only"},
+            "tmpfs": ["/var/lib/postgresql/data"],
+        },
+        "api": {
+            "build": ".",
+            "depends_on": ["db"],
+            "environment": {"DATABASE_URL": URL},
+            "healthcheck": {
+                "test": [
+                    "CMD",
+                    "python",
+                    "-c",
+                    "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health')",
+                ],
+                "interval": "1s",
+                "retries": 30,
+            },
+        },
+    },
+}
+
+
+def test_the_overlay_holds_the_users_service_until_the_job_has_ended(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(json.dumps(OWN), encoding="utf-8")
+    (tmp_path / "Dockerfile").write_text(f"FROM {WEB_IMAGE}\n", encoding="utf-8")
+    init = [sys.executable, "-m", "migrate", "init", "compose", "--service", "api"]
+    subprocess.run(init, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    files = [f"--file={tmp_path / name}" for name in ("compose.yaml", "compose.release.yaml")]
+    project = ("compose", "-p", f"init-{secrets.token_hex(4)}", *files)
+    env = {"DATABASE_URL": URL}
+    try:
+        # The database has no health check here: the job waits for the server by itself.
+        must(docker(*project, "up", "--build", "--wait", "api", env=env))
+        (job,) = must(docker(*project, "ps", "--all", "--quiet", "migrate", env=env)).stdout.split()
+        last = docker("logs", job).finished
+        assert (last["outcome"], last["applied_count"]) == ("applied", 8)
+    finally:
+        docker(*project, "down", "--volumes", "--rmi", "local", "--timeout", "1", env=env)
