@@ -111,16 +111,14 @@ def test_a_line_of_300_revisions_with_every_kind_of_object(
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", [1, 2])
 def test_branches_and_merges(
     project: Project,
     server: Server,
     make_database: MakeDatabase,
     run_migrate: RunMigrate,
     monkeypatch: pytest.MonkeyPatch,
-    seed: int,
 ) -> None:
-    ids = write_branches(project, 50, seed=seed)
+    ids = write_branches(project, 50)
     found = written(project, server, run_migrate)
     plain = PlainAlembic(project)
     seen: dict[str, dict[str, str]] = {}
