@@ -125,6 +125,67 @@ def test_answer_swallowed(case):
     assert result.finished["applied"] == []
 
 
+@pytest.mark.parametrize(
+    "driver",
+    [
+        pytest.param(
+            {"driver": name} if name == "psycopg" else {"engine": "async"},
+            marks=fault(
+                f"the answer to a statement is swallowed, with {name}",
+                f"the same, with an env.py that uses {name}",
+                23,
+                "the watchdog sees where the child waits whatever the driver",
+            ),
+            id=name,
+        )
+        for name in ("psycopg", "asyncpg")
+    ],
+)
+def test_answer_swallowed_by_driver(case, driver):
+    case.history(**driver)
+    case.at("r0001")
+    rule = case.proxy.on(Action.SILENCE, b"ALTER TABLE\0", role="worker", side="server")
+    running = case.up(proxied=True)
+    rule.wait()
+    assert case.ends(running).finished["problem"] == "connection-lost"
+
+
+@fault(
+    "a revision waits for another program",
+    "subprocess.run(['sleep', '8']) in a revision, while its connection is idle in its transaction",
+    0,
+    "no answer is missing: the watchdog keeps still",
+)
+def test_watchdog_keeps_still(case):
+    case.history()
+    case.ends(case.up(trouble="import subprocess; subprocess.run(['sleep', '8'], capture_output=True)"))
+
+
+@pytest.mark.parametrize(
+    "driver",
+    [
+        pytest.param(
+            {"driver": name} if name == "psycopg" else {"engine": "async"},
+            marks=fault(
+                f"the worker's connection is reset, with {name}",
+                f"the proxy resets it in pg_sleep(), with an env.py that uses {name}",
+                23,
+                "recognised whatever the driver; rolled back",
+            ),
+            id=name,
+        )
+        for name in ("psycopg", "asyncpg")
+    ],
+)
+def test_worker_reset_by_driver(case, driver):
+    case.history(**driver)
+    running = case.up(trouble=SLEEP, proxied=True)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.7)
+    case.proxy.each(lambda link: link.cut(), "worker")
+    assert case.ends(running).finished["problem"] == "connection-lost"
+
+
 @fault(
     "a statement is swallowed on its way to the server",
     "the proxy drops the revision's ALTER TABLE and passes nothing on any more",
@@ -176,12 +237,12 @@ def test_guard_terminated_in_python(case):
 
 
 @fault(
-    "the guard is lost, and only the worker can know before its commit",
-    "the revision itself ends the guard's backend, then goes on to its end",
+    "the guard's backend is ended by the revision itself",
+    "pg_terminate_backend() in a revision, which then goes on to its end",
     41,
-    "the fence before the commit, or the watcher, refuses it: nothing of the revision is in the database",
+    "noticed at once, or by the fence before the commit: nothing of the revision is in the database",
 )
-def test_fence_before_the_commit(case):
+def test_guard_ended_by_the_revision(case):
     case.history()
     end = (
         'op.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity'

@@ -165,6 +165,22 @@ def test_runner_stopped(case):
 
 
 @fault(
+    "the runner is stopped between a revision's end and its commit",
+    "the revision's last act is SIGSTOP to its parent; SIGCONT after 6 s, with a lease of 3 s",
+    41,
+    "the fence, which is the last thing before the commit, refuses",
+)
+def test_fence_before_the_commit(case):
+    case.history()
+    running = case.up(trouble="os.kill(os.getppid(), 19)", constants=SHORT)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(6)
+    running.signal(signal.SIGCONT)
+    result = case.ends(running)
+    assert (result.finished["problem"], result.finished["applied"]) == ("guard-lost", ["r0001"])
+
+
+@fault(
     "four runners at once, and the one that works is killed",
     "four `migrate up`, SIGKILL to the one that holds the guard in its second revision",
     -9,

@@ -195,6 +195,28 @@ def test_long_statement(case):
 
 
 @fault(
+    "an index takes long to build",
+    "CREATE INDEX on an expression that sleeps for each row, about 10 s",
+    0,
+    "statement.progress with the phase and the per cent that the server tells",
+)
+def test_progress_of_an_index(case):
+    case.history()
+    trouble = """
+op.execute('CREATE TABLE slow AS SELECT n, repeat(chr(65), 1000) AS filler FROM generate_series(1, 500) n')
+op.execute('CREATE FUNCTION slow(i integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql'
+           ' AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN i; END $$')
+op.execute('CREATE INDEX slowly ON slow (slow(n))')
+op.execute('DROP TABLE slow'); op.execute('DROP FUNCTION slow')
+"""
+    result = case.ends(case.up(trouble=trouble))
+    said = result.named("statement.progress")
+    assert said[0]["statement"] == "CREATE INDEX"
+    assert said[0]["phase"].startswith("building index")
+    assert 0 < said[-1]["percent"] <= 100
+
+
+@fault(
     "a revision that computes for long",
     "a revision sleeps 12 s in Python",
     0,
@@ -216,7 +238,7 @@ def quietest(result):
     "CREATE INDEX CONCURRENTLY waits for an old transaction",
     "a transaction that has written to the table stays open for 7 s",
     0,
-    "no timeout ends it (that would leave an INVALID index); statement.progress names its phase",
+    "no timeout ends it (that would leave an INVALID index); the other session is named meanwhile",
 )
 def test_cic_waits(case):
     case.history(concurrently=True)

@@ -26,7 +26,11 @@ def stop(case, running, number=signal.SIGTERM, **checks):
     took = time.monotonic() - began
     result = case.ends(result, **checks)
     assert took < ENDS_IN_SECONDS, took
-    assert result.finished["outcome"] == ("failed" if result.exit_code == 31 else "interrupted")
+    outcome = "failed" if result.exit_code == 31 else "interrupted"
+    assert result.finished["outcome"] == outcome
+    if result.named("step.started"):  # the ledger is closed: the run ended in good order, not by the last resort
+        runs = case.database.rows("SELECT outcome FROM migrate.run ORDER BY started_at")
+        assert runs[0] == (outcome,)
     return result
 
 
@@ -48,6 +52,30 @@ def test_sigint(case):
     running.wait_for("revision.started", revision="r0002")
     time.sleep(0.7)
     stop(case, running, signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    "driver",
+    [
+        pytest.param(
+            {"driver": name} if name == "psycopg" else {"engine": "async"},
+            marks=fault(
+                f"SIGTERM during a statement, with {name}",
+                f"in pg_sleep(), with an env.py that uses {name}; then SIGINT",
+                143,
+                "the cancel comes from the control connection, whatever the driver",
+            ),
+            id=name,
+        )
+        for name in ("psycopg", "asyncpg")
+    ],
+)
+def test_in_a_statement_by_driver(case, driver):
+    case.history(**driver)
+    running = case.up(trouble=SLEEP)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.7)
+    assert stop(case, running).finished["applied"] == ["r0001"]
 
 
 @fault(
