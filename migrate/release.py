@@ -505,7 +505,9 @@ def judge(order: Order, connection: Connection) -> Judged:
     decision = decide(image, state, order.policy)
     if isinstance(decision, Plan):
         refuse_broken_files(order, pending_of(state))
-        decision = with_backup(decision, image, state, order.policy, has_place=order.backup is not None)
+        # a program that waits for the job does not see the job's volume
+        has_place = order.backup is not None or order.verb == "wait"
+        decision = with_backup(decision, image, state, order.policy, has_place=has_place)
     if isinstance(decision, Plan):
         for warning in decision.warnings:
             order.emit(Event(Name.STATE_FINDING, warning, Level.WARN))

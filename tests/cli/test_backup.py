@@ -173,7 +173,11 @@ def test_required_without_a_place_is_a_matter_of_policy(history, database, run_m
     result.check_clean()
     assert (result.exit_code, result.finished["problem"]) == (12, "not-permitted")
     assert "--backup DIR" in result.finished["fix"]
-    assert run_migrate("plan", database=database, env={"MIGRATE_BACKUP": "required"}).exit_code == 12
+    environ = {"MIGRATE_BACKUP": "required"}
+    assert run_migrate("plan", database=database, env=environ).exit_code == 12
+    # a service that waits for the job needs no place of its own
+    waiting = run_migrate("wait", "--timeout", "0", database=database, env=environ)
+    assert waiting.finished["problem"] == "not-ready"
 
 
 def test_off_is_off(history, folder, database, run_migrate):
