@@ -13,7 +13,7 @@ from migrate.core.interruption import Interruption
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # a lost terminal ends the run as SIGTERM does
 GRACE_S: Final = 1.8  # platforms follow SIGTERM with SIGKILL; the last line must be out before
 
 
@@ -37,7 +37,7 @@ def interruption(*, on_overdue: Callable[[int], None]) -> Iterator[Interruption]
             if ended.is_set():
                 return
             if numbers and found.signum is None:
-                found.signum = numbers[0]
+                found.signum = signal.SIGTERM if numbers[0] == signal.SIGHUP else numbers[0]
                 os.write(seen_write, b"!")  # never read: the descriptor stays readable for whoever waits next
                 if not ended.wait(GRACE_S):
                     on_overdue(found.signum)

@@ -25,6 +25,9 @@ def load_image(session: Session) -> Image:
     graph, faults, read_by, revisions = history.graph, history.faults, history.read_by, history.graph.revisions
     path = manifest_path(session.config, session.settings.manifest)
     manifest = None if faults else load_manifest(path)  # a broken history is reported first
+    if manifest is None and not faults and session.settings.manifest is not None:
+        # nothing but the operator's own word says that there is one: without it the proof would silently be a weaker one
+        raise stop("no-manifest", f"the setting 'manifest' names {path}, and there is no such file")
     warnings: tuple[str, ...] = ()
     if manifest is not None:
         warnings = check_for_release(path, compare_with_files(manifest, hashes(session.scan, revisions), revisions))

@@ -19,7 +19,7 @@ from migrate.core.events import Event, Level, LogFormat, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.notification import secrets_in
 from migrate.core.outcome import Outcome, Result, refusal
-from migrate.core.problems import ExitCode, Stop, problem
+from migrate.core.problems import ExitCode, Stop, problem, stop
 from migrate.core.redaction import Redactor
 from migrate.release import Order
 from migrate.settings import CHANGING_VERBS, Settings, environment_secrets, load
@@ -74,7 +74,7 @@ class Session:
         self.redactor = redactor
         self.interruption = interruption
         self.run_id = run_id
-        self.cwd = Path.cwd()
+        self.cwd = _working_folder()
 
     @cached_property
     def config(self) -> AlembicConfig:
@@ -113,7 +113,18 @@ class Session:
 
         if self.settings.version_table is not None and self.settings.version_table_schema is not None:
             return target
-        table, schema = guess_version_table(self.config.env_py.read_text("utf-8", "replace"))
+        env_py = self.config.env_py
+        try:
+            text = env_py.read_text("utf-8", "replace")
+        except FileNotFoundError:
+            text = ""  # Alembic runs an env.pyc too, where the configuration says sourceless
+        except OSError as error:
+            raise stop(
+                "bad-alembic-config",
+                f"{env_py} cannot be read: {error.strerror}",
+                names={"fix": f"chmod a+r {env_py}"},
+            ) from error
+        table, schema = guess_version_table(text)
         return replace(
             target,
             version_table=self.settings.version_table or table or target.version_table,
@@ -201,14 +212,15 @@ def conduct(
     """
     began = time.monotonic()
     run_id = os.urandom(6).hex()
+    cwd = _working_folder()
     try:
-        settings: Settings | None = load(flags, os.environ, Path.cwd())
+        settings: Settings | None = load(flags, os.environ, cwd)
         fault: Problem | None = None
     except Stop as stopped:
         settings, fault = None, stopped.problem
     named = {"--shadow-url": str(flags["shadow_url"])} if flags.get("shadow_url") else {}
     addresses = settings.notify if settings is not None and verb in CHANGING_VERBS else ()
-    known = (*environment_secrets({**os.environ, **named}, Path.cwd()), *secrets_in(addresses))
+    known = (*environment_secrets({**os.environ, **named}, cwd), *secrets_in(addresses))
     redactor = Redactor(known)
     sink = log.open_log(
         log_format=_log_format(settings),
@@ -324,7 +336,15 @@ def _log_format(settings: Settings | None) -> LogFormat:
 def _folder(settings: Settings | None) -> Path:
     """Where the files of the history are relative to: beside Alembic's configuration."""
     file = settings.config_file if settings is not None else None
-    return Path.cwd() if file is None else Path.cwd() / file.parent
+    return _working_folder() if file is None else _working_folder() / file.parent
+
+
+def _working_folder() -> Path:
+    """The working directory; the root where it has been removed, so that what is missing there is reported as such."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path("/")
 
 
 def _is_for_people(settings: Settings | None) -> bool:

@@ -202,9 +202,11 @@ def _allows_more(program: str, database: str) -> bool:
 
 
 def _wants_value(case: _Case) -> bool:
+    """A default fills in for a program that does not know the column; one that does writes its NULL explicitly."""
     program, database = case.columns
-    had = case.program is not None and program.not_null
-    return database.not_null and not had and database.default is None and database.generated is None
+    if not database.not_null or (case.program is not None and program.not_null):
+        return False
+    return case.program is not None or (database.default is None and database.generated is None)
 
 
 def _loses_default(case: _Case) -> bool:

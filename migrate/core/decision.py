@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from migrate.core.policy import Policy
     from migrate.core.problems import Problem
     from migrate.core.revisions import Revision
-    from migrate.core.schema import Difference
+    from migrate.core.schema import Difference, Differences
     from migrate.core.state import Finding, Match, Position, State
 
 LISTED = 5  # names in a sentence; the log line's fields carry more
@@ -65,18 +65,19 @@ def decide(image: Image, state: State, policy: Policy) -> Decision:
         case Behind(pending=pending):
             return _behind(state.findings, policy, Upgrade(policy.target, pending))
         case Untracked(match=match):
-            return _untracked(position, match, image, policy)
+            return _untracked(position, match, image, state.findings, policy)
         case Ahead(recorded=recorded, breaks=breaks):
             if policy.ahead is AheadPolicy.ACCEPT or (breaks == () and policy.ahead is not AheadPolicy.REFUSE):
                 return Plan((), Result.AHEAD, (_ahead_warning(recorded, policy),))
             return Refusal(_ahead_problem(recorded, breaks))
         case Unknown():
-            return _unknown(position, image, policy)
+            return _unknown(position, image, state.findings, policy)
         case Split(rows=rows, surplus=surplus, match=match, proven=proven):
             if proven is not None and policy.heal:
-                return _heal_rows(proven, image, policy)
+                keep = Repair((f"version rows {_names(proven)}",))
+                return _from_there(keep, proven, image, state.findings, policy, Result.REPAIRED)
             if isinstance(match, Exact) and policy.adopt is not AdoptPolicy.OFF:
-                return _adopt(match.rows, rows, image, policy)
+                return _from_there(Adopt(match.rows, rows), match.rows, image, state.findings, policy)
             return Refusal(
                 problem(
                     "split-version",
@@ -213,13 +214,23 @@ def _without_healed(drifted: Drifted, healed: frozenset[str]) -> Drifted:
     return Drifted(replace(found, changed=tuple(filter(stays, found.changed)), extra=tuple(filter(stays, found.extra))))
 
 
-def _heal_rows(rows: tuple[str, ...], image: Image, policy: Policy) -> Decision:
-    """Keep the rows that are proven, and go on from there."""
-    repair = Repair((f"version rows {_names(rows)}",))
+def _from_there(
+    first: Adopt | Repair,
+    rows: tuple[str, ...],
+    image: Image,
+    findings: Iterable[Finding],
+    policy: Policy,
+    alone: Result = Result.ADOPTED,
+    warnings: tuple[str, ...] = (),
+) -> Decision:
+    """Write the version rows, and go on from there: what is judged before any upgrade is judged before this one."""
     pending = image.graph.pending(rows, policy.target) if not image.graph.unknown(rows) else ()
-    if isinstance(pending, tuple) and pending:
-        return Plan((repair, Upgrade(policy.target, pending)), Result.APPLIED)
-    return Plan((repair,), Result.REPAIRED)
+    if not isinstance(pending, tuple) or not pending:
+        return Plan((first,), alone, warnings)
+    decided = _behind(findings, policy, Upgrade(policy.target, pending))
+    if isinstance(decided, Refusal):
+        return decided
+    return replace(decided, steps=(first, *decided.steps), warnings=(*warnings, *decided.warnings))
 
 
 def refuse_downgrade(state: State, reverting: Collection[Revision], policy: Policy) -> Refusal | None:
@@ -255,10 +266,11 @@ def _judge(finding: Finding, policy: Policy) -> Refusal | None:
                 ),
             )
         case Drifted(differences=differences):
-            only_extra = differences.tolerable(extra=True, renamed=False)
-            if (policy.extra if only_extra else policy.drift) is not Judgement.FAIL:
+            failing = _by_policy(differences, policy, Judgement.FAIL)
+            if not failing:
                 return None
-            return Refusal(problem("drift", sentence(finding), differences=differences.sentences()[: LISTED * 4]))
+            said = sentence(Drifted(failing))
+            return Refusal(problem("drift", said, differences=failing.sentences()[: LISTED * 4]))
         case Breaking(breaks=breaks):
             if policy.breaking is not BreakingPolicy.REFUSE:
                 return None
@@ -268,14 +280,22 @@ def _judge(finding: Finding, policy: Policy) -> Refusal | None:
             assert_never(finding)
 
 
+def _by_policy(differences: Differences, policy: Policy, *judgements: Judgement) -> Differences:
+    """The differences that policy judges so: what is extra by `extra`, everything else by `drift`."""
+    if policy.drift not in judgements:
+        differences = replace(differences, missing=(), changed=(), renamed=())
+    return differences if policy.extra in judgements else replace(differences, extra=())
+
+
 def _warnings(findings: Iterable[Finding], policy: Policy) -> tuple[str, ...]:
     """The findings that policy lets be, as sentences; what it ignores is not said."""
     said = []
     for finding in findings:
         if isinstance(finding, Drifted):
-            only_extra = finding.differences.tolerable(extra=True, renamed=False)
-            if (policy.extra if only_extra else policy.drift) is Judgement.IGNORE:
-                continue
+            told = _by_policy(finding.differences, policy, Judgement.FAIL, Judgement.WARN)
+            if told:
+                said.append(sentence(Drifted(told)))
+            continue
         if isinstance(finding, Breaking) and policy.breaking is BreakingPolicy.ALLOW:
             continue
         said.append(sentence(finding))
@@ -302,10 +322,16 @@ def sentence(finding: Finding) -> str:
             assert_never(finding)
 
 
-def _untracked(position: Untracked, match: Match | None, image: Image, policy: Policy) -> Decision:
+def _untracked(
+    position: Untracked,
+    match: Match | None,
+    image: Image,
+    findings: Iterable[Finding],
+    policy: Policy,
+) -> Decision:
     allowed = policy.adopt is not AdoptPolicy.OFF
     if isinstance(match, Exact) and allowed:
-        return _adopt(match.rows, (), image, policy)
+        return _from_there(Adopt(match.rows), match.rows, image, findings, policy)
     if (
         isinstance(match, Nearest)
         and allowed
@@ -315,19 +341,22 @@ def _untracked(position: Untracked, match: Match | None, image: Image, policy: P
             renamed=policy.adopt is AdoptPolicy.EQUIVALENT,
         )
     ):
-        return _adopt(match.rows, (), image, policy, warnings=tuple(match.differences.sentences()))
+        evidence = tuple(match.differences.sentences())
+        step = Adopt(match.rows, evidence=evidence)
+        return _from_there(step, match.rows, image, findings, policy, warnings=evidence)
     objects = f"{len(position.objects)} objects ({_names(position.objects)})"
     return Refusal(
         problem("untracked", f"the database has {objects} but no version{_proves(match)}", **_match_facts(match)),
     )
 
 
-def _unknown(position: Unknown, image: Image, policy: Policy) -> Decision:
+def _unknown(position: Unknown, image: Image, findings: Iterable[Finding], policy: Policy) -> Decision:
     recorded = position.recorded
     if policy.ahead is AheadPolicy.ACCEPT or (policy.ahead is AheadPolicy.COMPATIBLE and position.breaks == ()):
         return Plan((), Result.AHEAD, (_ahead_warning(recorded, policy),))
     if isinstance(position.match, Exact) and policy.adopt is not AdoptPolicy.OFF:
-        return _adopt(position.match.rows, position.rows, image, policy)
+        step = Adopt(position.match.rows, position.rows)
+        return _from_there(step, position.match.rows, image, findings, policy)
     if position.breaks is None:
         serving = "; without a manifest nothing can be said of its schema"
     elif position.breaks:
@@ -343,20 +372,6 @@ def _unknown(position: Unknown, image: Image, policy: Policy) -> Decision:
             **_match_facts(position.match),
         ),
     )
-
-
-def _adopt(
-    rows: tuple[str, ...],
-    replaced: tuple[str, ...],
-    image: Image,
-    policy: Policy,
-    warnings: tuple[str, ...] = (),
-) -> Plan:
-    pending = image.graph.pending(rows, policy.target)
-    adopt = Adopt(rows, replaced, evidence=warnings)
-    if isinstance(pending, tuple) and pending:
-        return Plan((adopt, Upgrade(policy.target, pending)), Result.APPLIED, warnings)
-    return Plan((adopt,), Result.ADOPTED, warnings)
 
 
 def _ahead_warning(recorded: tuple[str, ...], policy: Policy) -> str:

@@ -23,8 +23,9 @@ class Server:
     read_only: bool
     pooled: bool  # libpq's backend pid is not the server's: a transaction pooler is in between
     schema: str | None  # where the version table is, or would be made; None: no schema of the search_path exists
-    may_create: bool  # CREATE on that schema
+    may_create: bool  # CREATE on that schema; on the database where it does not exist yet: env.py may make it
     may_write_versions: bool  # INSERT, UPDATE and DELETE on the version table, True where there is none
+    schema_exists: bool = True
 
     @property
     def major(self) -> int:

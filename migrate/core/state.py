@@ -200,11 +200,25 @@ def classify(image: Image, observation: Observation, target: str, ignore: Sequen
         differences = image.manifest.compare(position.rows, observation.schema, major=major, ignore=ignore)
         if differences:
             findings.append(Drifted(differences))
-    if image.manifest is not None and isinstance(position, Behind):
-        breaks = _breaking(image.manifest, image.graph, position)
+    start = _start(position)
+    if image.manifest is not None and start is not None:
+        breaks = _breaking(image.manifest, image.graph, start, _pending(image.graph, start, target))
         if breaks:
             findings.append(Breaking(breaks))
     return State(position, tuple(findings))
+
+
+def _start(position: Position) -> Rows | None:
+    """The version rows from which an upgrade would start: those that are there, or those that the schema would prove."""
+    match position:
+        case Behind(rows=rows):
+            return rows
+        case Untracked(match=Exact(rows=rows) | Nearest(rows=rows)):
+            return rows
+        case Unknown(match=Exact(rows=rows)) | Split(match=Exact(rows=rows)):
+            return rows
+        case _:
+            return None
 
 
 def _position(image: Image, observation: Observation, target: str, ignore: Sequence[str]) -> Position:
@@ -250,12 +264,17 @@ def _breaks(image: Image, observation: Observation) -> tuple[Break, ...] | None:
     return serves(image.manifest.schema_at(tuple(image.graph.heads)), observation.schema)
 
 
-def _breaking(manifest: Manifest, graph: Graph, behind: Behind) -> tuple[tuple[Break, Revision], ...]:
+def _breaking(
+    manifest: Manifest,
+    graph: Graph,
+    start: Rows,
+    pending: Sequence[Revision],
+) -> tuple[tuple[Break, Revision], ...]:
     """What the running release, written for the schema where the database is, loses by each pending revision."""
-    running = manifest.schema_at(behind.rows)
-    rows = frozenset(behind.rows)
+    running = manifest.schema_at(start)
+    rows = frozenset(start)
     after = []
-    for revision in behind.pending:
+    for revision in pending:
         rows = graph.rows_after(rows, revision.id)
         after.append((revision, rows))
     last = serves(running, manifest.schema_at(rows))

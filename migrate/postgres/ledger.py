@@ -144,8 +144,11 @@ def exists(connection: Connection) -> bool:
         "SELECT coalesce(pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
         " AND pg_catalog.has_table_privilege(s.oid, 'SELECT') AND pg_catalog.has_table_privilege(r.oid, 'SELECT'), false)"
         " FROM (SELECT pg_catalog.to_regnamespace('migrate') AS oid) n,"
-        " LATERAL (SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relname = 'step') s,"
-        " LATERAL (SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relname = 'run') r"
+        # an application may have a schema of that name, with tables of these names: ours have these columns
+        " LATERAL (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid"
+        "   WHERE c.relnamespace = n.oid AND c.relname = 'step' AND a.attname = 'step_id') s,"
+        " LATERAL (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid"
+        "   WHERE c.relnamespace = n.oid AND c.relname = 'run' AND a.attname = 'run_id') r"
         " UNION ALL SELECT false LIMIT 1",
     )
     return bool(found[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import psycopg2
+import psycopg2.errors
 
 from migrate.core.observation import InvalidIndex, Observation, Server
 from migrate.core.problems import stop
@@ -40,7 +41,8 @@ _SERVER: Final = f"""
 
 _RIGHTS: Final = """
     SELECT t.oid IS NOT NULL,
-           n.oid IS NOT NULL AND pg_catalog.has_schema_privilege(n.oid, 'CREATE'),
+           CASE WHEN n.oid IS NULL THEN pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')
+                ELSE pg_catalog.has_schema_privilege(n.oid, 'CREATE') END,
            t.oid IS NULL OR (pg_catalog.has_table_privilege(t.oid, 'SELECT')
              AND pg_catalog.has_table_privilege(t.oid, 'INSERT') AND pg_catalog.has_table_privilege(t.oid, 'UPDATE')
              AND pg_catalog.has_table_privilege(t.oid, 'DELETE')),
@@ -117,7 +119,9 @@ def _read_server(connection: Connection, target: Target) -> Server:
     number, version, address, database, user, encoding, recovery, read_only, pid, schema = connection.row(
         _SERVER, asked
     )
-    _, may_create, may_write, _, _ = connection.row(_RIGHTS, {"schema": schema, "table": target.version_table})
+    _, may_create, may_write, schema_exists, _ = connection.row(
+        _RIGHTS, {"schema": schema, "table": target.version_table}
+    )
     return Server(
         version_num=number,
         version=version,
@@ -131,6 +135,7 @@ def _read_server(connection: Connection, target: Target) -> Server:
         schema=schema,
         may_create=may_create,
         may_write_versions=may_write,
+        schema_exists=schema_exists,
     )
 
 
@@ -165,6 +170,12 @@ def refuse_missing_rights(server: Server, target: Target) -> None:
                 "grant": f"GRANT SELECT, INSERT, UPDATE, DELETE ON {server.schema}.{target.version_table}"
                 f" TO {server.user};",
             },
+        )
+    if not server.may_create and not server.schema_exists:
+        raise stop(
+            "missing-privilege",
+            f"schema {server.schema} does not exist, and role {server.user} may not create it",
+            names={"grant": f"CREATE SCHEMA {server.schema} AUTHORIZATION {server.user};"},
         )
     if not server.may_create:
         raise stop(
@@ -205,9 +216,7 @@ def _observe(connection: Connection, target: Target, hashes: Mapping[str, str], 
         refuse_missing_rights(server, target)
     rows: tuple[str, ...] = ()
     if exists:
-        quoted = f"{_quote(server.schema or '')}.{_quote(target.version_table)}"
-        found = connection.rows(f"SELECT version_num FROM {quoted} ORDER BY 1")
-        rows = tuple(str(row[0]) for row in found)
+        rows = version_rows(connection, server.schema, target.version_table)
     schemas = [*(target.schemas or ((server.schema,) if schema_exists and server.schema else ()))]
     names = {"schema": server.schema, "table": target.version_table, "schemas": schemas}
     objects: tuple[str, ...] = ()
@@ -237,9 +246,16 @@ def _observe(connection: Connection, target: Target, hashes: Mapping[str, str], 
 
 
 def version_rows(connection: Connection, schema: str | None, table: str) -> tuple[str, ...]:
-    """The rows of the version table, which must exist."""
+    """The rows of the version table, which must exist. Raises Stop for a table that is not Alembic's."""
     quoted = f"{_quote(schema or '')}.{_quote(table)}"
-    found = connection.rows(f"SELECT version_num FROM {quoted} ORDER BY 1")
+    try:
+        found = connection.rows(f"SELECT version_num FROM {quoted} ORDER BY 1")
+    except psycopg2.errors.UndefinedColumn as error:
+        raise stop(
+            "other-version-table",
+            f"{schema}.{table} has no column version_num: it is no version table of Alembic's",
+            fix="export MIGRATE_VERSION_TABLE=NAME   # the one that env.py configures",
+        ) from error
     return tuple(str(row[0]) for row in found)
 
 

@@ -235,7 +235,8 @@ def _read_table(
         import tomllib
 
         try:
-            table = tomllib.loads(data.decode()).get("tool", {}).get("migrate")
+            tool = tomllib.loads(data.decode()).get("tool")
+            table = tool.get("migrate") if isinstance(tool, dict) else None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             # A decoding error carries the file's bytes, a TOML error no more than a place.
             said = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
+
+from tests.support.process import minimal_environment
 
 
 @pytest.mark.parametrize("verb", ["up", "plan", "status", "history"])
@@ -103,3 +108,81 @@ def test_a_dangling_revision_file(project, database, run_migrate):
     result.check_clean()
     assert (result.exit_code, result.finished["problem"]) == (11, "bad-history")
     assert "gone.py" in result.finished["why"]
+
+
+def test_a_pyproject_whose_tool_is_no_table(project, database, run_migrate):
+    project.linear(1)
+    (project.path / "pyproject.toml").write_text("tool = 3\n")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (10, "bad-alembic-config")
+
+
+def test_a_working_folder_that_is_gone(project, database, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    program = (
+        f"import os, runpy, sys; os.rmdir({str(gone)!r}); sys.argv = ['migrate', 'up']; runpy.run_module('migrate', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        cwd=gone,
+        env={**minimal_environment(), "DATABASE_URL": database.url},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (10, b"")
+    assert b"no-alembic-config" in done.stdout
+
+
+def test_env_py_that_is_a_folder(project, database, run_migrate):
+    project.linear(1)
+    project.env.unlink()
+    project.env.mkdir()
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (10, "bad-alembic-config")
+
+
+def test_a_manifest_that_is_named_and_missing(project, database, run_migrate):
+    project.linear(1)
+    result = run_migrate("up", "--manifest", "typo.json", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (10, "no-manifest")
+    assert "typo.json" in result.finished["why"]
+
+
+def test_a_version_table_that_is_not_alembics(project, database, run_migrate):
+    project.linear(1)
+    database.execute("CREATE TABLE alembic_version (version integer)")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (13, "other-version-table")
+
+
+def test_a_schema_of_the_application_that_is_called_migrate(project, database, run_migrate):
+    ids = project.linear(1)
+    database.execute("CREATE SCHEMA migrate")
+    database.execute("CREATE TABLE migrate.run (id integer)")
+    database.execute("CREATE TABLE migrate.step (id integer)")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["applied"]) == (0, ids)
+    assert len(result.named("ledger.warning")) == 1
+
+
+def test_a_schema_that_env_py_makes(project, database, run_migrate):
+    ids = project.linear(1)
+    project.write_env(version_table_schema="app")
+    text = project.env.read_text()
+    project.env.write_text(
+        text.replace(
+            "    context.configure(connection=connection,",
+            "    connection.exec_driver_sql('CREATE SCHEMA IF NOT EXISTS app')\n"
+            "    connection.commit() if hasattr(connection, 'commit') else None\n"
+            "    context.configure(connection=connection,",
+        ),
+    )
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["applied"]) == (0, ids)
