@@ -54,6 +54,7 @@ EXTRA = Differences(extra=(Difference("index ix", None, "btree (a)"),))
 INVALID = Differences(changed=(Difference("index t.ix", "btree (a)", "btree (a) invalid"),))
 OTHER_INVALID = Differences(changed=(Difference("index t.iy", "btree (a)", "btree (a) invalid"),))
 RENAMED = Differences(renamed=(Renamed("index ix", "index iy"),))
+BOTH = Differences(missing=MISSING.missing, extra=EXTRA.extra)
 BREAKS = (Break("column t.a", "dropped", "column t.a is missing"),)
 BROKEN_BY = ((BREAKS[0], TWO),)
 INDEX = Residue((InvalidIndex("public", "t", "ix", "CREATE INDEX ix ON t (a)"),), ())
@@ -230,6 +231,33 @@ REFUSALS = [
         {"breaking": BreakingPolicy.REFUSE},
         "breaking-change",
         "column t.a is missing (revision two, versions/two.py)",
+    ),
+    # adopting goes round nothing that is judged before an upgrade
+    (
+        IMAGE,
+        Untracked(("table t",), Exact(("one",))),
+        (Breaking(BROKEN_BY),),
+        {"adopt": AdoptPolicy.EXACT, "breaking": BreakingPolicy.REFUSE},
+        "breaking-change",
+        "column t.a",
+    ),
+    (IMAGE, Untracked(("table t",), Exact(("one",))), (INDEX,), {"adopt": AdoptPolicy.EXACT}, "residue", "ix"),
+    (
+        IMAGE,
+        Unknown(("new",), ("new",), (), Exact(("one",))),
+        (INDEX,),
+        {"adopt": AdoptPolicy.EXACT},
+        "residue",
+        "ix",
+    ),
+    # what is extra keeps its own policy beside a tolerated drift
+    (
+        IMAGE,
+        BEHIND,
+        (Drifted(BOTH),),
+        {"drift": Judgement.WARN, "extra": Judgement.FAIL},
+        "drift",
+        "index ix is not in the manifest",
     ),
     # the order of the findings is the order of judgement: the state lists residue before drift
     (IMAGE, BEHIND, (INDEX, Drifted(MISSING)), {}, "residue", "ix"),

@@ -172,6 +172,14 @@ def test_a_pending_revision_that_takes_something_from_the_running_release_is_nam
     assert [(broken.identity, by.id) for broken, by in found.breaks] == [("column t.a", "two")]
 
 
+def test_what_an_adoption_would_go_on_to_break_is_named_too():
+    state = classify(PROVEN, seen(objects=("table t",), schema=AT_ONE), "head")
+    (found,) = state.findings
+    assert isinstance(found, Breaking)
+    unknown = classify(PROVEN, seen("gone", schema=AT_ONE), "head")
+    assert [type(finding) for finding in unknown.findings] == [Breaking]
+
+
 def test_pending_revisions_that_only_add_break_nothing():
     grown = build(17, IMAGE.graph, {"one": AT_ONE, "two": {**AT_ONE, "column t.b": "integer"}})
     assert classify(Image(IMAGE.graph, manifest=grown), seen("one", schema=AT_ONE), "head").findings == ()
