@@ -20,8 +20,8 @@ processes; a row is here only if its test passed. `killed` is `kill -9`, after w
 
 After every one of them the suite checks: at most one run was at work; each revision took effect once; the schema is what
 plain Alembic makes at the recorded version; the exit code is the one below, and the last line says the same; there is
-exactly one `run.finished` (none when killed), nothing on stderr, no part of a password anywhere; 5 seconds later no
-advisory lock and no connection of ours is left; and the next `migrate up` without the fault exits 0 at the head (15 with
+exactly one `run.finished` (none when killed; where stdout is closed or full, the code alone), nothing on stderr, no part of
+a password anywhere; 5 seconds later no advisory lock and no connection of ours is left; and the next `migrate up` without the fault exits 0 at the head (15 with
 the repair where a part was committed).
 
 | fault | how it is injected | exit | proof |

@@ -251,7 +251,7 @@ def test_encodings(case, make_database, encoding):
     case.history()
     path = case.project.versions / "r0002_second.py"
     path.write_text(path.read_text() + "    op.execute(\"COMMENT ON TABLE items IS 'caf\\u00e9'\")\n")
-    case.ends(case.up(), agree=False)
+    case.ends(case.up())
 
 
 @fault(
