@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from migrate.core.events import Event, Level, Name
 
@@ -80,7 +80,7 @@ class Worker:
             for stream, name in ((self._process.stdout, "stdout"), (self._process.stderr, "stderr"))
         }
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> Self:
         """Nothing to do: the child runs from its making."""
         return self
 

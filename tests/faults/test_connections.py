@@ -464,7 +464,7 @@ def stop_and_start(case, server, mode):
 
 @fault(
     "the server is stopped while the run waits for the guard",
-    "a fast shutdown while another session holds the guard's key",
+    "a fast shutdown and a start while another run holds the guard",
     23,
     "nothing was changed",
 )

@@ -65,8 +65,7 @@ def test_runner_killed_in_python(case):
 
 @fault(
     "kill -9 of the runner and the next run at once",
-    "SIGKILL, and `migrate up` before the server has noticed (client_connection_check_interval is off for the role's"
-    " worker)",
+    "SIGKILL, and `migrate up` at once; the revision has switched client_connection_check_interval off",
     -9,
     "the next run waits for the orphan worker, then goes on",
 )
