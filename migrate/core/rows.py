@@ -209,7 +209,7 @@ def texts(type_: Type, seed: int) -> tuple[str, ...]:
         case Shape.COMPOSITE:
             fields = [texts(part, seed) for part in type_.parts]
             return (f"({','.join(_quoted(found[0]) if found else '' for found in fields)})",)
-        case Shape.SCALAR:
+        case _:
             return _scalar(type_, seed)
 
 
@@ -387,7 +387,7 @@ class Search:
 
     sizes: Sequence[int]
     chosen: list[int] | None = field(init=False)
-    _forbidden: list[dict[int, int]] = field(init=False, default_factory=list)
+    _forbidden: dict[tuple[int, ...], set[tuple[int, ...]]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin with the first choice everywhere."""
@@ -398,33 +398,31 @@ class Search:
         if self.chosen is None or not dimensions:
             self.chosen = None
             return
-        self._forbidden.append({at: self.chosen[at] for at in dimensions})
-        group = set(dimensions)
-        related: list[dict[int, int]] = []
-        rest = list(self._forbidden)
-        while True:
-            touching = [one for one in rest if group & one.keys()]
-            if not touching:
-                break
-            related += touching
-            rest = [one for one in rest if one not in touching]
-            group.update(*touching)
-        found = self._first(sorted(group), related)
+        about = tuple(sorted(dimensions))
+        self._forbidden.setdefault(about, set()).add(tuple(self.chosen[at] for at in about))
+        found = self._first(self._related(about))
         if found is None:
             self.chosen = None
-        else:
-            for at, choice in found.items():
-                self.chosen[at] = choice
+            return
+        for at, choice in found.items():
+            self.chosen[at] = choice
 
-    def _first(self, dimensions: list[int], forbidden: list[dict[int, int]]) -> dict[int, int] | None:
-        by_last: dict[int, list[dict[int, int]]] = {}
-        for one in forbidden:
-            by_last.setdefault(max(one), []).append(one)
+    def _related(self, about: tuple[int, ...]) -> list[int]:
+        """The dimensions whose choices hang together with these through what is forbidden, in their order."""
+        group = set(about)
+        while True:
+            wider = group.union(*(one for one in self._forbidden if group.intersection(one)))
+            if wider == group:
+                return sorted(group)
+            group = wider
+
+    def _first(self, dimensions: list[int]) -> dict[int, int] | None:
+        by_last: dict[int, list[tuple[int, ...]]] = {}
+        for about in self._forbidden:
+            by_last.setdefault(about[-1], []).append(about)
         chosen: dict[int, int] = {}
-        nodes = 0
         depth, choice = 0, 0
-        while nodes < _NODES:
-            nodes += 1
+        for _ in range(_NODES):
             at = dimensions[depth]
             if choice >= self.sizes[at]:
                 if depth == 0:
@@ -433,12 +431,12 @@ class Search:
                 choice = chosen.pop(dimensions[depth]) + 1
                 continue
             chosen[at] = choice
-            if any(all(chosen[where] == what for where, what in one.items()) for one in by_last.get(at, ())):
+            if any(tuple(chosen[one] for one in about) in self._forbidden[about] for about in by_last.get(at, ())):
                 choice += 1
-                continue
-            if depth + 1 == len(dimensions):
+            elif depth + 1 == len(dimensions):
                 return chosen
-            depth, choice = depth + 1, 0
+            else:
+                depth, choice = depth + 1, 0
         return None
 
 

@@ -240,12 +240,15 @@ class TrialRun:
         if failed is not None:
             self._found(Check.AGAIN, id_, failed)
             return False
+        if said:
+            findings.skipped(Check.AGAIN, id_, "the downgrade does not lead back")
+            return False
         again = self._look(stage)
         changed = traces(after.schema, again.schema)
         changed += rows_left(after.counts, again.counts) + rows_lost(after.counts, again.counts)
         if changed:
             findings.found(Check.AGAIN, id_, f"the second upgrade leads elsewhere: {changed[0]}", changed[1:])
-        return not said and not changed
+        return not changed
 
     def _try_with_rows(self, revision: Revision, clean: str, before: Seen, after: Seen) -> bool:
         """The same with rows in the tables; whether the upgrade can be done with them."""
@@ -271,7 +274,7 @@ class TrialRun:
                 findings.found(Check.ROWS, id_, f"with rows it leads to another schema: {changed[0]}", changed[1:])
             if lost := rows_lost(counts, now.counts):
                 findings.found(Check.KEPT, id_, f"the upgrade loses rows: {lost[0]}", lost[1:])
-            self._go_back_with_rows(stage, revision, counts)
+            self._go_back_with_rows(stage, revision, now.counts if lost else counts)
             return True
 
     def _go_back_with_rows(self, stage: _Stage, revision: Revision, counts: tuple[Counted, ...]) -> None:

@@ -1,0 +1,176 @@
+"""What a trial found: one finding for a revision and check, placed, judged by policy."""
+
+from __future__ import annotations
+
+import pytest
+
+from migrate.core.revisions import Revision
+from migrate.core.trial import (
+    DEFAULT_FAIL,
+    LISTED,
+    OF_HISTORY,
+    OF_REVISIONS,
+    Case,
+    Check,
+    Counted,
+    Findings,
+    Source,
+    Verdict,
+    planned,
+    rows_left,
+    rows_lost,
+    traces,
+)
+
+
+def revision(id_: str) -> Revision:
+    return Revision(id_, (), (), (), "", f"{id_}.py", "")
+
+
+@pytest.fixture
+def findings() -> Findings:
+    return Findings(DEFAULT_FAIL, {"r1": "v/r1.py"}, {"r1": Source(upgrade_line=10, downgrade_line=20)})
+
+
+def test_every_check_is_of_a_revision_or_of_the_history() -> None:
+    assert {*OF_REVISIONS, *OF_HISTORY} == set(Check)
+    assert all(check.meaning for check in Check)
+
+
+def test_going_back_and_rows_that_we_cannot_make_never_fail_a_run_by_default() -> None:
+    assert set(DEFAULT_FAIL) == {str(check) for check in Check} - {"downgrade", "again", "filled"}
+
+
+SOURCES = {
+    "nothing": ("", Source()),
+    "functions": ("x = 1\n\ndef upgrade():\n    pass\n\ndef downgrade():\n    pass\ndef other(): pass\n", Source(3, 6)),
+    "a reason": ('irreversible = "gone  for\\n good"', Source(irreversible="gone for good")),
+    "an annotated reason": ('"""x"""\nirreversible: str = "gone"', Source(irreversible="gone", irreversible_line=2)),
+    "no reason": ('irreversible = " "', Source()),
+    "only a yes": ("irreversible = True", Source()),
+    "computed": ('irreversible = "a" + b', Source()),
+    "no Python": ("def (", Source()),
+    "a NUL": ("a\0", Source()),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), SOURCES.values(), ids=SOURCES)
+def test_a_revisions_text_is_read_without_running_it(text: str, expected: Source) -> None:
+    assert Source.read(text) == expected
+
+
+def test_a_finding_stands_at_the_function_that_it_is_about(findings: Findings) -> None:
+    findings.found(Check.ROWS, "r1", "no")
+    findings.found(Check.DOWNGRADE, "r1", "no")
+    findings.found(Check.CRASH, "r1", "no", file="v/r1.py", line=12)
+    findings.passed(Check.KEPT, "r1")
+    places = {str(case.check): case.place for case in findings.of("r1")}
+    assert places == {"rows": "v/r1.py:10", "downgrade": "v/r1.py:20", "crash": "v/r1.py:12", "kept": "v/r1.py:10"}
+
+
+def test_a_finding_about_the_history_may_have_no_place(findings: Findings) -> None:
+    findings.found(Check.TWICE, None, "no")
+    assert [case.place for case in findings.of(None)] == [""]
+
+
+def test_policy_makes_a_failure_of_a_finding(findings: Findings) -> None:
+    findings.found(Check.ROWS, "r1", "no")
+    findings.found(Check.DOWNGRADE, "r1", "no")
+    assert [case.verdict for case in findings.of("r1")] == [Verdict.FAILED, Verdict.WARNED]
+
+
+def test_a_second_finding_of_a_check_is_a_detail_of_the_first(findings: Findings) -> None:
+    findings.found(Check.CRASH, "r1", "first", ["more"])
+    for number in range(30):
+        findings.found(Check.CRASH, "r1", f"again {number}")
+    (case,) = findings.of("r1")
+    assert case.message == "first"
+    assert case.details[:2] == ("more", "again 0")
+    assert len(case.details) == LISTED
+
+
+def test_a_finding_overrules_that_it_passed_and_nothing_overrules_a_finding(findings: Findings) -> None:
+    findings.passed(Check.DOWNGRADE, "r1")
+    findings.found(Check.DOWNGRADE, "r1", "with rows it fails")
+    findings.passed(Check.DOWNGRADE, "r1")
+    findings.skip_rest("r1", "because")
+    verdicts = {case.check: case.verdict for case in findings.of("r1")}
+    assert verdicts.pop(Check.DOWNGRADE) is Verdict.WARNED
+    assert verdicts == dict.fromkeys(set(OF_REVISIONS) - {Check.DOWNGRADE}, Verdict.SKIPPED)
+
+
+def test_a_trial_is_in_the_order_of_the_history(findings: Findings) -> None:
+    findings.passed(Check.HEADS)
+    findings.passed(Check.KEPT, "r2")
+    findings.passed(Check.UPGRADE, "r2")
+    findings.found(Check.ROWS, "r1", "no")
+    trial = findings.trial([revision("r1"), revision("r2")])
+    assert [case.name for case in trial.cases] == ["r1-rows", "r2-upgrade", "r2-kept", "history-heads"]
+    assert trial.counts == {"passed": 3, "failed": 1, "warned": 0, "skipped": 0}
+    assert [case.name for case in trial.with_verdict(Verdict.FAILED)] == ["r1-rows"]
+
+
+def test_a_case_in_json_and_without_a_place() -> None:
+    case = Case(Check.TWICE, Verdict.FAILED, message="said", details=("a",))
+    assert case.place == ""
+    assert Case(Check.TWICE, Verdict.FAILED, file="env.py").place == "env.py"
+    assert case.to_json() == {
+        "check": "twice",
+        "verdict": "failed",
+        "revision": None,
+        "file": None,
+        "line": None,
+        "finding": "said",
+        "details": ["a"],
+    }
+
+
+def test_what_is_planned() -> None:
+    assert planned([revision("r1")]) == (
+        *(("r1", check) for check in OF_REVISIONS),
+        *((None, check) for check in OF_HISTORY),
+    )
+
+
+LOST = {
+    "nothing": ([Counted(1, "a", 3)], [Counted(1, "a", 3)], []),
+    "a row": ([Counted(1, "a", 3)], [Counted(1, "a", 2)], ["table a: 3 rows before, 2 after"]),
+    "renamed": ([Counted(1, "a", 3)], [Counted(1, "b", 2)], ["table b: 3 rows before, 2 after"]),
+    "made anew": ([Counted(1, "a", 3)], [Counted(2, "a", 0)], ["table a: 3 rows before, 0 after"]),
+    "dropped": ([Counted(1, "a", 3)], [], []),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "expected"), LOST.values(), ids=LOST)
+def test_rows_lost(before: list[Counted], after: list[Counted], expected: list[str]) -> None:
+    assert rows_lost(before, after) == expected
+
+
+def test_rows_left() -> None:
+    before = [Counted(1, "a", 3), Counted(2, "b", 0)]
+    after = [Counted(1, "a", 4), Counted(2, "b", 0), Counted(3, "new", 7)]
+    assert rows_left(before, after) == ["table a: 3 rows before, 4 after"]
+
+
+def test_traces() -> None:
+    before = {
+        "table a": "table",
+        "column a.x": "integer",
+        "index a.i": "btree (x)",
+        "view v": "SELECT\n 1",
+        "enum e": "'a'",
+    }
+    after = {"table b": "table", "column b.y": "text", "view v": "SELECT\n 2", "enum e": "'a', 'b'"}
+    assert traces(before, before) == []
+    assert traces(before, after) == [
+        "table b is left behind",
+        "table a is lost",
+        "enum e is 'a', 'b', was 'a'",
+        "view v has changed",
+    ]
+
+
+def test_traces_of_a_renamed_constraint() -> None:
+    before = {"table a": "table", "constraint a.one": "CHECK ((x > 0))"}
+    after = {"table a": "table", "constraint a.two": "CHECK ((x > 0))"}
+    assert traces(before, after) == ["constraint a.one has become constraint a.two"]
