@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from migrate import release
+from migrate import recovery
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
-from migrate.release import Override
+from migrate.recovery import Override
 
 
 @verb("adopt", exits=EXITS)
@@ -29,6 +29,6 @@ def adopt(*, as_json: bool, at: str | None, reason: str | None, **flags: Any) ->
 
     def body(session: Session) -> Report:
         override = Override(at, reason) if at is not None and reason else None
-        return Report(release.adopt(session.order(), override), {})
+        return Report(recovery.adopt(session.order(), override), {})
 
     return conduct("adopt", flags, body, as_json=as_json)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from migrate import release
+from migrate import judging, order
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
@@ -165,7 +165,9 @@ class Examination:
         except Stop as stopped:
             found = stopped.problem
             if found.kind.code == "unreachable":  # its usual fix is this verb
-                found = replace(found, fix="export MIGRATE_CONNECT_TIMEOUT=120   # with host, port and firewall looked at")
+                found = replace(
+                    found, fix="export MIGRATE_CONNECT_TIMEOUT=120   # with host, port and firewall looked at"
+                )
             self._add(failed("connection", found))
             return None
 
@@ -254,7 +256,7 @@ class Examination:
     def _state(self, image: Image | None, observation: Observation | None) -> State | None:
         if image is None or observation is None:
             return None
-        seen = release.with_sources(image, observation, self._session.source_of)
+        seen = judging.with_sources(image, observation, self._session.source_of)
         policy = self._session.settings.policy
         return classify(seen, observation, policy.target, policy.ignore)
 
@@ -263,7 +265,7 @@ class Examination:
         entries = image.manifest.revisions if image is not None and image.manifest is not None else ()
         recorded = {entry.revision.id: entry.changes for entry in entries}
         found = Touched()
-        for revision in release.pending_of(state) if state is not None else ():
+        for revision in order.pending_of(state) if state is not None else ():
             found |= by_source(self._session.source_of(revision)) | by_changes(recorded.get(revision.id, ()))
         return found
 

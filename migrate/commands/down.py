@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from migrate import release
+from migrate import recovery
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
@@ -30,7 +30,7 @@ def down(*, as_json: bool, target: str, allow_data_loss: bool, **flags: Any) -> 
         raise click.UsageError(message)
 
     def body(session: Session) -> Report:
-        loss, outcome = release.down(session.order(), target, allow_data_loss=allow_data_loss)
+        loss, outcome = recovery.down(session.order(), target, allow_data_loss=allow_data_loss)
         return Report(outcome, {"loses": loss.fields()} if loss is not None else {})
 
     return conduct("down", flags, body, as_json=as_json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import psycopg2
 
-from migrate import release
+from migrate import judging
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.verb import verb
 from migrate.core.outcome import Outcome, Result
@@ -45,7 +45,7 @@ def history(*, as_json: bool, limit: int, **flags: Any) -> Answer:
 
     def body(session: Session) -> Report:
         order = session.order()
-        with release.connected(order, role="migrate:history:") as connection:
+        with judging.connected(order, role="migrate:history:") as connection:
             try:
                 server = read_server(connection, order.target)
                 key = ledger.target_key(server.schema, order.target.version_table)

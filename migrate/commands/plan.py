@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from migrate import release
+from migrate import order, release
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
@@ -16,7 +16,7 @@ from migrate.core.state import name as position_name
 
 if TYPE_CHECKING:
     from migrate.core.outcome import Outcome
-    from migrate.release import Judged
+    from migrate.order import Judged
 
 
 @verb(
@@ -68,7 +68,7 @@ def describe(judged: Judged | None) -> dict[str, object]:
         "rows": list(judged.observation.rows),
         "steps": [type(step).__name__.lower() for step in steps],
         "revisions": [
-            f"{revision.id}  {revision.file}  {revision.message}" for revision in release.pending_of(judged.state)
+            f"{revision.id}  {revision.file}  {revision.message}" for revision in order.pending_of(judged.state)
         ],
         "warnings": list(decision.warnings) if isinstance(decision, Plan) else [],
     }
@@ -80,7 +80,7 @@ def as_text(judged: Judged | None, outcome: Outcome) -> str | None:
         return None
     rows = ", ".join(judged.observation.rows) or "no version"
     lines = [f"state     {position_name(judged.state.position)} ({rows})"]
-    pending = release.pending_of(judged.state)
+    pending = order.pending_of(judged.state)
     if outcome.problem is not None:
         lines.append(f"decision  refuse {outcome.problem.exit_code:d} {outcome.problem.kind.code}")
     elif isinstance(judged.decision, Plan) and judged.decision.steps:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from migrate import release
+from migrate import recovery
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
@@ -36,7 +36,7 @@ def repair(*, as_json: bool, yes: bool, close: str | None, reason: str | None, *
 
     def body(session: Session) -> Report:
         closing = Closing(close, reason) if close is not None and reason else None
-        found, outcome = release.repair(session.order(), does=yes, closing=closing)
+        found, outcome = recovery.repair(session.order(), does=yes, closing=closing)
         return Report(outcome, describe(found), text=as_text(found, does=yes))
 
     return conduct("repair", flags, body, as_json=as_json, reads=not yes)

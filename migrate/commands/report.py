@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import psycopg2
 
-from migrate import __version__, release
+from migrate import __version__, judging, order
 from migrate.commands.history import EXITS
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.verb import verb
@@ -75,15 +75,15 @@ def report(*, html_file: Path | None, markdown_file: Path | None, limit: int, **
 
 def _read(session: Session, limit: int) -> Page:
     order = session.order()
-    release.refuse_image_faults(order)
-    with release.connected(order, role="migrate:report:") as connection:
-        observation = release.look(order, connection)
+    judging.refuse_image_faults(order)
+    with judging.connected(order, role="migrate:report:") as connection:
+        observation = judging.look(order, connection)
         key = ledger.target_key(observation.server.schema, order.target.version_table)
         try:
             runs = ledger.history(connection, key=key, limit=limit)
         except psycopg2.Error as error:
             raise problem_of(error, doing="reading the ledger") from error
-    image = release.with_sources(order.image, observation, order.source_of)
+    image = judging.with_sources(order.image, observation, order.source_of)
     state = classify(image, observation, order.policy.target, order.policy.ignore)
     return _page(session, image, observation, state, runs, limit)
 
@@ -96,7 +96,7 @@ def _page(
     runs: Sequence[Mapping[str, Any]],
     limit: int,
 ) -> Page:
-    pending = [revision.id for revision in release.pending_of(state)]
+    pending = [revision.id for revision in order.pending_of(state)]
     decision = decide(image, state, session.settings.policy)
     refused = isinstance(decision, Refusal)
     entries = image.manifest.revisions if image.manifest is not None else ()

@@ -21,7 +21,7 @@ from migrate.core.notification import secrets_in
 from migrate.core.outcome import Outcome, Result, refusal
 from migrate.core.problems import ExitCode, Stop, problem, stop
 from migrate.core.redaction import Redactor
-from migrate.release import Order
+from migrate.order import Order
 from migrate.settings import CHANGING_VERBS, Settings, environment_secrets, load
 
 if TYPE_CHECKING:

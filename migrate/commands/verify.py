@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from migrate import release
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
+from migrate.comparison import Against, AgainstDatabase, AgainstManifest, AgainstRevision
+from migrate.comparison import verify as compare
 from migrate.core.problems import ExitCode, stop
 from migrate.core.url import DatabaseUrl, MalformedUrl
-from migrate.release import Against, AgainstDatabase, AgainstManifest, AgainstRevision
 from migrate.report import comparison
 
 if TYPE_CHECKING:
-    from migrate.release import Verified
+    from migrate.comparison import Verified
 
 _DATABASE: Final = "env:"
 
@@ -51,7 +51,7 @@ def verify(*, as_json: bool, at: str | None, against: str | None, form: str | No
 
     def body(session: Session) -> Report:
         other = other_of(session, against) if against is not None else None
-        verified, outcome = release.verify(session.order(), at, other)
+        verified, outcome = compare(session.order(), at, other)
         return Report(outcome, describe(verified), text=rendered(verified, form or "text"))
 
     is_product = form is not None and form != "json"

@@ -1,0 +1,167 @@
+"""The run that compares the live schema with what it should be, or with another one; nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from migrate.core.decision import decide
+from migrate.core.outcome import Outcome, Result
+from migrate.core.plan import Adopt, Refusal
+from migrate.core.policy import Judgement
+from migrate.core.problems import Stop, stop
+from migrate.core.schema import compare
+from migrate.core.state import AtHead, Behind, Empty, classify
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from migrate.core.manifest import Manifest
+    from migrate.core.observation import Observation
+    from migrate.core.policy import Policy
+    from migrate.core.revisions import Graph
+    from migrate.core.schema import Differences
+    from migrate.core.target import Target
+from migrate.judging import connected, look, needed_manifest, refuse_image_faults, rows_named
+from migrate.order import Order, Progress, outcomes
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison: its name for people, its schema, and the server's major version that printed it."""
+
+    name: str
+    schema: Mapping[str, str]
+    major: int
+    rows: tuple[str, ...] | None = None  # of the manifest, where the schema is recorded in one
+    manifest: Manifest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgainstRevision:
+    """Another revision of this image."""
+
+    spelled: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgainstManifest:
+    """The head of another image, by its manifest."""
+
+    spelled: str
+    manifest: Manifest
+    graph: Graph
+
+
+@dataclass(frozen=True, slots=True)
+class AgainstDatabase:
+    """Another database; ``spelled`` names the variable that holds its URL."""
+
+    spelled: str
+    target: Target
+
+
+Against = AgainstRevision | AgainstManifest | AgainstDatabase
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A comparison of two schemas: what ``actual`` differs in from ``expected``."""
+
+    actual: Side
+    expected: Side
+    differences: Differences
+
+    @classmethod
+    def of(cls, actual: Side, expected: Side, policy: Policy) -> Verified:
+        """Compare; a manifest knows of extensions and branches what two plain schemas do not tell."""
+        if expected.manifest is not None and expected.rows is not None:
+            rows, major = expected.rows, actual.major
+            found = expected.manifest.compare(rows, actual.schema, major=major, ignore=policy.ignore)
+        else:
+            same_major = actual.major == expected.major
+            found = compare(expected.schema, actual.schema, same_major=same_major, ignore=policy.ignore)
+        return cls(actual, expected, found)
+
+    @property
+    def expected_by(self) -> str:
+        """What says what is expected, for sentences."""
+        return "the manifest" if self.expected.manifest is not None else self.expected.name
+
+    def failing(self, policy: Policy) -> list[str]:
+        """The differences that fail: unlike an upgrade, a verification tolerates what is extra only when told to."""
+        kept = self.differences
+        if policy.extra is Judgement.IGNORE:
+            kept = replace(kept, extra=())
+        if policy.drift is not Judgement.FAIL:
+            kept = replace(kept, missing=(), changed=(), renamed=())
+        return kept.sentences(self.expected_by)
+
+
+def verify(order: Order, at: str | None = None, against: Against | None = None) -> tuple[Verified | None, Outcome]:
+    """Compare the live schema with the manifest where the version rows say that it is, or at a revision.
+
+    With ``against`` it is compared with something else, and ``at`` takes the manifest's schema for the live one.
+    """
+    progress = Progress()
+    verified: Verified | None = None
+    with outcomes(progress):
+        refuse_image_faults(order)
+        rows: tuple[str, ...] = ()
+        if against is None:
+            needed_manifest(order)  # before a connection is made for nothing
+        if against is not None and at is not None:
+            actual = recorded_schema(needed_manifest(order), rows_named(order, at), f"revision {at}")
+        else:
+            with connected(order) as connection:
+                observation = look(order, connection, with_schema=True)
+            rows = observation.rows
+            actual = Side("the live schema", observation.schema or {}, observation.server.major)
+        if against is None:
+            asked = rows_named(order, at) if at is not None else rows_to_verify(order, observation)
+            expected = recorded_schema(needed_manifest(order), asked, ", ".join(asked) or "base")
+        else:
+            expected = other_side(order, against)
+        verified = Verified.of(actual, expected, order.policy)
+        failing = verified.failing(order.policy)
+        if failing:
+            why = f"{actual.name} is not that of {expected.name}: {'; '.join(failing[:5])}"
+            more = f"; and {len(failing) - 5} more" if len(failing) > 5 else ""  # noqa: PLR2004 - as in decisions
+            code, names = ("drift", {}) if against is None else ("schemas-differ", {"against": against.spelled})
+            raise stop(code, why + more, names=names, differences=failing[:20])
+        return verified, Outcome(Result.NOOP, from_revision=rows, to_revision=rows)
+    return verified, progress.outcome()
+
+
+def other_side(order: Order, against: Against) -> Side:
+    """The schema that ``against`` names. Raises Stop or Interrupted."""
+    if isinstance(against, AgainstRevision):
+        return recorded_schema(
+            needed_manifest(order), rows_named(order, against.spelled), f"revision {against.spelled}"
+        )
+    if isinstance(against, AgainstManifest):
+        tips = tuple(sorted(against.graph.tips(revision.id for revision in against.graph)))
+        return recorded_schema(against.manifest, tips, against.spelled)
+    aimed = replace(order, target=against.target, bind=lambda **_: None)  # the run's context is its own target's
+    with connected(aimed) as connection:
+        observation = look(aimed, connection, with_schema=True)
+    return Side(f"the database of {against.target.url_from}", observation.schema or {}, observation.server.major)
+
+
+def recorded_schema(manifest: Manifest, rows: tuple[str, ...], name: str) -> Side:
+    """The schema that a manifest has at these version rows."""
+    return Side(name, manifest.schema_at(rows), manifest.postgres, rows, manifest)
+
+
+def rows_to_verify(order: Order, observation: Observation) -> tuple[str, ...]:
+    """Where the manifest is asked: the version rows, this image's heads for a newer database that stands.
+
+    Raises Stop for a position that `up` would refuse.
+    """
+    state = classify(order.image, observation, order.policy.target, order.policy.ignore)
+    if isinstance(state.position, (AtHead, Behind, Empty)):
+        return observation.rows
+    decision = decide(order.image, state, order.policy)
+    if isinstance(decision, Refusal):
+        raise Stop(decision.problem)
+    return next((step.rows for step in decision.steps if isinstance(step, Adopt)), tuple(order.image.graph.heads))

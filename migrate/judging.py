@@ -1,0 +1,144 @@
+"""The first half of every run: connect, observe, classify, decide; nothing is written."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from migrate.core.decision import decide, refuse_image, with_backup
+from migrate.core.events import Event, Level, Name
+from migrate.core.plan import Plan
+from migrate.core.problems import Stop, stop
+from migrate.core.revisions import HistoryFault
+from migrate.core.state import classify
+from migrate.core.state import name as position_name
+from migrate.postgres.activity import GUARD_NAME
+from migrate.postgres.connection import connect_with_retry
+from migrate.postgres.observe import observe, read_server, refuse_wrong_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from migrate.core.image import Image
+    from migrate.core.manifest import Manifest
+    from migrate.core.observation import Observation
+    from migrate.core.revisions import Revision
+    from migrate.core.state import State
+    from migrate.postgres.connection import Connection
+from migrate.order import Judged, Order, kind_of, pending_of, plan_in_words
+
+
+def refuse_image_faults(order: Order) -> None:
+    """Faults of the image stop a run before it connects: they are the same on every database."""
+    refused = refuse_image(order.image, order.policy)
+    if refused is not None:
+        raise Stop(refused.problem)
+    for warning in order.image.warnings:
+        order.emit(Event(Name.IMAGE_WARNING, warning, Level.WARN))
+
+
+@contextmanager
+def connected(order: Order, role: str = GUARD_NAME) -> Iterator[Connection]:
+    """A connection to a server on which a release may run."""
+    connection = connect_with_retry(
+        order.target,
+        application_name=f"{role}{order.run_id}",
+        timeout_s=order.limits.connect_s,
+        interruption=order.interruption,
+        emit=order.emit,
+        redact=order.redact,
+    )
+    try:
+        server = read_server(connection, order.target)
+        order.bind(
+            server_address=server.address,
+            db_name=server.database,
+            db_user=server.user,
+            db_server_version=server.version,
+        )
+        refuse_wrong_server(server, order.target)
+        yield connection
+    finally:
+        connection.close()
+
+
+def look(order: Order, connection: Connection, *, with_schema: bool = False) -> Observation:
+    """Observe the target, with its whole schema where asked for or where the image has a manifest to compare it with."""
+    return observe(
+        connection,
+        order.target,
+        order.limits,
+        hashes={revision.id: revision.sha256 for revision in order.image.graph.revisions},
+        with_schema=with_schema or order.image.manifest is not None,
+    )
+
+
+def needed_manifest(order: Order) -> Manifest:
+    """The image's manifest. Raises Stop for an image without one."""
+    if order.image.manifest is None:
+        raise stop("no-manifest", "this image has no manifest, so that nothing says what the schema must be")
+    return order.image.manifest
+
+
+def rows_named(order: Order, revision: str) -> tuple[str, ...]:
+    """The version rows of a database that was upgraded to ``revision``. Raises Stop for a name that means nothing."""
+    found = order.image.graph.rows_at(revision)
+    if isinstance(found, HistoryFault):
+        raise stop("unknown-target", found.message, names={"heads": " ".join(order.image.graph.heads)})
+    return tuple(sorted(found))
+
+
+def judge(order: Order, connection: Connection) -> Judged:
+    """Observe, classify, decide; says the state and, beside it, every finding."""
+    image, observation, state = observed(order, connection)
+    decision = decide(image, state, order.policy)
+    if isinstance(decision, Plan):
+        refuse_broken_files(order, pending_of(state))
+        # a program that waits for the job does not see the job's volume
+        has_place = order.backup is not None or order.verb == "wait"
+        decision = with_backup(decision, image, state, order.policy, has_place=has_place)
+    if isinstance(decision, Plan):
+        for warning in decision.warnings:
+            order.emit(Event(Name.STATE_FINDING, warning, Level.WARN))
+        order.emit(
+            Event(Name.DECISION_MADE, plan_in_words(decision), fields={"steps": [kind_of(s) for s in decision.steps]})
+        )
+    return Judged(observation, state, decision)
+
+
+def observed(order: Order, connection: Connection) -> tuple[Image, Observation, State]:
+    """Look and classify, with the sources that the ledger's differ from; says the state."""
+    observation = look(order, connection)
+    image = with_sources(order.image, observation, order.source_of)
+    state = classify(image, observation, order.policy.target, order.policy.ignore)
+    order.emit(
+        Event(
+            Name.STATE_OBSERVED,
+            f"the database is {position_name(state.position)}"
+            + (f" ({', '.join(observation.rows[:5])})" if observation.rows else ""),
+            fields={
+                "position": position_name(state.position),
+                "rows": list(observation.rows),
+                "pending_count": len(pending_of(state)),
+                "findings": [type(finding).__name__.lower() for finding in state.findings],
+            },
+        ),
+    )
+    return image, observation, state
+
+
+def with_sources(image: Image, observation: Observation, source_of: Callable[[Revision], str]) -> Image:
+    """The image with the text of those applied revisions whose file has other bytes than the ledger kept."""
+    differing = (image.graph.get(a.revision) for a in observation.ledger.values() if a.source is not None)
+    return replace(image, sources={r.id: source_of(r) for r in differing if r is not None})
+
+
+def refuse_broken_files(order: Order, pending: Sequence[Revision]) -> None:
+    """Raises Stop for a pending revision that does not compile: the graph is read from the head of its file only."""
+    faults = order.faults_in(pending)
+    if faults:
+        first = faults[0]
+        why = "; ".join(fault.message for fault in faults[:5])
+        file = first.files[0] if first.files else None
+        raise stop("bad-history", why, names={"fix": first.fix}, file=file, line=first.line)

@@ -1,0 +1,227 @@
+"""What a run is given, what it has seen and decided, and how far it has come."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, assert_never
+
+from migrate.core.downgrade import rows_below
+from migrate.core.interruption import Interrupted
+from migrate.core.manifest import MalformedManifest
+from migrate.core.outcome import Outcome, Result
+from migrate.core.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
+from migrate.core.problems import ExitCode, Stop, problem
+from migrate.core.state import AtHead, Behind, Empty
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from migrate.core.events import Emit
+    from migrate.core.image import Image
+    from migrate.core.interruption import Interruption
+    from migrate.core.observation import Observation
+    from migrate.core.plan import Decision, Step
+    from migrate.core.policy import Limits, Policy
+    from migrate.core.problems import Problem
+    from migrate.core.revisions import HistoryFault, Revision
+    from migrate.core.state import State
+    from migrate.core.target import Target
+    from migrate.steps.run import BackupPlace, Project, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Everything that a run is given."""
+
+    verb: str
+    run_id: str
+    version: str
+    target: Target
+    image: Image
+    project: Project
+    policy: Policy
+    limits: Limits
+    environ: Mapping[str, str]
+    interruption: Interruption
+    emit: Emit
+    bind: Callable[..., None]  # context that is learned on the way, for the first and the last line
+    redact: Callable[[str], str]
+    source_of: Callable[[Revision], str]
+    faults_in: Callable[[Sequence[Revision]], Sequence[HistoryFault]]  # files that Python would refuse
+    context: Mapping[str, object]
+    log_queries: bool = False
+    backup: BackupPlace | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was seen, what it is, and what to do about it."""
+
+    observation: Observation
+    state: State
+    decision: Decision
+
+
+def pending_of(state: State) -> tuple[Revision, ...]:
+    """The revisions that are left to apply at a position that knows them."""
+    position = state.position
+    return position.pending if isinstance(position, (Empty, Behind)) else ()
+
+
+def stepwise(judged: Judged) -> Plan:
+    """The plan that was decided. Raises Stop for a refusal."""
+    if isinstance(judged.decision, Refusal):
+        raise Stop(judged.decision.problem)
+    return judged.decision
+
+
+def finish_without_steps(judged: Judged) -> Outcome:
+    """The end of a run that has nothing to do."""
+    decision = stepwise(judged)
+    rows = judged.observation.rows
+    return Outcome(decision.result, from_revision=rows, to_revision=rows)
+
+
+def kind_of(step: Step) -> str:
+    """A step's name in log lines and plans, e.g. ``upgrade``."""
+    return type(step).__name__.lower()
+
+
+def plan_in_words(decision: Plan) -> str:
+    """The plan in one sentence."""
+    said = []
+    for step in decision.steps:
+        match step:
+            case Upgrade(pending=pending):
+                said.append(f"upgrade by {len(pending)} revision{'s' if len(pending) != 1 else ''}")
+            case Adopt(rows=rows):
+                said.append(f"adopt {', '.join(rows) or 'base'}")
+            case Repair(items=items):
+                said.append(f"repair {', '.join(items)}")
+            case Backup(reason=reason):
+                said.append(f"take a backup ({reason})")
+            case Downgrade(target=target, reverting=reverting):
+                said.append(f"revert {len(reverting)} revision{'s' if len(reverting) != 1 else ''} down to {target}")
+            case _:
+                assert_never(step)
+    if said:
+        return ", then ".join(said)
+    return "let the newer database stand" if decision.result is Result.AHEAD else "nothing to do"
+
+
+class Progress:
+    """How far a run has come, so that its last line can say applied, failed and not started however it ends."""
+
+    def __init__(self) -> None:
+        self.started_s = time.monotonic()
+        self.before: Observation | None = None
+        self.after: Observation | None = None
+        self.pending: tuple[str, ...] = ()
+        self.reverting = False
+        self.run: Run | None = None
+        self.adopted: tuple[str, ...] | None = None  # the version rows that were written before any revision ran
+        self.problem: Problem | None = None
+        self.signum: int | None = None
+        self.result: Result | None = None
+
+    def note(self, judged: Judged) -> None:
+        """Remember what was seen last."""
+        self.before = judged.observation
+        decision = judged.decision
+        steps = decision.steps if isinstance(decision, Plan) else ()
+        self.reverting = any(isinstance(step, Downgrade) for step in steps)
+        changes = [
+            s.pending if isinstance(s, Upgrade) else s.reverting for s in steps if isinstance(s, Upgrade | Downgrade)
+        ]
+        listed = changes[0] if changes else pending_of(judged.state)
+        self.pending = tuple(revision.id for revision in listed)
+        if isinstance(judged.state.position, AtHead) and not self.reverting:
+            self.pending = ()
+
+    def outcome(self) -> Outcome:
+        """The end as it is known now."""
+        applied = tuple(self.run.applied) if self.run is not None else ()
+        left = tuple(revision for revision in self.pending if revision not in applied)
+        rows_before = self.before.rows if self.before is not None else ()
+        rows_after = self.after.rows if self.after is not None else self._rows_after(rows_before, applied)
+        found = Outcome(
+            Result.FAILED,
+            from_revision=rows_before,
+            to_revision=rows_after,
+            applied=() if self.reverting else applied,
+            reverted=applied if self.reverting else (),
+            pending=left,
+            backup=self.run.backup if self.run is not None else None,
+        )
+        if self.signum is not None:
+            code = ExitCode(128 + self.signum)
+            why = f"received {'SIGINT' if self.signum == 2 else 'SIGTERM'}"  # noqa: PLR2004 - the signal's number
+            return replace(
+                found,
+                result=Result.INTERRUPTED,
+                exit_code=code,
+                problem=problem("interrupted", why, exit_code=code),
+            )
+        if self.problem is not None:
+            failed = self.problem.facts.get("revision")
+            return replace(
+                found,
+                result=self._result_of(self.problem),
+                exit_code=self.problem.exit_code,
+                problem=self.problem,
+                failed=str(failed) if failed is not None else None,
+            )
+        return replace(found, result=self.result or Result.NOOP)
+
+    def _rows_after(self, rows: tuple[str, ...], applied: tuple[str, ...]) -> tuple[str, ...]:
+        if self.run is None:
+            return rows
+        if self.reverting:
+            return rows_below(self.run.image.graph, rows, applied)
+        reached = frozenset(rows if self.adopted is None else self.adopted)
+        for revision in applied:
+            reached = self.run.image.graph.rows_after(reached, revision)
+        return tuple(sorted(reached))
+
+    def _result_of(self, found: Problem) -> Result:
+        if self.run is None:
+            return Result.REFUSED if found.exit_code in _REFUSALS else Result.FAILED
+        return Result.UNKNOWN if found.exit_code is ExitCode.UNKNOWN else Result.FAILED
+
+
+_REFUSALS = frozenset(
+    {
+        ExitCode.USAGE,
+        ExitCode.CONFIG,
+        ExitCode.HISTORY,
+        ExitCode.POLICY,
+        ExitCode.TARGET,
+        ExitCode.ACCESS,
+        ExitCode.STATE,
+        ExitCode.AHEAD,
+        ExitCode.DRIFT,
+    },
+)
+
+
+class outcomes:  # noqa: N801 - used as a `with` statement, like contextlib's own
+    """Turn a stop or a signal into the run's outcome."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        """Swallow what an outcome can say; a bug goes on."""
+        if isinstance(error, Stop):
+            self._progress.problem = error.problem
+        elif isinstance(error, Interrupted):
+            self._progress.signum = error.signum
+        elif isinstance(error, MalformedManifest):  # lines of changes are checked only where they are used
+            self._progress.problem = problem("bad-manifest", str(error), names={"manifest": "the manifest"})
+        else:
+            return False
+        return True

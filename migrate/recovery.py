@@ -1,0 +1,212 @@
+"""The runs that bring a database back to where releases can go on: adopt, repair, down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from migrate.core.decision import decide, refuse_downgrade, with_backup
+from migrate.core.downgrade import lost_by_reverting, reverting
+from migrate.core.events import Event, Level, Name
+from migrate.core.outcome import Outcome, Result
+from migrate.core.plan import Adopt, Downgrade, Plan, Refusal, Repair
+from migrate.core.policy import Adopt as AdoptPolicy
+from migrate.core.policy import Ahead as AheadPolicy
+from migrate.core.problems import Stop, stop
+from migrate.core.repair import said
+from migrate.core.revisions import HistoryFault
+from migrate.core.state import AtHead, Behind, Empty, classify
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from migrate.core.observation import Observation
+    from migrate.core.repair import Closing, Repairs
+    from migrate.core.revisions import Revision
+    from migrate.postgres.connection import Connection
+from migrate.judging import connected, look, needed_manifest, observed, refuse_image_faults, rows_named
+from migrate.order import Judged, Order, Progress, finish_without_steps, kind_of, outcomes, plan_in_words, stepwise
+from migrate.release import under_guard
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """The operator's word that a database is at a revision, with the reason that the ledger keeps."""
+
+    revision: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What a downgrade drops that holds data: rows of each table, values that are not null of each column."""
+
+    counts: Mapping[str, int]
+
+    @classmethod
+    def of(
+        cls, order: Order, connection: Connection, observation: Observation, gone: Sequence[Revision]
+    ) -> Loss | None:
+        """Count it; None without a manifest. Raises Stop or Interrupted."""
+        if order.image.manifest is None:
+            return None
+        from migrate.postgres.counting import count_values
+
+        identities = lost_by_reverting(order.image.manifest, order.image.graph, observation.rows, gone)
+        schema = observation.server.schema or ""
+        return cls(count_values(connection, identities, schema=schema, lock_timeout_s=order.limits.lock_s))
+
+    @property
+    def values(self) -> int:
+        """How many rows and values go in all."""
+        return sum(self.counts.values())
+
+    def sentence(self) -> str:
+        """What goes, with its names."""
+        said = [f"{each} ({n} {'rows' if each.startswith('table') else 'values'})" for each, n in self.counts.items()]
+        more = f" and {len(said) - 5} more" if len(said) > 5 else ""  # noqa: PLR2004 - as in decisions
+        return f"drops {', '.join(said[:5])}{more}" if said else "drops no table and no column"
+
+    def fields(self) -> list[str]:
+        """The same for a log line: ``table articles: 12``."""
+        return [f"{each}: {n}" for each, n in self.counts.items()][:50]
+
+
+def adopt(order: Order, at: Override | None = None) -> Outcome:
+    """Write the version rows that the schema proves, or those that the operator names; upgrades nothing."""
+    progress = Progress()
+    with outcomes(progress):
+        refuse_image_faults(order)
+        with connected(order) as connection:
+            judged = judge_adoption(order, connection, at)
+            progress.note(judged)
+            if not stepwise(judged).steps:
+                return finish_without_steps(judged)
+            return under_guard(order, connection, progress, judged, lambda o, c: judge_adoption(o, c, at))
+    return progress.outcome()
+
+
+def repair(order: Order, *, does: bool, closing: Closing | None = None) -> tuple[Repairs | None, Outcome]:
+    """What an earlier run left, and with ``does`` put right under the guard; what stays ends as `residue`."""
+    progress = Progress()
+    order = replace(order, policy=replace(order.policy, target="heads"))  # repairs are not about where to go
+    found: Repairs | None = None
+
+    def judge_again(order: Order, connection: Connection) -> Judged:
+        nonlocal found
+        found, judged = judge_repair(order, connection, closing)
+        return judged
+
+    with outcomes(progress):
+        refuse_image_faults(order)
+        with connected(order) as connection:
+            judged = judge_again(order, connection)
+            progress.note(judged)
+            if does and stepwise(judged).steps:
+                return found, under_guard(order, connection, progress, judged, judge_again)
+            if not found:
+                return found, finish_without_steps(judged)
+            from migrate.steps.repair import still_there
+
+            raise Stop(still_there(found))
+    return found, progress.outcome()
+
+
+def down(order: Order, target: str, *, allow_data_loss: bool) -> tuple[Loss | None, Outcome]:
+    """Run the downgrades of everything that builds on ``target``; refuses to lose data unless it is allowed."""
+    progress = Progress()
+    # going back is not about where a release would go, and nothing here may adopt, repair or let stand on its own
+    policy = replace(order.policy, target="heads", adopt=AdoptPolicy.OFF, ahead=AheadPolicy.REFUSE, heal=False)
+    order = replace(order, policy=policy)
+    loss: Loss | None = None
+
+    def judge_again(order: Order, connection: Connection) -> Judged:
+        nonlocal loss
+        judged, loss = judge_down(order, connection, target, allow_data_loss=allow_data_loss)
+        return judged
+
+    with outcomes(progress):
+        refuse_image_faults(order)
+        with connected(order) as connection:
+            judged = judge_again(order, connection)
+            progress.note(judged)
+            if not stepwise(judged).steps:
+                return loss, finish_without_steps(judged)
+            return loss, under_guard(order, connection, progress, judged, judge_again)
+    return loss, progress.outcome()
+
+
+def judge_adoption(order: Order, connection: Connection, at: Override | None) -> Judged:
+    """What adopting would write. Raises Stop where nothing is proven and no override names a revision."""
+    observation = look(order, connection)
+    state = classify(order.image, observation, order.policy.target, order.policy.ignore)
+    if at is not None:
+        rows = rows_named(order, at.revision)
+        evidence: tuple[str, ...] = ()
+        if order.image.manifest is not None:
+            major = observation.server.major
+            found = order.image.manifest.compare(rows, observation.schema or {}, major=major)
+            evidence = tuple(found.sentences())
+        step = Adopt(rows, observation.rows, at.reason, evidence)
+        return Judged(observation, state, Plan((step,), Result.ADOPTED, evidence))
+    if isinstance(state.position, (Empty, AtHead, Behind)):
+        return Judged(observation, state, Plan((), Result.NOOP))
+    needed_manifest(order)
+    allowed = AdoptPolicy.EXACT if order.policy.adopt is AdoptPolicy.OFF else order.policy.adopt
+    decision = decide(order.image, state, replace(order.policy, adopt=allowed))
+    if isinstance(decision, Refusal):
+        raise Stop(decision.problem)
+    return Judged(observation, state, replace(decision, steps=decision.steps[:1], result=Result.ADOPTED))
+
+
+def judge_repair(order: Order, connection: Connection, closing: Closing | None) -> tuple[Repairs, Judged]:
+    """What a repair would do. Raises Stop for the operator's word about a revision that left nothing."""
+    from migrate.steps.repair import assess
+
+    observation = look(order, connection)
+    left = [step.revision for step in observation.unfinished if step.committed]
+    if closing is not None and closing.revision not in left:
+        open_ones = f"; those with one are {', '.join(filter(None, left))}" if left else ""
+        raise stop("usage", f"revision {closing.revision} has no open row in the ledger{open_ones}")
+    found = assess(
+        connection,
+        order.image,
+        observation,
+        source_of=order.source_of,
+        ignore=order.policy.ignore,
+        closing=closing,
+    )
+    state = classify(order.image, observation, order.policy.target, order.policy.ignore)
+    steps = (Repair(tuple(said(action) for action in found.actions), closing),) if found.actions else ()
+    return found, Judged(observation, state, Plan(steps, Result.REPAIRED if steps else Result.NOOP))
+
+
+def judge_down(
+    order: Order, connection: Connection, target: str, *, allow_data_loss: bool
+) -> tuple[Judged, Loss | None]:
+    """What going back to ``target`` takes, and what is lost by it. Raises Stop for every reason not to."""
+    image, observation, state = observed(order, connection)
+    if not isinstance(state.position, (Empty, AtHead, Behind)):
+        decided = decide(image, state, order.policy)
+        assert isinstance(decided, Refusal)  # with this policy every other position is refused
+        raise Stop(decided.problem)
+    gone = reverting(image.graph, observation.rows, target)
+    if isinstance(gone, HistoryFault):
+        raise stop("unknown-target", gone.message, fix=gone.fix)
+    if not gone:
+        return Judged(observation, state, Plan()), None
+    refused = refuse_downgrade(state, gone, order.policy)
+    if refused is not None:
+        raise Stop(refused.problem)
+    loss = Loss.of(order, connection, observation, gone)
+    if (loss is None or loss.values) and not allow_data_loss:
+        what = loss.sentence() if loss is not None else "without a manifest it is not known what its downgrades drop"
+        facts = {"loses": loss.fields()} if loss is not None else {}
+        raise stop("data-loss", f"going back to {target}: {what}", names={"target": target}, **facts)
+    plan = Plan((Downgrade(target, gone),), Result.DOWNGRADED)
+    decision = with_backup(plan, image, state, order.policy, has_place=order.backup is not None)
+    if isinstance(decision, Plan):
+        said = f"{plan_in_words(decision)}; {loss.sentence()}" if loss is not None else plan_in_words(decision)
+        fields = {"steps": [kind_of(s) for s in decision.steps], "loses": loss.fields() if loss is not None else None}
+        order.emit(Event(Name.DECISION_MADE, said, Level.WARN if loss is None or loss.values else Level.INFO, fields))
+    return Judged(observation, state, decision), loss
