@@ -77,20 +77,23 @@ def _main() -> None:
     told = json.load(sys.stdin)
     lock = threading.Lock()
 
-    def send(number: int, address: str) -> None:
-        service = apprise.Apprise()
-        answer = "the address is not one that apprise knows"
-        if service.add(address):
-            sent = service.notify(body=told["body"], title=told["title"], notify_type=told["style"])
-            answer = "sent" if sent else "the service did not take it"
+    def say(number: int, answer: str) -> None:
         with lock:
             sys.stdout.write(json.dumps([number, answer]) + "\n")
             sys.stdout.flush()
 
-    threads = [
-        threading.Thread(target=send, args=(number, address), daemon=True)
-        for number, address in enumerate(told["addresses"], 1)
-    ]
+    def send(number: int, service: apprise.Apprise) -> None:
+        sent = service.notify(body=told["body"], title=told["title"], notify_type=told["style"])
+        say(number, "sent" if sent else "the service did not take it")
+
+    threads = []
+    for number, address in enumerate(told["addresses"], 1):
+        service = apprise.Apprise()
+        # not in the threads: older versions load their services at the first address, and not safely for two at once
+        if service.add(address):
+            threads.append(threading.Thread(target=send, args=(number, service), daemon=True))
+        else:
+            say(number, "the address is not one that apprise knows")
     for thread in threads:
         thread.start()
     for thread in threads:

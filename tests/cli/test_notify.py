@@ -144,7 +144,7 @@ def test_every_address_is_told_whatever_becomes_of_the_others(refused, run_migra
     result.check_clean()
     check_no_token(result)
     assert result.exit_code == 15, "nothing of this changes the exit code"
-    assert len(well.told) == len(broken.told) == len(hanging.told) == 1
+    assert [len(server.told) for server in (well, broken, hanging)] == [1, 1, 1]
     assert [line["message"] for line in result.named("notify.warning")] == [
         "notification 1 of 5 (json): no answer within 10 s",
         "notification 2 of 5 (json): the service did not take it",
