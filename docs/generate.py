@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from migrate.core.problems import CATALOGUE
-from migrate.report.markdown import doctor_page, events_page, exit_codes_page, problem_page
+from migrate.report.markdown import doctor_page, events_page, exit_codes_page, problem_page, trial_page
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
@@ -19,6 +19,7 @@ def pages() -> dict[Path, str]:
     return {
         DOCS / "reference" / "doctor.md": doctor_page(),
         DOCS / "reference" / "events.md": events_page(),
+        DOCS / "reference" / "trial.md": trial_page(),
         DOCS / "reference" / "exit-codes.md": exit_codes_page(),
         settings_page.PAGE: settings_page.page(),
         **{DOCS / "problems" / f"{kind.code}.md": problem_page(kind) for kind in CATALOGUE.values()},

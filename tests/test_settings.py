@@ -94,7 +94,6 @@ OTHER_VALUES = {
     Number: ("7", 7),
     Duration: ("42s", 42.0),
     Words: ("a, b", ("a", "b")),
-    Selection: ("success, Failure", ("success", "failure")),
     Addresses: ("json://a/?to=b,c json://d", ("json://a/?to=b,c", "json://d")),
     Command: ("snap --now 'a b'", ("snap", "--now", "a b")),
     Secret: ("postgresql://other", "postgresql://other"),
@@ -105,6 +104,9 @@ def other_value(setting: Setting) -> tuple[str, object]:
     if isinstance(setting.kind, Choice):
         word: StrEnum = next(word for word in setting.kind.of if word != setting.default)
         return str(word), word
+    if isinstance(setting.kind, Selection):
+        last, first = reversed(list(setting.kind.of)[:2])
+        return f"{last}, {first.capitalize()}", (last, first)
     return OTHER_VALUES[type(setting.kind)]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from migrate.commands.github import is_github
 from migrate.commands.manifest import EXITS
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.shadow import lend_shadow, make_replay, read_baseline
@@ -76,7 +77,7 @@ def test(
             return Report(Outcome(Result.NOOP), {"cases": cases} if as_json else {}, text=_as_text(cases))
         found = _try(session, image, selected, baseline)
         _write(session, found, junit, annotations, duration_s=time.monotonic() - began)
-        return _report(found, as_json=as_json)
+        return _report(session, found, as_json=as_json)
 
     return conduct("test", flags, body, as_json=as_json)
 
@@ -191,7 +192,7 @@ def _baseline(session: Session, image: Image, given: Path | None) -> BaselineFil
 # What is made of it
 
 
-def _report(found: Trial, *, as_json: bool) -> Report:
+def _report(session: Session, found: Trial, *, as_json: bool) -> Report:
     from migrate.report.trial import table
 
     counts = found.counts
@@ -199,37 +200,42 @@ def _report(found: Trial, *, as_json: bool) -> Report:
     if as_json:
         fields["cases"] = [case.to_json() for case in found.cases]
     text = table(found, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+    if is_github(os.environ):
+        text += "\n" + _annotations(session, found).rstrip("\n")
     failed = found.with_verdict(Verdict.FAILED)
     if not failed:
         said = f"test: {counts['passed']} of {len(found.cases)} checks passed, {counts['warned']} warn"
         return Report(Outcome(Result.NOOP), fields, text=text, message=said)
     first = failed[0]
     more = f"; and {len(failed) - 1} more" if len(failed) > 1 else ""
-    place: dict[str, Any] = {"file": first.file, "line": first.line} if first.file is not None else {}
     why = problem(
         "failed-trial",
         f"{first.place or 'the history'}: {first.check}: {first.message}{more}",
         names={"place": first.place or "the history"},
-        **place,
     )
     return Report(Outcome(Result.FAILED, ExitCode.HISTORY, why), fields, text=text)
 
 
 def _write(session: Session, found: Trial, junit: Path | None, annotations: Path | None, *, duration_s: float) -> None:
     """Write the files that were asked for. Raises Stop."""
-    from migrate.report import trial as rendered
+    from migrate.report.trial import junit as as_junit
 
-    texts = {
-        junit: lambda: rendered.junit(found, duration_s=duration_s),
-        annotations: lambda: rendered.github_annotations(found, lambda file: _in_repository(session, file)),
-    }
-    for path, render in texts.items():
-        if path is None:
-            continue
+    texts: dict[Path, str] = {}
+    if junit is not None:
+        texts[junit] = as_junit(found, duration_s=duration_s)
+    if annotations is not None:
+        texts[annotations] = _annotations(session, found)
+    for path, text in texts.items():
         try:
-            path.write_text(session.redactor.text(render()), encoding="utf-8")
+            path.write_text(session.redactor.text(text), encoding="utf-8")
         except OSError as error:
             raise stop("usage", f"{path} cannot be written: {error.strerror}", names={"verb": "test"}) from error
+
+
+def _annotations(session: Session, found: Trial) -> str:
+    from migrate.report.trial import github_annotations
+
+    return github_annotations(found, lambda file: _in_repository(session, file))
 
 
 def _in_repository(session: Session, file: str) -> str | None:

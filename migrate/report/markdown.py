@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from migrate.core.checks import PURPOSES
 from migrate.core.events import Name
 from migrate.core.problems import EXIT_MEANINGS, ExitCode, kinds_of
+from migrate.core.trial import DEFAULT_FAIL, Check
 from migrate.report.github import plain
 from migrate.report.page import CURRENT, PENDING
 
@@ -28,6 +29,28 @@ _DECADES: Final = (
     ("40-41", "the end of the run is not known for certain; a person must look"),
     ("130, 143", "stopped by a signal; the same run may succeed later"),
 )
+
+
+def trial_page() -> str:
+    """Render ``docs/reference/trial.md``: the checks of `migrate test`."""
+    rows = [
+        f"| `{check}` | {check.meaning} | {'fails the run' if str(check) in DEFAULT_FAIL else 'warns'} |"
+        for check in Check
+    ]
+    return "\n".join(
+        [
+            "# Checks of `migrate test`",
+            "",
+            _MADE.format(source="migrate/core/trial.py"),
+            "",
+            "What a check means when it passes, and what a finding does unless [`test_fail`](settings.md#test_fail) differs.",
+            "",
+            "| check | passes when | by default |",
+            "|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
 
 
 def problem_page(kind: Kind) -> str:

@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 
 from migrate.core.trial import Verdict
 from migrate.report.github import workflow_command
+from migrate.report.terminal import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,16 +93,19 @@ def table(trial: Trial, *, colour: bool, width: int = _WIDTH) -> str:
         for revision in dict.fromkeys(case.revision for case in trial.cases if case.revision is not None):
             of = {case.check: case.verdict for case in trial.cases if case.revision == revision}
             marks = [Text(_MARKS[of[check]], _STYLES[of[check]]) if check in of else Text("") for check in checks]
-            grid.add_row(Text(revision), *marks)
+            grid.add_row(Text(shown(revision)), *marks)
         parts.append(grid)
     for case in trial.cases:
         if case.revision is None:
-            said = f"  {case.message}" if case.verdict is Verdict.SKIPPED else ""
+            said = f"  {shown(case.message)}" if case.verdict is Verdict.SKIPPED else ""
             parts.append(Text.assemble((_MARKS[case.verdict], _STYLES[case.verdict]), f" {case.check}{said}"))
     for case in trial.with_verdict(*_FOUND):
         parts.append(Text(""))
-        parts.append(Text.assemble((_MARKS[case.verdict], _STYLES[case.verdict]), f" {case.check}  {case.place}"))
-        parts.append(Text("\n".join(f"     {line}" for line in (case.message, *case.details))))
+        parts.append(
+            Text.assemble((_MARKS[case.verdict], _STYLES[case.verdict]), f" {case.check}  {shown(case.place)}")
+        )
+        # the mark before it: GitHub acts on a line that begins with two colons, after any white space
+        parts.append(Text("\n".join(f"     - {shown(line)}" for line in (case.message, *case.details))))
     counts = trial.counts
     parts += [Text(""), Text(", ".join(f"{number} {name}" for name, number in counts.items() if number) or "no cases")]
     console = Console(

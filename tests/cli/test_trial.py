@@ -281,7 +281,7 @@ def test_people_get_a_table(project: Project, run_trial: Callable[..., Result]) 
 
 def pytest_in(project: Project, server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
     env = {**minimal_environment(), "MIGRATE_SHADOW_URL": server.admin_url}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "migrate.pytest_plugin", *arguments]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
     return subprocess.run(command, cwd=project.path, env=env, capture_output=True, text=True, check=False)
 
 
@@ -297,7 +297,7 @@ def test_pytest_has_a_test_for_each_revision_and_check(project: Project, server:
     assert "findings that do not fail the run" in done.stdout
     assert done.returncode == 0, done.stdout
     failing = {**minimal_environment(), "MIGRATE_SHADOW_URL": server.admin_url, "MIGRATE_TEST_FAIL": "downgrade"}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "migrate.pytest_plugin", "--migrate"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--migrate"]
     done = subprocess.run(command, cwd=project.path, env=failing, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "column r0001.no is left behind" in done.stdout

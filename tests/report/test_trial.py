@@ -1,0 +1,71 @@
+"""The renderings of a trial say the same of it, whatever is in its texts."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from migrate.core.trial import Case, Check, Trial, Verdict
+from migrate.report.trial import github_annotations, junit, table
+
+HOSTILE = "it's <b>&\"\x1b[31m\x00 ünï]]>"
+TRIAL = Trial(
+    (
+        Case(Check.UPGRADE, Verdict.PASSED, "r1", "v/r1.py", 3),
+        Case(Check.ROWS, Verdict.FAILED, "r1", "v/r1.py", 4, HOSTILE, ("a detail", "::error::forged")),
+        Case(Check.DOWNGRADE, Verdict.WARNED, "r1", "v/r1.py", 9, "left behind"),
+        Case(Check.CRASH, Verdict.SKIPPED, "r1", "v/r1.py", 3, "it commits once"),
+        Case(Check.TWICE, Verdict.FAILED, message="no place"),
+        Case(Check.MODELS, Verdict.SKIPPED, message="no models"),
+    )
+)
+
+
+def test_junit_is_xml_whatever_was_said() -> None:
+    root = ET.fromstring(junit(TRIAL, duration_s=1.25))
+    suite = root[0]
+    assert suite.attrib == {
+        "name": "migrate test",
+        "tests": "6",
+        "failures": "2",
+        "errors": "0",
+        "skipped": "2",
+        "time": "1.250",
+    }
+    rows = suite[1]
+    assert (rows.get("classname"), rows.get("name"), rows.get("file"), rows.get("line")) == (
+        "migrate.r1", "rows", "v/r1.py", "4",
+    )  # fmt: skip
+    failure = rows.find("failure")
+    assert failure is not None
+    assert failure.get("message") == "it's <b>&\"?[31m? ünï]]>"
+    assert (failure.text or "").endswith("a detail\n::error::forged")
+    assert suite[2].findtext("system-out") == "v/r1.py:9: left behind"
+    assert suite[2].find("failure") is None
+
+
+def test_annotations_are_one_line_each_and_placed() -> None:
+    lines = github_annotations(TRIAL, lambda file: f"app/{file}").splitlines()
+    assert [line.partition("::")[0] or line.split(" ")[0] for line in lines] == ["::error", "::warning", "::error"]
+    assert lines[0].startswith("::error file=app/v/r1.py,line=4,title=migrate%3A rows of revision r1::")
+    assert lines[0].endswith("%0Aa detail%0A::error::forged")
+    assert lines[2] == "::error title=migrate%3A twice of the history::no place"
+
+
+def test_a_file_outside_of_the_repository_is_not_named() -> None:
+    assert "file=" not in github_annotations(TRIAL, lambda _file: None)
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_the_table_has_every_finding_and_no_line_that_github_acts_on(colour: bool) -> None:
+    text = table(TRIAL, colour=colour)
+    assert ("\x1b[1;31m" in text) is colour
+    assert "\x1b[31m" not in text
+    assert "v/r1.py:4" in text
+    assert "2 failed" in text
+    assert not any(line.lstrip().startswith("::") for line in text.splitlines())
+
+
+def test_nothing_tried_is_said() -> None:
+    assert "no cases" in table(Trial(()), colour=False)
