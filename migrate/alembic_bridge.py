@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -125,6 +126,7 @@ class Seam:
         self.current: str | None = None
         self.xid: int | None = None
         self.phase = "env"
+        self.raised: BaseException | None = None  # by the migrations; an env.py that swallows it ends in no success
 
     def configure(self, *args: Any, **options: Any) -> None:
         """Note whether env.py hands over a transaction that is not ours to divide."""
@@ -143,7 +145,12 @@ class Seam:
             raise Refused(code, why, config=self._job["config"])
         self._prove(context, connection)
         self._listen(connection)
-        self._run_migrations(**options)
+        self.raised = None
+        try:
+            self._run_migrations(**options)
+        except BaseException as error:
+            self.raised = error
+            raise
 
     def _prove(self, context: MigrationContext, connection: Connection) -> None:
         table = {"table": context.version_table}
@@ -275,9 +282,15 @@ class Seam:
 
     def _commit_before_next(self, context: MigrationContext, connection: Connection) -> None:
         self.phase = "commit"
-        if not self._one_transaction and connection.in_transaction():
-            with context.autocommit_block():  # the public way to commit the transaction that spans all revisions
-                pass
+        if not self._one_transaction and connection.in_transaction() and not _is_autocommit(connection):
+            try:
+                with context.autocommit_block():  # the public way to commit the transaction that spans all revisions
+                    pass
+            except AssertionError:
+                # Alembic's own check of a transaction that it did not begin
+                code = "env-cannot-run"
+                why = "env.py calls run_migrations() outside 'with context.begin_transaction():': nothing would be committed"
+                raise Refused(code, why, config=self._job["config"]) from None
         if not self._one_transaction:
             self._channel.call("committed", revision=self.current)
         self.current = None
@@ -309,7 +322,7 @@ class Seam:
         step_id = self._reply.get("step_id")
         if step_id is not None:
             try:
-                with connection.begin_nested():
+                with nullcontext() if _is_autocommit(connection) else connection.begin_nested():
                     connection.execute(text(self._reply["finish_sql"]), {"step_id": step_id})
             except DBAPIError as error:  # e.g. after the revision's own SET ROLE: the release matters more
                 problem = _said(error)
@@ -394,7 +407,10 @@ def _said(error: BaseException) -> str:
     if primary is None:
         cause = original.__cause__  # SQLAlchemy's adapter of asyncpg wraps the driver's own
         primary = getattr(cause, "message", None)
-    lines = str(primary if primary is not None else original).strip().splitlines()
+    try:
+        lines = str(primary if primary is not None else original).strip().splitlines()
+    except Exception:  # noqa: BLE001 - an exception's own __str__ may raise, too
+        lines = []
     return lines[0] if lines else type(original).__name__
 
 
@@ -458,6 +474,8 @@ def run(job: Mapping[str, Any], channel: Channel) -> None:
         seam = Seam(config, script, job, channel)
         with seam.environment:
             script.run_env()
+        if seam.raised is not None:
+            raise seam.raised
         channel.tell("done", revision=seam.current)
     except Refused as refused:
         channel.tell("refused", code=refused.code, why=str(refused), names=refused.names)

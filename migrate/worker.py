@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from migrate.core.events import Emit
 
 SHOWN_LINES: Final = 1000  # of what a run prints; platforms drop whole batches of lines above some 500 a second
-LINE_BYTES: Final = 6000  # a longer line is cut by the log line's own limit anyway; this bounds memory
+# Of a line; this bounds memory. Far more than is shown (8 KiB after redaction): a secret that is cut here stays unseen.
+LINE_BYTES: Final = 65536
 _LEVELS: Final = {"debug": Level.DEBUG, "info": Level.INFO, "warning": Level.WARN, "warn": Level.WARN}
 
 
@@ -47,6 +48,7 @@ class _Output:
     fd: int
     stream: str
     pending: bytearray = field(default_factory=bytearray)
+    is_overlong: bool = False  # the line's beginning was said; the rest of it is not
 
 
 class Worker:
@@ -121,6 +123,8 @@ class Worker:
                 self._buffer += chunk
             elif any(fd in self.wake for fd in readable):
                 return None
+            elif not self.is_alive:  # a process that it forked holds the line open: nobody will ever speak on it
+                return self._ended()
 
     @property
     def is_alive(self) -> bool:
@@ -183,9 +187,13 @@ class Worker:
             *lines, rest = bytes(output.pending).split(b"\n")
             output.pending[:] = rest
             for line in lines:
-                self._say_line(output, line)
+                if not output.is_overlong:
+                    self._say_line(output, line)
+                output.is_overlong = False
             if len(output.pending) > LINE_BYTES:
-                self._say_line(output, bytes(output.pending))
+                if not output.is_overlong:
+                    self._say_line(output, bytes(output.pending))
+                output.is_overlong = True
                 output.pending.clear()
             if not last:
                 return

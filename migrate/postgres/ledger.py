@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
+import psycopg2.errors
 
 from migrate.core.events import Event, Level, Name
 from migrate.core.observation import Applied, Unfinished
@@ -214,7 +215,7 @@ class Ledger:
                 "verb": verb,
                 "version": version,
                 "rows": list(rows),
-                "context": json.dumps(dict(context), default=str),
+                "context": _json(context),
             },
         )
 
@@ -275,7 +276,7 @@ class Ledger:
             self._write(
                 "UPDATE migrate.step SET status = %(status)s, details = details || %(details)s::jsonb,"
                 " finished_at = coalesce(finished_at, pg_catalog.clock_timestamp()) WHERE step_id = %(id)s",
-                {"status": status, "id": step_id, "details": json.dumps(dict(details or {}), default=str)},
+                {"status": status, "id": step_id, "details": _json(details or {})},
             )
 
     def close(self, outcome: Outcome) -> None:
@@ -291,7 +292,7 @@ class Ledger:
                 "exit_code": fields["exit_code"],
                 "problem": fields.get("problem"),
                 "to": list(outcome.to_revision),
-                "result": json.dumps(fields, default=str).replace("\\u0000", ""),
+                "result": _json(fields),
             },
         )
 
@@ -311,6 +312,13 @@ class Ledger:
             return self._give_up(error)
 
     def _execute(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        try:
+            return self._execute_as_is(sql, parameters)
+        except (psycopg2.errors.UntranslatableCharacter, UnicodeEncodeError):
+            # the database's encoding is not UTF-8, or a text has a lone surrogate: what it cannot hold is escaped
+            return self._execute_as_is(sql, {name: _ascii(value) for name, value in parameters.items()})
+
+    def _execute_as_is(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
         with self._connection.transaction(lock_timeout_s=2.0), self._connection.cursor() as cursor:
             cursor.execute(sql, parameters)
             return cursor.fetchall() if cursor.description else []
@@ -327,3 +335,21 @@ class Ledger:
             ),
         )
         return []
+
+
+def _json(value: Mapping[str, object]) -> str:
+    """JSON as jsonb takes it: it knows neither NUL nor lone surrogates."""
+    return json.dumps(_storable(json.loads(json.dumps(dict(value), default=str))), ensure_ascii=False)
+
+
+def _storable(value: object) -> object:
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    return value.replace("\0", "").encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+def _ascii(value: object) -> object:
+    """A text that every encoding can hold; other values as they are."""
+    return value.encode("ascii", "backslashreplace").decode() if isinstance(value, str) else value

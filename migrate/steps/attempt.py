@@ -107,12 +107,23 @@ class Attempt:
         return {at.id for at in self.uncommitted if (at.id in here) is (self.kind == "upgrade")}
 
     def close_steps(self, status: str, details: Mapping[str, object] | None = None) -> None:
-        """Close the ledger's rows of what is not committed: ``failed`` or ``abandoned``, or the current ``partial``."""
-        for at in self.uncommitted:
-            if at is not self.current:
-                self.run.ledger.finish(at.step_id, "failed" if status == "partial" else status)
-        if self.current is not None:
-            self.run.ledger.finish(self.current.step_id, status, details)
+        """Close the ledger's rows of what is not committed: ``failed``, ``abandoned``, or ``partial`` with what it left.
+
+        In one transaction for all, an earlier revision than the current one may be the one that left something.
+        """
+        partial = self.left_in_part() if status == "partial" else None
+        for at in {id(at): at for at in (*self.uncommitted, self.current) if at is not None}.values():
+            if status == "partial":
+                is_partial = at is partial
+                self.run.ledger.finish(
+                    at.step_id, "partial" if is_partial else "failed", details if is_partial else None
+                )
+            else:
+                self.run.ledger.finish(at.step_id, status, details)
+
+    def left_in_part(self) -> AtWork | None:
+        """The first revision that is not done and committed something by itself; else the current one."""
+        return next((at for at in self.uncommitted if at.autocommitted), self.current)
 
     def fields(self, at: AtWork) -> dict[str, object]:
         """The fields of an event about one revision."""

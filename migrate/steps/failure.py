@@ -125,7 +125,8 @@ def _settle(attempt: Attempt) -> _Ending:
     if attempt.uncommitted:
         attempt.committed(attempt.shown_by(rows))
     still = attempt.current
-    return _Ending(part_committed=still is not None and (still.autocommitted or "committed" in statuses))
+    part_committed = still is not None and (still.autocommitted or "committed" in statuses)
+    return _Ending(part_committed=part_committed or any(at.autocommitted for at in attempt.uncommitted))
 
 
 def _statuses(attempt: Attempt, xids: Sequence[int]) -> list[str | None] | None:
@@ -177,7 +178,9 @@ def _raise_if_cancelled(attempt: Attempt, ending: _Ending) -> None:
 
 
 def _partial(attempt: Attempt, failed: AtWork, why: str, about: Mapping[str, object]) -> Stop:
-    left = _left_behind(attempt.run, failed)
+    partial = attempt.left_in_part() or failed
+    left = _left_behind(attempt.run, partial)
+    why = why if partial is failed else f"{why}; revision {partial.id} before it had committed a part of its own"
     attempt.close_steps("partial", {"residue": left})
     named = f"; it left: {'; '.join(left[:5])}" if left else ""
     return _failure(attempt, "partly-committed", f"{why}{named}", failed, {**about, "residue": left})

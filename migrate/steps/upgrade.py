@@ -17,7 +17,7 @@ from migrate.core.retry import Retries
 from migrate.postgres import activity
 from migrate.postgres.ledger import FINISH_STEP
 from migrate.steps.attempt import Attempt, AtWork
-from migrate.steps.control import ANSWER_S, ask, revive
+from migrate.steps.control import ANSWER_S, ask, revive, rows_now
 from migrate.steps.failure import ended_early, facts, judge, names, schema_now, worker_name
 from migrate.steps.watch import Watch
 from migrate.worker import Ended, Worker
@@ -225,12 +225,12 @@ class Upgrading:
             attempt.waiting_since = None
             match message["say"]:
                 case "done":
-                    attempt.committed()
+                    self._commit_what_is_there()
                     return None
                 case "failed":
                     return self._judge(message["phase"], message["error"])
                 case "refused":
-                    attempt.close_steps("failed")
+                    self._commit_what_is_there()
                     about = facts(attempt.current)
                     raise stop(message["code"], message["why"], names=message["names"], **about)
                 case "stopped":
@@ -301,6 +301,13 @@ class Upgrading:
             ),
         )
         return {"do": "go", "step_id": step_id, "finish_sql": FINISH_STEP}
+
+    def _commit_what_is_there(self) -> None:
+        """Note what the version rows show as done; env.py may have rolled back what was applied, and said nothing."""
+        rows = rows_now(self.run, within_s=self.run.limits.connect_s) if self.attempt.uncommitted else ()
+        if rows is not None:  # else the proof, which reads again, will say that nobody can be asked
+            self.attempt.committed(self.attempt.shown_by(rows))
+            self.attempt.close_steps("failed")
 
     def _judge(self, phase: str, error: Mapping[str, Any]) -> Stop | None:
         return judge(self.attempt, phase, error, blocking=self.watch.blocking)
