@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from migrate import __version__
+from migrate import __version__, signals
 from migrate.core.problems import ExitCode
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit with its code."""
-    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+    code = run(list(sys.argv[1:] if arguments is None else arguments))
+    signals.ignore()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

@@ -17,9 +17,17 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # a lost termin
 GRACE_S: Final = 1.8  # platforms follow SIGTERM with SIGKILL; the last line must be out before
 
 
+def ignore() -> None:
+    """From now on signals change nothing: the exit code is decided, and Python's shutdown brings the defaults back."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def interruption(*, on_overdue: Callable[[int], None]) -> Iterator[Interruption]:
-    """Catch the signals for the time of the block; the first one counts, a second changes nothing.
+    """Catch the signals; the first one counts, a second changes nothing.
+
+    After the block they change nothing either: the last line is out, and must not say another code than the process.
 
     Python's own handlers run between bytecodes of the main thread, too late for a thread that hangs in a name look-up:
     a thread reads the wake-up descriptor instead, and calls ``on_overdue`` when the block has not ended in time.
@@ -42,7 +50,8 @@ def interruption(*, on_overdue: Callable[[int], None]) -> Iterator[Interruption]
                 if not ended.wait(GRACE_S):
                     on_overdue(found.signum)
 
-    previous = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: None)
     previous_fd = signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     listener = threading.Thread(target=listen, name="signals", daemon=True)
     listener.start()
@@ -50,9 +59,6 @@ def interruption(*, on_overdue: Callable[[int], None]) -> Iterator[Interruption]
         yield found
     finally:
         signal.set_wakeup_fd(previous_fd)
-        for number, handler in previous.items():
-            # the last line is out: a second signal must not turn the exit code into another one
-            signal.signal(number, handler if found.signum is None else signal.SIG_IGN)
         ended.set()
         os.write(wake_write, b"\0")
         listener.join(timeout=1.0)

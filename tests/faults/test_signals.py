@@ -289,3 +289,23 @@ def test_deadline_in_the_back_off(case):
     case.hold()
     result = case.ends(case.up("--deadline", "2", "--lock-timeout", "200ms"))
     assert result.finished["problem"] == "deadline"
+
+
+@fault(
+    "SIGTERM after the last line",
+    "as soon as `run.finished` is read, again and again until the process has ended",
+    0,
+    "the exit code stays the one that the last line says",
+)
+def test_after_the_last_line(case):
+    case.history()
+    running = case.up()
+    running.wait_for("run.finished")
+    result = None
+    while result is None:
+        running.signal(signal.SIGTERM)
+        try:
+            result = running.finish(0.001)
+        except AssertionError:
+            continue
+    case.ends(result)
