@@ -412,7 +412,7 @@ _KINDS: Final = (
         "unsupported-server",
         ExitCode.TARGET,
         "The server is not supported",
-        "The server is older than PostgreSQL 14, is not PostgreSQL, or its encoding cannot hold the revisions' text.",
+        "The server is older than PostgreSQL 14, or is not PostgreSQL.",
         "Nothing was changed.",
         "use PostgreSQL 14 or newer with a UTF8 database",
     ),

@@ -233,7 +233,9 @@ class Differences:
         """One sentence for each difference; what belongs to a missing or extra table is not told beside it."""
         told = self.without_members()
         both = [*told.missing, *told.changed, *told.extra]
-        return [difference.sentence(expected_by) for difference in both] + [renamed.sentence() for renamed in told.renamed]
+        return [difference.sentence(expected_by) for difference in both] + [
+            renamed.sentence() for renamed in told.renamed
+        ]
 
     def without_members(self) -> Differences:
         """The same, less what belongs to a missing or extra table."""

@@ -277,6 +277,8 @@ def traces(before: Schema, after: Schema) -> list[str]:
     said += [f"{one.identity} is lost" for one in found.missing]
     for one in found.changed:
         is_short = one.expected is not None and one.actual is not None and "\n" not in one.expected + one.actual
-        said.append(f"{one.identity} is {one.actual}, was {one.expected}" if is_short else f"{one.identity} has changed")
+        said.append(
+            f"{one.identity} is {one.actual}, was {one.expected}" if is_short else f"{one.identity} has changed"
+        )
     said += [f"{one.expected_identity} has become {one.actual_identity}" for one in found.renamed]
     return said

@@ -48,7 +48,9 @@ def problem_of(error: psycopg2.Error, *, doing: str) -> Stop:
     """
     sqlstate = error.pgcode
     said = (error.diag.message_primary if sqlstate else None) or str(error).splitlines()[0].strip()
-    default = "connection-lost" if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) else "internal"
+    default = (
+        "connection-lost" if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) else "internal"
+    )
     found: Problem = problem(
         code_of(sqlstate, default),
         f"{doing}: {said}",

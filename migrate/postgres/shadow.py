@@ -98,8 +98,7 @@ class Shadow:
     def disconnect(self, name: str) -> None:
         """End every session of a database that `create` made, so that it can be copied: an application's pool, for one."""
         self._run(
-            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
-            f" WHERE datname = '{name}'",
+            f"SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = '{name}'",
             "ending the sessions of a shadow database",
         )
 

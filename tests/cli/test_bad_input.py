@@ -121,9 +121,7 @@ def test_a_pyproject_whose_tool_is_no_table(project, database, run_migrate):
 def test_a_working_folder_that_is_gone(project, database, tmp_path):
     gone = tmp_path / "gone"
     gone.mkdir()
-    program = (
-        f"import os, runpy, sys; os.rmdir({str(gone)!r}); sys.argv = ['migrate', 'up']; runpy.run_module('migrate', run_name='__main__')"
-    )
+    program = f"import os, runpy, sys; os.rmdir({str(gone)!r}); sys.argv = ['migrate', 'up']; runpy.run_module('migrate', run_name='__main__')"
     done = subprocess.run(
         [sys.executable, "-P", "-c", program],
         cwd=gone,

@@ -101,7 +101,9 @@ def test_whatever_env_py_is_like_the_manifest_is_the_same(project, database, man
     result.check_clean()
     assert result.exit_code == 0, result.finished
     assert path_of(project).read_text() == usual
-    assert database.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == [], "the target was not touched"
+    assert database.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == [], (
+        "the target was not touched"
+    )
 
 
 def test_the_target_in_every_variable_is_replaced_by_the_shadow(project, database, run_migrate, server):

@@ -85,7 +85,7 @@ def schema(database: Database) -> dict[str, str]:
 
 def alembic(database: Database, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the `alembic` command as the example's README says."""
-    return subprocess.run(  # noqa: S603 - our own command
+    return subprocess.run(
         [sys.executable, "-m", "alembic", *arguments],
         cwd=EXAMPLE,
         env=minimal_environment() | {"DATABASE_URL": database.url},
@@ -135,7 +135,7 @@ def served(database: Database) -> Iterator[httpx.Client]:
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(address)
             listening.listen()
-            process = subprocess.Popen(  # noqa: S603 - our own command
+            process = subprocess.Popen(
                 [
                     sys.executable,
                     "-m",
