@@ -14,6 +14,7 @@ from migrate.core.interruption import Interrupted
 from migrate.core.plan import Upgrade
 from migrate.core.problems import stop
 from migrate.core.retry import Retries
+from migrate.core.url import URL_VARIABLES
 from migrate.postgres import activity
 from migrate.postgres.ledger import FINISH_STEP
 from migrate.steps.attempt import Attempt, AtWork
@@ -35,12 +36,6 @@ CANCEL_GRACE_S: Final = 0.6  # between cancelling on the server and ending backe
 CHILD_START_S: Final = 60.0
 # What makes a revision leave Alembic's transaction, as its text shows it.
 _LEAVES_TRANSACTION: Final = ("autocommit_block", "AUTOCOMMIT", "CONCURRENTLY", "concurrently")
-URL_VARIABLES: Final = (
-    "MIGRATE_DATABASE_URL",
-    "DATABASE_UNPOOLED_URL",
-    "DIRECT_DATABASE_URL",
-    "DATABASE_URL",
-)
 # Where the server knows them: (first version, name, value). 0 is "without limit": a role's own limits are for its
 # service, not for a revision that computes between two statements. The rest ends our backend when its client is gone.
 _SESSION: Final = (
