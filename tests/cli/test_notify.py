@@ -109,6 +109,18 @@ def test_a_failure_is_told(project, database, run_migrate):
     assert database.password[:8] not in json.dumps(told)
 
 
+@pytest.mark.parametrize("place", ["flag", "variable"])
+def test_whatever_a_revision_prints_no_address_is_shown(project, database, run_migrate, place):
+    leaks = "import os\nprint(os.environ.get('MIGRATE_NOTIFY'), open(f'/proc/{os.getppid()}/cmdline').read())"
+    project.revision("one", message="one", upgrade=leaks)
+    address = f"json://me:{TOKEN}@127.0.0.1:1/{TOKEN}x/"
+    flags, environment = (["--notify", address], {}) if place == "flag" else ([], {"MIGRATE_NOTIFY": address})
+    result = run_migrate("up", *flags, database=database, env=environment)
+    result.check_clean()
+    check_no_token(result)
+    assert "***" in "".join(line["message"] for line in result.named("revision.output")), "it was printed"
+
+
 def test_success_is_told_only_where_it_is_asked_for(project, database, run_migrate):
     ids = project.linear(2)
     with receiver() as server:
