@@ -16,8 +16,8 @@ _TOP = """\
 <!-- Made by docs/settings_page.py from the declarations in migrate/settings/declarations.py. -->
 
 A setting is taken from the first of these that gives it: the flag, the environment variable, the key in `[tool.migrate]`
-of `pyproject.toml`, the default. The `pyproject.toml` beside Alembic's configuration comes before the one in the working
-directory. A variable that is set to nothing counts as not set.
+of `pyproject.toml`, for `deadline` the platform, the default. The `pyproject.toml` beside Alembic's configuration comes
+before the one in the working directory. A variable that is set to nothing counts as not set.
 
 All faults of variables and keys are reported together, with exit code 10; a wrong flag is exit code 2. A key that is no
 setting is a fault; a variable `MIGRATE_...` that is none is a warning, because platforms add variables of their own.
@@ -67,11 +67,18 @@ def page() -> str:
         lines += ["", f"### {setting.name}", "", setting.help, "", "| | |", "|---|---|"]
         lines += [f"| {name} | {fact or 'none'} |" for name, fact in facts.items()]
     lines += ["", "## What the platform tells", ""]
-    lines += ["Read for the context of the first and the last log line; none of them changes what a run does.", ""]
-    lines += ["| platform | recognised by | `environment` | `deployment_id` | `commit_sha` |", "|---|---|---|---|---|"]
+    lines += [
+        "Read for the context of the first and the last log line; a known limit is also the default of `deadline`.",
+        "",
+    ]
+    heads = ("platform", "recognised by", "`environment`", "`deployment_id`", "`commit_sha`", "`deadline`")
+    lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for platform in PLATFORMS:
         columns = (platform.recognised_by, platform.environment, platform.deployment_id, platform.commit_sha)
-        lines.append(f"| {platform.name} | {' | '.join(', '.join(map(_code, names)) for names in columns)} |")
+        phase = platform.release_phase
+        limit = f"{phase.deadline_s:g}s where `{phase.variable}` begins with `{phase.prefix}`" if phase else ""
+        told = (*(", ".join(map(_code, names)) for names in columns), limit)
+        lines.append(f"| {platform.name} | {' | '.join(told)} |")
     return "\n".join(lines) + "\n"
 
 

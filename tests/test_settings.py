@@ -511,6 +511,22 @@ def test_settings_do_not_show_the_environment() -> None:
     assert "topsecret" not in repr(settings({"DATABASE_URL": URL}))
 
 
+@pytest.mark.parametrize(
+    ("environ", "seconds", "said"),
+    [
+        ({}, 270.0, "deadline = 270s (fly's limit)"),
+        ({"MIGRATE_DEADLINE": "14m"}, 840.0, "deadline = 14m (MIGRATE_DEADLINE)"),
+        ({"MIGRATE_DEADLINE": "0"}, 0.0, "deadline = 0 (MIGRATE_DEADLINE)"),
+    ],
+)
+def test_the_platforms_limit_is_the_deadline_that_nobody_set(
+    environ: dict[str, str], seconds: float, said: str
+) -> None:
+    found = settings({"FLY_APP_NAME": "a", "RELEASE_COMMAND": "1", **environ})
+    assert found.limits.deadline_s == seconds
+    assert said in found.given()
+
+
 # Cost and documentation
 
 

@@ -96,7 +96,6 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
         {"Procfile": "Procfile"},
         (
             "add migrate-job to requirements.txt",
-            "heroku config:set MIGRATE_DEADLINE=55m   # Heroku ends a release phase after an hour",
             "git push heroku main",
         ),
     ),

@@ -1,4 +1,4 @@
-"""Which platform runs this release, and which deployment of it: context for the first and the last line."""
+"""Which platform runs this release, which deployment of it, and how long the platform lets it run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,26 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+MARGIN_S: Final = 30.0  # of a platform's limit: to start, and at the end to cancel the statement, roll back and say so
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePhase:
+    """The phase in which a platform runs `migrate up`, and ends it after ``limit_s`` seconds.
+
+    It is that phase where ``variable`` begins with ``prefix``.
+    """
+
+    variable: str
+    prefix: str
+    limit_s: float
+
+    @property
+    def deadline_s(self) -> float:
+        """What a run may use of the limit, in seconds."""
+        return self.limit_s - MARGIN_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +41,7 @@ class Platform:
     environment: tuple[str, ...] = ()
     deployment_id: tuple[str, ...] = ()
     commit_sha: tuple[str, ...] = ()
+    release_phase: ReleasePhase | None = None
 
 
 PLATFORMS: Final = (
@@ -32,20 +53,24 @@ PLATFORMS: Final = (
         deployment_id=("RAILWAY_DEPLOYMENT_ID",),
         commit_sha=("RAILWAY_GIT_COMMIT_SHA",),
     ),
-    # devcenter.heroku.com, "Dyno Metadata"; all but DYNO need `heroku labs:enable runtime-dyno-metadata`
+    # devcenter.heroku.com, "Dyno Metadata"; all but DYNO need `heroku labs:enable runtime-dyno-metadata`. The limit:
+    # "Release Phase"
     Platform(
         "heroku",
         ("DYNO",),
         environment=("HEROKU_APP_NAME",),
         deployment_id=("HEROKU_RELEASE_VERSION",),
         commit_sha=("HEROKU_BUILD_COMMIT", "HEROKU_SLUG_COMMIT"),
+        release_phase=ReleasePhase("DYNO", "release.", 3600.0),
     ),
-    # fly.io/docs, "The Machine Runtime Environment"
+    # fly.io/docs, "The Machine Runtime Environment"; the limit: "App configuration", release_command_timeout, which the
+    # machine does not see where it is another
     Platform(
         "fly",
         ("FLY_APP_NAME",),
         environment=("FLY_APP_NAME",),
         deployment_id=("FLY_MACHINE_VERSION",),
+        release_phase=ReleasePhase("RELEASE_COMMAND", "1", 300.0),
     ),
     # render.com/docs, "Default Environment Variables"
     Platform(
@@ -75,17 +100,30 @@ PLATFORMS: Final = (
 
 def platform_context(environ: Mapping[str, str]) -> dict[str, str]:
     """Name `platform`, `environment`, `deployment_id` and `commit_sha`, as far as the platform tells them."""
+    platform = _platform(environ)
+    if platform is None:
+        return {}
+    told = {
+        "platform": platform.name,
+        "environment": _first(environ, platform.environment),
+        "deployment_id": _first(environ, platform.deployment_id),
+        "commit_sha": _first(environ, platform.commit_sha),
+    }
+    return {name: value for name, value in told.items() if value}
 
-    def first(names: tuple[str, ...]) -> str:
-        return next((environ[name] for name in names if environ.get(name)), "")
 
-    for platform in PLATFORMS:
-        if first(platform.recognised_by):
-            told = {
-                "platform": platform.name,
-                "environment": first(platform.environment),
-                "deployment_id": first(platform.deployment_id),
-                "commit_sha": first(platform.commit_sha),
-            }
-            return {name: value for name, value in told.items() if value}
-    return {}
+def platform_deadline(environ: Mapping[str, str]) -> tuple[float, str] | None:
+    """How many seconds the platform leaves this run, and the platform's name; None where no limit of it is known."""
+    platform = _platform(environ)
+    phase = platform.release_phase if platform is not None else None
+    if platform is None or phase is None or not environ.get(phase.variable, "").startswith(phase.prefix):
+        return None
+    return phase.deadline_s, platform.name
+
+
+def _platform(environ: Mapping[str, str]) -> Platform | None:
+    return next((platform for platform in PLATFORMS if _first(environ, platform.recognised_by)), None)
+
+
+def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
+    return next((environ[name] for name in names if environ.get(name)), "")

@@ -1,6 +1,7 @@
 """Every setting, declared once; where its value came from; and which database is meant.
 
-A value is taken from the first place that gives one: flag, environment, `[tool.migrate]` of pyproject.toml, default.
+A value is taken from the first place that gives one: flag, environment, `[tool.migrate]` of pyproject.toml, platform,
+default.
 """
 
 from migrate.settings.database_url import environment_secrets

@@ -309,7 +309,9 @@ SETTINGS: Final = (
         "deadline",
         Duration(zero_means="none"),
         _limits.deadline_s,
-        "The time that the platform gives the whole job: no revision is begun that it would cut off.",
+        "The time that the platform gives the whole job: no revision is begun after it, and one that runs is rolled"
+        " back. Without it, half a minute less than the platform's own limit, where that is known: 270s in Fly's"
+        " release_command, 3570s in Heroku's release phase.",
         verbs=_RUNNING_VERBS,
     ),
     Setting(

@@ -1,4 +1,4 @@
-"""From where each setting's value comes: flag, environment, `[tool.migrate]` of pyproject.toml, default.
+"""From where each setting's value comes: flag, environment, `[tool.migrate]` of pyproject.toml, platform, default.
 
 No fault is reported alone: all of them stop the run together.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from migrate.core.deployment import platform_deadline
 from migrate.core.notification import secrets_in
 from migrate.core.policy import Backup, Limits, Policy
 from migrate.core.problems import stop
@@ -49,6 +50,7 @@ class Source(StrEnum):
     FLAG = "flag"
     ENVIRONMENT = "environment"
     TABLE = "pyproject.toml"
+    PLATFORM = "platform"
     DEFAULT = "default"
 
 
@@ -184,6 +186,10 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Set
         )
     if provenance["backup"].source is Source.DEFAULT and (values["backup_dir"] or values["backup_command"]):
         values["backup"] = Backup.REQUIRED  # whoever names a place for it wants one
+    limit = platform_deadline(environ)
+    if provenance["deadline"].source is Source.DEFAULT and limit is not None:
+        values["deadline"], platform = limit
+        provenance["deadline"] = Origin(Source.PLATFORM, f"{platform}'s limit")
     return Settings(
         policy=Policy(**{name: values[name] for name in _POLICY_SETTINGS}),
         limits=Limits(**{of_limits: values[name] for name, of_limits in _LIMIT_SETTINGS.items()}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.deployment import platform_context
+from migrate.core.deployment import platform_context, platform_deadline
 
 CASES = [
     ({}, {}),
@@ -50,3 +50,20 @@ CASES = [
 @pytest.mark.parametrize(("environ", "expected"), CASES)
 def test_the_context_of_a_platform(environ: dict[str, str], expected: dict[str, str]) -> None:
     assert platform_context(environ | {"PATH": "/bin"}) == expected
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, None),
+        ({"RELEASE_COMMAND": "1"}, None),
+        ({"FLY_APP_NAME": "a"}, None),
+        ({"FLY_APP_NAME": "a", "RELEASE_COMMAND": "1"}, (270.0, "fly")),
+        ({"DYNO": "release.1234"}, (3570.0, "heroku")),
+        ({"DYNO": "web.1"}, None),
+        ({"DYNO": "run.1234"}, None),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, None),
+    ],
+)
+def test_the_deadline_of_a_platform(environ: dict[str, str], expected: tuple[float, str] | None) -> None:
+    assert platform_deadline(environ) == expected
