@@ -74,6 +74,7 @@ def under_guard(
                 key,
                 run_id=order.run_id,
                 timeout_s=order.limits.guard_s,
+                deadline_at=order.limits.deadline_at(progress.started_s),
                 interruption=order.interruption,
                 emit=order.emit,
                 on_lost=lambda: wake(lost_write),

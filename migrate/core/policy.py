@@ -92,3 +92,7 @@ class Limits:
     deadline_s: float = 0.0  # 0: no deadline
     wait_s: float = 600.0
     backup_s: float = 3600.0  # 0: no limit
+
+    def deadline_at(self, started_s: float) -> float:
+        """When the deadline comes, on the clock on which the run started at ``started_s``; infinity without one."""
+        return started_s + self.deadline_s if self.deadline_s else float("inf")

@@ -130,20 +130,35 @@ def guard(
     interruption: Interruption | None,
     emit: Emit,
     on_lost: Callable[[], None],
+    deadline_at: float = float("inf"),
     url_from: str = "DATABASE_URL",
 ) -> Iterator[Held]:
     """Hold the guard on ``connection``, which does nothing else from here on and is closed at the end.
 
-    Polls for at most ``timeout_s`` seconds, then waits as long for what a dead run still has at work on the server.
-    ``url_from`` is the variable that a fix names. Raises Stop (`guard-busy`, `orphan-worker`, `connection-lost`) or
-    Interrupted.
+    Polls for at most ``timeout_s`` seconds, then waits as long for what a dead run still has at work on the server; both
+    end at ``deadline_at`` of the monotonic clock. ``url_from`` is the variable that a fix names. Raises Stop
+    (`guard-busy`, `orphan-worker`, `deadline`, `connection-lost`) or Interrupted.
     """
     connection.wait_s = HEARTBEAT_ANSWER_S
     try:
         held = _take(
-            connection, key, run_id=run_id, timeout_s=timeout_s, interruption=interruption, emit=emit, on_lost=on_lost
+            connection,
+            key,
+            run_id=run_id,
+            timeout_s=timeout_s,
+            deadline_at=deadline_at,
+            interruption=interruption,
+            emit=emit,
+            on_lost=on_lost,
         )
-        _wait_for_orphans(connection, timeout_s=timeout_s, interruption=interruption, emit=emit, url_from=url_from)
+        _wait_for_orphans(
+            connection,
+            timeout_s=timeout_s,
+            deadline_at=deadline_at,
+            interruption=interruption,
+            emit=emit,
+            url_from=url_from,
+        )
     except psycopg2.Error as error:
         raise problem_of(error, doing="taking the guard") from error
     held.start()
@@ -159,6 +174,7 @@ def _take(
     *,
     run_id: str,
     timeout_s: float,
+    deadline_at: float,
     interruption: Interruption | None,
     emit: Emit,
     on_lost: Callable[[], None],
@@ -186,6 +202,7 @@ def _take(
                 holder=who,
                 held_since=since,
             )
+        _refuse_overdue(deadline_at, waited, f"{who}, which has held the guard since {since}")
         if time.monotonic() - said_at >= SAY_AGAIN_S:
             said_at = time.monotonic()
             emit(
@@ -196,13 +213,15 @@ def _take(
                 ),
             )
         # short at first (a run with nothing left to do holds it for milliseconds), spread out later
-        pause(jitter(0.5, 1.0) * min(0.1 + waited / 4, 2.0), interruption)
+        delay = jitter(0.5, 1.0) * min(0.1 + waited / 4, 2.0)
+        pause(max(0.0, min(delay, deadline_at - time.monotonic())), interruption)
 
 
 def _wait_for_orphans(
     connection: Connection,
     *,
     timeout_s: float,
+    deadline_at: float,
     interruption: Interruption | None,
     emit: Emit,
     url_from: str,
@@ -226,6 +245,7 @@ def _wait_for_orphans(
                 f" {orphan.age_s:.0f} s",
                 names={"pid": orphan.pid, "variable": url_from},
             )
+        _refuse_overdue(deadline_at, waited, f"backend {orphan.pid} ({orphan.state}), which a dead run left behind")
         if time.monotonic() - said_at >= SAY_AGAIN_S:
             said_at = time.monotonic()
             emit(
@@ -241,6 +261,11 @@ def _wait_for_orphans(
                 ),
             )
         pause(ORPHAN_POLL_S, interruption)
+
+
+def _refuse_overdue(deadline_at: float, waited: float, for_what: str) -> None:
+    if time.monotonic() >= deadline_at:
+        raise stop("deadline", f"the deadline came after {waited:.0f} s of waiting for {for_what}")
 
 
 def _try(connection: Connection, key: GuardKey, run_id: str) -> tuple[int, bool, tuple[str, str]]:

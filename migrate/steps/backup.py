@@ -221,7 +221,7 @@ class BackingUp:
         run, now = self.run, time.monotonic()
         if run.interruption.signum is not None:
             raise Interrupted(run.interruption.signum)
-        if run.held.lost is not None or (run.limits.deadline_s and now > run.started_s + run.limits.deadline_s):
+        if run.held.lost is not None or now > run.limits.deadline_at(run.started_s):
             raise ended_early(run)
         if now > self._ends_s:
             fix = "allow more time: export MIGRATE_BACKUP_TIMEOUT=4h"

@@ -254,6 +254,5 @@ class _Alone:
 
     def _must_end(self) -> bool:
         run = self.run
-        spent = time.monotonic() - run.started_s
-        is_overdue = bool(run.limits.deadline_s) and spent > run.limits.deadline_s
+        is_overdue = time.monotonic() > run.limits.deadline_at(run.started_s)
         return run.interruption.signum is not None or run.held.lost is not None or is_overdue

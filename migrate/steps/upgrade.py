@@ -345,8 +345,7 @@ class Upgrading:
         return self.run.interruption.signum is not None or self.run.held.lost is not None or self._time_left() <= 0
 
     def _time_left(self) -> float:
-        limit = self.run.limits.deadline_s
-        return self.run.started_s + limit - time.monotonic() if limit else float("inf")
+        return self.run.limits.deadline_at(self.run.started_s) - time.monotonic()
 
     def _cancel(self, worker: Worker) -> None:
         """End what is running: first politely on the server, then backend and child."""

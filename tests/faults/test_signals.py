@@ -292,6 +292,43 @@ def test_deadline_in_the_back_off(case):
 
 
 @fault(
+    "the deadline comes while the run waits for the guard",
+    "another run holds the guard for 8 s; --deadline 2s",
+    25,
+    "the holder is named; the other run goes on to its end",
+)
+def test_deadline_while_waiting_for_the_guard(case):
+    case.history()
+    other = case.up(trouble="time.sleep(8)")
+    other.wait_for("revision.started", revision="r0002")
+    result = case.up("--deadline", "2").finish()
+    assert result.named("guard.waiting")
+    assert (result.finished["problem"], result.finished["applied"]) == ("deadline", [])
+    held = other.finish()
+    assert held.exit_code == 0
+    assert held.finished["run_id"] in result.finished["why"]
+    case.ends(result)
+
+
+@fault(
+    "the deadline comes while the run waits for what a dead run left",
+    "a backend under a worker's name stays in its transaction; --deadline 2s",
+    25,
+    "the backend is named; nothing was changed, and the guard is free again",
+)
+def test_deadline_while_waiting_for_an_orphan(case):
+    case.history()
+    orphan = case.database.connect(application_name="migrate:worker:0123456789ab")
+    orphan.cursor().execute("SELECT 1")
+    result = case.up("--deadline", "2").finish()
+    assert result.named("orphan.waiting")
+    assert (result.finished["problem"], result.finished["applied"]) == ("deadline", [])
+    assert str(orphan.info.backend_pid) in result.finished["why"]
+    orphan.close()
+    case.ends(result)
+
+
+@fault(
     "SIGTERM after the last line",
     "as soon as `run.finished` is read, again and again until the process has ended",
     0,
