@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from migrate.core.decision import decide, refuse_image, with_backup
 from migrate.core.events import Event, Level, Name
-from migrate.core.plan import Plan
+from migrate.core.plan import Plan, Refusal, Upgrade
+from migrate.core.pooling import refuse_pooled
 from migrate.core.problems import Stop, stop
 from migrate.core.revisions import HistoryFault
 from migrate.core.state import classify
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from migrate.core.image import Image
     from migrate.core.manifest import Manifest
     from migrate.core.observation import Observation
+    from migrate.core.plan import Decision
     from migrate.core.revisions import Revision
     from migrate.core.state import State
     from migrate.postgres.connection import Connection
@@ -98,6 +100,8 @@ def judge(order: Order, connection: Connection) -> Judged:
         # a program that waits for the job does not see the job's volume
         has_place = order.backup is not None or order.verb == "wait"
         decision = with_backup(decision, image, state, order.policy, has_place=has_place)
+    if isinstance(decision, Plan) and order.verb != "wait":  # a program that waits runs no revision
+        decision = _through_pooler(order, observation, decision)
     if isinstance(decision, Plan):
         for warning in decision.warnings:
             order.emit(Event(Name.STATE_FINDING, warning, Level.WARN))
@@ -105,6 +109,13 @@ def judge(order: Order, connection: Connection) -> Judged:
             Event(Name.DECISION_MADE, plan_in_words(decision), fields={"steps": [kind_of(s) for s in decision.steps]})
         )
     return Judged(observation, state, decision)
+
+
+def _through_pooler(order: Order, observation: Observation, decision: Plan) -> Decision:
+    pending = [revision for step in decision.steps if isinstance(step, Upgrade) for revision in step.pending]
+    sources = ((revision.file, order.source_of(revision)) for revision in pending)
+    refused = refuse_pooled(observation.server, order.target.url_from, sources)
+    return decision if refused is None else Refusal(refused)
 
 
 def observed(order: Order, connection: Connection) -> tuple[Image, Observation, State]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from migrate.core.events import Event, Level, Name
 from migrate.core.plan import Downgrade, Upgrade
+from migrate.core.pooling import leaves_transaction
 from migrate.core.problems import Stop
 from migrate.core.replay import passes
 from migrate.core.revisions import HistoryFault
@@ -19,7 +20,7 @@ from migrate.core.trial import Check, Verdict, rows_left, rows_lost, traces
 from migrate.postgres.activity import CONTROL_NAME
 from migrate.postgres.rows import Scope, count, fill
 from migrate.steps.replay import READ_S
-from migrate.steps.upgrade import Upgrading, child_environment, leaves_transaction
+from migrate.steps.upgrade import Upgrading, child_environment
 from migrate.worker import Worker
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import psycopg2
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.plan import Upgrade
-from migrate.core.problems import stop
+from migrate.core.pooling import leaves_transaction, refuse_pooled
+from migrate.core.problems import Stop, stop
 from migrate.core.retry import Retries
 from migrate.core.url import URL_VARIABLES
 from migrate.postgres import activity
@@ -27,15 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from migrate.core.plan import Downgrade
-    from migrate.core.problems import Stop
     from migrate.postgres.connection import Connection
     from migrate.steps.run import Run
 
 TICK_S: Final = 0.5  # how often the running statement is looked at
 CANCEL_GRACE_S: Final = 0.6  # between cancelling on the server and ending backend and child
 CHILD_START_S: Final = 60.0
-# What makes a revision leave Alembic's transaction, as its text shows it.
-_LEAVES_TRANSACTION: Final = ("autocommit_block", "AUTOCOMMIT", "CONCURRENTLY", "concurrently")
 # Where the server knows them: (first version, name, value). 0 is "without limit": a role's own limits are for its
 # service, not for a revision that computes between two statements. The rest ends our backend when its client is gone.
 _SESSION: Final = (
@@ -104,16 +102,11 @@ class Upgrading:
             yield worker
 
     def _refuse_pooler(self) -> None:
-        if not self.run.before.server.pooled:
-            return
-        outside = [r.file for r in self.revisions if leaves_transaction(self.run.source_of(r))]
-        if outside:
-            raise stop(
-                "pooler-session",
-                f"{self.run.target.url_from} leads to a transaction pooler, and {outside[0]} leaves its transaction:"
-                " its settings would stay on a connection that others use",
-                files=outside,
-            )
+        run = self.run
+        sources = ((revision.file, run.source_of(revision)) for revision in self.revisions)
+        refused = refuse_pooled(run.before.server, run.target.url_from, sources)
+        if refused is not None:
+            raise Stop(refused)
 
     def _close_dead(self) -> None:
         """Close in the ledger what dead runs had begun and the server rolled back."""
@@ -376,11 +369,6 @@ class Upgrading:
         if self.run.interruption.signum is not None:
             raise Interrupted(self.run.interruption.signum)
         raise ended_early(self.run)
-
-
-def leaves_transaction(source: str) -> bool:
-    """Whether a revision's text shows that it commits before its end."""
-    return any(word in source for word in _LEAVES_TRANSACTION)
 
 
 def child_environment(run: Run) -> dict[str, str]:

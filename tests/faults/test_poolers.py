@@ -39,13 +39,19 @@ def test_pooled_runners(case, pooler):
     "a transaction pooler and an autocommit block in the plan",
     "PgBouncer with pool_mode=transaction; a revision builds an index concurrently",
     13,
-    "refused before the first revision, with the fix; nothing was changed",
+    "refused before the guard, with the fix; `migrate plan` says the same, `migrate wait` waits for who may",
 )
 def test_pooled_autocommit(case, pooler):
     case.history(concurrently=True)
+    planned = case.up(url=pooler, verb="plan").finish()
+    waited = case.up("--timeout", "0", url=pooler, verb="wait").finish()
+    assert (waited.exit_code, waited.finished["problem"]) == (25, "not-ready")
     result = case.ends(case.up(url=pooler))
     assert (result.finished["problem"], result.finished["applied"]) == ("pooler-session", [])
     assert "DATABASE_UNPOOLED_URL" in result.finished["fix"]
+    assert not result.named("guard.acquired")
+    same = ("exit_code", "problem", "why", "fix", "pending")
+    assert [planned.finished[field] for field in same] == [result.finished[field] for field in same]
 
 
 @fault(

@@ -1,0 +1,37 @@
+"""What a transaction pooler on the URL cannot carry: a revision that leaves its transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from migrate.core.problems import problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from migrate.core.observation import Server
+    from migrate.core.problems import Problem
+
+# What makes a revision leave Alembic's transaction, as its text shows it.
+_LEAVES_TRANSACTION: Final = ("autocommit_block", "AUTOCOMMIT", "CONCURRENTLY", "concurrently")
+
+
+def leaves_transaction(source: str) -> bool:
+    """Whether a revision's text shows that it commits before its end."""
+    return any(word in source for word in _LEAVES_TRANSACTION)
+
+
+def refuse_pooled(server: Server, url_from: str, sources: Iterable[tuple[str, str]]) -> Problem | None:
+    """What is against running revisions on this connection, by their files and texts, which a direct one does not read.
+
+    ``url_from`` is the variable that the URL came from.
+    """
+    outside = [file for file, source in sources if leaves_transaction(source)] if server.pooled else []
+    if not outside:
+        return None
+    return problem(
+        "pooler-session",
+        f"{url_from} leads to a transaction pooler, and {outside[0]} leaves its transaction: its settings would stay on a"
+        " connection that others use",
+        files=outside,
+    )
