@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from migrate.core.outcome import Result
 from migrate.core.problems import CATALOGUE
 
 ROOT = Path(__file__).parent.parent
@@ -47,3 +48,9 @@ def test_every_problem_page_is_linked_from_the_exit_codes() -> None:
     page = DOCS / "reference" / "exit-codes.md"
     linked = {(page.parent / link).resolve() for link in LINK.findall(page.read_text("utf-8"))}
     assert {path.resolve() for path in (DOCS / "problems").iterdir()} <= linked
+
+
+def test_the_page_of_log_lines_names_every_outcome() -> None:
+    page = (DOCS / "reference" / "log-lines.md").read_text("utf-8")
+    (row,) = re.findall(r"^\| `outcome` \| (.+) \|$", page, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", row) == [str(result) for result in Result]
