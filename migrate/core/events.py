@@ -43,7 +43,10 @@ class Name(StrEnum):
     GUARD_WAITING = "guard.waiting", "another run holds the guard; who, and since when"
     GUARD_ACQUIRED = "guard.acquired", "this run holds the guard"
     ORPHAN_WAITING = "orphan.waiting", "a dead run's statement is still executing on the server"
-    RUN_ABANDONED = "run.abandoned", "a run that died had begun this revision; `status` says whether it was committed, and it is closed"
+    RUN_ABANDONED = (
+        "run.abandoned",
+        "a run that died had begun this revision; `status` says whether it was committed, and it is closed",
+    )
     LEDGER_WARNING = "ledger.warning", "the ledger cannot be written; the release goes on without it"
     STEP_STARTED = "step.started", "a step of the plan began"
     STEP_FINISHED = "step.finished", "a step of the plan ended well"
