@@ -84,7 +84,7 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         from migrate.commands.usage import report_usage
 
-        return report_usage(error, arguments)
+        return report_usage(error, arguments, VERBS)
     except click.exceptions.Abort:
         return int(ExitCode.INTERRUPTED)
     if isinstance(answer, int):  # --help and --version

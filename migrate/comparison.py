@@ -127,8 +127,10 @@ def verify(order: Order, at: str | None = None, against: Against | None = None) 
         if failing:
             why = f"{actual.name} is not that of {expected.name}: {'; '.join(failing[:5])}"
             more = f"; and {len(failing) - 5} more" if len(failing) > 5 else ""  # noqa: PLR2004 - as in decisions
-            code, names = ("drift", {}) if against is None else ("schemas-differ", {"against": against.spelled})
-            raise stop(code, why + more, names=names, differences=failing[:20])
+            if against is None:
+                fix = "run the SQL that migrate verify prints for it; to release all the same: migrate up --drift warn"
+                raise stop("drift", why + more, fix=fix, differences=failing[:20])
+            raise stop("schemas-differ", why + more, names={"against": against.spelled}, differences=failing[:20])
         return verified, Outcome(Result.NOOP, from_revision=rows, to_revision=rows)
     return verified, progress.outcome()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from migrate.core.decision import decide, refuse_downgrade, with_backup
 from migrate.core.downgrade import lost_by_reverting, reverting
@@ -12,7 +12,7 @@ from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Downgrade, Plan, Refusal, Repair
 from migrate.core.policy import Adopt as AdoptPolicy
 from migrate.core.policy import Ahead as AheadPolicy
-from migrate.core.problems import Stop, stop
+from migrate.core.problems import Stop, problem, stop
 from migrate.core.repair import said
 from migrate.core.revisions import HistoryFault
 from migrate.core.state import AtHead, Behind, Empty, classify
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from migrate.core.observation import Observation
+    from migrate.core.problems import Problem
     from migrate.core.repair import Closing, Repairs
     from migrate.core.revisions import Revision
     from migrate.postgres.connection import Connection
@@ -147,7 +148,7 @@ def judge_adoption(order: Order, connection: Connection, at: Override | None) ->
             major = observation.server.major
             found = order.image.manifest.compare(rows, observation.schema or {}, major=major)
             evidence = tuple(found.sentences())
-        step = Adopt(rows, observation.rows, at.reason, evidence)
+        step = Adopt(rows, observation.rows, at.reason, evidence, is_proven=False)
         return Judged(observation, state, Plan((step,), Result.ADOPTED, evidence))
     if isinstance(state.position, (Empty, AtHead, Behind)):
         return Judged(observation, state, Plan((), Result.NOOP))
@@ -155,8 +156,19 @@ def judge_adoption(order: Order, connection: Connection, at: Override | None) ->
     allowed = AdoptPolicy.EXACT if order.policy.adopt is AdoptPolicy.OFF else order.policy.adopt
     decision = decide(order.image, state, replace(order.policy, adopt=allowed))
     if isinstance(decision, Refusal):
-        raise Stop(decision.problem)
+        raise Stop(_not_adoptable(decision.problem))
     return Judged(observation, state, replace(decision, steps=decision.steps[:1], result=Result.ADOPTED))
+
+
+def _not_adoptable(refused: Problem) -> Problem:
+    """A refusal whose own fix is `migrate adopt`, as that verb must say it: what the operator may still do."""
+    matching = refused.facts.get("matching")
+    if refused.kind.code not in {"untracked", "unknown-revision", "split-version"} or not isinstance(matching, list):
+        return refused
+    facts: dict[str, Any] = {
+        name: value for name, value in refused.facts.items() if name in {"match", "matching", "differences"}
+    }
+    return problem("not-adoptable", refused.why, names={"revision": matching[0]}, **facts)
 
 
 def judge_repair(order: Order, connection: Connection, closing: Closing | None) -> tuple[Repairs, Judged]:

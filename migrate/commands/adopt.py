@@ -21,7 +21,8 @@ def adopt(*, as_json: bool, at: str | None, reason: str | None, **flags: Any) ->
     """Record the revision that the live schema proves, for a database without version rows or with wrong ones.
 
     Takes the guard, writes the version table and nothing else; the rows that it replaces go to the ledger. Without --at
-    only an exact match is written (--adopt equivalent also allows other names of constraints and indexes).
+    only a match is written: nothing missing or changed, and nothing extra that any revision knows (--extra fail: nothing
+    extra at all; --adopt equivalent: other names of constraints and indexes are allowed, too).
     """
     if (at is None) != (not reason):
         message = "--at and --reason go together"

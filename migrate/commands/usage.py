@@ -12,17 +12,16 @@ from migrate.core.problems import problem
 from migrate.core.redaction import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import click
 
 
-def report_usage(error: click.ClickException, arguments: Sequence[str]) -> int:
-    """Write the problem and the last line; the exit code."""
+def report_usage(error: click.ClickException, arguments: Sequence[str], verbs: Collection[str]) -> int:
+    """Write the problem and the last line; the exit code. ``verbs`` are those that there are."""
     verb = next((argument for argument in arguments if not argument.startswith("-")), "")
-    context = getattr(error, "ctx", None)
-    known = context is not None and context.info_name == verb
-    found = problem("usage", error.format_message(), fix=f"migrate {verb} --help" if known else "migrate --help")
+    fix = f"migrate {verb} --help" if verb in verbs else "migrate --help"
+    found = problem("usage", error.format_message(), fix=fix)
     sink = log.open_log(
         log_format=_log_format(),
         stream_fd=1,

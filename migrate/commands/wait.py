@@ -75,7 +75,7 @@ def wait(*, command: tuple[str, ...], **flags: Any) -> Answer:
 
 
 def _usage(why: str) -> Answer:
-    return Answer(report_usage(click.UsageError(why), ["wait"]))
+    return Answer(report_usage(click.UsageError(why), ["wait"], {"wait"}))
 
 
 def _wait(session: Session, command: Sequence[str]) -> Outcome:

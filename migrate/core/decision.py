@@ -261,7 +261,7 @@ def _judge(finding: Finding, policy: Policy) -> Refusal | None:
                 problem(
                     "edited-revision",
                     sentence(finding),
-                    names={"file": revisions[0].file, "commit": "COMMIT"},
+                    names={"file": revisions[0].file},
                     revisions=[revision.id for revision in revisions],
                 ),
             )
@@ -336,6 +336,7 @@ def _untracked(
         isinstance(match, Nearest)
         and allowed
         and not match.ties
+        and _are_foreign(match, image)
         and match.differences.tolerable(
             extra=policy.extra is not Judgement.FAIL,
             renamed=policy.adopt is AdoptPolicy.EQUIVALENT,
@@ -346,8 +347,33 @@ def _untracked(
         return _from_there(step, match.rows, image, findings, policy, warnings=evidence)
     objects = f"{len(position.objects)} objects ({_names(position.objects)})"
     return Refusal(
-        problem("untracked", f"the database has {objects} but no version{_proves(match)}", **_match_facts(match)),
+        problem(
+            "untracked",
+            f"the database has {objects} but no version{_proves(match)}",
+            fix=_way_out(match),
+            **_match_facts(match),
+        ),
     )
+
+
+def _are_foreign(match: Nearest, image: Image) -> bool:
+    """Whether what is extra is nothing that any revision makes: else the database is rather at another one, damaged."""
+    known = image.manifest.identities if image.manifest is not None else frozenset()
+    return not any(difference.identity in known for difference in match.differences.extra)
+
+
+def _way_out(match: Match | None) -> str | None:
+    """What to paste where nothing is proven; None for the kind's own fix."""
+    match match:
+        case Nearest(rows=rows):
+            at = " ".join(rows) or "base"
+            return f"migrate verify --at {at}   # the differences and their SQL; or: migrate adopt --at {at} --reason 'WHY'"
+        case Several(candidates=candidates):
+            return (
+                f"migrate adopt --at {' '.join(candidates[0]) or 'base'} --reason 'WHY'   # or another of those named"
+            )
+        case _:
+            return None
 
 
 def _unknown(position: Unknown, image: Image, findings: Iterable[Finding], policy: Policy) -> Decision:

@@ -548,6 +548,12 @@ class Manifest:
     def _assignments(self) -> tuple[tuple[Assignment, ...], ...]:
         return tuple(self._read(entry.changes, ("revisions", at, "changes")) for at, entry in enumerate(self.revisions))
 
+    @cached_property
+    def identities(self) -> frozenset[str]:
+        """Every object that the base has or any revision makes, changes or drops."""
+        named = (assignment[0] for assignments in self._assignments for assignment in assignments)
+        return frozenset(self._base).union(named)
+
     def _read(self, lines: tuple[str, ...], path: Path) -> tuple[Assignment, ...]:
         found: list[Assignment] = []
         for at, line in enumerate(lines):

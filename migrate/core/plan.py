@@ -21,6 +21,7 @@ class Adopt:
     replaced: tuple[str, ...] = ()
     reason: str = "the live schema equals the manifest at this revision"
     evidence: tuple[str, ...] = ()  # the differences that were tolerated, as sentences
+    is_proven: bool = True  # False where only the operator's word says that the database is there
 
 
 @dataclass(frozen=True, slots=True)

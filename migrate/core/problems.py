@@ -347,7 +347,8 @@ _KINDS: Final = (
         "An applied revision was edited",
         "The file of a revision that was applied here is another program than the one that ran.",
         "Nothing was changed. Databases that ran the old program differ from those that will run the new one.",
-        "git checkout {commit} -- {file}   # and write the change as a new revision; to accept it: --edited warn",
+        "git log --oneline -- {file}   # put back the version that ran, and write the change as a new revision; to accept"
+        " it: --edited warn",
     ),
     Kind(
         "env-cannot-run",

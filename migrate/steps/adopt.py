@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 
+from migrate.core.events import Event, Level, Name
 from migrate.core.problems import stop
 from migrate.postgres import version_table
 from migrate.postgres.errors import problem_of
@@ -26,6 +27,8 @@ def adopt(run: Run, step: Adopt) -> None:
         "reason": step.reason,
         "evidence": step.evidence,
     }
+    for tolerated in step.evidence:
+        run.emit(Event(Name.STATE_FINDING, f"tolerated by this adoption: {tolerated}", Level.WARN))
     step_id = run.ledger.start("adopt")
     schema = run.before.server.schema or ""
     try:

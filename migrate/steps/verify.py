@@ -42,11 +42,15 @@ def prove(run: Run, after: Observation, tolerated: State, plan: Plan) -> None:
         if not isinstance(state.position, AtHead):
             raise _unproven(after, position_name(state.position))
         _refuse_new_differences(state, tolerated, plan, after)
-    proof = "manifest" if run.image.manifest is not None else "rows"
+    where = ", ".join(after.rows) or "base"
+    by_word = isinstance(last, Adopt) and not last.is_proven
+    proof = "manifest" if run.image.manifest is not None and not by_word else "rows"
     run.emit(
         Event(
             Name.PROOF_FINISHED,
-            f"proven at {', '.join(after.rows) or 'base'} (proof={proof})",
+            f"recorded at {where} on the operator's word, not proven"
+            if by_word
+            else f"proven at {where} (proof={proof})",
             fields={"proof": proof, "rows": list(after.rows)},
         ),
     )

@@ -153,14 +153,38 @@ def test_the_nearest_revision_is_named_with_its_differences(history, database, r
     database.execute("ALTER TABLE articles DROP COLUMN body")
     result = run_migrate("adopt", database=database)
     result.check_clean()
-    assert (result.exit_code, result.finished["problem"]) == (15, "untracked")
+    assert (result.exit_code, result.finished["problem"]) == (15, "not-adoptable")
     assert "the nearest revision is two, but column articles.body is missing" in result.finished["why"]
+    assert "migrate adopt --at two --reason" in result.finished["fix"]
+    assert "migrate verify --at two" in run_migrate("up", database=database).finished["fix"]
     overridden = run_migrate("adopt", "--at", "two", "--reason", "body went by hand", database=database)
     overridden.check_clean()
     assert (overridden.exit_code, rows(database)) == (0, ["two"])
+    assert "on the operator's word, not proven" in overridden.named("proof.finished")[0]["message"]
+    assert any("articles.body is missing" in event["message"] for event in overridden.named("state.finding"))
     details = database.scalar("SELECT details FROM migrate.step WHERE kind = 'adopt'")
     assert details["reason"] == "body went by hand"
     assert details["evidence"] == ["column articles.body is missing"]
+
+
+def test_a_damaged_database_is_not_taken_for_an_older_one_with_extras(history, database, run_migrate):
+    """At three without the relaxed column's NULL it is one plus a table: but that table is one that revision three makes."""
+    alembic(history, database, "upgrade", "three")
+    database.execute("DROP TABLE alembic_version")
+    database.execute("ALTER TABLE articles ALTER title SET NOT NULL")
+    result = run_migrate("adopt", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (15, "not-adoptable")
+
+
+def test_what_is_extra_and_foreign_is_tolerated_and_said(history, database, run_migrate):
+    alembic(history, database, "upgrade", "two")
+    database.execute("DROP TABLE alembic_version")
+    database.execute("CREATE TABLE scratch (id integer)")
+    result = run_migrate("adopt", database=database)
+    result.check_clean()
+    assert (result.exit_code, rows(database)) == (0, ["two"])
+    assert any("scratch" in event["message"] for event in result.named("state.finding"))
 
 
 def test_an_override_needs_its_reason(history, database, run_migrate):

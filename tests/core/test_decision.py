@@ -304,6 +304,15 @@ def test_what_policy_ignores_is_not_said(finding, policy):
     assert decision.warnings == ()
 
 
+def test_what_a_revision_makes_is_not_extra_and_foreign():
+    grown = build(17, IMAGE.graph, {"one": {"table t": ""}, "two": {"table t": "", "index ix": "btree (a)"}})
+    image = Image(IMAGE.graph, manifest=grown)
+    position = Untracked(("table t",), Nearest(("one",), EXTRA))
+    decision = decide(image, State(position, ()), replace(Policy(), adopt=AdoptPolicy.EXACT))
+    assert isinstance(decision, Refusal)
+    assert "migrate verify --at one" in decision.problem.fix
+
+
 def test_an_adoption_keeps_what_it_tolerated():
     position = Untracked(("table t",), Nearest(("two",), EXTRA))
     decision = decide(IMAGE, State(position, ()), replace(Policy(), adopt=AdoptPolicy.EXACT))

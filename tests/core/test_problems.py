@@ -51,9 +51,8 @@ def test_a_fix_that_is_only_a_placeholder_depends_on_the_case(fix: str, *, expec
 
 
 def test_the_names_of_the_case_are_in_the_fix_and_a_missing_one_stays_visible() -> None:
-    assert problem("edited-revision", "it was edited", names={"file": "a1.py"}).fix.startswith(
-        "git checkout <commit> -- a1.py",
-    )
+    assert problem("guard-busy", "busy", names={"holder": "r1"}).fix.startswith("wait for run r1")
+    assert problem("orphan-worker", "at work", names={"pid": 7}).fix.startswith('psql "$<variable>" -c \'SELECT')
 
 
 def test_a_better_fix_and_another_code_replace_the_kind_s_own() -> None:
