@@ -9,7 +9,7 @@ WORKERS ?= 2
 NODE_MODULES := tests/platforms/node_modules
 PYTEST := $(BIN)/python -m pytest -q -p no:cacheprovider
 
-.PHONY: help demo test test-lowest test-versions test-faults faults-page test-containers test-pages lint bench soak docs lock clean
+.PHONY: help demo test test-deep test-lowest test-versions test-faults faults-page test-containers test-pages lint bench soak docs lock clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -26,10 +26,19 @@ $(NODE_MODULES)/installed: $(VENV)/installed tests/platforms/package-lock.json
 demo: $(VENV)/installed ## a throw-away PostgreSQL, `migrate up` on the example, status, and `up` again
 	@$(BIN)/python -m migrate.postgres.embedded -- bash examples/demo.sh $(abspath $(BIN))/migrate
 
-test: $(VENV)/installed $(NODE_MODULES)/installed ## everything against the embedded server, or TEST_DATABASE_URL
+# The long ones: whole histories replayed, every revision tried with rows, platforms' own tools, dumps read back.
+DEEP := tests/release/test_manifest.py tests/cli/test_manifest.py tests/cli/test_trial.py tests/example/test_trial.py \
+  tests/postgres/test_rows.py tests/postgres/test_compatibility.py tests/postgres/test_catalog.py tests/cli/test_backup.py \
+  tests/cli/test_down.py tests/cli/test_doctor.py tests/platforms
+APART := tests/core tests/faults tests/containers tests/pages
+
+test: $(VENV)/installed ## the tests of the job itself, against the embedded server or TEST_DATABASE_URL
 	$(BIN)/coverage run -m pytest -q -p no:cacheprovider tests/core
 	$(BIN)/coverage report --include='migrate/core/*' --fail-under=100
-	$(PYTEST) -n $(WORKERS) --dist worksteal --ignore=tests/core --ignore=tests/faults --ignore=tests/containers --ignore=tests/pages -m "not versions"
+	$(PYTEST) -n $(WORKERS) --dist worksteal $(addprefix --ignore=,$(APART) $(DEEP)) -m "not versions"
+
+test-deep: $(VENV)/installed $(NODE_MODULES)/installed ## the long ones: histories, trials, dumps, and the platforms' own tools
+	$(PYTEST) -n $(WORKERS) --dist worksteal $(DEEP) -m "not versions"
 
 test-versions: $(VENV)/installed requirements/versions.txt ## one manifest on PostgreSQL 15, 17 and 18 (Debian's postgresql-15 is needed)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/versions.txt
