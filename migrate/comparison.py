@@ -12,6 +12,8 @@ from migrate.core.policy import Judgement
 from migrate.core.problems import Stop, stop
 from migrate.core.schema import compare
 from migrate.core.state import AtHead, Behind, Empty, classify
+from migrate.judging import connected, look, needed_manifest, refuse_image_faults, rows_named
+from migrate.order import Order, Progress, outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from migrate.core.revisions import Graph
     from migrate.core.schema import Differences
     from migrate.core.target import Target
-from migrate.judging import connected, look, needed_manifest, refuse_image_faults, rows_named
-from migrate.order import Order, Progress, outcomes
 
 
 @dataclass(frozen=True, slots=True)

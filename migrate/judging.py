@@ -12,8 +12,10 @@ from migrate.core.plan import Plan, Refusal, Upgrade
 from migrate.core.pooling import refuse_pooled
 from migrate.core.problems import Stop, stop
 from migrate.core.revisions import HistoryFault
-from migrate.core.state import classify
+from migrate.core.schema import parse
+from migrate.core.state import Nearest, classify
 from migrate.core.state import name as position_name
+from migrate.order import Judged, Order, kind_of, pending_of, plan_in_words
 from migrate.postgres.activity import GUARD_NAME
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.observe import observe, read_server, refuse_wrong_server
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from migrate.core.revisions import Revision
     from migrate.core.state import State
     from migrate.postgres.connection import Connection
-from migrate.order import Judged, Order, kind_of, pending_of, plan_in_words
 
 
 def refuse_image_faults(order: Order) -> None:
@@ -136,7 +137,22 @@ def observed(order: Order, connection: Connection) -> tuple[Image, Observation, 
             },
         ),
     )
+    warn_of_other_names(order, state)
     return image, observation, state
+
+
+def warn_of_other_names(order: Order, state: State) -> None:
+    """Say which revisions that would come next name an object which is here under another name: they would fail."""
+    match = getattr(state.position, "match", None)
+    pending = order.image.graph.pending(match.rows, order.policy.target) if isinstance(match, Nearest) else ()
+    if not isinstance(match, Nearest) or isinstance(pending, HistoryFault):
+        return
+    for renamed in match.differences.renamed:
+        expected = parse(renamed.expected_identity).path[-1]
+        naming = [f"{r.id} ({r.file})" for r in pending if expected in order.source_of(r)]
+        if naming:
+            said = f"{renamed.sentence()}; it is named by pending revisions, which would fail: {', '.join(naming[:5])}"
+            order.emit(Event(Name.STATE_FINDING, said, Level.WARN))
 
 
 def with_sources(image: Image, observation: Observation, source_of: Callable[[Revision], str]) -> Image:

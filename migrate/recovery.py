@@ -16,6 +16,17 @@ from migrate.core.problems import Stop, problem, stop
 from migrate.core.repair import said
 from migrate.core.revisions import HistoryFault
 from migrate.core.state import AtHead, Behind, Empty, classify
+from migrate.judging import (
+    connected,
+    look,
+    needed_manifest,
+    observed,
+    refuse_image_faults,
+    rows_named,
+    warn_of_other_names,
+)
+from migrate.order import Judged, Order, Progress, finish_without_steps, kind_of, outcomes, plan_in_words, stepwise
+from migrate.release import under_guard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,9 +36,6 @@ if TYPE_CHECKING:
     from migrate.core.repair import Closing, Repairs
     from migrate.core.revisions import Revision
     from migrate.postgres.connection import Connection
-from migrate.judging import connected, look, needed_manifest, observed, refuse_image_faults, rows_named
-from migrate.order import Judged, Order, Progress, finish_without_steps, kind_of, outcomes, plan_in_words, stepwise
-from migrate.release import under_guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +161,7 @@ def judge_adoption(order: Order, connection: Connection, at: Override | None) ->
     if isinstance(state.position, (Empty, AtHead, Behind)):
         return Judged(observation, state, Plan((), Result.NOOP))
     needed_manifest(order)
+    warn_of_other_names(order, state)
     allowed = AdoptPolicy.EXACT if order.policy.adopt is AdoptPolicy.OFF else order.policy.adopt
     decision = decide(order.image, state, replace(order.policy, adopt=allowed))
     if isinstance(decision, Refusal):

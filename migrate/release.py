@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, assert_never
 from migrate.core.events import Event, Name
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Backup, Downgrade, Repair, Upgrade
+from migrate.judging import connected, judge, look, refuse_image_faults
+from migrate.order import Judged, Order, Progress, finish_without_steps, kind_of, outcomes, stepwise
 from migrate.postgres.guard import GuardKey, guard
 from migrate.postgres.ledger import Ledger, target_key
 from migrate.postgres.observe import refuse_missing_rights
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from migrate.postgres.connection import Connection
-from migrate.judging import connected, judge, look, refuse_image_faults
-from migrate.order import Judged, Order, Progress, finish_without_steps, kind_of, outcomes, stepwise
 
 
 def up(order: Order) -> Outcome:

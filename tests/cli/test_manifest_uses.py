@@ -205,6 +205,22 @@ def test_another_name_is_called_so_and_may_be_allowed(history, database, run_mig
     assert (allowed.exit_code, rows(database)) == (0, ["two"])
 
 
+def test_pending_revisions_that_name_what_is_renamed_are_named(history, server, database, run_migrate):
+    history.revision("four", down="three", upgrade="op.drop_index('ix_title')", message="drop the index")
+    write_manifest(run_migrate, server)
+    alembic(history, database, "upgrade", "two")
+    database.execute("DROP TABLE alembic_version")
+    database.execute("ALTER INDEX ix_title RENAME TO articles_title_idx")
+    for verb in ("plan", "adopt"):
+        result = run_migrate(verb, "--adopt", "equivalent", database=database)
+        result.check_clean()
+        assert result.exit_code == 0
+        (said,) = {e["message"] for e in result.named("state.finding") if "named by pending" in e["message"]}
+        assert "ix_title" in said
+        assert "four (migrations/versions/four_" in said
+        assert "three" not in said
+
+
 def test_revisions_with_an_equal_schema_are_named_and_refused(project, server, database, run_migrate):
     project.revision("one", upgrade=CREATE, message="articles")
     project.revision("two", down="one", upgrade="op.execute('UPDATE articles SET body = title')", message="data")
