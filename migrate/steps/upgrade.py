@@ -322,15 +322,32 @@ class Upgrading:
         if self._must_end():
             self._cancel(worker)
             return None
-        if attempt.worker_pid is None or attempt.current is None:
-            return None
-        if not self.watch.look(attempt.worker_pid, attempt.current.id, attempt.waiting_since):
+        if attempt.worker_pid is None:
+            return self._connecting_too_long(worker)
+        # between two revisions, too: the answer to the fence's question can be lost as well as a statement's
+        at = attempt.current.id if attempt.current is not None else "to come"
+        if not self.watch.look(attempt.worker_pid, at, attempt.waiting_since):
             return None
         worker.kill()
         activity.terminate(self.run.control, attempt.worker_pid, worker_name(self.run))
         return {
             "type": "TimeoutError",
             "message": "the server is done, but its answer did not reach the revision's connection",
+            "disconnect": True,
+        }
+
+    def _connecting_too_long(self, worker: Worker) -> dict[str, object] | None:
+        """An error where env.py has waited in its driver for as long as for the guard, and never came to the migrations.
+
+        It may wait for a lock of its own; which backend is its is not known yet.
+        """
+        since = self.attempt.waiting_since
+        if since is None or time.monotonic() - since < self.run.limits.guard_s:
+            return None
+        worker.kill()
+        return {
+            "type": "TimeoutError",
+            "message": "the server did not answer what env.py asked before the migrations",
             "disconnect": True,
         }
 

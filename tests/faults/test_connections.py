@@ -202,6 +202,23 @@ def test_statement_swallowed(case):
 
 
 @fault(
+    "a question of ours is swallowed before a revision",
+    "the proxy drops what the worker asks at the beginning of its transaction, and passes nothing on any more",
+    23,
+    "the watchdog looks between revisions, too",
+)
+def test_question_swallowed_between_revisions(case):
+    case.history()
+    case.at("r0001")
+    rule = case.proxy.on(Action.SILENCE, b"txid_current", role="worker")
+    running = case.up(proxied=True)
+    rule.wait()
+    result = case.ends(running)
+    assert (result.finished["problem"], result.finished["applied"]) == ("connection-lost", [])
+    assert not result.named("revision.started")
+
+
+@fault(
     "the guard's connection is reset during a statement",
     "the proxy resets it while the worker sleeps in pg_sleep()",
     41,
