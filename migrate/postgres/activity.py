@@ -216,3 +216,13 @@ def transaction_status(connection: Connection, xid: int) -> str | None:
             return "aborted"
         raise
     return None if status is None else str(status)
+
+
+def is_role_busy(connection: Connection) -> bool:
+    """Whether the server executes anything in this database for this role, but for runs of ours."""
+    found = connection.row(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database()"
+        " AND usename = current_user AND state = 'active' AND pid <> pg_catalog.pg_backend_pid()"
+        " AND application_name NOT LIKE 'migrate:%')",
+    )
+    return bool(found[0])

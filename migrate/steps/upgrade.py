@@ -337,12 +337,18 @@ class Upgrading:
         }
 
     def _connecting_too_long(self, worker: Worker) -> dict[str, object] | None:
-        """An error where env.py has waited in its driver for as long as for the guard, and never came to the migrations.
+        """An error where env.py waits in its driver before the migrations, and the server does nothing for it.
 
-        It may wait for a lock of its own; which backend is its is not known yet.
+        Which backend is its is not known yet. One that is active for this role may be: env.py may wait for a lock of its
+        own, for as long as a run may wait for the guard.
         """
         since = self.attempt.waiting_since
-        if since is None or time.monotonic() - since < self.run.limits.guard_s:
+        waited_s = 0.0 if since is None else time.monotonic() - since
+        limits = self.run.limits
+        if waited_s < limits.connect_s:
+            return None
+        is_busy = ask(self.run, activity.is_role_busy, within_s=0.0)
+        if is_busy is not False and waited_s < limits.guard_s:
             return None
         worker.kill()
         return {

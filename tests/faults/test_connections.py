@@ -219,6 +219,22 @@ def test_question_swallowed_between_revisions(case):
 
 
 @fault(
+    "the question whether env.py is at the right database is swallowed",
+    "the proxy drops the worker's first question, and passes nothing on any more; --connect-timeout 3s",
+    23,
+    "the child waits and the server does nothing for its role: it is ended after the connect timeout",
+)
+def test_first_question_swallowed(case):
+    case.history()
+    case.at("r0001")
+    rule = case.proxy.on(Action.SILENCE, b"pg_locks", role="worker")
+    running = case.up("--connect-timeout", "3s", proxied=True)
+    rule.wait()
+    result = case.ends(running)
+    assert (result.finished["problem"], result.finished["applied"]) == ("connection-lost", [])
+
+
+@fault(
     "the guard's connection is reset during a statement",
     "the proxy resets it while the worker sleeps in pg_sleep()",
     41,
