@@ -111,7 +111,7 @@ def test_context_is_on_the_first_and_the_last_line_only(pipe: tuple[int, int]) -
     with closing(log_on(writer, platform="railway", url_from="DATABASE_URL")) as log:
         log.emit(Event(Name.RUN_STARTED, "began"))
         log.bind(db_name="shop")
-        log.emit(Event(Name.TARGET_CONNECTED, "connected"))
+        log.emit(Event(Name.STATE_OBSERVED, "connected"))
         log.emit(Event(Name.RUN_FINISHED, "done", fields={"outcome": "noop"}))
     first, middle, last = parsed(read_all(reader))
     assert first["platform"] == last["platform"] == "railway"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Self
+
+from migrate.core.explained import Explained
 
 
 class Level(IntEnum):
@@ -17,24 +18,14 @@ class Level(IntEnum):
     ERROR = 40
 
 
-class Name(StrEnum):
+class Name(Explained):
     """Every event, with what it means (docs/reference/events.md is made from the docstrings)."""
-
-    def __new__(cls, value: str, meaning: str) -> Self:
-        """Keep the meaning beside the name, so that the reference page cannot miss one."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.meaning = meaning
-        return member
-
-    meaning: str
 
     RUN_STARTED = "run.started", "the verb began; carries the context fields"
     RUN_FINISHED = "run.finished", "the last line: outcome, exit code, what was applied and what is pending"
     IMAGE_LOADED = "image.loaded", "the revision graph of this image was read; says how (manifest, scan, alembic)"
     IMAGE_WARNING = "image.warning", "something about the image that does not stop the run"
     CONNECT_RETRY = "connect.retry", "the server did not answer yet; the next try follows"
-    TARGET_CONNECTED = "target.connected", "the target was reached; server, database and role"
     TARGET_WARNING = "target.warning", "something about the server, the role or the URL that does not stop the run"
     SHADOW_STARTED = "shadow.started", "a throw-away server or database for a replay is ready"
     STATE_OBSERVED = "state.observed", "the position of the database against the image"

@@ -105,11 +105,6 @@ def fingerprint(schema: Schema) -> str:
     return hashlib.sha256(json.dumps(dict(schema), sort_keys=True).encode()).hexdigest()
 
 
-def holds_objects(schema: Schema) -> bool:
-    """Whether there is anything of the user's: providers put extensions into databases that are otherwise empty."""
-    return any(not identity.startswith("extension ") for identity in schema)
-
-
 @dataclass(frozen=True, slots=True)
 class Column:
     """The definition of a column or a domain, taken apart."""

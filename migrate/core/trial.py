@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
+from migrate.core.explained import Explained
 from migrate.core.schema import compare
 
 if TYPE_CHECKING:
@@ -18,17 +19,8 @@ if TYPE_CHECKING:
 LISTED: Final = 20  # details of one finding
 
 
-class Check(StrEnum):
+class Check(Explained):
     """What is tried, with what it means when it passes (the reference page is made from the meanings)."""
-
-    def __new__(cls, value: str, meaning: str) -> Self:
-        """Keep the meaning beside the name, so that no page can miss one."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.meaning = meaning
-        return member
-
-    meaning: str
 
     UPGRADE = "upgrade", "the upgrade runs on empty tables"
     SCHEMA = "schema", "the upgrade leaves the schema that the manifest has"

@@ -13,7 +13,7 @@ from migrate.core.problems import stop
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from migrate.core.revisions import Graph, Revision
+    from migrate.core.revisions import Revision
     from migrate.image.config import AlembicConfig
     from migrate.image.scan import Scan
 
@@ -63,11 +63,6 @@ def hashes(scanned: Scan, revisions: Iterable[Revision]) -> dict[str, str]:
         file: known.get(file) or hashlib.sha256(Path(path).read_bytes()).hexdigest()
         for file, path in scanned.paths.items()
     }
-
-
-def graph_of(manifest: Manifest, files: Mapping[str, str]) -> Graph | None:
-    """The history as the manifest has it, where every file is as it says: then no file needs to be understood."""
-    return None if manifest.check_files(files) else manifest.graph(files)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ def test_a_missing_url_names_every_variable(project, run_migrate, verb):
     assert (result.exit_code, result.finished["problem"]) == (10, "no-database-url")
     for name in ("MIGRATE_DATABASE_URL", "DATABASE_UNPOOLED_URL", "DIRECT_DATABASE_URL", "DATABASE_URL"):
         assert name in result.finished["why"]
-    assert not result.named("target.connected")
+    assert not result.named("state.observed")
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://u:verysecretword@h/d", "postgresql://u:verysecretword@h:port/d"])

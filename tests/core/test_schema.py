@@ -20,7 +20,6 @@ from migrate.core.schema import (
     compare,
     dotted,
     fingerprint,
-    holds_objects,
     name,
     parse,
     parse_column,
@@ -91,11 +90,6 @@ def test_the_fingerprint_is_of_the_content_not_of_the_order() -> None:
     assert fingerprint(ARTICLES) != fingerprint({**ARTICLES, "column articles.id": "integer"})
     # What is written in manifests must not change with a release of ours.
     assert fingerprint({"table t": "table"}) == "8f92b79407bfa464a08046c4e5104dd2fc108fd1b1962b92b4853431f55a33e6"
-
-
-def test_extensions_alone_are_no_objects() -> None:
-    assert not holds_objects({"extension pg_stat_statements": "installed"})
-    assert holds_objects({"extension citext": "installed", "enum status": "'a'"})
 
 
 @pytest.mark.parametrize(
