@@ -18,6 +18,7 @@ from migrate.order import Judged, Order, Progress, finish_without_steps, kind_of
 from migrate.postgres.guard import GuardKey, guard
 from migrate.postgres.ledger import Ledger, target_key
 from migrate.postgres.observe import refuse_missing_rights
+from migrate.steps.control import ANSWER_S, revive
 from migrate.steps.run import Run
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def under_guard(
                 log_queries=order.log_queries,
             )
             progress.run = run
+            ledger.reconnect = lambda: revive(run, within_s=ANSWER_S)
             control.interruption = None  # from here on a signal is answered by a cancel that this connection sends
             ledger.open(verb=order.verb, version=order.version, rows=judged.observation.rows, context=order.context)
             with outcomes(progress):

@@ -72,10 +72,12 @@ def as_text(runs: Sequence[Mapping[str, Any]]) -> str:
             else f" in {(run['finished_at'] - run['started_at']).total_seconds():.1f} s"
         )
         outcome = run["outcome"] or "did not end"
+        problem = f", {run['problem']}" if run["problem"] else ""
+        code = f" (exit {run['exit_code']}{problem})" if run["exit_code"] is not None else ""
+        reached = "?" if run["to_revision"] is None else ", ".join(run["to_revision"]) or "base"
         lines.append(
-            f"{run['started_at']:%Y-%m-%d %H:%M:%S} {run['run_id']} {run['verb']}: {outcome}{ended}"
-            + (f" (exit {run['exit_code']}{', ' + run['problem'] if run['problem'] else ''})" if run["outcome"] else "")
-            + f"  {', '.join(run['from_revision']) or 'base'} -> {', '.join(run['to_revision'] or []) or 'base'}",
+            f"{run['started_at']:%Y-%m-%d %H:%M:%S} {run['run_id']} {run['verb']}: {outcome}{ended}{code}"
+            f"  {', '.join(run['from_revision']) or 'base'} -> {reached}",
         )
         for step in run["steps"]:
             took = f" in {step['duration_ms']:.0f} ms" if step["duration_ms"] is not None else ""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from migrate.core.revisions import Revision
     from migrate.postgres.connection import Connection
 
-# Raised together with a change of the tables; `ensure` brings an older ledger to it.
 _TABLES: Final = """
     CREATE TABLE IF NOT EXISTS migrate.run (
         run_id text PRIMARY KEY,
@@ -59,12 +58,13 @@ _TABLES: Final = """
     );
     CREATE INDEX IF NOT EXISTS step_target_revision ON migrate.step (target, revision);
 """
-# Apart: CREATE SCHEMA IF NOT EXISTS asks for the right on the database even where the schema is there already.
+# CREATE SCHEMA IF NOT EXISTS asks for the right on the database even where the schema is there already.
 _SCHEMA: Final = """
-    CREATE SCHEMA migrate;
-    COMMENT ON SCHEMA migrate IS 'Written by the migrate release job: what was applied, when and by which image.';
+    DO $$ BEGIN IF pg_catalog.to_regnamespace('migrate') IS NULL THEN
+        CREATE SCHEMA migrate;
+        COMMENT ON SCHEMA migrate IS 'Written by the migrate release job: what was applied, when and by which image.';
+    END IF; END $$;
 """
-_MISSING_SCHEMA: Final = "SELECT pg_catalog.to_regnamespace('migrate') IS NULL"
 _KEY: Final = 0x6D69_6772_6174_65  # two runs on two version tables of one database make the tables at the same time
 
 # Run by the migrating connection inside the revision's own transaction, so that the row commits or rolls back with it.
@@ -113,6 +113,26 @@ _CLOSE_DEAD: Final = f"""
      WHERE s.target = %(target)s AND s.status = 'started' AND s.run_id <> %(run_id)s
        AND NOT ({_OPEN} AND coalesce({_PART_COMMITTED}, false))
     RETURNING s.run_id, s.revision, s.status
+"""
+_ABANDON_RUNS: Final = """
+    UPDATE migrate.run SET outcome = 'abandoned'
+     WHERE target = %(target)s AND outcome IS NULL AND run_id <> %(run_id)s
+"""
+# Written again where the answer was lost: what the first time committed is found. No step is open twice in one run.
+_START_STEP: Final = """
+    WITH given (run_id, target, kind, revision, parents, file, sha256, source, xid) AS (
+        VALUES (%(run_id)s, %(target)s, %(kind)s, %(revision)s::text, %(parents)s::text[], %(file)s::text,
+                %(sha256)s::text, %(source)s::text, %(xid)s::bigint)
+    ), there AS (
+        SELECT s.step_id FROM migrate.step s JOIN given g ON g.run_id = s.run_id AND g.kind = s.kind
+           AND g.revision IS NOT DISTINCT FROM s.revision
+         WHERE s.status = 'started'
+    ), made AS (
+        INSERT INTO migrate.step (run_id, target, kind, revision, parents, file, sha256, source, xid)
+        SELECT * FROM given WHERE NOT EXISTS (SELECT FROM there)
+        RETURNING step_id
+    )
+    SELECT step_id FROM there UNION ALL SELECT step_id FROM made
 """
 _HISTORY: Final = """
     SELECT r.run_id, r.verb, r.started_at, r.finished_at, r.outcome, r.exit_code, r.problem, r.from_revision,
@@ -201,14 +221,16 @@ class Ledger:
         self.reconnect: Callable[[], Connection | None] | None = None  # where the connection was lost
 
     def open(self, *, verb: str, version: str, rows: Sequence[str], context: Mapping[str, object]) -> None:
-        """Make the tables where they are missing, and this run's row."""
+        """Make the tables where they are missing, and this run's row; to be called under the guard.
+
+        Whoever holds the guard knows that the runs which have not written their end are dead.
+        """
         if not exists(self._connection):
-            missing = self._connection.row(_MISSING_SCHEMA)[0]
-            making = _SCHEMA + _TABLES if missing else _TABLES
-            self._write("SELECT pg_catalog.pg_advisory_xact_lock(%(lock)s);" + making, {"lock": _KEY})
+            self._write("SELECT pg_catalog.pg_advisory_xact_lock(%(lock)s);" + _SCHEMA + _TABLES, {"lock": _KEY})
+        self._write(_ABANDON_RUNS, {"target": self._key, "run_id": self._run_id})
         self._write(
             "INSERT INTO migrate.run (run_id, target, verb, version, from_revision, context)"
-            " VALUES (%(run_id)s, %(target)s, %(verb)s, %(version)s, %(rows)s, %(context)s)",
+            " VALUES (%(run_id)s, %(target)s, %(verb)s, %(version)s, %(rows)s, %(context)s) ON CONFLICT DO NOTHING",
             {
                 "run_id": self._run_id,
                 "target": self._key,
@@ -232,9 +254,7 @@ class Ledger:
         ``xid`` is the transaction that it begins in, by which a later run can ask the server what became of it.
         """
         found = self._write(
-            "INSERT INTO migrate.step (run_id, target, kind, revision, parents, file, sha256, source, xid)"
-            " VALUES (%(run_id)s, %(target)s, %(kind)s, %(revision)s, %(parents)s, %(file)s, %(sha256)s, %(source)s,"
-            " %(xid)s) RETURNING step_id",
+            _START_STEP,
             {
                 "run_id": self._run_id,
                 "target": self._key,

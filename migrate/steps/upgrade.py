@@ -64,7 +64,6 @@ class Upgrading:
         """Apply everything. Raises Stop, whose problem names the revision at fault, or Interrupted."""
         self._refuse_pooler()
         self.run.control.wait_s = ANSWER_S
-        self.run.ledger.reconnect = lambda: revive(self.run, within_s=ANSWER_S)
         self._close_dead()
         self._session = self._settable()
         self._apply()

@@ -328,6 +328,31 @@ def test_control_cut(case):
 
 
 @fault(
+    "the control connection is reset while it makes the ledger",
+    "the proxy resets it at CREATE SCHEMA migrate, and drops the answer to the COMMIT of a step's row",
+    0,
+    "a new connection writes what was not committed, and nothing twice",
+)
+def test_control_cut_at_the_ledger(case):
+    case.history()
+    first = case.proxy.on(Action.CUT, b"CREATE SCHEMA migrate", role="control")
+    second = case.proxy.on(
+        Action.PASS,
+        b"INTO migrate.step",
+        role="control",
+        then=lambda: case.proxy.on(Action.CUT, COMMIT, role="control", side="server"),
+    )
+    running = case.up(proxied=True)
+    first.wait()
+    second.wait()
+    result = case.ends(running)
+    assert result.named("ledger.warning") == []
+    assert case.database.rows("SELECT verb, outcome FROM migrate.run") == [("up", "applied")]
+    steps = case.database.rows("SELECT revision, status FROM migrate.step ORDER BY step_id")
+    assert steps == [(revision, "finished") for revision in case.ids]
+
+
+@fault(
     "control and worker are reset together just after COMMIT",
     "the proxy drops the answer to the last COMMIT and resets both",
     0,

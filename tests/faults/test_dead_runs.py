@@ -32,7 +32,7 @@ def children(pid):
     "kill -9 of the runner during a statement",
     "SIGKILL to the parent alone, in pg_sleep()",
     -9,
-    "child and backend end within seconds; the next run closes the step as abandoned and goes on",
+    "child and backend end within seconds; the next run closes run and step as abandoned and goes on",
 )
 def test_runner_killed_in_a_statement(case):
     case.history()
@@ -46,6 +46,8 @@ def test_runner_killed_in_a_statement(case):
         ("r0002", "finished"),
         ("r0003", "finished"),
     ]
+    runs = case.database.rows("SELECT outcome FROM migrate.run ORDER BY started_at")
+    assert runs == [("abandoned",), ("applied",)]
 
 
 @fault(

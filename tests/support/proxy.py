@@ -27,8 +27,9 @@ _WAIT_SECONDS = 30.0
 
 
 class Action(Enum):
-    """What happens to a connection when its rule matches; the matching bytes are passed on only by AFTER_*."""
+    """What happens to a connection when its rule matches; the matching bytes are passed on only where that is said."""
 
+    PASS = "nothing: the bytes are passed on, once the rule's `then` has been called"
     CUT = "reset both ends; the matching bytes are lost"
     CUT_AFTER = "reset both ends once the matching bytes have passed"
     CLOSE = "end both ends with FIN; the matching bytes are lost"
@@ -191,11 +192,18 @@ class Proxy:
                 if self.delay_s:
                     time.sleep(self.delay_s)
                 seen = seen[-_REMEMBERED:] + chunk
+                fresh = len(seen) - len(chunk)
                 if side == "client" and (found := _ROLE.search(seen)):
                     link.role = found[1].decode()
-                rule = self._match(link, side, seen)
+                rule = self._match(link, side, seen, fresh)
                 if rule is None:
                     sink.sendall(chunk)
+                    continue
+                if rule.action is Action.PASS:
+                    if rule.then is not None:
+                        rule.then()
+                    sink.sendall(chunk)
+                    rule.hit.set()
                     continue
                 if rule.action is Action.CUT_AFTER:
                     sink.sendall(chunk)
@@ -215,10 +223,13 @@ class Proxy:
         if not link.silent:
             link.close()
 
-    def _match(self, link: Link, side: Side, seen: bytes) -> Rule | None:
+    def _match(self, link: Link, side: Side, seen: bytes, fresh: int) -> Rule | None:
+        """The first rule whose pattern ends in the bytes that are new: those from `fresh` on."""
         with self._lock:
             for rule in self._rules:
-                if rule.times and rule.side == side and rule.role in {None, link.role} and rule.pattern in seen:
+                begins = max(0, fresh - len(rule.pattern) + 1)
+                is_of = rule.side == side and rule.role in {None, link.role}
+                if rule.times and is_of and seen.find(rule.pattern, begins) >= 0:
                     rule.times -= 1
                     return rule
         return None
