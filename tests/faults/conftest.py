@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,10 +21,11 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 
+from migrate.core.manifest import Manifest
 from migrate.postgres import catalog
 from migrate.postgres.embedded import throwaway_server
 from tests.faults.page import PAGE, Row, render
-from tests.support.process import Result, Running, alembic, assert_absent, minimal_environment
+from tests.support.process import Result, Running, alembic, assert_absent, migrate_command, minimal_environment
 from tests.support.proxy import Proxy
 from tests.support.server import Database, Server, create_database, create_role, drop_database, drop_role
 
@@ -140,11 +143,12 @@ class Case:
 
     ids = ("r0001", "r0002", "r0003")
 
-    def __init__(self, project: Project, database: Database, exit_code: int) -> None:
-        """Nothing runs yet."""
+    def __init__(self, project: Project, database: Database, exit_code: int, manifests: Path) -> None:
+        """Nothing runs yet; manifests that were made before are in the folder `manifests`."""
         self.project = project
         self.database = database
         self.exit_code = exit_code
+        self._manifests = manifests
         self.checked = False
         self.blocked: list[psycopg2.extensions.connection] = []
         self._proxy: Proxy | None = None
@@ -189,6 +193,26 @@ class Case:
         """Bring the database to a revision with plain Alembic."""
         alembic(self.project, self.database, "upgrade", revision)
 
+    @property
+    def manifest(self) -> Manifest:
+        """The history's manifest, made by `migrate manifest` from files that nothing troubles yet, once for all tests."""
+        path = self.project.versions.parent / "manifest.json"
+        if not path.exists():
+            files = sorted([*self.project.versions.glob("*.py"), self.project.env])
+            digest = hashlib.sha256(b"".join(file.name.encode() + file.read_bytes() for file in files)).hexdigest()
+            known = self._manifests / digest
+            if not known.exists():
+                made = Running(
+                    migrate_command("manifest"),
+                    cwd=self.project.path,
+                    env={**minimal_environment(), "MIGRATE_SHADOW_URL": self.database.server.admin_url},
+                ).finish()
+                assert made.exit_code == 0, made.stdout.decode()
+                shutil.copy(path, known)
+            else:
+                shutil.copy(known, path)
+        return Manifest.parse(path.read_text())
+
     # Processes.
 
     @property
@@ -211,6 +235,7 @@ class Case:
         verb: str = "up",
     ) -> Running:
         """Start `migrate up`; `constants` of our modules ("migrate.postgres.guard.LEASE_S") are replaced before."""
+        assert self.manifest  # beside the files before the first run, as every image has it
         if self._watcher is None:
             self._watcher = Watcher(self.database)
         command = [sys.executable, "-m", "migrate", verb, *arguments]
@@ -314,9 +339,12 @@ class Case:
             time.sleep(0.1)
 
     def version_and_schema_agree(self) -> tuple[str, ...]:
-        """Assert that the schema is plain Alembic's at the recorded version, each revision took effect once."""
+        """Assert that the schema is the manifest's at the recorded version, each revision took effect once."""
         rows = self.versions()
-        assert schema_of(self.database) == plain_schema(self, rows)
+        schema = schema_of(self.database)
+        assert not [name for name in schema if name.startswith("INVALID")]
+        differences = self.manifest.compare(rows, schema, major=self.database.server.version)
+        assert list(differences.sentences()) == []
         if rows and "journal" in self.project.versions.joinpath("r0001_first.py").read_text():
             done = [row[0] for row in self.database.rows("SELECT revision FROM journal ORDER BY 1")]
             assert done == [id_ for id_ in self.ids if id_ <= rows[0]], "lost, or applied twice"
@@ -347,31 +375,12 @@ def schema_of(database: Database) -> dict[str, str]:
         return {**found, **{f"INVALID {name}": "" for (name,) in cursor.fetchall()}}
 
 
-_plain: dict[tuple[object, ...], dict[str, str]] = {}
-
-
-def plain_schema(case: Case, rows: tuple[str, ...]) -> dict[str, str]:
-    """Return the schema that plain Alembic makes of the same files, without trouble, at these rows."""
-    files = sorted(case.project.versions.glob("*.py"))
-    key = (rows, case.database.server.version, *(file.read_bytes() for file in files))
-    if key not in _plain:
-        server = case.database.server
-        role = create_role(server, name=None, password="plain", options="NOSUPERUSER")
-        database = create_database(server, name=None, owner=role, encoding="UTF8", template="template0")
-        try:
-            for row in rows:
-                alembic(case.project, database, "upgrade", row)
-            _plain[key] = schema_of(database)
-        finally:
-            drop_database(database)
-            drop_role(server, role)
-    return _plain[key]
-
-
 @pytest.fixture
-def case(request: pytest.FixtureRequest, project: Project, database: Database) -> Iterator[Case]:
+def case(
+    request: pytest.FixtureRequest, project: Project, database: Database, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Case]:
     """Yield the fault's case; a test that does not come to its checks fails."""
-    yield from _case(request, project, database)
+    yield from _case(request, project, database, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -382,20 +391,32 @@ def server_of_its_own() -> Iterator[Any]:
 
 
 @pytest.fixture
-def crashing(request: pytest.FixtureRequest, project: Project, server_of_its_own: Any) -> Iterator[Case]:
+def crashing(
+    request: pytest.FixtureRequest,
+    project: Project,
+    server_of_its_own: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Case]:
     """Yield a case whose server, `case.server_process`, may be stopped and started."""
     server = Server(server_of_its_own.url())
     role = create_role(server, name=None, password=None, options="NOSUPERUSER")
     database = create_database(server, name=None, owner=role, encoding="UTF8", template="template0")
-    yield from _case(request, project, database)
+    yield from _case(request, project, database, tmp_path_factory)
     drop_database(database)
     drop_role(server, role)
 
 
-def _case(request: pytest.FixtureRequest, project: Project, database: Database) -> Iterator[Case]:
+def _case(
+    request: pytest.FixtureRequest, project: Project, database: Database, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Case]:
     row = declared(request.node)
     assert row is not None, "a fault is declared with its marker"
-    case = Case(project, database, row.exit_code)
+    shared = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        shared = shared.parent  # one folder for all workers of pytest-xdist
+    manifests = shared / "manifests"
+    manifests.mkdir(exist_ok=True)
+    case = Case(project, database, row.exit_code, manifests)
     yield case
     case.close()
     if request.node.stash.get(_CALL_PASSED, False):
