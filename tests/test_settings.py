@@ -552,3 +552,17 @@ def test_the_page_is_what_the_declarations_say() -> None:
     spec.loader.exec_module(script)
     committed = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
     assert committed == script.page(), "run: python docs/settings_page.py"
+
+
+# What leads a pasted command back to the project
+
+
+def test_project_flags_are_those_that_were_given_by_flag_or_variable(tmp_path: Path) -> None:
+    folder = project(tmp_path / "p", 'version_table = "mine"\nsection = "other"')
+    flags = settings({"MIGRATE_SCHEMAS": "a,b c", "MIGRATE_TARGET": "heads"}, folder, config=Path("x y.ini"))
+    given = {flag.names[0]: flag.value for flag in flags.project_flags()}
+    assert given == {"-c": "'x y.ini'", "--schemas": "'a,b c'"}
+
+
+def test_no_project_flags_without_any() -> None:
+    assert settings({"MIGRATE_TARGET": "heads", "MIGRATE_CONFIG": ""}).project_flags() == ()

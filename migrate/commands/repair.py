@@ -10,10 +10,14 @@ from migrate import recovery
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
+from migrate.core.pasting import pasteable
 from migrate.core.problems import ExitCode
 from migrate.core.repair import Closing, said
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from migrate.core.pasting import ProjectFlag
     from migrate.core.repair import Repairs
 
 
@@ -37,7 +41,7 @@ def repair(*, as_json: bool, yes: bool, close: str | None, reason: str | None, *
     def body(session: Session) -> Report:
         closing = Closing(close, reason) if close is not None and reason else None
         found, outcome = recovery.repair(session.order(), does=yes, closing=closing)
-        return Report(outcome, describe(found), text=as_text(found, does=yes))
+        return Report(outcome, describe(found), text=as_text(found, session.settings.project_flags(), does=yes))
 
     return conduct("repair", flags, body, as_json=as_json, reads=not yes)
 
@@ -53,8 +57,8 @@ def describe(found: Repairs | None) -> dict[str, object]:
     }
 
 
-def as_text(found: Repairs | None, *, does: bool) -> str | None:
-    """The repair for people; what was done, the log has said."""
+def as_text(found: Repairs | None, flags: Sequence[ProjectFlag], *, does: bool) -> str | None:
+    """The repair for people, its commands with the flags that lead to this project; what was done, the log has said."""
     if found is None or does:
         return None
     if not found:
@@ -64,4 +68,4 @@ def as_text(found: Repairs | None, *, does: bool) -> str | None:
         lines += ["migrate repair --yes would", *(f"  {said(action)}" for action in found.actions)]
     for left in found.left:
         lines += [f"left for a person: {left.what}", f"  {left.fix}"]
-    return "\n".join(lines)
+    return pasteable("\n".join(lines), flags)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from migrate.core.image import Image
     from migrate.core.interruption import Interruption
     from migrate.core.problems import Problem
+    from migrate.core.pasting import ProjectFlag
     from migrate.core.revisions import HistoryFault, Revision
     from migrate.core.target import Target
     from migrate.image import AlembicConfig, Scan
@@ -237,8 +238,9 @@ def conduct(
     def emit(event: Event) -> None:
         if as_json or (is_product and event.level < Level.ERROR):
             return
+    project_flags = settings.project_flags() if settings is not None else ()
         if not (reads and is_for_people and event.level < Level.WARN):
-            sink.emit(event)
+            sink.emit(replace(event, fields=_pasteable(event.fields, project_flags)))
 
     concluded: Report | None = None
 
@@ -247,9 +249,9 @@ def conduct(
         tells, concluded = concluded is None, report
         outcome = report.outcome
         took = {"run_id": run_id, "duration_ms": round((time.monotonic() - began) * 1000)}
-        fields: dict[str, object] = {**outcome.fields(), **report.fields, **took}
+        fields = _pasteable({**outcome.fields(), **report.fields, **took}, project_flags)
         if report.exit_code is not None:
-            fields |= {"exit_code": int(report.exit_code), "exit_name": report.exit_code.label}
+            fields = {**fields, "exit_code": int(report.exit_code), "exit_name": report.exit_code.label}
         message = report.message or last_words(verb, report)
         if addresses and tells:
             assert settings is not None
@@ -316,6 +318,15 @@ def _tell(fields: Mapping[str, object], settings: Settings, redactor: Redactor, 
     """Tell people how the run ended, if they want to hear of such an end; what goes wrong is a warning and no more."""
     from migrate.core.notification import notification
     from migrate.notify import notify
+def _pasteable(fields: Mapping[str, object], flags: Sequence[ProjectFlag]) -> Mapping[str, object]:
+    """The fields as they are said: the commands of their fixes lead to this project where it is found by flags."""
+    if not flags:
+        return fields
+    from migrate.core.pasting import with_pasteable_fixes
+
+    return with_pasteable_fixes(fields, flags)
+
+
 
     about = {"service": settings.service, **platform_context(os.environ)}
     last = log.redacted(json.loads(json.dumps(fields, default=str)), redactor)

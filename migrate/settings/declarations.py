@@ -32,7 +32,8 @@ TABLE: Final = "[tool.migrate]"
 class Setting:
     """One setting. Its variable and, unless `flags` says otherwise, its flag are made from its name.
 
-    `verbs` take it as a flag; the variable and the key count for every verb.
+    `verbs` take it as a flag; the variable and the key count for every verb. `finds_project`: without it a command finds
+    another project, so that the commands of printed fixes carry it.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Setting:
     verbs: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     in_table: bool = True
+    finds_project: bool = False
 
     @property
     def variable(self) -> str:
@@ -86,6 +88,7 @@ SETTINGS: Final = (
         " pyproject.toml of the working directory are looked for.",
         verbs=_IMAGE_VERBS,
         flags=("-c", "--config"),
+        finds_project=True,
     ),
     Setting(
         "section",
@@ -94,6 +97,7 @@ SETTINGS: Final = (
         "The section of the ini file, as alembic's own -n.",
         verbs=_IMAGE_VERBS,
         flags=("-n", "--name"),
+        finds_project=True,
     ),
     Setting(
         "version_table",
@@ -102,6 +106,7 @@ SETTINGS: Final = (
         "The version table that env.py configures. Without it, it is looked for in env.py's text, else it is"
         " alembic_version.",
         verbs=_IMAGE_VERBS,
+        finds_project=True,
     ),
     Setting(
         "version_table_schema",
@@ -110,6 +115,7 @@ SETTINGS: Final = (
         "The version table's schema. Without it, it is looked for in env.py's text, else the connection's search_path"
         " decides, as in Alembic.",
         verbs=_IMAGE_VERBS,
+        finds_project=True,
     ),
     Setting(
         "schemas",
@@ -117,6 +123,7 @@ SETTINGS: Final = (
         (),
         "The schemas whose objects belong to this image. Without it, the version table's schema.",
         verbs=_IMAGE_VERBS,
+        finds_project=True,
     ),
     Setting(
         "manifest",
@@ -124,6 +131,7 @@ SETTINGS: Final = (
         None,
         "The manifest. Without it, manifest.json beside the versions folder.",
         verbs=_IMAGE_VERBS,
+        finds_project=True,
     ),
     Setting(
         "shadow_url",

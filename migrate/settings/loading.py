@@ -6,6 +6,7 @@ No fault is reported alone: all of them stop the run together.
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from migrate.core.events import LogFormat
+    from migrate.core.pasting import ProjectFlag
 
 _PYPROJECT: Final = "pyproject.toml"
 _SHOWN_CHARACTERS: Final = 60
@@ -122,6 +124,22 @@ class Settings:
         """Those of `described` that somebody gave a value."""
         at_default = [origin.source is Source.DEFAULT for origin in self.provenance.values()]
         return [text for text, default in zip(self.described(), at_default, strict=True) if not default]
+
+    def project_flags(self) -> tuple[ProjectFlag, ...]:
+        """The flags that lead a pasted command to this project.
+
+        Of pyproject.toml it is not said: it is found again from the same folder, or beside the configuration.
+        """
+        places = {Source.FLAG, Source.ENVIRONMENT}
+        given = [each for each in SETTINGS if each.finds_project and self.provenance[each.name].source in places]
+        if not given:
+            return ()  # nearly every run: nothing more is imported
+        from migrate.core.pasting import ProjectFlag
+
+        def value(setting: Setting) -> str:
+            return shlex.quote(setting.kind.show(self._values[setting.name]))
+
+        return tuple(ProjectFlag(each.flag_names, value(each), each.verbs) for each in given)
 
     def _shown(self, name: str) -> str:
         value = self._values[name]

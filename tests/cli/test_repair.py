@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 
 import psycopg2
@@ -278,3 +279,28 @@ def test_json_is_one_object(history, database, run_migrate):
     result = run_migrate("repair", "--json", database=database)
     found = json.loads(result.stdout)
     assert (found["exit_code"], len(found["repairs"]), found["left"]) == (15, 1, [])
+
+
+@pytest.mark.parametrize("by", ["flags", "variables"])
+def test_fixes_lead_back_to_a_project_that_is_found_by_flags(history, project, database, run_migrate, by):
+    folder = project.path.parent
+    project.ini.write_text(project.ini.read_text().replace("[alembic]", "[tenants]"))
+    ini = project.ini.rename(project.path / "our alembic.ini").relative_to(folder)
+    given = ["-c", str(ini), "-n", "tenants"]
+    flags = given if by == "flags" else []
+    env = {"MIGRATE_CONFIG": str(ini), "MIGRATE_SECTION": "tenants"} if by == "variables" else {}
+    assert run_migrate("up", *flags, database=database, env=env, cwd=folder).exit_code == 0
+    database.execute("INSERT INTO alembic_version VALUES (%s)", history[0])
+    refused = run_migrate("plan", *flags, database=database, env=env, cwd=folder)
+    refused.check_clean()
+    assert refused.finished["problem"] == "split-version"
+    for line in (refused.finished, refused.named("problem")[0]):
+        words = shlex.split(line["fix"], comments=True)
+        assert words == ["migrate", "repair", *given]
+    # As an operator pastes it elsewhere than in the job: no variable of ours is set there.
+    pasted = run_migrate(*words[1:], "--yes", database=database, cwd=folder)
+    assert pasted.exit_code == 15  # two rows, and no manifest to prove one
+    assert "migrate adopt -c " in pasted.finished["left_fixes"][0]
+    shown = run_migrate("repair", *flags, "--log-format", "text", database=database, env=env, cwd=folder).stdout.decode()
+    assert f"migrate adopt -c '{ini}' -n tenants --at REVISION" in shown
+    assert "migrate adopt --at" not in shown
