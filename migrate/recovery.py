@@ -131,17 +131,19 @@ def down(order: Order, target: str, *, allow_data_loss: bool) -> tuple[Loss | No
 
     def judge_again(order: Order, connection: Connection) -> Judged:
         nonlocal loss
-        judged, loss = judge_down(order, connection, target, allow_data_loss=allow_data_loss)
+        judged, loss = judge_down(order, connection, target, allow_data_loss=allow_data_loss, counts=True)
         return judged
 
     with outcomes(progress):
         refuse_image_faults(order)
         with connected(order) as connection:
-            judged = judge_again(order, connection)
+            # not yet: to count takes the lock that a run at work, or one that died, holds on what it reverts
+            judged, _ = judge_down(order, connection, target, allow_data_loss=allow_data_loss, counts=False)
             progress.note(judged)
             if not stepwise(judged).steps:
                 return loss, finish_without_steps(judged)
-            return loss, under_guard(order, connection, progress, judged, judge_again)
+            outcome = under_guard(order, connection, progress, judged, judge_again)
+            return loss, outcome
     return loss, progress.outcome()
 
 
@@ -203,9 +205,9 @@ def judge_repair(order: Order, connection: Connection, closing: Closing | None) 
 
 
 def judge_down(
-    order: Order, connection: Connection, target: str, *, allow_data_loss: bool
+    order: Order, connection: Connection, target: str, *, allow_data_loss: bool, counts: bool
 ) -> tuple[Judged, Loss | None]:
-    """What going back to ``target`` takes, and what is lost by it. Raises Stop for every reason not to."""
+    """What going back to ``target`` takes and, where that ``counts``, is lost by it. Raises Stop for every reason not to."""
     image, observation, state = observed(order, connection)
     if not isinstance(state.position, (Empty, AtHead, Behind)):
         decided = decide(image, state, order.policy)
@@ -219,14 +221,15 @@ def judge_down(
     refused = refuse_downgrade(state, gone, order.policy)
     if refused is not None:
         raise Stop(refused.problem)
-    loss = Loss.of(order, connection, observation, gone)
-    if (loss is None or loss.values) and not allow_data_loss:
+    loss = Loss.of(order, connection, observation, gone) if counts else None
+    is_unknown = order.image.manifest is None
+    if (is_unknown or (loss is not None and loss.values)) and not allow_data_loss:
         what = loss.sentence() if loss is not None else "without a manifest it is not known what its downgrades drop"
         facts = {"loses": loss.fields()} if loss is not None else {}
         raise stop("data-loss", f"going back to {target}: {what}", names={"target": target}, **facts)
     plan = Plan((Downgrade(target, gone),), Result.DOWNGRADED)
     decision = with_backup(plan, image, state, order.policy, has_place=order.backup is not None)
-    if isinstance(decision, Plan):
+    if counts and isinstance(decision, Plan):
         said = f"{plan_in_words(decision)}; {loss.sentence()}" if loss is not None else plan_in_words(decision)
         fields = {"steps": [kind_of(s) for s in decision.steps], "loses": loss.fields() if loss is not None else None}
         order.emit(Event(Name.DECISION_MADE, said, Level.WARN if loss is None or loss.values else Level.INFO, fields))
