@@ -146,6 +146,7 @@ class Seam:
         self._prove(context, connection)
         self._listen(connection)
         self.raised = None
+        self.phase = "version-table"
         try:
             self._run_migrations(**options)
         except BaseException as error:
@@ -257,6 +258,7 @@ class Seam:
 
     def _steps(self, heads: Any, context: MigrationContext) -> Iterator[RevisionStep]:
         """The seam: Alembic runs each yielded step, and this generator runs between them."""
+        self.phase = "env"
         if self._job["do"] == "compare":
             self._channel.tell("compared", differences=differences_of(context))
             return

@@ -12,11 +12,10 @@ from migrate.core.plan import Plan, Refusal, Upgrade
 from migrate.core.pooling import refuse_pooled
 from migrate.core.problems import Stop, stop
 from migrate.core.revisions import HistoryFault
-from migrate.core.schema import parse
 from migrate.core.state import Nearest, classify
 from migrate.core.state import name as position_name
 from migrate.order import Judged, Order, kind_of, pending_of, plan_in_words
-from migrate.postgres.activity import GUARD_NAME
+from migrate.postgres.backend_names import GUARD_NAME
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.observe import observe, read_server, refuse_wrong_server
 
@@ -51,6 +50,8 @@ def connected(order: Order, role: str = GUARD_NAME) -> Iterator[Connection]:
         interruption=order.interruption,
         emit=order.emit,
         redact=order.redact,
+        beat=order.beat,
+        deadline_at=order.limits.deadline_at(order.started_s),
     )
     try:
         server = read_server(connection, order.target)
@@ -147,6 +148,8 @@ def warn_of_other_names(order: Order, state: State) -> None:
     pending = order.image.graph.pending(match.rows, order.policy.target) if isinstance(match, Nearest) else ()
     if not isinstance(match, Nearest) or isinstance(pending, HistoryFault):
         return
+    from migrate.core.schema import parse
+
     for renamed in match.differences.renamed:
         expected = parse(renamed.expected_identity).path[-1]
         naming = [f"{r.id} ({r.file})" for r in pending if expected in order.source_of(r)]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
-from migrate.core.downgrade import rows_below
 from migrate.core.interruption import Interrupted
-from migrate.core.manifest import MalformedManifest
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.problems import ExitCode, Stop, problem
@@ -45,6 +42,8 @@ class Order:
     environ: Mapping[str, str]
     interruption: Interruption
     emit: Emit
+    beat: Callable[[], None]  # called by whoever waits, so that a silence is broken by a heartbeat
+    started_s: float  # monotonic
     bind: Callable[..., None]  # context that is learned on the way, for the first and the last line
     redact: Callable[[str], str]
     source_of: Callable[[Revision], str]
@@ -114,7 +113,6 @@ class Progress:
     """How far a run has come, so that its last line can say applied, failed and not started however it ends."""
 
     def __init__(self) -> None:
-        self.started_s = time.monotonic()
         self.before: Observation | None = None
         self.after: Observation | None = None
         self.pending: tuple[str, ...] = ()
@@ -178,6 +176,8 @@ class Progress:
         if self.run is None:
             return rows
         if self.reverting:
+            from migrate.core.downgrade import rows_below
+
             return rows_below(self.run.image.graph, rows, applied)
         reached = frozenset(rows if self.adopted is None else self.adopted)
         for revision in applied:
@@ -216,6 +216,10 @@ class outcomes:  # noqa: N801 - used as a `with` statement, like contextlib's ow
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         """Swallow what an outcome can say; a bug goes on."""
+        if error is None:
+            return False
+        from migrate.core.manifest import MalformedManifest
+
         if isinstance(error, Stop):
             self._progress.problem = error.problem
         elif isinstance(error, Interrupted):

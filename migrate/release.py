@@ -15,7 +15,6 @@ from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Backup, Downgrade, Repair, Upgrade
 from migrate.judging import connected, judge, look, refuse_image_faults
 from migrate.order import Judged, Order, Progress, finish_without_steps, kind_of, outcomes, stepwise
-from migrate.postgres.guard import GuardKey, guard
 from migrate.postgres.ledger import Ledger, target_key
 from migrate.postgres.observe import refuse_missing_rights
 from migrate.steps.control import ANSWER_S, revive
@@ -63,6 +62,8 @@ def under_guard(
     judge_again: Callable[[Order, Connection], Judged] = judge,
 ) -> Outcome:
     """Take the guard, look again, and act on that: a decision made outside the guard is never acted on."""
+    from migrate.postgres.guard import GuardKey, guard
+
     refuse_missing_rights(seen.observation.server, order.target)
     refuse_impossible_backup(order, seen)
     lost_read, lost_write = os.pipe()
@@ -75,7 +76,7 @@ def under_guard(
                 key,
                 run_id=order.run_id,
                 timeout_s=order.limits.guard_s,
-                deadline_at=order.limits.deadline_at(progress.started_s),
+                deadline_at=order.limits.deadline_at(order.started_s),
                 interruption=order.interruption,
                 emit=order.emit,
                 on_lost=lambda: wake(lost_write),
@@ -102,6 +103,7 @@ def under_guard(
                 environ=order.environ,
                 interruption=order.interruption,
                 emit=order.emit,
+                beat=order.beat,
                 redact=order.redact,
                 source_of=order.source_of,
                 control=control,
@@ -109,7 +111,7 @@ def under_guard(
                 ledger=ledger,
                 before=judged.observation,
                 lost_fd=lost_read,
-                started_s=progress.started_s,
+                started_s=order.started_s,
                 log_queries=order.log_queries,
             )
             progress.run = run

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,14 +21,15 @@ from migrate.core.outcome import Outcome, Result, refusal
 from migrate.core.problems import ExitCode, Stop, problem, stop
 from migrate.core.redaction import Redactor
 from migrate.order import Order
+from migrate.pulse import Pulse
 from migrate.settings import CHANGING_VERBS, Settings, environment_secrets, load
 
 if TYPE_CHECKING:
     from migrate.core.events import Emit
     from migrate.core.image import Image
     from migrate.core.interruption import Interruption
-    from migrate.core.problems import Problem
     from migrate.core.pasting import ProjectFlag
+    from migrate.core.problems import Problem
     from migrate.core.revisions import HistoryFault, Revision
     from migrate.core.target import Target
     from migrate.image import AlembicConfig, Scan
@@ -71,7 +71,8 @@ class Session:
         self.verb = verb
         self.settings = settings
         self.log = sink
-        self.emit = emit
+        self.pulse = Pulse(emit)
+        self.emit = self.pulse.emit
         self.redactor = redactor
         self.interruption = interruption
         self.run_id = run_id
@@ -173,6 +174,8 @@ class Session:
             environ=os.environ,
             interruption=self.interruption,
             emit=self.emit,
+            beat=self.pulse.beat,
+            started_s=self.pulse.started_s,
             bind=self.log.bind,
             redact=self.redactor.text,
             source_of=self.source_of,
@@ -234,11 +237,11 @@ def conduct(
     )
 
     is_for_people = _is_for_people(settings)
+    project_flags = settings.project_flags() if settings is not None else ()
 
     def emit(event: Event) -> None:
         if as_json or (is_product and event.level < Level.ERROR):
             return
-    project_flags = settings.project_flags() if settings is not None else ()
         if not (reads and is_for_people and event.level < Level.WARN):
             sink.emit(replace(event, fields=_pasteable(event.fields, project_flags)))
 
@@ -301,9 +304,11 @@ def conduct(
             return finish(Report(Outcome(Result.INTERRUPTED, code, found), {}))
         except Exception as error:  # noqa: BLE001 - the last line must be written whatever happened
             said = f"{type(error).__name__}: {error}"
-            more: dict[str, Any] = (
-                {"traceback": traceback.format_exc()} if settings is not None and settings.debug else {}
-            )
+            more: dict[str, Any] = {}
+            if settings is not None and settings.debug:
+                import traceback
+
+                more["traceback"] = traceback.format_exc()
             found = problem("internal", said, names={"verb": verb}, **more)
             _say_problem(emit, found)
             return finish(Report(Outcome(Result.FAILED, ExitCode.INTERNAL, found), {}))
@@ -314,10 +319,6 @@ def _refuse(emit: Emit, found: Problem, finish: Callable[[Report], Answer]) -> A
     return finish(Report(refusal(found), {}))
 
 
-def _tell(fields: Mapping[str, object], settings: Settings, redactor: Redactor, emit: Emit) -> None:
-    """Tell people how the run ended, if they want to hear of such an end; what goes wrong is a warning and no more."""
-    from migrate.core.notification import notification
-    from migrate.notify import notify
 def _pasteable(fields: Mapping[str, object], flags: Sequence[ProjectFlag]) -> Mapping[str, object]:
     """The fields as they are said: the commands of their fixes lead to this project where it is found by flags."""
     if not flags:
@@ -327,6 +328,10 @@ def _pasteable(fields: Mapping[str, object], flags: Sequence[ProjectFlag]) -> Ma
     return with_pasteable_fixes(fields, flags)
 
 
+def _tell(fields: Mapping[str, object], settings: Settings, redactor: Redactor, emit: Emit) -> None:
+    """Tell people how the run ended, if they want to hear of such an end; what goes wrong is a warning and no more."""
+    from migrate.core.notification import notification
+    from migrate.notify import notify
 
     about = {"service": settings.service, **platform_context(os.environ)}
     last = log.redacted(json.loads(json.dumps(fields, default=str)), redactor)

@@ -87,7 +87,7 @@ def _wait(session: Session, command: Sequence[str]) -> Outcome:
     beat = time.monotonic() + _HEARTBEAT_S
     while True:
         # An unreachable server is waited for as long as the whole wait lasts, not as long as a release would.
-        limits = replace(order.limits, connect_s=max(until - time.monotonic(), 1.0))
+        limits = replace(order.limits, connect_s=max(until - time.monotonic(), 1.0), deadline_s=0.0)
         judged, outcome = release.plan(replace(order, limits=limits, emit=say))
         decision = judged.decision if judged is not None else None
         if isinstance(decision, Plan) and not decision.steps and outcome.problem is None:

@@ -573,7 +573,7 @@ _KINDS: Final = (
         "deadline",
         ExitCode.DEADLINE,
         "The deadline came",
-        "The time that the platform gives the job would not have sufficed for the next revision.",
+        "The time that the platform gives the job was over, or would not have sufficed for the next revision.",
         "The revisions before stay; the next one was not started, or it was rolled back.",
         "run migrate up again, where the platform allows more time (MIGRATE_DEADLINE)",
     ),

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 
+from migrate.postgres.backend_names import GUARD_NAME, WORKER_NAME
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from migrate.postgres.connection import Connection
 
-GUARD_NAME: Final = "migrate:guard:"
-CONTROL_NAME: Final = "migrate:control:"
-WORKER_NAME: Final = "migrate:worker:"
 INVALID_PARAMETER: Final = "22023"
 
 # A worker at work whose run holds no guard. (Runs on other version tables of this database hold theirs.)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from migrate.core.target import Target
 
 ATTEMPT_S: Final = 10.0  # one try to connect; libpq does not apply its own connect_timeout to asynchronous connects
+BEAT_S: Final = 1.0  # how often a connection that waits lets itself be heard
 QUERY_S: Final = 30.0  # no query of ours takes this long: whoever does not answer is gone
 # A peer that vanished without a FIN is noticed by the kernel within about 20 s (libpq's tcp_* parameters).
 _KEEPALIVE: Final[Mapping[str, object]] = {
@@ -54,10 +55,11 @@ class TimedOut(psycopg2.OperationalError):
 
 
 class Connection(psycopg2.extensions.connection):
-    """A psycopg2 connection whose waits are bounded by ``wait_s`` seconds and, if given, by an interruption."""
+    """A psycopg2 connection whose waits are bounded by ``wait_s`` seconds and by an interruption, and can be heard."""
 
     wait_s: float = ATTEMPT_S
     interruption: Interruption | None = None
+    beat: Callable[[], None] | None = None  # called while it waits
 
     def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """All rows of one query."""
@@ -98,6 +100,7 @@ def _wait(connection: psycopg2.extensions.connection) -> None:
     """
     limit = time.monotonic() + getattr(connection, "wait_s", float("inf"))
     interruption = getattr(connection, "interruption", None)
+    beat = getattr(connection, "beat", None)
     while True:
         state = connection.poll()
         if state == psycopg2.extensions.POLL_OK:
@@ -108,7 +111,9 @@ def _wait(connection: psycopg2.extensions.connection) -> None:
         readers: list[int] = [interruption.fd] if interruption is not None else []
         writers: list[int] = []
         (readers if state == psycopg2.extensions.POLL_READ else writers).append(connection.fileno())
-        select.select(readers, writers, [], min(left, 3600.0))
+        select.select(readers, writers, [], min(left, 3600.0 if beat is None else BEAT_S))
+        if beat is not None:
+            beat()
         if interruption is not None and interruption.signum is not None:
             raise Interrupted(interruption.signum)
 
@@ -133,6 +138,7 @@ def connect(
     application_name: str,
     interruption: Interruption | None,
     timeout_s: float = ATTEMPT_S,
+    beat: Callable[[], None] | None = None,
 ) -> Connection:
     """One try to connect, in autocommit mode.
 
@@ -149,6 +155,7 @@ def connect(
         made = Connection.__new__(Connection)
         made.wait_s = min(timeout_s, ATTEMPT_S)
         made.interruption = interruption
+        made.beat = beat
         made.__init__(dsn, async_)  # type: ignore[misc]  # the limits must stand before libpq starts to wait
         return made
 
@@ -166,20 +173,24 @@ def connect_with_retry(
     interruption: Interruption | None,
     emit: Emit,
     redact: Callable[[str], str],
+    beat: Callable[[], None] | None = None,
+    deadline_at: float = float("inf"),
 ) -> Connection:
-    """Connect, trying again for `timeout_s` seconds while the server does not answer.
+    """Connect, trying again for `timeout_s` seconds while the server does not answer; `deadline_at` ends it earlier.
 
-    Raises Stop (`unreachable`, `authentication`) or Interrupted.
+    The deadline is one of the monotonic clock. Raises Stop (`unreachable`, `authentication`, `deadline`) or Interrupted.
     """
     began = time.monotonic()
+    until = min(began + timeout_s, deadline_at)
     for delay in _delays():
-        left = timeout_s - (time.monotonic() - began)
+        left = until - time.monotonic()
         try:
             return connect(
                 target,
                 application_name=application_name,
                 interruption=interruption,
                 timeout_s=max(left, 0.1),
+                beat=beat,
             )
         except psycopg2.ProgrammingError as error:  # libpq does not know a parameter of the URL
             raise _bad_url(target, redact(first_line(error))) from error
@@ -189,7 +200,11 @@ def connect_with_retry(
                 raise _bad_url(target, said) from error
             if is_rejected(said):
                 raise stop("authentication", f"the server said: {said}", names={"variable": target.url_from}) from error
-            if time.monotonic() - began + delay > timeout_s:
+            if time.monotonic() + delay > until:
+                if until == deadline_at:
+                    waited = time.monotonic() - began
+                    why = f"the deadline came after {waited:.0f} s of connecting to {target.url.redacted}: {said}"
+                    raise stop("deadline", why) from error
                 raise stop(
                     "unreachable",
                     f"no connection to {target.url.redacted} within {timeout_s:g} s: {said}",

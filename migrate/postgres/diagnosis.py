@@ -21,7 +21,7 @@ from migrate.core.diagnosis import (
     Vacuum,
     VersionTable,
 )
-from migrate.postgres.activity import GUARD_NAME
+from migrate.postgres.backend_names import GUARD_NAME
 from migrate.postgres.errors import problem_of
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import psycopg2
 from migrate.core.events import Event, Level, Name
 from migrate.core.problems import stop
 from migrate.postgres import activity
-from migrate.postgres.activity import GUARD_NAME
+from migrate.postgres.backend_names import GUARD_NAME
 from migrate.postgres.connection import jitter, pause
 from migrate.postgres.errors import problem_of
 
@@ -101,6 +101,7 @@ class Held:
 
     def start(self) -> None:
         """Begin the heartbeat."""
+        self._connection.beat = None  # only who does the work says that it goes on
         self._connection.interruption = None  # a signal must not end the lock before the statement is rolled back
         self._ended, self._end = os.pipe()
         self._thread.start()

@@ -9,7 +9,7 @@ import psycopg2.errors
 
 from migrate.core.observation import InvalidIndex, Observation, Server
 from migrate.core.problems import stop
-from migrate.postgres import catalog, ledger
+from migrate.postgres import ledger
 from migrate.postgres.errors import problem_of
 
 if TYPE_CHECKING:
@@ -225,6 +225,8 @@ def _observe(connection: Connection, target: Target, hashes: Mapping[str, str], 
         objects = tuple(f"{kind} {name}" for kind, name in found)
     live = None
     if with_schema:
+        from migrate.postgres import catalog
+
         with connection.cursor() as cursor:
             live = catalog.schema_of(
                 cursor,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from migrate.postgres.activity import GUARD_NAME, WORKER_NAME
+from migrate.postgres.backend_names import GUARD_NAME, WORKER_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

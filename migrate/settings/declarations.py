@@ -8,7 +8,7 @@ from typing import Any, Final
 from migrate.core.events import LogFormat
 from migrate.core.notification import Occasion
 from migrate.core.policy import Adopt, Ahead, Backup, Breaking, Edited, Judgement, Limits, Policy, Transaction
-from migrate.core.trial import DEFAULT_FAIL, Check
+from migrate.core.trial_checks import DEFAULT_FAIL, Check
 from migrate.settings.kinds import (
     Addresses,
     Choice,
@@ -317,9 +317,9 @@ SETTINGS: Final = (
         "deadline",
         Duration(zero_means="none"),
         _limits.deadline_s,
-        "The time that the platform gives the whole job: no revision is begun after it, and one that runs is rolled"
-        " back. Without it, half a minute less than the platform's own limit, where that is known: 270s in Fly's"
-        " release_command, 3570s in Heroku's release phase.",
+        "The time that the platform gives the whole job: nobody connects, waits or begins a revision after it, and one"
+        " that runs is rolled back. Without it, half a minute less than the platform's own limit, where that is known:"
+        " 270s in Fly's release_command, 3570s in Heroku's release phase.",
         verbs=_RUNNING_VERBS,
     ),
     Setting(

@@ -21,7 +21,6 @@ from migrate.core.problems import Stop, stop
 from migrate.postgres.client_tools import find_client_tools
 from migrate.steps.control import ANSWER_S, ask
 from migrate.steps.failure import ended_early
-from migrate.steps.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -71,7 +70,6 @@ class BackingUp:
     def __init__(self, run: Run, place: BackupPlace) -> None:
         self.run = run
         self.place = place
-        self._watch = Watch(run)
         self._shown = 0
         self._answered_s = time.monotonic()
         self._ends_s = time.monotonic() + run.limits.backup_s if run.limits.backup_s else float("inf")
@@ -226,7 +224,7 @@ class BackingUp:
         if now > self._ends_s:
             fix = "allow more time: export MIGRATE_BACKUP_TIMEOUT=4h"
             raise _failed(f"it took longer than {run.limits.backup_s:g} s", fix)
-        self._watch.beat()
+        run.beat()
         if now - self._answered_s > ANSWER_EVERY_S:
             self._answered_s = now
             ask(run, lambda connection: connection.row("SELECT 1"), within_s=0.0)

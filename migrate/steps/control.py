@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg2
 
-from migrate.postgres.activity import CONTROL_NAME
+from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.postgres.connection import connect, pause
 from migrate.postgres.observe import version_rows
 

@@ -224,14 +224,21 @@ def _before_any_revision(run: Run, phase: str, error: Mapping[str, Any], said: s
     if phase == "alembic":
         raise stop("bad-history", f"Alembic: {said}", names={"fix": "alembic heads   # shows the same error"})
     sqlstate = error.get("sqlstate")
-    default = "env-cannot-run"
+    fix: str | None = None
+    default, where = "env-cannot-run", f"env.py{place}"
+    if phase == "version-table" and sqlstate:  # the first statement of Alembic's own: env.py has done its part
+        server = run.before.server
+        default, where = "revision-failed", f"the version table {server.schema}.{run.target.version_table}"
+        fix = f"let role {server.user} read and make {server.schema}.{run.target.version_table}   # {said}"
     if error.get("disconnect"):
         default = "connection-lost"
     elif not sqlstate and str(error.get("type")) in {"OperationalError", "ConnectionRefusedError", "TimeoutError"}:
         default = "authentication" if is_rejected(said) else "unreachable"
+    code = code_of(sqlstate, default)
     found = stop(
-        code_of(sqlstate, default),
-        f"env.py{place}: {error.get('type')}: {said}",
+        code,
+        f"{where}: {error.get('type')}: {said}",
+        fix=fix if code == "revision-failed" else None,
         names={**names(run), "variable": run.target.url_from, "grant": f"-- {said}"},
         sqlstate=sqlstate,
     )

@@ -228,7 +228,7 @@ class _Alone:
             thread.join(TICK_S)
             if not thread.is_alive():
                 break
-            watch.beat()
+            run.beat()
             now = time.monotonic()
             if not self._must_end():
                 watch.look(pid, self.action.index.name, None)

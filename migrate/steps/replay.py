@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -15,12 +14,13 @@ from migrate.core.plan import Upgrade
 from migrate.core.policy import Policy, Transaction
 from migrate.core.problems import Stop, problem, stop
 from migrate.core.revisions import HistoryFault
-from migrate.postgres.activity import CONTROL_NAME, GUARD_NAME
+from migrate.postgres.backend_names import CONTROL_NAME, GUARD_NAME
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.guard import GuardKey, guard
 from migrate.postgres.ledger import Ledger
 from migrate.postgres.observe import observe, read_server
 from migrate.postgres.shadow import CONNECT_S, load_baseline
+from migrate.pulse import Pulse
 from migrate.steps.run import Run
 from migrate.steps.upgrade import Upgrading
 
@@ -208,6 +208,7 @@ class Replay:
     def under_guard(self, target: Target) -> Iterator[Run]:
         """The guard on the shadow: that env.py's connection sees it proves where env.py went."""
         lost_read, lost_write = os.pipe()
+        pulse = Pulse(self._emit)
         try:
             with closing(self.connect(target, CONTROL_NAME)) as control:
                 server = read_server(control, target)
@@ -231,7 +232,8 @@ class Replay:
                         limits=self._limits,
                         environ=shadows.environment(self._environ, target.url),
                         interruption=self._interruption,
-                        emit=self._emit,
+                        emit=pulse.emit,
+                        beat=pulse.beat,
                         redact=self._redact,
                         source_of=self._source_of,
                         control=control,
@@ -239,7 +241,7 @@ class Replay:
                         ledger=_NoLedger(control, run_id=self._run_id, key="", emit=self._emit),
                         before=before,
                         lost_fd=lost_read,
-                        started_s=time.monotonic(),
+                        started_s=pulse.started_s,
                     )
         finally:
             os.close(lost_read)

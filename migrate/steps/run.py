@@ -54,6 +54,7 @@ class Run:
     environ: Mapping[str, str]
     interruption: Interruption
     emit: Emit
+    beat: Callable[[], None]  # as the order's
     redact: Callable[[str], str]
     source_of: Callable[[Revision], str]
     control: Connection

@@ -317,7 +317,7 @@ class Upgrading:
     def _tick(self, worker: Worker) -> dict[str, object] | None:
         """Look at what runs and end what must not go on; an error where the child waits for what will not come."""
         attempt = self.attempt
-        self.watch.beat()
+        self.run.beat()
         if self._must_end():
             self._cancel(worker)
             return None

@@ -9,7 +9,7 @@ import psycopg2
 
 from migrate.core.events import Event, Level, Name
 from migrate.postgres import activity
-from migrate.postgres.connection import pause
+from migrate.postgres.connection import BEAT_S, pause
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from migrate.steps.run import Run
 
 SAY_S: Final = 5.0  # how often the same is said again
-HEARTBEAT_S: Final = 9.0  # platforms take a job that says nothing for long for dead
 LONG_S: Final = 3.0  # a statement that takes longer is worth a line
 LOST_S: Final = 5.0  # the server is done and the client still waits: the answer will not come any more
 OLD_S: Final = 1.0  # a transaction of this age may outlive the lock timeout
@@ -32,7 +31,6 @@ class Watch:
         self._run = run
         self._work = work
         self._said = {"statement": float("-inf"), "blocked": float("-inf")}
-        self._any_said = time.monotonic()
         self._relations: set[str] = set()  # that a try was blocked on
         self.blocking: list[dict[str, Any]] = []  # in the current attempt, as they were last seen
 
@@ -61,18 +59,12 @@ class Watch:
             return False
         return found is None or (found.state != "active" and found.still_s > LOST_S)
 
-    def beat(self) -> None:
-        """Say that the run is alive, where nothing else was said for a while."""
-        if time.monotonic() - self._any_said >= HEARTBEAT_S:
-            lasted = time.monotonic() - self._run.started_s
-            self._say(Event(Name.HEARTBEAT, f"at work for {lasted:.0f} s", fields={"elapsed_ms": round(lasted * 1000)}))
-
     def pause(self, seconds: float) -> None:
         """Sleep and be heard; raises Interrupted at once when a signal arrives."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            pause(min(left, HEARTBEAT_S / 2), self._run.interruption)
-            self.beat()
+            pause(min(left, BEAT_S), self._run.interruption)
+            self._run.beat()
 
     def say_who_would_block(self, revision: str | None) -> None:
         """Before another try: the old transactions that hold the relations which a try was blocked on."""
@@ -90,7 +82,7 @@ class Watch:
 
     def _say_blocked(self, message: str, revision: str | None, blockers: Sequence[dict[str, Any]]) -> None:
         if self._is_due("blocked"):
-            self._say(
+            self._run.emit(
                 Event(
                     Name.STATEMENT_BLOCKED,
                     message,
@@ -114,7 +106,7 @@ class Watch:
         if found.percent is not None:
             fields["percent"] = round(found.percent, 1)
         message = f"{self._work} {revision}: {found.command} for {found.elapsed_s:.0f} s{phase}"
-        self._say(Event(Name.STATEMENT_PROGRESS, message, fields=fields))
+        self._run.emit(Event(Name.STATEMENT_PROGRESS, message, fields=fields))
 
     def _is_due(self, what: str) -> bool:
         now = time.monotonic()
@@ -122,10 +114,6 @@ class Watch:
             return False
         self._said[what] = now
         return True
-
-    def _say(self, event: Event) -> None:
-        self._any_said = time.monotonic()
-        self._run.emit(event)
 
 
 def who(found: Sequence[Mapping[str, Any]]) -> str:

@@ -403,13 +403,28 @@ def test_network_gone(case):
     "the server accepts connections and says nothing",
     "the proxy takes the connection and never answers; --connect-timeout 3s",
     20,
-    "bounded; nothing was changed",
+    "bounded, and a heartbeat meanwhile; nothing was changed",
 )
 def test_silent_server(case):
     case.history()
     case.proxy.accepts = False
-    running = case.up("--connect-timeout", "3", proxied=True)
-    assert case.ends(running).finished["problem"] == "unreachable"
+    running = case.up("--connect-timeout", "3", proxied=True, constants={"migrate.pulse.SILENCE_S": 1.0})
+    result = case.ends(running)
+    assert result.finished["problem"] == "unreachable"
+    assert result.named("heartbeat")
+
+
+@fault(
+    "the deadline comes while the server says nothing",
+    "the proxy takes the connection and never answers; --deadline 2s, --connect-timeout 60s",
+    25,
+    "the platform's time is kept in this phase, too",
+)
+def test_deadline_while_connecting(case):
+    case.history()
+    case.proxy.accepts = False
+    result = case.ends(case.up("--deadline", "2", proxied=True))
+    assert result.finished["problem"] == "deadline"
 
 
 @fault("nobody listens", "the URL names a closed port; --connect-timeout 2s", 20, "bounded; nothing was changed")

@@ -158,6 +158,15 @@ def test_set_role(case, make_role):
     case.database.execute(f'REVOKE ALL ON alembic_version FROM "{other.name}"')
 
 
+def forbid_ddl(admin):
+    admin.execute("CREATE SCHEMA dba")
+    admin.execute(
+        "CREATE FUNCTION dba.no_ddl() RETURNS event_trigger LANGUAGE plpgsql"
+        " AS $$ BEGIN RAISE EXCEPTION 'no DDL here'; END $$"
+    )
+    admin.execute("CREATE EVENT TRIGGER no_ddl ON ddl_command_start EXECUTE FUNCTION dba.no_ddl()")
+
+
 @fault(
     "an event trigger raises at every DDL",
     "CREATE EVENT TRIGGER … ON ddl_command_start, made by an administrator",
@@ -168,16 +177,30 @@ def test_event_trigger(case):
     case.history()
     case.at("r0001")
     admin = case.database.as_superuser
-    admin.execute("CREATE SCHEMA dba")
-    admin.execute(
-        "CREATE FUNCTION dba.no_ddl() RETURNS event_trigger LANGUAGE plpgsql"
-        " AS $$ BEGIN RAISE EXCEPTION 'no DDL here'; END $$"
-    )
-    admin.execute("CREATE EVENT TRIGGER no_ddl ON ddl_command_start EXECUTE FUNCTION dba.no_ddl()")
+    forbid_ddl(admin)
     result = case.up().finish()
     admin.execute("DROP EVENT TRIGGER no_ddl")
     case.ends(result)
     assert result.named("ledger.warning")
+
+
+@fault(
+    "an event trigger keeps Alembic from making its version table",
+    "the same trigger on an empty database",
+    30,
+    "env.py is not blamed; the table, the server's words and who must act are named",
+)
+def test_event_trigger_at_the_version_table(case):
+    case.history()
+    admin = case.database.as_superuser
+    forbid_ddl(admin)
+    result = case.up().finish()
+    admin.execute("DROP EVENT TRIGGER no_ddl")
+    case.ends(result)
+    assert result.finished["problem"] == "revision-failed"
+    assert "version table public.alembic_version" in result.finished["message"]
+    assert "no DDL here" in result.finished["message"]
+    assert case.database.user in result.finished["fix"]
 
 
 @fault(

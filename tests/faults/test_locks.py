@@ -86,27 +86,26 @@ def test_log_queries(case):
 
 @fault(
     "a deadlock",
-    "the other transaction takes the second table and wants the first, which the revision holds",
+    "the other transaction holds the second table and wants the first, which the revision holds",
     0,
-    "40P01 is rolled back and tried again, or the other one is the victim",
+    "40P01 is rolled back and tried again",
 )
 def test_deadlock(case):
     case.history()
     case.at("r0001")
     case.database.execute("CREATE TABLE other (id integer)")
-    other = case.hold("LOCK TABLE other IN ACCESS EXCLUSIVE MODE")
-    running = case.up("--lock-timeout", "20s", trouble="op.execute('LOCK TABLE other IN ACCESS EXCLUSIVE MODE')")
+    admin = case.database.as_superuser.connect(application_name="a report")
+    admin.cursor().execute("SET deadlock_timeout = '60s'")  # so that the run's own check finds it
+    admin.cursor().execute("LOCK TABLE other IN ACCESS EXCLUSIVE MODE")
+    trouble = "op.execute('SELECT pg_sleep(1.5)'); op.execute('LOCK TABLE other IN ACCESS EXCLUSIVE MODE')"
+    running = case.up("--lock-timeout", "20s", trouble=trouble)
     running.wait_for("revision.started", revision="r0002")
-    running.wait_for("statement.blocked")
 
     def want_the_first():
-        try:
-            other.cursor().execute("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
-        except Exception:  # noqa: BLE001 - it may be the victim
-            pass
-        finally:
-            other.rollback()
+        admin.cursor().execute("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
+        admin.close()
 
+    time.sleep(0.7)  # the revision holds it by now, and sleeps
     thread = threading.Thread(target=want_the_first)
     thread.start()
     result = running.finish()
@@ -114,6 +113,7 @@ def test_deadlock(case):
     case.database.execute("DROP TABLE other")
     case.ends(result)
     assert result.finished["applied"] == ["r0002", "r0003"]
+    assert [retry["sqlstate"] for retry in result.named("revision.retry")] == ["40P01"]
 
 
 @fault(

@@ -104,17 +104,16 @@ def test_autocommit_engine(case):
 
 @fault(
     "the disk is full",
-    "the revision raises 53100 as the server does",
+    "the server writes to a device that has no space left (/dev/full)",
     24,
     "rolled back, and worth another try",
 )
 def test_disk_full(case):
     case.history()
-    trouble = (
-        "op.execute(\"DO $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device'"
-        " USING ERRCODE = '53100'; END $$\")"
-    )
-    assert case.ends(case.up(trouble=trouble)).finished["problem"] == "no-resources"
+    case.database.as_superuser.execute(f'GRANT pg_write_server_files TO "{case.database.user}"')
+    trouble = "op.execute(\"COPY (SELECT repeat('x', 1000) FROM generate_series(1, 1000)) TO '/dev/full'\")"
+    result = case.ends(case.up(trouble=trouble))
+    assert (result.finished["problem"], result.finished["sqlstate"]) == ("no-resources", "53100")
 
 
 @fault(
