@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from migrate.core.decision import decide, refuse_image, with_backup
 from migrate.core.events import Event, Level, Name
-from migrate.core.plan import Plan, Refusal, Upgrade
+from migrate.core.plan import Downgrade, Plan, Refusal, Upgrade
 from migrate.core.pooling import refuse_pooled
 from migrate.core.problems import Stop, stop
 from migrate.core.revisions import HistoryFault
@@ -103,7 +103,7 @@ def judge(order: Order, connection: Connection) -> Judged:
         has_place = order.backup is not None or order.verb == "wait"
         decision = with_backup(decision, image, state, order.policy, has_place=has_place)
     if isinstance(decision, Plan) and order.verb != "wait":  # a program that waits runs no revision
-        decision = _through_pooler(order, observation, decision)
+        decision = through_pooler(order, observation, decision)
     if isinstance(decision, Plan):
         for warning in decision.warnings:
             order.emit(Event(Name.STATE_FINDING, warning, Level.WARN))
@@ -113,9 +113,11 @@ def judge(order: Order, connection: Connection) -> Judged:
     return Judged(observation, state, decision)
 
 
-def _through_pooler(order: Order, observation: Observation, decision: Plan) -> Decision:
-    pending = [revision for step in decision.steps if isinstance(step, Upgrade) for revision in step.pending]
-    sources = ((revision.file, order.source_of(revision)) for revision in pending)
+def through_pooler(order: Order, observation: Observation, decision: Plan) -> Decision:
+    """The plan, or its refusal where a transaction pooler cannot carry one of its revisions."""
+    steps = (step for step in decision.steps if isinstance(step, Upgrade | Downgrade))
+    revisions = (r for step in steps for r in (step.pending if isinstance(step, Upgrade) else step.reverting))
+    sources = ((revision.file, order.source_of(revision)) for revision in revisions)
     refused = refuse_pooled(observation.server, order.target.url_from, sources)
     return decision if refused is None else Refusal(refused)
 

@@ -16,6 +16,7 @@ from migrate.core.problems import Stop, problem, stop
 from migrate.core.repair import said
 from migrate.core.revisions import HistoryFault
 from migrate.core.state import AtHead, Behind, Empty, classify
+from migrate.core.wording import counted
 from migrate.judging import (
     connected,
     look,
@@ -23,6 +24,7 @@ from migrate.judging import (
     observed,
     refuse_image_faults,
     rows_named,
+    through_pooler,
     warn_of_other_names,
 )
 from migrate.order import Judged, Order, Progress, finish_without_steps, kind_of, outcomes, plan_in_words, stepwise
@@ -72,7 +74,9 @@ class Loss:
 
     def sentence(self) -> str:
         """What goes, with its names."""
-        said = [f"{each} ({n} {'rows' if each.startswith('table') else 'values'})" for each, n in self.counts.items()]
+        said = [
+            f"{each} ({counted(n, 'row' if each.startswith('table') else 'value')})" for each, n in self.counts.items()
+        ]
         more = f" and {len(said) - 5} more" if len(said) > 5 else ""  # noqa: PLR2004 - as in decisions
         return f"drops {', '.join(said[:5])}{more}" if said else "drops no table and no column"
 
@@ -229,6 +233,8 @@ def judge_down(
         raise stop("data-loss", f"going back to {target}: {what}", names={"target": target}, **facts)
     plan = Plan((Downgrade(target, gone),), Result.DOWNGRADED)
     decision = with_backup(plan, image, state, order.policy, has_place=order.backup is not None)
+    if isinstance(decision, Plan):
+        decision = through_pooler(order, observation, decision)
     if counts and isinstance(decision, Plan):
         said = f"{plan_in_words(decision)}; {loss.sentence()}" if loss is not None else plan_in_words(decision)
         fields = {"steps": [kind_of(s) for s in decision.steps], "loses": loss.fields() if loss is not None else None}

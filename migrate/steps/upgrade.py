@@ -12,7 +12,7 @@ import psycopg2
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.plan import Upgrade
-from migrate.core.pooling import leaves_transaction, refuse_pooled
+from migrate.core.pooling import leaves_transaction
 from migrate.core.problems import Stop, stop
 from migrate.core.retry import Retries
 from migrate.core.url import URL_VARIABLES
@@ -62,7 +62,6 @@ class Upgrading:
 
     def carry_out(self) -> None:
         """Apply everything. Raises Stop, whose problem names the revision at fault, or Interrupted."""
-        self._refuse_pooler()
         self.run.control.wait_s = ANSWER_S
         self._close_dead()
         self._session = self._settable()
@@ -99,13 +98,6 @@ class Upgrading:
         ) as worker:
             self.expect_ready(worker)
             yield worker
-
-    def _refuse_pooler(self) -> None:
-        run = self.run
-        sources = ((revision.file, run.source_of(revision)) for revision in self.revisions)
-        refused = refuse_pooled(run.before.server, run.target.url_from, sources)
-        if refused is not None:
-            raise Stop(refused)
 
     def _close_dead(self) -> None:
         """Close in the ledger what dead runs had begun and the server rolled back."""

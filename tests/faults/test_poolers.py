@@ -55,6 +55,21 @@ def test_pooled_autocommit(case, pooler):
 
 
 @fault(
+    "a transaction pooler and an autocommit block in a downgrade",
+    "PgBouncer with pool_mode=transaction; `migrate down` of a revision that leaves its transaction",
+    13,
+    "refused before the guard; nothing is reverted",
+)
+def test_pooled_down(case, pooler):
+    case.history(concurrently=True)
+    case.at("r0003")
+    result = case.up("--to", "r0001", "--allow-data-loss", url=pooler, verb="down").finish()
+    assert case.versions() == ("r0003",)
+    assert case.ends(result).finished["problem"] == "pooler-session"
+    assert not result.named("guard.acquired")
+
+
+@fault(
     "a transaction pooler, and a direct URL beside it",
     "DATABASE_URL leads to PgBouncer, DATABASE_UNPOOLED_URL to the server; a revision builds an index concurrently",
     0,
