@@ -21,7 +21,8 @@ from migrate.core.outcome import Outcome, Result
 from migrate.core.policy import Policy
 from migrate.core.problems import ExitCode, Stop, problem, stop
 from migrate.core.revisions import HistoryFault
-from migrate.core.trial import Check, Findings, Source, Trial, Verdict, planned
+from migrate.core.trial import Findings, Source, Trial, Verdict, planned
+from migrate.core.trial_checks import Check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

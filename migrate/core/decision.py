@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
-from migrate.core.backup import destroyed
-from migrate.core.downgrade import lost_by_reverting
 from migrate.core.outcome import Result
 from migrate.core.plan import Adopt, Backup, Decision, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.policy import Adopt as AdoptPolicy
@@ -16,8 +14,6 @@ from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.policy import Edited as EditedPolicy
 from migrate.core.policy import Judgement
 from migrate.core.problems import problem
-from migrate.core.repair import plain
-from migrate.core.schema import parse
 from migrate.core.state import (
     Ahead,
     AtHead,
@@ -121,7 +117,11 @@ def _destroyed(change: Upgrade | Downgrade, plan: Plan, image: Image, state: Sta
         return None
     if isinstance(change, Downgrade):
         return lost_by_reverting(image.manifest, image.graph, _rows_of(state.position), change.reverting)
+        from migrate.core.downgrade import lost_by_reverting
+
     adopted = next((step.rows for step in plan.steps if isinstance(step, Adopt)), None)
+    from migrate.core.backup import destroyed
+
     rows = _rows_of(state.position) if adopted is None else adopted
     return destroyed(image.manifest, image.graph, rows, change.pending)
 
@@ -184,6 +184,8 @@ def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade) -> De
     for finding in findings:
         if isinstance(finding, Residue) and policy.heal:
             steps.insert(0, Repair(_items(finding)))
+            from migrate.core.repair import plain
+
             healed = frozenset(plain(index.name) for index in finding.indexes)
             continue
         if isinstance(finding, Drifted):
@@ -205,6 +207,7 @@ def _items(residue: Residue) -> tuple[str, ...]:
 def _without_healed(drifted: Drifted, healed: frozenset[str]) -> Drifted:
     """The drift without the INVALID indexes that will have been repaired; what is not, the step itself refuses."""
 
+    from migrate.core.schema import parse
     def stays(difference: Difference) -> bool:
         identity = parse(difference.identity)
         is_invalid = difference.actual is not None and difference.actual.endswith(" invalid")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from migrate.core.compatibility import serves
-from migrate.core.repair import rows_proven
 from migrate.core.revisions import HistoryFault
 
 if TYPE_CHECKING:
@@ -231,6 +229,8 @@ def _position(image: Image, observation: Observation, target: str, ignore: Seque
     recorded = tuple(sorted({row for row in rows if row not in graph}))
     overlap = graph.split(rows)
     if overlap:
+        from migrate.core.repair import rows_proven
+
         surplus = (*overlap.duplicates, *(row for row, _ in overlap.ancestors))
         major = observation.server.major
         proven = rows_proven(graph, image.manifest, rows, observation.schema, major=major, ignore=ignore)
@@ -261,6 +261,8 @@ def _match(image: Image, observation: Observation, ignore: Sequence[str]) -> Mat
 def _breaks(image: Image, observation: Observation) -> tuple[Break, ...] | None:
     if image.manifest is None or observation.schema is None:
         return None
+    from migrate.core.compatibility import serves
+
     return serves(image.manifest.schema_at(tuple(image.graph.heads)), observation.schema)
 
 
@@ -271,6 +273,8 @@ def _breaking(
     pending: Sequence[Revision],
 ) -> tuple[tuple[Break, Revision], ...]:
     """What the running release, written for the schema where the database is, loses by each pending revision."""
+    from migrate.core.compatibility import serves
+
     running = manifest.schema_at(start)
     rows = frozenset(start)
     after = []

@@ -7,7 +7,6 @@ import configparser
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -265,6 +264,8 @@ def _read_ini(path: Path | None, cwd: Path) -> configparser.ConfigParser:
 def _read_toml(path: Path | None) -> Mapping[str, Any]:
     if path is None:
         return {}
+    import tomllib
+
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.manifest import FileFindings, GraphFindings, MalformedManifest, Manifest
 from migrate.core.problems import stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from migrate.core.manifest import FileFindings, GraphFindings, MalformedManifest, Manifest
     from migrate.core.revisions import Revision
     from migrate.image.config import AlembicConfig
     from migrate.image.scan import Scan
@@ -39,6 +39,8 @@ def load_manifest(path: Path) -> Manifest | None:
         raise stop("bad-manifest", f"{path} cannot be read: {error.strerror}", names={"manifest": path}) from error
     except UnicodeDecodeError as error:
         raise stop("bad-manifest", f"{path} is no UTF-8 text", names={"manifest": path}) from error
+    from migrate.core.manifest import MalformedManifest, Manifest
+
     try:
         return Manifest.parse(text)
     except MalformedManifest as fault:

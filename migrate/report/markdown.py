@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from migrate.core.checks import PURPOSES
 from migrate.core.events import Name
 from migrate.core.problems import EXIT_MEANINGS, ExitCode, kinds_of
-from migrate.core.trial import DEFAULT_FAIL, Check
+from migrate.core.trial_checks import DEFAULT_FAIL, Check
 from migrate.report.github import plain
 from migrate.report.page import CURRENT, PENDING
 

@@ -14,6 +14,7 @@ from migrate.core.interruption import Interrupted
 from migrate.core.problems import Stop, stop
 from migrate.core.schema import changes
 from migrate.postgres import activity, catalog
+from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.connection import is_rejected, pause
 from migrate.postgres.errors import QUERY_CANCELED, RETRIED, code_of
 from migrate.postgres.observe import invalid_indexes
@@ -153,7 +154,7 @@ def _statuses(attempt: Attempt, xids: Sequence[int]) -> list[str | None] | None:
 
 def worker_name(run: Run) -> str | None:
     """The name that the worker's backend must have to be cancelled: through a pooler it may be another client's by now."""
-    return f"{activity.WORKER_NAME}{run.run_id}" if run.before.server.pooled else None
+    return f"{WORKER_NAME}{run.run_id}" if run.before.server.pooled else None
 
 
 def _raise_if_cancelled(attempt: Attempt, ending: _Ending) -> None:

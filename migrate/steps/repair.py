@@ -23,6 +23,7 @@ from migrate.core.repair import (
     said,
 )
 from migrate.postgres import activity, version_table
+from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.connection import connect
 from migrate.postgres.errors import problem_of
 from migrate.postgres.observe import invalid_indexes, observe
@@ -203,7 +204,7 @@ class _Alone:
     def execute(self) -> None:
         """Run it to its end. Raises Stop or Interrupted, once the server has ended it."""
         run = self.run
-        name = f"{activity.WORKER_NAME}{run.run_id}"
+        name = f"{WORKER_NAME}{run.run_id}"
         try:
             connection = connect(run.target, application_name=name, interruption=None, timeout_s=run.limits.connect_s)
             # waiting for others is what a CONCURRENTLY statement does; a timeout would leave an INVALID index

@@ -16,8 +16,9 @@ from migrate.core.pooling import leaves_transaction
 from migrate.core.problems import Stop
 from migrate.core.replay import passes
 from migrate.core.revisions import HistoryFault
-from migrate.core.trial import Check, Verdict, rows_left, rows_lost, traces
-from migrate.postgres.activity import CONTROL_NAME
+from migrate.core.trial import Verdict, rows_left, rows_lost, traces
+from migrate.core.trial_checks import Check
+from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.postgres.rows import Scope, count, fill
 from migrate.steps.replay import READ_S
 from migrate.steps.upgrade import Upgrading, child_environment

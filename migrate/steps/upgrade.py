@@ -17,6 +17,7 @@ from migrate.core.problems import Stop, stop
 from migrate.core.retry import Retries
 from migrate.core.url import URL_VARIABLES
 from migrate.postgres import activity
+from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.ledger import FINISH_STEP
 from migrate.steps.attempt import Attempt, AtWork
 from migrate.steps.control import ANSWER_S, ask, revive, rows_now
@@ -116,7 +117,7 @@ class Upgrading:
         """The settings of the worker's transactions that this server lets this role make; some clouds forbid some."""
         limits = self.run.limits
         found = {
-            "application_name": f"{activity.WORKER_NAME}{self.run.run_id}",
+            "application_name": f"{WORKER_NAME}{self.run.run_id}",
             "lock_timeout": f"{limits.lock_s * 1000:.0f}ms",
             "statement_timeout": f"{limits.statement_s * 1000:.0f}ms",
         }
@@ -187,7 +188,7 @@ class Upgrading:
     def _try(self, worker: Worker) -> Stop | None:
         """None when all is applied; a Stop to be tried again; raises what must not be."""
         attempt = self.attempt = Attempt(self.run, self.attempt.total, self.kind, self.attempt.number)
-        self.watch.blocking = []
+        self.watch.forget()
         worker.send(self.job())
         while True:
             message = worker.receive(self._tick_s)
@@ -317,15 +318,13 @@ class Upgrading:
             return self._connecting_too_long(worker)
         # between two revisions, too: the answer to the fence's question can be lost as well as a statement's
         at = attempt.current.id if attempt.current is not None else "to come"
-        if not self.watch.look(attempt.worker_pid, at, attempt.waiting_since):
+        xid = attempt.current.xids[-1] if attempt.current is not None and attempt.current.xids else None
+        lost = self.watch.look(attempt.worker_pid, at, attempt.waiting_since, xid)
+        if lost is None:
             return None
         worker.kill()
         activity.terminate(self.run.control, attempt.worker_pid, worker_name(self.run))
-        return {
-            "type": "TimeoutError",
-            "message": "the server is done, but its answer did not reach the revision's connection",
-            "disconnect": True,
-        }
+        return {"type": "TimeoutError", "message": lost, "disconnect": True}
 
     def _connecting_too_long(self, worker: Worker) -> dict[str, object] | None:
         """An error where env.py waits in its driver before the migrations, and the server does nothing for it.

@@ -6,21 +6,19 @@ import pytest
 
 from migrate.core.revisions import Revision
 from migrate.core.trial import (
-    DEFAULT_FAIL,
     LISTED,
-    OF_HISTORY,
-    OF_REVISIONS,
     Case,
-    Check,
     Counted,
     Findings,
     Source,
+    Trial,
     Verdict,
     planned,
     rows_left,
     rows_lost,
     traces,
 )
+from migrate.core.trial_checks import DEFAULT_FAIL, OF_HISTORY, OF_REVISIONS, Check
 
 
 def revision(id_: str) -> Revision:
@@ -108,6 +106,25 @@ def test_a_trial_is_in_the_order_of_the_history(findings: Findings) -> None:
     assert [case.name for case in trial.cases] == ["r1-rows", "r2-upgrade", "r2-kept", "history-heads"]
     assert trial.counts == {"passed": 3, "failed": 1, "warned": 0, "skipped": 0}
     assert [case.name for case in trial.with_verdict(Verdict.FAILED)] == ["r1-rows"]
+
+
+def verdicts(**numbers: int) -> Trial:
+    return Trial(
+        tuple(Case(Check.UPGRADE, Verdict(name), f"r{n}") for name, number in numbers.items() for n in range(number))
+    )
+
+
+@pytest.mark.parametrize(
+    ("trial", "said"),
+    [
+        (verdicts(passed=14, skipped=5), "14 checks passed, none failed, 5 do not apply or were not reached"),
+        (verdicts(passed=1, skipped=1), "1 check passed, none failed, 1 does not apply or was not reached"),
+        (verdicts(passed=3, failed=2, warned=1), "3 checks passed, 2 failed, 1 warns"),
+        (verdicts(passed=3, warned=2), "3 checks passed, none failed, 2 warn"),
+    ],
+)
+def test_the_counts_in_words(trial: Trial, said: str) -> None:
+    assert trial.summary == said
 
 
 def test_a_case_in_json_and_without_a_place() -> None:

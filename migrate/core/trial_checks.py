@@ -1,0 +1,40 @@
+"""What a trial of a history tries, and which of its findings fail it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from migrate.core.explained import Explained
+
+
+class Check(Explained):
+    """What is tried, with what it means when it passes (the reference page is made from the meanings)."""
+
+    UPGRADE = "upgrade", "the upgrade runs on empty tables"
+    SCHEMA = "schema", "the upgrade leaves the schema that the manifest has"
+    DOWNGRADE = "downgrade", "the downgrade leads back to the schema and the rows before, with and without rows"
+    AGAIN = "again", "after its downgrade the upgrade leads to the same schema again"
+    FILLED = "filled", "every table there takes synthetic rows"
+    ROWS = "rows", "the upgrade runs on tables with rows"
+    KEPT = "kept", "the upgrade loses no row of a table that it keeps"
+    CRASH = "crash", "cut off after any of its statements, a second run ends as if nothing had happened"
+    HEADS = "heads", "the history has a single head"
+    TWICE = "twice", "a second run on a finished database changes nothing"
+    MODELS = "models", "the models in env.py's target_metadata are the schema at the head"
+
+
+OF_REVISIONS: Final = (
+    Check.UPGRADE,
+    Check.SCHEMA,
+    Check.DOWNGRADE,
+    Check.AGAIN,
+    Check.FILLED,
+    Check.ROWS,
+    Check.KEPT,
+    Check.CRASH,
+)
+OF_HISTORY: Final = (Check.HEADS, Check.TWICE, Check.MODELS)
+
+# A downgrade is for the day on which nothing else helps, and most histories have revisions without one; a table that
+# takes no rows says more of this tool than of the revision. Both are shown and neither fails the run.
+DEFAULT_FAIL: Final = tuple(str(check) for check in Check if check not in {Check.DOWNGRADE, Check.AGAIN, Check.FILLED})
