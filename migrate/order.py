@@ -10,6 +10,7 @@ from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.problems import ExitCode, Stop, problem
 from migrate.core.state import AtHead, Behind, Empty
+from migrate.core.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -93,7 +94,7 @@ def plan_in_words(decision: Plan) -> str:
     for step in decision.steps:
         match step:
             case Upgrade(pending=pending):
-                said.append(f"upgrade by {len(pending)} revision{'s' if len(pending) != 1 else ''}")
+                said.append(f"upgrade by {counted(len(pending), 'revision')}")
             case Adopt(rows=rows):
                 said.append(f"adopt {', '.join(rows) or 'base'}")
             case Repair(items=items):
@@ -101,7 +102,7 @@ def plan_in_words(decision: Plan) -> str:
             case Backup(reason=reason):
                 said.append(f"take a backup ({reason})")
             case Downgrade(target=target, reverting=reverting):
-                said.append(f"revert {len(reverting)} revision{'s' if len(reverting) != 1 else ''} down to {target}")
+                said.append(f"revert {counted(len(reverting), 'revision')} down to {target}")
             case _:
                 assert_never(step)
     if said:

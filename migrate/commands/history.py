@@ -13,6 +13,7 @@ from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.verb import verb
 from migrate.core.outcome import Outcome, Result
 from migrate.core.problems import ExitCode
+from migrate.core.wording import counted
 from migrate.postgres import ledger
 from migrate.postgres.errors import problem_of
 from migrate.postgres.observe import read_server
@@ -54,7 +55,10 @@ def history(*, as_json: bool, limit: int, **flags: Any) -> Answer:
                 raise problem_of(error, doing="reading the ledger") from error
         listed = [json.loads(json.dumps(run, default=str)) for run in runs]
         return Report(
-            Outcome(Result.NOOP), {"runs": listed}, text=as_text(runs), message=f"{len(runs)} runs are recorded"
+            Outcome(Result.NOOP),
+            {"runs": listed},
+            text=as_text(runs),
+            message=f"{counted(len(runs), 'run is', 'runs are')} recorded",
         )
 
     return conduct("history", flags, body, as_json=as_json, reads=True)

@@ -11,6 +11,7 @@ from migrate.core.events import Event, Name
 from migrate.core.image import Image
 from migrate.core.problems import stop
 from migrate.core.revisions import FaultKind, Graph, Revision
+from migrate.core.wording import counted
 from migrate.image.manifest import check_for_release, compare_with_files, hashes, load_manifest, manifest_path
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def load_image(session: Session) -> Image:
     session.emit(
         Event(
             Name.IMAGE_LOADED,
-            f"{len(graph)} revisions, head {', '.join(graph.heads) or 'none'}",
+            f"{counted(len(graph), 'revision')}, head {', '.join(graph.heads) or 'none'}",
             fields={
                 "revisions": len(graph),
                 "heads": list(graph.heads)[:50],

@@ -23,6 +23,7 @@ from migrate.core.problems import ExitCode, Stop, stop
 from migrate.core.replay import passes
 from migrate.core.revisions import Graph, HistoryFault
 from migrate.core.schema import fingerprint
+from migrate.core.wording import counted
 from migrate.image.manifest import (
     Agreement,
     bad_manifest,
@@ -162,7 +163,7 @@ def _written(work: Work, new: Manifest, result: Result) -> Report:
     return Report(
         Outcome(result),
         {"manifest": work.shown, "revisions": len(new.revisions), "heads": list(new.heads), "postgres": new.postgres},
-        message=f"manifest: {work.shown} {said}: {len(new.revisions)} revisions on PostgreSQL {new.postgres}",
+        message=f"manifest: {work.shown} {said}: {counted(len(new.revisions), 'revision')} on PostgreSQL {new.postgres}",
     )
 
 
@@ -215,7 +216,7 @@ def _lines(changes: tuple[LineChange, ...]) -> str:
     for change in changes[:5]:
         last = change.old_line + max(len(change.old), 1) - 1
         spans.append(str(change.old_line) if last == change.old_line else f"{change.old_line}-{last}")
-    more = f" and {len(changes) - 5} more places" if len(changes) > 5 else ""  # noqa: PLR2004 - as above
+    more = f" and {counted(len(changes) - 5, 'more place')}" if len(changes) > 5 else ""  # noqa: PLR2004 - as above
     return f"line{'s' if len(spans) > 1 or '-' in spans[0] else ''} {', '.join(spans)}{more}"
 
 
@@ -258,7 +259,7 @@ def show(session: Session, at: str) -> Report:
         Outcome(Result.NOOP),
         {"rows": list(rows), "fingerprint": fingerprint(schema), "schema": dict(sorted(schema.items()))},
         text="\n".join(f"{identity}: {definition}" for identity, definition in sorted(schema.items())),
-        message=f"manifest: {len(schema)} objects at {', '.join(rows) or 'base'}",
+        message=f"manifest: {counted(len(schema), 'object')} at {', '.join(rows) or 'base'}",
     )
 
 

@@ -19,6 +19,7 @@ from migrate.core.plan import Refusal
 from migrate.core.problems import ExitCode, stop
 from migrate.core.state import AtHead, Behind, Drifted, classify
 from migrate.core.state import name as position_name
+from migrate.core.wording import counted
 from migrate.postgres import ledger
 from migrate.postgres.errors import problem_of
 from migrate.report.page import Page, cleaned, moment, revision_rows, run_rows
@@ -126,7 +127,7 @@ def _page(
 def _decided(pending: Sequence[str]) -> str:
     if not pending:
         return "nothing to do"
-    return f"would apply {len(pending)} revision{'s' if len(pending) > 1 else ''}"
+    return f"would apply {counted(len(pending), 'revision')}"
 
 
 def _drift(image: Image, state: State) -> tuple[tuple[str, ...] | None, str]:

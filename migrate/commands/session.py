@@ -20,6 +20,7 @@ from migrate.core.notification import secrets_in
 from migrate.core.outcome import Outcome, Result, refusal
 from migrate.core.problems import ExitCode, Stop, problem, stop
 from migrate.core.redaction import Redactor
+from migrate.core.wording import counted
 from migrate.order import Order
 from migrate.pulse import Pulse
 from migrate.settings import CHANGING_VERBS, Settings, environment_secrets, load
@@ -373,15 +374,15 @@ def last_words(verb: str, report: Report) -> str:
     """The sentence of the last line."""
     outcome = report.outcome
     if outcome.problem is not None:
-        counted = f"; {len(outcome.applied)} applied, {len(outcome.pending)} left" if outcome.applied else ""
-        return f"{verb} {outcome.result}: {outcome.problem.why}{counted}"
+        progress = f"; {len(outcome.applied)} applied, {len(outcome.pending)} left" if outcome.applied else ""
+        return f"{verb} {outcome.result}: {outcome.problem.why}{progress}"
     match outcome.result:
         case Result.APPLIED:
-            return f"{verb}: {len(outcome.applied)} revisions applied, now at {_rows(outcome.to_revision)}"
+            return f"{verb}: {counted(len(outcome.applied), 'revision')} applied, now at {_rows(outcome.to_revision)}"
         case Result.NOOP:
             return f"{verb}: nothing to do at {_rows(outcome.to_revision)}"
         case Result.DOWNGRADED:
-            return f"{verb}: {len(outcome.reverted)} revisions reverted, now at {_rows(outcome.to_revision)}"
+            return f"{verb}: {counted(len(outcome.reverted), 'revision')} reverted, now at {_rows(outcome.to_revision)}"
         case _:
             return f"{verb}: {outcome.result} at {_rows(outcome.to_revision)}"
 

@@ -23,6 +23,7 @@ from migrate.core.problems import ExitCode, Stop, problem, stop
 from migrate.core.revisions import HistoryFault
 from migrate.core.trial import Findings, Source, Trial, Verdict, planned
 from migrate.core.trial_checks import Check
+from migrate.core.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -177,7 +178,7 @@ def _judge_heads(session: Session, image: Image, findings: Findings) -> None:
     elif len(heads) > 1:
         last = heads[-1]
         others = [f"head {head}: {findings.files[head]}" for head in heads]
-        said = f"the history has {len(heads)} heads: {', '.join(heads)}"
+        said = f"the history has {counted(len(heads), 'head')}: {', '.join(heads)}"
         line = findings.sources[last].upgrade_line
         findings.found(Check.HEADS, None, said, others, file=findings.files[last], line=line)
     findings.passed(Check.HEADS)
@@ -205,7 +206,7 @@ def _report(session: Session, found: Trial, *, as_json: bool) -> Report:
         text += "\n" + _annotations(session, found).rstrip("\n")
     failed = found.with_verdict(Verdict.FAILED)
     if not failed:
-        said = f"test: {counts['passed']} of {len(found.cases)} checks passed, {counts['warned']} warn"
+        said = f"test: {found.summary}"
         return Report(Outcome(Result.NOOP), fields, text=text, message=said)
     first = failed[0]
     more = f"; and {len(failed) - 1} more" if len(failed) > 1 else ""

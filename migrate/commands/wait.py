@@ -19,6 +19,7 @@ from migrate.core.events import Event, Name
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Plan
 from migrate.core.problems import ExitCode, problem
+from migrate.core.wording import counted
 from migrate.postgres.connection import jitter, pause
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _why(outcome: Outcome) -> str:
     count = len(outcome.pending)
     if not count:
         return "the database is still to be adopted"
-    return f"{count} revision{'s are' if count != 1 else ' is'} still pending, the first {outcome.pending[0]}"
+    return f"{counted(count, 'revision is', 'revisions are')} still pending, the first {outcome.pending[0]}"
 
 
 class _Once:

@@ -17,6 +17,7 @@ from migrate.core.problems import ExitCode, problem
 from migrate.core.repair_sql import repairs
 from migrate.core.state import AtHead, Behind, Breaking, Drifted, Edited, Empty, Residue, State
 from migrate.core.state import name as position_name
+from migrate.core.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -248,7 +249,7 @@ def worst(checks: Sequence[Check]) -> Problem | None:
 
 def check_settings(described: Sequence[str], given: Sequence[str], warnings: Sequence[str]) -> Check:
     """``described`` are all settings, ``given`` those that are not at their default."""
-    evidence = f"{len(described)} settings, {len(given)} of them set{_listed(given)}"
+    evidence = f"{counted(len(described), 'setting')}, {len(given)} of them set{_listed(given)}"
     if warnings:
         unknown = [warning.split()[0] for warning in warnings]
         return warned("settings", f"{'; '.join(warnings)}", f"unset {' '.join(unknown)}", described)
@@ -273,7 +274,7 @@ def check_image(image: Image, faults: Sequence[Problem], policy: Policy) -> Chec
     refused = [refusal.problem for refusal in [refuse_image(image, policy)] if refusal is not None]
     for found in (*refused, *faults):
         return failed("image", found)
-    return passed("image", f"{len(image.graph)} revisions, head {heads}, read by {image.read_by}")
+    return passed("image", f"{counted(len(image.graph), 'revision')}, head {heads}, read by {image.read_by}")
 
 
 def check_manifest(image: Image) -> Check:
@@ -397,11 +398,11 @@ def check_version_table(diagnosis: Diagnosis, rows: Sequence[str], image: Image 
             "version-table",
             problem(
                 "bad-history",
-                f"{where}.version_num is {table.column_type}, and the longest revision id has {longest} characters",
+                f"{where}.version_num is {table.column_type}, and the longest revision id has {counted(longest, 'character')}",
                 fix=f"ALTER TABLE {where} ALTER COLUMN version_num TYPE character varying({max(32, longest)});",
             ),
         )
-    evidence = f"{where} has {_counted(len(rows), 'row')}{_listed(rows)}"
+    evidence = f"{where} has {counted(len(rows), 'row')}{_listed(rows)}"
     if table.kind != "v" and not table.has_key:
         constraint = quoted(f"{table.name}_pkc")
         return warned(
@@ -414,7 +415,7 @@ def check_version_table(diagnosis: Diagnosis, rows: Sequence[str], image: Image 
 
 def check_tables(diagnosis: Diagnosis) -> Check:
     """How much is there, and whether there is a second version table."""
-    evidence = f"{_counted(diagnosis.tables_count, 'table')} beside the version table"
+    evidence = f"{counted(diagnosis.tables_count, 'table')} beside the version table"
     table = diagnosis.version_table
     if diagnosis.version_table.others:
         others = ", ".join(diagnosis.version_table.others)
@@ -440,7 +441,7 @@ def check_state(image: Image, observation: Observation, state: State, policy: Po
     pending = state.position.pending if isinstance(state.position, (Empty, Behind)) else ()
     where = f"{position_name(state.position)} ({', '.join(observation.rows) or 'no version'})"
     listed = [f"{revision.id}  {revision.message}  ({revision.file})" for revision in pending]
-    will = f"{_counted(len(pending), 'revision')} pending{_listed([revision.id for revision in pending])}"
+    will = f"{counted(len(pending), 'revision')} pending{_listed([revision.id for revision in pending])}"
     return passed("state", f"{where}, {will if pending else _WORDS.get(decision.result, decision.result)}", listed)
 
 
@@ -530,7 +531,7 @@ def check_ownership(diagnosis: Diagnosis) -> Check:
             ),
         )
     altered = [table.name for table in diagnosis.tables if table.altered]
-    return passed("ownership", f"{_counted(len(altered), 'table')} to be altered, all owned{_listed(altered)}")
+    return passed("ownership", f"{counted(len(altered), 'table')} to be altered, all owned{_listed(altered)}")
 
 
 def _given_to(role: str, table: Table) -> str:
@@ -669,7 +670,7 @@ def check_replicas(diagnosis: Diagnosis) -> Check:
         ]
         return warned("replicas", "; ".join(said), "\n".join(fixes))
     named = [f"{each.name} ({each.state or 'state hidden'})" for each in diagnosis.replicas]
-    return passed("replicas", f"{_counted(len(named), 'replica')}{_listed(named)}, none lags")
+    return passed("replicas", f"{counted(len(named), 'replica')}{_listed(named)}, none lags")
 
 
 def check_event_triggers(diagnosis: Diagnosis) -> Check:
@@ -696,7 +697,7 @@ def check_sizes(diagnosis: Diagnosis) -> Check:
             "migrate up --deadline TIME   # after a rehearsal on a copy of this size",
             listed,
         )
-    return passed("sizes", f"pending revisions touch {_counted(len(tables), 'table')}{_listed(listed)}", listed)
+    return passed("sizes", f"pending revisions touch {counted(len(tables), 'table')}{_listed(listed)}", listed)
 
 
 def check_runs(diagnosis: Diagnosis) -> Check:
@@ -734,10 +735,6 @@ def quoted(name: str) -> str:
 
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -30,6 +30,7 @@ from migrate.core.state import (
     Unknown,
     Untracked,
 )
+from migrate.core.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -116,12 +117,12 @@ def _destroyed(change: Upgrade | Downgrade, plan: Plan, image: Image, state: Sta
     if image.manifest is None:
         return None
     if isinstance(change, Downgrade):
-        return lost_by_reverting(image.manifest, image.graph, _rows_of(state.position), change.reverting)
         from migrate.core.downgrade import lost_by_reverting
 
-    adopted = next((step.rows for step in plan.steps if isinstance(step, Adopt)), None)
+        return lost_by_reverting(image.manifest, image.graph, _rows_of(state.position), change.reverting)
     from migrate.core.backup import destroyed
 
+    adopted = next((step.rows for step in plan.steps if isinstance(step, Adopt)), None)
     rows = _rows_of(state.position) if adopted is None else adopted
     return destroyed(image.manifest, image.graph, rows, change.pending)
 
@@ -156,7 +157,7 @@ def refuse_image(image: Image, policy: Policy) -> Refusal | None:
         return Refusal(
             problem(
                 "several-heads",
-                f"the history has {len(heads)} heads: {_names(heads)}",
+                f"the history has {counted(len(heads), 'head')}: {_names(heads)}",
                 names={"heads": " ".join(heads)},
                 heads=list(heads),
             ),
@@ -183,9 +184,9 @@ def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade) -> De
     healed: frozenset[str] = frozenset()
     for finding in findings:
         if isinstance(finding, Residue) and policy.heal:
-            steps.insert(0, Repair(_items(finding)))
             from migrate.core.repair import plain
 
+            steps.insert(0, Repair(_items(finding)))
             healed = frozenset(plain(index.name) for index in finding.indexes)
             continue
         if isinstance(finding, Drifted):
@@ -206,8 +207,8 @@ def _items(residue: Residue) -> tuple[str, ...]:
 
 def _without_healed(drifted: Drifted, healed: frozenset[str]) -> Drifted:
     """The drift without the INVALID indexes that will have been repaired; what is not, the step itself refuses."""
-
     from migrate.core.schema import parse
+
     def stays(difference: Difference) -> bool:
         identity = parse(difference.identity)
         is_invalid = difference.actual is not None and difference.actual.endswith(" invalid")
@@ -348,7 +349,7 @@ def _untracked(
         evidence = tuple(match.differences.sentences())
         step = Adopt(match.rows, evidence=evidence)
         return _from_there(step, match.rows, image, findings, policy, warnings=evidence)
-    objects = f"{len(position.objects)} objects ({_names(position.objects)})"
+    objects = f"{counted(len(position.objects), 'object')} ({_names(position.objects)})"
     return Refusal(
         problem(
             "untracked",

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from migrate.core.wording import counted
+
 MAX_ID_LENGTH: Final = 32
 """Width of `version_num` in the version table that Alembic creates (`VARCHAR(32)`); a longer id fails at its INSERT."""
 
@@ -397,7 +399,7 @@ class Graph:
             if len(matches) > 1:
                 return HistoryFault(
                     FaultKind.AMBIGUOUS_TARGET,
-                    f"target {target!r}: {len(matches)} names begin with {name!r}: {', '.join(matches[:3])}, …",
+                    f"target {target!r}: {counted(len(matches), 'name')} begin with {name!r}: {', '.join(matches[:3])}, …",
                     "write the revision id in full",
                     tuple(dict.fromkeys(self._names[key] for key in matches)),
                 )
@@ -424,7 +426,7 @@ class Graph:
         if name == "head" and len(heads) > 1:
             return HistoryFault(
                 FaultKind.SEVERAL_HEADS,
-                f"target {target!r} is ambiguous: the history has {len(heads)} heads: {', '.join(heads)}",
+                f"target {target!r} is ambiguous: the history has {counted(len(heads), 'head')}: {', '.join(heads)}",
                 "merge them (`alembic merge heads`), or set the target to heads or to one revision",
                 heads,
                 tuple(self._by_id[head].file for head in heads),
@@ -556,7 +558,7 @@ def _duplicate_ids(revisions: tuple[Revision, ...]) -> Iterator[HistoryFault]:
         if len(names) > 1:
             yield HistoryFault(
                 FaultKind.DUPLICATE_ID,
-                f"revision id {id_} is declared by {len(names)} files: {', '.join(names)}",
+                f"revision id {id_} is declared by {counted(len(names), 'file')}: {', '.join(names)}",
                 "give each file an id of its own and correct the down_revision of those that follow it",
                 (id_,),
                 tuple(names),
@@ -569,7 +571,7 @@ def _bad_ids(revisions: tuple[Revision, ...]) -> Iterator[HistoryFault]:
         if len(id_) > MAX_ID_LENGTH:
             yield HistoryFault(
                 FaultKind.ID_TOO_LONG,
-                f"{revision.file}: revision id {id_!r} has {len(id_)} characters, a version row {MAX_ID_LENGTH}",
+                f"{revision.file}: revision id {id_!r} has {counted(len(id_), 'character')}, a version row {MAX_ID_LENGTH}",
                 "shorten the id, and in every file that names it",
                 (id_,),
                 (revision.file,),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from migrate.core.schema import compare
 from migrate.core.trial_checks import OF_HISTORY, OF_REVISIONS, Check
+from migrate.core.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -79,6 +80,17 @@ class Trial:
     def counts(self) -> dict[str, int]:
         """How many cases ended how."""
         return {str(verdict): len(self.with_verdict(verdict)) for verdict in Verdict}
+
+    @property
+    def summary(self) -> str:
+        """The counts in words; a check that has nothing to look at has not passed."""
+        passed, failed, warned, skipped = self.counts.values()
+        said = [f"{counted(passed, 'check')} passed", f"{failed or 'none'} failed"]
+        if warned:
+            said.append(counted(warned, "warns", "warn"))
+        if skipped:
+            said.append(counted(skipped, "does not apply or was not reached", "do not apply or were not reached"))
+        return ", ".join(said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +227,7 @@ def rows_lost(before: Iterable[Counted], after: Iterable[Counted]) -> list[str]:
     for one in before:
         now = ids.get(one.id) or names.get(one.name)
         if now is not None and now.rows < one.rows:
-            found.append(f"table {now.name}: {one.rows} rows before, {now.rows} after")
+            found.append(f"table {now.name}: {counted(one.rows, 'row')} before, {now.rows} after")
     return found
 
 
@@ -223,7 +235,7 @@ def rows_left(before: Iterable[Counted], after: Iterable[Counted]) -> list[str]:
     """The tables that have more rows than before, as sentences."""
     ids = {one.id: one.rows for one in before}
     return [
-        f"table {one.name}: {ids[one.id]} rows before, {one.rows} after"
+        f"table {one.name}: {counted(ids[one.id], 'row')} before, {one.rows} after"
         for one in after
         if one.id in ids and one.rows > ids[one.id]
     ]

@@ -106,8 +106,7 @@ def table(trial: Trial, *, colour: bool, width: int = _WIDTH) -> str:
         )
         # the mark before it: GitHub acts on a line that begins with two colons, after any white space
         parts.append(Text("\n".join(f"     - {shown(line)}" for line in (case.message, *case.details))))
-    counts = trial.counts
-    parts += [Text(""), Text(", ".join(f"{number} {name}" for name, number in counts.items() if number) or "no cases")]
+    parts += [Text(""), Text(trial.summary)]
     console = Console(
         width=width,
         force_terminal=colour,

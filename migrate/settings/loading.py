@@ -17,6 +17,7 @@ from migrate.core.policy import Backup, Limits, Policy
 from migrate.core.problems import stop
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl, MalformedUrl
+from migrate.core.wording import counted
 from migrate.settings.database_url import environment_secrets, read_database_url
 from migrate.settings.declarations import SETTINGS, TABLE, VARIABLE_PREFIX, Setting
 from migrate.settings.kinds import File, Number, Switch, Words
@@ -196,10 +197,9 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Set
         provenance[setting.name] = origin
     faults += [_fault_of_unknown_key(key) for key in table if key not in _BY_NAME or not _BY_NAME[key].in_table]
     if faults:
-        count = "A setting is" if len(faults) == 1 else f"{len(faults)} settings are"
         raise stop(
             "bad-setting",
-            f"{count} malformed: {'; '.join(fault.why for fault in faults)}.",
+            f"{counted(len(faults), 'setting is', 'settings are')} malformed: {'; '.join(fault.why for fault in faults)}.",
             names={"settings": "; ".join(fault.fix for fault in faults)},
         )
     if provenance["backup"].source is Source.DEFAULT and (values["backup_dir"] or values["backup_command"]):

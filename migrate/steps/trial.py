@@ -18,6 +18,7 @@ from migrate.core.replay import passes
 from migrate.core.revisions import HistoryFault
 from migrate.core.trial import Verdict, rows_left, rows_lost, traces
 from migrate.core.trial_checks import Check
+from migrate.core.wording import counted
 from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.postgres.rows import Scope, count, fill
 from migrate.steps.replay import READ_S
@@ -425,7 +426,7 @@ class TrialRun:
         self.emit(
             Event(
                 Name.TRIAL_REVISION,
-                f"revision {revision.id}: {f'{len(found)} findings' if found else 'nothing found'}",
+                f"revision {revision.id}: {counted(len(found), 'finding') if found else 'nothing found'}",
                 Level.INFO,
                 {"revision": revision.id, "file": revision.file, "findings": len(found)},
             )

@@ -73,3 +73,13 @@ def test_people_see_text(project, database, run_migrate):
     shown = run_migrate("status", "--log-format", "text", database=database)
     assert shown.stdout.decode().splitlines()[0] == "state     empty (no version)"
     assert ids[0] in shown.stdout.decode()
+
+
+def test_one_is_no_plural(project, database, run_migrate):
+    (only,) = project.linear(1)
+    planned = run_migrate("plan", database=database)
+    assert planned.named("decision.made")[0]["message"] == "upgrade by 1 revision"
+    assert planned.named("image.loaded")[0]["message"].startswith("1 revision, head ")
+    applied = run_migrate("up", database=database)
+    assert applied.finished["message"] == f"up: 1 revision applied, now at {only}"
+    assert run_migrate("history", database=database).finished["message"] == "1 run is recorded"

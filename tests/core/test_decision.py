@@ -153,7 +153,7 @@ REFUSALS = [
     (BROKEN, Empty(()), (), {}, "bad-history", "one"),
     (FORKED, Empty(()), (), {}, "several-heads", "2 heads: two, three"),
     (IMAGE, Empty(()), (), {"target": "nothing"}, "unknown-target", "nothing"),
-    (IMAGE, Untracked(("table t",)), (), {}, "untracked", "1 objects (table t) but no version"),
+    (IMAGE, Untracked(("table t",)), (), {}, "untracked", "1 object (table t) but no version"),
     (IMAGE, Untracked(("table t",), Exact(("one",))), (), {}, "untracked", "its schema is that of revision one"),
     (
         IMAGE,

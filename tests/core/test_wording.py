@@ -1,0 +1,46 @@
+"""Numbers in sentences, and that no sentence counts in another way."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import migrate
+from migrate.core.wording import counted
+
+PACKAGE = Path(migrate.__file__).parent
+# A number, put into a text before a noun in the plural.
+COUNTED_BY_HAND = re.compile(
+    r"\{(?:len\([^{}]*\)|[\w.]*(?:count|number|rows|tries))(?:\[[^]]*\])?\} (?:\w+ )?(\w+[^s\W]s)\b"
+)
+NO_NOUN = {"ms", "is", "was", "has", "this"}
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(0, "0 revisions"), (1, "1 revision"), (2, "2 revisions"), (1000, "1000 revisions")]
+)
+def test_one_is_no_plural(number: int, said: str) -> None:
+    assert counted(number, "revision") == said
+
+
+def test_a_plural_that_is_no_s() -> None:
+    assert counted(1, "run is", "runs are") == "1 run is"
+    assert counted(2, "run is", "runs are") == "2 runs are"
+
+
+def test_the_search_finds_what_it_must() -> None:
+    for text in (
+        '"{len(graph)} revisions"',
+        '"{len(a.b)} more places"',
+        '"{counts} heads"',
+        '"{one.rows} rows before"',
+    ):
+        assert (COUNTED_BY_HAND.search(text) is not None) is (text != '"{counts} heads"'), text
+
+
+@pytest.mark.parametrize("module", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_nothing_is_counted_by_hand(module: Path) -> None:
+    found = [each[0] for each in COUNTED_BY_HAND.finditer(module.read_text("utf-8")) if each[1] not in NO_NOUN]
+    assert found == []
