@@ -37,7 +37,7 @@ CANCEL_GRACE_S: Final = 0.6  # between cancelling on the server and ending backe
 CHILD_START_S: Final = 60.0
 # Where the server knows them: (first version, name, value). 0 is "without limit": a role's own limits are for its
 # service, not for a revision that computes between two statements. The rest ends our backend when its client is gone.
-_SESSION: Final = (
+SESSION: Final = (
     (120000, "idle_in_transaction_session_timeout", "0"),
     (120000, "tcp_keepalives_idle", "10"),
     (120000, "tcp_keepalives_interval", "10"),
@@ -121,7 +121,7 @@ class Upgrading:
             "lock_timeout": f"{limits.lock_s * 1000:.0f}ms",
             "statement_timeout": f"{limits.statement_s * 1000:.0f}ms",
         }
-        for version, name, value in _SESSION:
+        for version, name, value in SESSION:
             if self.run.before.server.version_num < version:
                 continue
             refused = self._try_to_set(name, value)

@@ -32,23 +32,32 @@ class Watch:
         self._work = work
         self._said = {"statement": float("-inf"), "blocked": float("-inf")}
         self._relations: set[str] = set()  # that a try was blocked on
+        self._gone_since: float | None = None  # when the backend was first missed
         self.blocking: list[dict[str, Any]] = []  # in the current attempt, as they were last seen
 
-    def look(self, pid: int, revision: str, waiting_since: float | None) -> bool:
-        """Look once, and say what is worth it.
+    def forget(self) -> None:
+        """Begin a new attempt, on another backend."""
+        self.blocking = []
+        self._gone_since = None
 
-        ``waiting_since``: since when the child waits in its driver, None while it does something else. True where the
-        server has nothing to do for it all the same: what one of them sent to the other is lost.
+    def look(self, pid: int, revision: str, waiting_since: float | None, xid: int | None = None) -> str | None:
+        """Look once, and say what is worth it; the reason to wait no longer, if there is one.
+
+        ``waiting_since``: since when the child waits in its driver, None while it does something else. Where the
+        server has nothing to do for it all the same, what one of them sent to the other is lost. So it is, whatever the
+        child does (not every driver tells that it waits), where its backend is gone and its transaction ``xid`` with it.
         """
         try:
             found = activity.statement(self._run.control, pid)
+            if found is None and self._is_rolled_back(xid):
+                return "the server has ended the revision's connection and rolled its transaction back"
             blockers = (
                 activity.blockers(self._run.control, pid, with_query=self._run.log_queries)
                 if found is not None and found.waits_for_lock
                 else []
             )
         except psycopg2.Error:
-            return False  # the watcher must not end the run that it watches
+            return None  # the watcher must not end the run that it watches
         if blockers:
             self.blocking = blockers
             self._relations |= {name for b in blockers if b["relation"] for name in b["relation"].split(", ")}
@@ -56,8 +65,17 @@ class Watch:
         elif found is not None and found.state == "active" and found.elapsed_s > LONG_S:
             self._say_progress(found, revision)
         if waiting_since is None or time.monotonic() - waiting_since < LOST_S:
+            return None
+        if found is not None and (found.state == "active" or found.still_s <= LOST_S):
+            return None
+        return "the server is done, but its answer did not reach the revision's connection"
+
+    def _is_rolled_back(self, xid: int | None) -> bool:
+        """Whether the transaction of a backend that is gone was rolled back, some time ago: the child should have failed."""
+        self._gone_since = self._gone_since or time.monotonic()
+        if xid is None or time.monotonic() - self._gone_since < LOST_S:
             return False
-        return found is None or (found.state != "active" and found.still_s > LOST_S)
+        return activity.transaction_status(self._run.control, xid) == "aborted"
 
     def pause(self, seconds: float) -> None:
         """Sleep and be heard; raises Interrupted at once when a signal arrives."""

@@ -485,6 +485,24 @@ def test_worker_terminated(case):
 
 
 @fault(
+    "the worker's backend is ended while the revision computes in Python",
+    "pg_terminate_backend() during time.sleep(600)",
+    23,
+    "ended within seconds, not when Python comes back: what is rolled back cannot be committed any more",
+)
+def test_worker_terminated_in_python(case):
+    case.history()
+    running = case.up(trouble="time.sleep(600)")
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.7)
+    case.database.as_superuser.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'migrate:worker:%'"
+        " AND datname = current_database()"
+    )
+    assert case.ends(running).finished["problem"] == "connection-lost"
+
+
+@fault(
     "the worker's statement is cancelled by an administrator",
     "pg_cancel_backend() during pg_sleep()",
     30,
