@@ -1,15 +1,15 @@
-"""The parser: reads the command line, calls one verb, prints what it answers; the only `sys.exit` and `print`."""
+"""The parser: reads the command line, calls one verb, prints what it answers; the only exit and `print`."""
 
 from __future__ import annotations
 
 import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
-from migrate import __version__, signals
+from migrate import __version__
 from migrate.core.problems import ExitCode
 
 if TYPE_CHECKING:
@@ -68,11 +68,13 @@ def cli() -> None:
     """
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit with its code."""
-    code = run(list(sys.argv[1:] if arguments is None else arguments))
-    signals.ignore()
-    sys.exit(code)
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command and exit with its code.
+
+    At once: everything is flushed and closed, and taking the interpreter down is an eighth of a run with nothing to do.
+    On the way it would give the signals their defaults back, and one of them another code.
+    """
+    os._exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
 def run(arguments: list[str]) -> int:

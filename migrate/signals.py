@@ -17,12 +17,6 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # a lost termin
 GRACE_S: Final = 1.8  # platforms follow SIGTERM with SIGKILL; the last line must be out before
 
 
-def ignore() -> None:
-    """From now on signals change nothing: the exit code is decided, and Python's shutdown brings the defaults back."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-
-
 @contextmanager
 def interruption(*, on_overdue: Callable[[int], None]) -> Iterator[Interruption]:
     """Catch the signals; the first one counts, a second changes nothing.
