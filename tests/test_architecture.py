@@ -6,9 +6,10 @@ import ast
 import re
 from pathlib import Path
 
+import click
 import pytest
 
-from migrate.cli import VERBS
+from migrate.cli import VERBS, cli
 from migrate.settings import SETTINGS
 
 ROOT = Path(__file__).parents[1]
@@ -57,6 +58,12 @@ def test_the_verbs_stand_in_their_order():
 def test_every_verb_stands_in_the_readme():
     readme = (ROOT / "README.md").read_text()
     assert [verb for verb in VERBS if f"`migrate {verb}" not in readme] == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_a_result_for_machines(verb):
+    command = cli.get_command(click.Context(cli), verb)
+    assert "--json" in [flag for parameter in command.params for flag in parameter.opts]
 
 
 def test_settings_name_verbs_that_exist():

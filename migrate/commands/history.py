@@ -11,12 +11,14 @@ import psycopg2
 from migrate import judging
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.verb import verb
+from migrate.core.events import Event, Name
 from migrate.core.outcome import Outcome, Result
 from migrate.core.problems import ExitCode
 from migrate.core.wording import counted
 from migrate.postgres import ledger
 from migrate.postgres.errors import problem_of
 from migrate.postgres.observe import read_server
+from migrate.report.json_lines import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,39 +55,37 @@ def history(*, as_json: bool, limit: int, **flags: Any) -> Answer:
                 runs = ledger.history(connection, key=key, limit=limit)
             except psycopg2.Error as error:
                 raise problem_of(error, doing="reading the ledger") from error
-        listed = [json.loads(json.dumps(run, default=str)) for run in runs]
-        return Report(
-            Outcome(Result.NOOP),
-            {"runs": listed},
-            text=as_text(runs),
-            message=f"{counted(len(runs), 'run is', 'runs are')} recorded",
-        )
+        fields: dict[str, object] = {"runs_count": len(runs)}
+        if as_json:
+            fields["runs"] = [json.loads(json.dumps(run, default=as_text)) for run in runs]
+        for run in runs:
+            recorded = {**run, "steps": [_step(step) for step in run["steps"]]}
+            session.emit(Event(Name.RUN_RECORDED, _run(run), fields={"recorded": recorded}))
+        said = f"{counted(len(runs), 'run is', 'runs are')} recorded"
+        return Report(Outcome(Result.NOOP), fields, text=listing(runs), message=said)
 
     return conduct("history", flags, body, as_json=as_json, reads=True)
 
 
-def as_text(runs: Sequence[Mapping[str, Any]]) -> str:
+def listing(runs: Sequence[Mapping[str, Any]]) -> str:
     """The runs for people, newest first."""
-    if not runs:
-        return "the ledger has no runs on this database"
-    lines = []
-    for run in runs:
-        ended = (
-            ""
-            if run["finished_at"] is None
-            else f" in {(run['finished_at'] - run['started_at']).total_seconds():.1f} s"
-        )
-        outcome = run["outcome"] or "did not end"
-        problem = f", {run['problem']}" if run["problem"] else ""
-        code = f" (exit {run['exit_code']}{problem})" if run["exit_code"] is not None else ""
-        reached = "?" if run["to_revision"] is None else ", ".join(run["to_revision"]) or "base"
-        lines.append(
-            f"{run['started_at']:%Y-%m-%d %H:%M:%S} {run['run_id']} {run['verb']}: {outcome}{ended}{code}"
-            f"  {', '.join(run['from_revision']) or 'base'} -> {reached}",
-        )
-        for step in run["steps"]:
-            took = f" in {step['duration_ms']:.0f} ms" if step["duration_ms"] is not None else ""
-            lines.append(
-                f"    {step['kind']} {step['revision'] or ''} {step['status']}{took}  {step['file'] or ''}".rstrip()
-            )
-    return "\n".join(lines)
+    lines = [line for run in runs for line in (_run(run), *(f"    {_step(step)}" for step in run["steps"]))]
+    return "\n".join(lines) or "the ledger has no runs on this database"
+
+
+def _run(run: Mapping[str, Any]) -> str:
+    """One run in a line: when, which, how it ended, and from where to where."""
+    ended = ""
+    if run["finished_at"] is not None:
+        ended = f" in {(run['finished_at'] - run['started_at']).total_seconds():.1f} s"
+    how = f"{run['outcome'] or 'did not end'}{ended}"
+    if run["outcome"]:
+        how += f" (exit {run['exit_code']}{', ' + run['problem'] if run['problem'] else ''})"
+    way = f"{', '.join(run['from_revision']) or 'base'} -> {', '.join(run['to_revision'] or []) or 'base'}"
+    return f"{run['started_at']:%Y-%m-%d %H:%M:%S} {run['run_id']} {run['verb']}: {how}  {way}"
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    """One step of a run in a line."""
+    took = f" in {step['duration_ms']:.0f} ms" if step["duration_ms"] is not None else ""
+    return f"{step['kind']} {step['revision'] or ''} {step['status']}{took}  {step['file'] or ''}".rstrip()

@@ -40,7 +40,8 @@ _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--limit", type=click.IntRange(1, 10_000), default=200, show_default=True, help="How many runs, newest first."
 )
-def report(*, html_file: Path | None, markdown_file: Path | None, limit: int, **flags: Any) -> Answer:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, beside the files.")
+def report(*, as_json: bool, html_file: Path | None, markdown_file: Path | None, limit: int, **flags: Any) -> Answer:
     """Write what ran here, how long it took and what it changed, with the state and the drift now, as one page.
 
     Reads the ledger, the manifest and the live schema, and changes nothing in the database.
@@ -71,7 +72,7 @@ def report(*, html_file: Path | None, markdown_file: Path | None, limit: int, **
             message=f"report: {written} {'were' if len(files) > 1 else 'was'} written",
         )
 
-    return conduct("report", flags, body)
+    return conduct("report", flags, body, as_json=as_json)
 
 
 def _read(session: Session, limit: int) -> Page:

@@ -51,12 +51,15 @@ _IGNORED_BY_PYTHON: Final = (signal.SIGPIPE, signal.SIGXFSZ)
 
 @verb("wait", exits=tuple(code for code in EXITS if code is not ExitCode.PENDING))
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
-def wait(*, command: tuple[str, ...], **flags: Any) -> Answer:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; without COMMAND only.")
+def wait(*, as_json: bool, command: tuple[str, ...], **flags: Any) -> Answer:
     """Wait until the database is at this image's head, or compatibly ahead of it; then become COMMAND.
 
     For a service whose migrations another container runs. Reads only, and takes no lock. COMMAND replaces this process:
     it keeps the process id, gets the signals, and its exit code is the container's.
     """
+    if command and as_json:
+        return _usage("--json is for a wait without COMMAND: what COMMAND prints would follow the object.")
     program = shutil.which(command[0]) if command else None
     if command and program is None:
         return _usage(f"{command[0]} is no program that can be started here.")
@@ -64,7 +67,7 @@ def wait(*, command: tuple[str, ...], **flags: Any) -> Answer:
     def body(session: Session) -> Report:
         return Report(_wait(session, command), {})
 
-    answer = conduct("wait", flags, body)
+    answer = conduct("wait", flags, body, as_json=as_json)
     if program is not None and answer.exit_code == ExitCode.OK:
         for number in _IGNORED_BY_PYTHON:
             signal.signal(number, signal.SIG_DFL)

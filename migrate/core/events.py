@@ -38,6 +38,10 @@ class Name(Explained):
         "run.abandoned",
         "a run that died had begun this revision; `status` says whether it was committed, and it is closed",
     )
+    RUN_RECORDED = (
+        "run.recorded",
+        "`history` tells one run that the ledger has, in fields that begin with `recorded_`; its steps are sentences",
+    )
     LEDGER_WARNING = "ledger.warning", "the ledger cannot be written; the release goes on without it"
     STEP_STARTED = "step.started", "a step of the plan began"
     STEP_FINISHED = "step.finished", "a step of the plan ended well"

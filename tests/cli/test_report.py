@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.support.process import assert_absent
@@ -27,6 +29,13 @@ def test_both_files(project, ran, run_migrate, tmp_path):
         assert_absent(ran.password, written.encode())
         for said in (run_id, "r0001", "create r0003", "audit_log", "table r0002: table", "would apply 1 revision"):
             assert said in written.replace("\\_", "_"), said
+
+
+def test_json_is_one_object_beside_the_files(ran, run_migrate, tmp_path):
+    page = tmp_path / "page.md"
+    found = json.loads(run_migrate("report", "--json", "--markdown", str(page), database=ran).stdout)
+    assert (found["files"], found["runs"], found["revisions"], found["exit_code"]) == ([str(page)], 1, 3, 0)
+    assert page.exists()
 
 
 def test_it_changes_nothing(project, database, run_migrate, tmp_path):

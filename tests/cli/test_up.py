@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import datetime
 
 import pytest
 
@@ -437,6 +439,32 @@ def test_the_ledger_tells_what_ran(project, database, run_migrate):
     assert run == [(done.finished["run_id"], "applied", 0, [ids[1]])]
     listed = json.loads(run_migrate("history", "--json", database=database).stdout)
     assert [step["revision"] for step in listed["runs"][0]["steps"]] == ids
+
+
+def test_history_in_a_pipe_is_a_line_for_each_run_without_any_repr(project, database, run_migrate):
+    ids = project.linear(2)
+    database.execute("CREATE TABLE orders ()")
+    assert run_migrate("up", database=database).exit_code == 15  # refused before the guard: no row
+    database.execute("DROP TABLE orders")
+    for target in ids:
+        assert run_migrate("up", "--target", target, database=database).exit_code == 0
+    shown = run_migrate("history", database=database)
+    shown.check_clean()
+    newest, oldest = shown.named("run.recorded")
+    assert newest["recorded_from_revision"] == [ids[0]]
+    assert newest["recorded_to_revision"] == [ids[1]]
+    assert (oldest["recorded_outcome"], oldest["recorded_exit_code"], oldest["recorded_problem"]) == (
+        "applied",
+        0,
+        None,
+    )
+    (step,) = oldest["recorded_steps"]
+    assert re.fullmatch(rf"upgrade {ids[0]} finished in \d+ ms  migrations/versions/\S+\.py", step)
+    assert datetime.fromisoformat(oldest["recorded_started_at"]).tzinfo is not None
+    assert shown.finished["runs_count"] == 2
+    assert not re.search(rb"None|datetime|\[\'|\{\'", shown.stdout)
+    for_people = run_migrate("history", "--log-format", "text", database=database).stdout.decode().splitlines()
+    assert for_people[:2] == [newest["message"], f"    {newest['recorded_steps'][0]}"]
 
 
 def test_alembic_configured_in_pyproject(project, database, run_migrate):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -62,6 +63,16 @@ def test_without_a_command_it_only_says_so(project, database, run_migrate):
     result = run_migrate("wait", database=database)
     result.check_clean()
     assert result.exit_code == 0
+
+
+def test_json_is_one_object_and_not_for_a_command_whose_output_would_follow(project, database, run_migrate):
+    (only,) = project.linear(1)
+    alembic(project, database, "upgrade", "head")
+    found = json.loads(run_migrate("wait", "--json", database=database).stdout)
+    assert (found["verb"], found["exit_code"], found["to_revision"]) == ("wait", 0, [only])
+    refused = run_migrate("wait", "--json", *COMMAND, database=database)
+    refused.check_clean()
+    assert (refused.exit_code, refused.finished["problem"], refused.named("program")) == (2, "usage", [])
 
 
 def test_it_waits_until_the_other_job_has_ended(project, database, start_migrate, run_migrate):
