@@ -115,12 +115,15 @@ def repair(order: Order, *, does: bool, closing: Closing | None = None) -> tuple
         with connected(order) as connection:
             judged = judge_again(order, connection)
             progress.note(judged)
-            if does and stepwise(judged).steps:
-                return found, under_guard(order, connection, progress, judged, judge_again)
-            if not found:
-                return found, finish_without_steps(judged)
-            from migrate.steps.repair import still_there
+            from migrate.steps.repair import is_at_work, still_there
 
+            takes_guard = does and (bool(stepwise(judged).steps) or is_at_work(connection))
+            if takes_guard:
+                outcome = under_guard(order, connection, progress, judged, judge_again)
+            else:
+                outcome = finish_without_steps(judged)
+            if not found or (takes_guard and outcome.result is not Result.NOOP):
+                return found, outcome
             raise Stop(still_there(found))
     return found, progress.outcome()
 

@@ -25,6 +25,7 @@ _KEY: Final = """
 _LIVE: Final = f"""
     SELECT DISTINCT pg_catalog.split_part(application_name, ':', 3) FROM pg_catalog.pg_stat_activity
      WHERE datname = pg_catalog.current_database() AND state IS DISTINCT FROM 'idle'
+       AND pid <> pg_catalog.pg_backend_pid()
        AND (application_name LIKE '{GUARD_NAME}%' OR application_name LIKE '{WORKER_NAME}%')
 """
 
@@ -63,5 +64,5 @@ def _count(connection: Connection, index: InvalidIndex) -> int:
 
 
 def live_runs(connection: Connection) -> frozenset[str]:
-    """The ids of the runs that hold a guard or are at work in this database."""
+    """The ids of the runs that hold a guard or are at work in this database, as seen from another connection."""
     return frozenset(row[0] for row in connection.rows(_LIVE))

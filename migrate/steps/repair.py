@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -30,10 +33,11 @@ from migrate.postgres.observe import invalid_indexes, observe
 from migrate.postgres.residue import duplicates, live_runs
 from migrate.steps.control import ask
 from migrate.steps.failure import ended_early
+from migrate.steps.upgrade import SESSION
 from migrate.steps.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from migrate.core.image import Image
     from migrate.core.observation import InvalidIndex, Observation
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
 
 TICK_S: Final = 0.2
 CANCEL_GRACE_S: Final = 0.6  # between cancelling and ending the backend
+GONE_S: Final = 5.0  # for a backend that was ended
 LISTED: Final = 20
 
 
@@ -80,6 +85,17 @@ def assess(
         ignore=ignore,
         closing=closing,
     )
+
+
+def is_at_work(connection: Connection) -> bool:
+    """Whether a run holds a guard in this database, or left a statement executing: what it builds is no residue yet.
+
+    Raises Stop.
+    """
+    try:
+        return bool(live_runs(connection))
+    except psycopg2.Error as error:
+        raise problem_of(error, doing="looking for other runs") from error
 
 
 def still_there(found: Repairs) -> Problem:
@@ -145,28 +161,51 @@ class Repairing:
         details = {"index": f"{index.schema}.{index.name}", "sql": action.sql, "definition": index.definition}
         step_id = run.ledger.start("repair")
         run.emit(Event(Name.REPAIR_ACTION, said(action), fields=details))
-        before = self._invalid()
+        before = self._invalid() or ()
         try:
             _Alone(run, action).execute()
         except (Stop, Interrupted) as error:
-            run.ledger.finish(step_id, "failed", details)
-            fresh = [found for found in self._invalid() if found not in before]
-            if isinstance(error, Stop) and error.problem.kind.code == "internal":
-                # what is in the table forbids it, such as keys that only the index itself finds equal: it stays
-                run.emit(Event(Name.STATE_FINDING, error.problem.why, Level.WARN, details))
-                return
-            if fresh:
-                left = [f"INVALID index {found.schema}.{found.name} on {found.table}" for found in fresh]
-                why = f"{action.sql} was ended and left {'; '.join(left)}"
-                fix = "migrate repair --yes   # drops it and goes on"
-                raise stop("partly-committed", why, fix=fix, residue=left) from error
-            raise
-        run.ledger.finish(step_id, "finished", details)
+            self._judge(error, action, before, step_id, details)
+        else:
+            run.ledger.finish(step_id, "finished", details)
 
-    def _invalid(self) -> tuple[InvalidIndex, ...]:
+    def _judge(
+        self,
+        error: Stop | Interrupted,
+        action: RebuildIndex | DropIndex,
+        before: Sequence[InvalidIndex],
+        step_id: int | None,
+        details: Mapping[str, object],
+    ) -> None:
+        """What a statement that did not end well means: the catalog is asked, never the exception alone.
+
+        Returns where it was done all the same, or where what it was to put right stays. Raises Stop or Interrupted.
+        """
+        run = self.run
+        code = error.problem.kind.code if isinstance(error, Stop) else None
+        invalid = self._invalid()
+        fresh = [found for found in invalid or () if found not in before]
+        if code == "connection-lost" and invalid is not None and not fresh and action.index not in invalid:
+            run.ledger.finish(step_id, "finished", details)
+            return
+        run.ledger.finish(step_id, "failed", details)
+        if isinstance(error, Stop) and code == "internal":
+            # what is in the table forbids it, such as keys that only the index itself finds equal: it stays
+            run.emit(Event(Name.STATE_FINDING, error.problem.why, Level.WARN, details))
+            return
+        if fresh:
+            left = [f"INVALID index {found.schema}.{found.name} on {found.table}" for found in fresh]
+            cause = error.problem.why if isinstance(error, Stop) else "a signal arrived"
+            why = f"{action.sql} was ended ({cause}) and left {'; '.join(left)}"
+            fix = "migrate repair --yes   # drops it and goes on"
+            raise stop("partly-committed", why, fix=fix, residue=left) from error
+        raise error
+
+    def _invalid(self) -> tuple[InvalidIndex, ...] | None:
+        """The INVALID indexes now; None where no server answers."""
         run = self.run
         schemas = run.target.schemas or ((run.before.server.schema,) if run.before.server.schema else ())
-        return ask(run, lambda connection: invalid_indexes(connection, schemas), within_s=1.0) or ()
+        return ask(run, lambda connection: invalid_indexes(connection, schemas), within_s=run.limits.connect_s)
 
     def _keep_rows(self, action: KeepRows) -> None:
         run = self.run
@@ -210,6 +249,7 @@ class _Alone:
             # waiting for others is what a CONCURRENTLY statement does; a timeout would leave an INVALID index
             connection.run("SET lock_timeout = 0")
             connection.run("SET statement_timeout = 0")
+            self._settle_in(connection)
         except psycopg2.Error as error:
             raise problem_of(error, doing="connecting for the repair") from error
         connection.wait_s = float("inf")
@@ -218,12 +258,22 @@ class _Alone:
         finally:
             connection.close()
 
+    def _settle_in(self, connection: Connection) -> None:
+        """Let the server end the backend when we are gone, and no timeout of the role's end it before."""
+        for version, name, value in SESSION:
+            if connection.server_version >= version:
+                with suppress(
+                    psycopg2.errors.InsufficientPrivilege, psycopg2.DataError
+                ):  # some clouds and systems forbid some
+                    connection.run(f"SET {name} = '{value}'")
+
     def _watch(self, connection: Connection) -> None:
         run = self.run
         pid = connection.info.backend_pid
         watch = Watch(run, "the repair of index")
         thread = threading.Thread(target=self._execute, args=(connection,), name="repair", daemon=True)
         thread.start()
+        began = time.monotonic()
         cancelled_at: float | None = None
         while True:
             thread.join(TICK_S)
@@ -232,7 +282,8 @@ class _Alone:
             run.beat()
             now = time.monotonic()
             if not self._must_end():
-                watch.look(pid, self.action.index.name, None)
+                if watch.look(pid, self.action.index.name, began):
+                    _hang_up(connection)
             elif cancelled_at is None:
                 cancelled_at = now
                 run.emit(Event(Name.INTERRUPTED, "the repair may not go on: cancelling its statement", Level.WARN))
@@ -241,11 +292,25 @@ class _Alone:
                 ask(run, lambda control: activity.terminate(control, pid), within_s=0.0)
         if self._error is None:
             return
+        self._end(pid)
         if cancelled_at is not None:
             if run.interruption.signum is not None:
                 raise Interrupted(run.interruption.signum)
             raise ended_early(run)
         raise problem_of(self._error, doing=self.action.sql) from self._error
+
+    def _end(self, pid: int) -> None:
+        """End the backend, whose connection may be lost while it goes on, and wait until it is gone."""
+        until = time.monotonic() + GONE_S
+
+        def end(control: Connection) -> bool:
+            if activity.statement(control, pid) is None:
+                return True
+            activity.terminate(control, pid, f"{WORKER_NAME}{self.run.run_id}")
+            return False
+
+        while ask(self.run, end, within_s=0.0) is False and time.monotonic() < until:
+            time.sleep(0.05)
 
     def _execute(self, connection: Connection) -> None:
         try:
@@ -257,3 +322,9 @@ class _Alone:
         run = self.run
         is_overdue = time.monotonic() > run.limits.deadline_at(run.started_s)
         return run.interruption.signum is not None or run.held.lost is not None or is_overdue
+
+
+def _hang_up(connection: Connection) -> None:
+    """End a connection that another thread waits on: it sees the end, as if the server had closed it."""
+    with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)

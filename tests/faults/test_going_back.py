@@ -115,6 +115,7 @@ def test_guard_cut(case):
     result = case.ends(running)
     assert (result.finished["problem"], result.finished["reverted"]) == ("guard-lost", ["r0003"])
     assert [event["revision"] for event in result.named("revision.started")] == ["r0003", "r0002"]
+    assert result.finished["duration_ms"] < 30_000, "not cancelled: the fence alone refused the commit"
 
 
 @pytest.mark.parametrize(
