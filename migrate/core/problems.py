@@ -115,6 +115,11 @@ class Kind:
         """True where ``fix`` is nothing but a placeholder: there is no advice without the case."""
         return self.fix.startswith("{") and self.fix.find("}") == len(self.fix) - 1
 
+    @property
+    def general_fix(self) -> str:
+        """The fix without a case: each name that a case would fill in as ``<name>``."""
+        return self.fix.format_map(_Names())
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -302,8 +307,9 @@ _KINDS: Final = (
     Kind(
         "unknown-target",
         ExitCode.HISTORY,
-        "The target revision is not in this image",
-        "The setting 'target' names a revision or label that the versions folders do not have.",
+        "The target revision is not known here",
+        "The setting 'target' names a revision or label that the versions folders do not have, or `migrate down --to`"
+        " one that was never applied to this database.",
         "Nothing was changed.",
         "migrate up --target head   # or one of: {heads}",
     ),

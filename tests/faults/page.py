@@ -18,11 +18,11 @@ _HEAD = f"""\
 Written by `{COMMAND}` from the fault suite (`tests/faults`), which runs each of these against a real PostgreSQL with real
 processes; a row is here only if its test passed. `killed` is `kill -9`, after which nobody is left to give a code.
 
-After every one of them the suite checks: at most one run was at work; each revision took effect once; the schema is what
-plain Alembic makes at the recorded version; the exit code is the one below, and the last line says the same; there is
-exactly one `run.finished` (none when killed; where stdout is closed or full, the code alone), nothing on stderr, no part of
-a password anywhere; 5 seconds later no advisory lock and no connection of ours is left; and the next `migrate up` without the fault exits 0 at the head (15 with
-the repair where a part was committed).
+After every one of them the suite checks: at most one run was at work; each revision took effect once; the schema is the
+manifest's at the recorded version; the exit code is the one below, and the last line says the same; there is exactly one
+`run.finished` (none when killed; where stdout is closed or full, the code alone), nothing on stderr, no part of a password
+anywhere; 5 seconds later no advisory lock and no connection of ours is left; and the next `migrate up` without the fault
+exits 0 at the head (15 with the repair where a part was committed).
 
 | fault | how it is injected | exit | proof |
 |---|---|---|---|
