@@ -38,6 +38,11 @@ def test_every_problem_has_its_page_and_no_page_is_without_a_problem(generator: 
     assert generator["orphans"]() == []
 
 
+@pytest.mark.parametrize("code", CATALOGUE)
+def test_a_page_shows_no_placeholder_as_only_the_source_knows_it(code: str) -> None:
+    assert not re.search(r"\{\w+\}", (DOCS / "problems" / f"{code}.md").read_text("utf-8"))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_link_leads_nowhere(page: Path) -> None:
     broken = [link for link in LINK.findall(page.read_text("utf-8")) if not (page.parent / link).exists()]

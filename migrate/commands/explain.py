@@ -28,7 +28,7 @@ def explain(code: str, *, as_json: bool) -> Answer:
             "title": kind.title,
             "condition": kind.condition,
             "effect": kind.effect,
-            "fix": kind.fix,
+            "fix": None if kind.fix_is_of_the_case else kind.general_fix,
             **_exit_fields(kind.exit_code),
         }
         text = explanation(kind, _width())

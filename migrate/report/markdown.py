@@ -232,9 +232,9 @@ def _yes(code: ExitCode) -> str:
 def _fix(kind: Kind) -> list[str]:
     if kind.fix_is_of_the_case:
         return ["It depends on the case: the field `fix` of the log line says it."]
-    lines = ["```sh", kind.fix, "```"]
+    lines = ["```sh", kind.general_fix, "```"]
     names = dict.fromkeys(_PLACEHOLDER.findall(kind.fix))
     if names:
-        listed = ", ".join(f"`{{{name}}}`" for name in names)
+        listed = ", ".join(f"`<{name}>`" for name in names)
         lines += ["", f"The field `fix` of the log line has the names of the case in place of {listed}."]
     return lines

@@ -262,13 +262,13 @@ class Screen:
 
 
 def explanation(kind: Kind, width: int | None = None) -> str:
-    """Tell everything that the catalogue knows about one problem; the names in the fix are still placeholders."""
+    """Tell everything that the catalogue knows about one problem; the names in the fix are placeholders."""
     again = "yes, the same run may succeed later" if kind.exit_code.retryable else "no, not as it is"
     lines = [
         Line(f"{kind.code}: {kind.title}"),
         *_labelled("when", kind.condition, width),
         *_labelled("effect", kind.effect, width),
-        *(_labelled("fix", _FIX_OF_THE_CASE, width) if kind.fix_is_of_the_case else _copied("fix", kind.fix)),
+        *(_labelled("fix", _FIX_OF_THE_CASE, width) if kind.fix_is_of_the_case else _copied("fix", kind.general_fix)),
         *_labelled("exit code", f"{int(kind.exit_code)} {kind.exit_code.label}", width),
         *_labelled("retry", again, width),
     ]

@@ -39,7 +39,16 @@ def test_an_exit_code_lists_its_problems() -> None:
 
 
 def test_a_fix_that_depends_on_the_case_is_no_placeholder() -> None:
-    assert "{" not in explain("bad-setting")[1]
+    assert "depends on the case" in explain("bad-setting")[1]
+    assert json.loads(explain("bad-setting", "--json")[1])["fix"] is None
+
+
+@pytest.mark.parametrize(
+    ("code", "fix"), [("usage", "migrate <verb> --help"), ("guard-busy", "wait for run <holder>, or wait longer: ")]
+)
+def test_names_that_only_a_case_has_are_placeholders(code: str, fix: str) -> None:
+    assert f"  {fix}" in explain(code)[1]
+    assert json.loads(explain(code, "--json")[1])["fix"].startswith(fix)
 
 
 def test_json_is_one_object() -> None:

@@ -55,6 +55,10 @@ def test_the_names_of_the_case_are_in_the_fix_and_a_missing_one_stays_visible() 
     assert problem("orphan-worker", "at work", names={"pid": 7}).fix.startswith('psql "$<variable>" -c \'SELECT')
 
 
+def test_without_a_case_a_name_is_a_placeholder_in_angle_brackets() -> None:
+    assert CATALOGUE["usage"].general_fix == "migrate <verb> --help"
+
+
 def test_a_better_fix_and_another_code_replace_the_kind_s_own() -> None:
     found = problem("interrupted", "a signal came", fix="wait {here}", exit_code=ExitCode.PARTIAL)
     assert (found.fix, found.exit_code) == ("wait {here}", ExitCode.PARTIAL)
