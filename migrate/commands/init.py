@@ -115,7 +115,7 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
 }
 
 
-@verb("init", exits=(ExitCode.OK, ExitCode.INTERNAL, ExitCode.USAGE, ExitCode.CONFIG), settings=False)
+@verb("init", exits=(ExitCode.OK, ExitCode.INTERNAL, ExitCode.USAGE, ExitCode.CONFIG, ExitCode.POLICY), settings=False)
 @click.argument("platform", type=click.Choice(list(PLATFORMS)))
 @click.option("--project", help="The project's name. [default: the folder's]")
 @click.option("--service", default="web", show_default=True, help="The service that must not start before the job.")
@@ -201,7 +201,7 @@ def _refuse_to_replace(folder: Path, texts: Mapping[str, str], platform: str, *,
     ]
     if differing and not force:
         raise stop(
-            "usage",
+            "files-exist",
             f"{', '.join(differing)} {'is' if len(differing) == 1 else 'are'} there already, with other content",
-            fix=f"migrate init {platform} --force   # after a look at: git diff",
+            names={"platform": platform},
         )

@@ -408,6 +408,14 @@ _KINDS: Final = (
         "migrate up --breaking warn   # after the old release has been stopped",
     ),
     Kind(
+        "files-exist",
+        ExitCode.POLICY,
+        "The files are there already",
+        "A file that `migrate init` would write is there, with other content.",
+        "No file was written or changed.",
+        "migrate init {platform} --force   # replaces them: commit yours first, so that git diff shows what changed",
+    ),
+    Kind(
         "not-writable",
         ExitCode.TARGET,
         "The server is read-only",

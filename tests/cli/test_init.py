@@ -32,9 +32,9 @@ def test_a_users_own_file_stays_unless_forced(project, run_migrate, platform):
     mine.write_text("mine\n", encoding="utf-8")
     result = run_migrate("init", platform)
     result.check_clean()
-    assert result.exit_code == 2
+    assert (result.exit_code, result.finished["problem"]) == (12, "files-exist")
     assert path in result.finished["why"]
-    assert "--force" in result.finished["fix"]
+    assert result.finished["fix"].startswith(f"migrate init {platform} --force ")
     assert mine.read_text(encoding="utf-8") == "mine\n"
     assert run_migrate("init", platform, "--force").exit_code == 0
     assert mine.read_text(encoding="utf-8") != "mine\n"
