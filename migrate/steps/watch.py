@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-import psycopg2
-
 from migrate.core.events import Event, Level, Name
 from migrate.postgres import activity
 from migrate.postgres.connection import BEAT_S, pause
+from migrate.steps.control import ask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from migrate.postgres.activity import Statement
+    from migrate.postgres.connection import Connection
     from migrate.steps.run import Run
 
 SAY_S: Final = 5.0  # how often the same is said again
@@ -47,17 +47,12 @@ class Watch:
         server has nothing to do for it all the same, what one of them sent to the other is lost. So it is, whatever the
         child does (not every driver tells that it waits), where its backend is gone and its transaction ``xid`` with it.
         """
-        try:
-            found = activity.statement(self._run.control, pid)
-            if found is None and self._is_rolled_back(xid):
-                return "the server has ended the revision's connection and rolled its transaction back"
-            blockers = (
-                activity.blockers(self._run.control, pid, with_query=self._run.log_queries)
-                if found is not None and found.waits_for_lock
-                else []
-            )
-        except psycopg2.Error:
+        seen = ask(self._run, lambda control: self._see(control, pid, xid), within_s=0.0)
+        if seen is None:
             return None  # the watcher must not end the run that it watches
+        found, blockers, is_rolled_back = seen
+        if is_rolled_back:
+            return "the server has ended the revision's connection and rolled its transaction back"
         if blockers:
             self.blocking = blockers
             self._relations |= {name for b in blockers if b["relation"] for name in b["relation"].split(", ")}
@@ -70,12 +65,18 @@ class Watch:
             return None
         return "the server is done, but its answer did not reach the revision's connection"
 
-    def _is_rolled_back(self, xid: int | None) -> bool:
-        """Whether the transaction of a backend that is gone was rolled back, some time ago: the child should have failed."""
+    def _see(
+        self, control: Connection, pid: int, xid: int | None
+    ) -> tuple[Statement | None, list[dict[str, Any]], bool]:
+        """What the backend does, who blocks it, and whether it is gone and its transaction was rolled back some time ago."""
+        found = activity.statement(control, pid)
+        if found is not None:
+            waits = found.waits_for_lock
+            with_query = self._run.log_queries
+            return found, activity.blockers(control, pid, with_query=with_query) if waits else [], False
         self._gone_since = self._gone_since or time.monotonic()
-        if xid is None or time.monotonic() - self._gone_since < LOST_S:
-            return False
-        return activity.transaction_status(self._run.control, xid) == "aborted"
+        is_long = time.monotonic() - self._gone_since >= LOST_S
+        return None, [], is_long and xid is not None and activity.transaction_status(control, xid) == "aborted"
 
     def pause(self, seconds: float) -> None:
         """Sleep and be heard; raises Interrupted at once when a signal arrives."""
@@ -86,14 +87,14 @@ class Watch:
 
     def say_who_would_block(self, revision: str | None) -> None:
         """Before another try: the old transactions that hold the relations which a try was blocked on."""
-        if not self._relations or self._run.control.closed:
+        if not self._relations:
             return
-        try:
-            found = activity.in_the_way(
-                self._run.control, self._relations, older_s=OLD_S, with_query=self._run.log_queries
-            )
-        except psycopg2.Error:
-            return
+        with_query = self._run.log_queries
+        found = ask(
+            self._run,
+            lambda control: activity.in_the_way(control, self._relations, older_s=OLD_S, with_query=with_query),
+            within_s=0.0,
+        )
         if found:
             self._said["blocked"] = float("-inf")
             self._say_blocked(f"{self._work} {revision} will have to wait for {who(found)}", revision, found)

@@ -187,6 +187,25 @@ def test_worker_reset_by_driver(case, driver):
 
 
 @fault(
+    "the answer to a statement is swallowed, and the control connection is reset",
+    "the proxy passes nothing on any more once it has passed on the revision's last statement, and resets the other",
+    23,
+    "the watchdog connects again: it is not blind from then on",
+)
+def test_answer_swallowed_and_control_cut(case):
+    case.history()
+    case.at("r0002")
+    case.proxy.on(
+        Action.SILENCE,
+        b"INSERT 0 1",
+        role="worker",
+        side="server",
+        then=lambda: case.proxy.each(lambda link: link.cut(), "control"),
+    )
+    assert case.ends(case.up(proxied=True)).finished["problem"] == "connection-lost"
+
+
+@fault(
     "a statement is swallowed on its way to the server",
     "the proxy drops the revision's ALTER TABLE and passes nothing on any more",
     23,
