@@ -7,8 +7,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import psycopg2
-
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.problems import Stop, stop
@@ -261,15 +259,16 @@ def _short(path: str, cwd: Path) -> str:
 
 def schema_now(run: Run) -> dict[str, str] | None:
     """The schema before a revision that may commit in parts, so that what it leaves can be named; None without one."""
-    server = run.before.server
-    if server.schema is None:
+    schema = run.before.server.schema
+    if schema is None:
         return None
-    try:
+
+    def read(connection: Connection) -> dict[str, str]:
         return catalog.read_schema(
-            run.control,
-            schemas=run.target.schemas or (server.schema,),
-            version_table=(server.schema, run.target.version_table),
+            connection,
+            schemas=run.target.schemas or (schema,),
+            version_table=(schema, run.target.version_table),
             lock_timeout_ms=round(run.limits.lock_s * 1000),
         )
-    except psycopg2.Error:
-        return None
+
+    return ask(run, read, within_s=0.0)
