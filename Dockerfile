@@ -28,6 +28,11 @@ COPY examples/newsifier/newsifier /app/newsifier
 RUN chmod -R a+rX /app
 
 FROM python:3.13-slim AS job
+# The base image's standard library comes without byte-code, which a read-only container would make anew at every start:
+# that was more than all else that a run with nothing to do costs.
+RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+      -x '/(ensurepip|idlelib|site-packages|dist-packages|test|tests|tkinter|turtledemo)/' \
+      "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 ARG VERSION=0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="migrate" \

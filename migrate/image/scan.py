@@ -94,11 +94,15 @@ def _revision_files(location: str, root: str, config: AlembicConfig) -> Iterator
         # A link that goes round in a circle cannot be asked whether it is a folder.
         files = [entry for entry in entries if entry.is_symlink() or not entry.is_dir()]
         for entry in files:
-            path = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
-            if not _is_revision_file(path, sourceless=config.sourceless) or os.path.isdir(path):  # noqa: PTH112 - text only
+            is_link = entry.is_symlink()
+            path = os.path.realpath(entry.path) if is_link else entry.path
+            if not _is_revision_file(path, sourceless=config.sourceless):
+                continue
+            if is_link and os.path.isdir(path):  # noqa: PTH112 - text only
                 continue
             file = _shown(entry.path, root)
-            if os.path.isfile(path):  # noqa: PTH113 - text only; opening a pipe would wait for ever
+            # Of what is no link the listing knows the type; opening a pipe would wait for ever.
+            if os.path.isfile(path) if is_link else entry.is_file():  # noqa: PTH113 - text only
                 yield file, path
             else:
                 yield _unreadable(file, "it is not a file" if os.path.lexists(path) else "the link points nowhere")

@@ -62,6 +62,19 @@ def test_every_module_has_its_byte_code(image: str, folder: str) -> None:
 
 
 @pytest.mark.parametrize("image", ALL)
+def test_no_start_compiles_anything(image: str) -> None:
+    program = (
+        "import os, sys, migrate.alembic_bridge, migrate.commands.images, migrate.commands.up, migrate.release;"
+        "files = [getattr(module, '__cached__', None) for module in sys.modules.values()];"
+        "print(len(list(filter(None, files))), [file for file in files if file and not os.path.exists(file)])"
+    )
+    found = must(docker("run", "--rm", "--entrypoint", "python", image, "-c", program)).stdout
+    count, _, missing = found.partition(" ")
+    assert int(count) > 300
+    assert missing.strip() == "[]"
+
+
+@pytest.mark.parametrize("image", ALL)
 def test_nothing_in_it_can_be_written_by_whoever_runs_it(image: str) -> None:
     writable = "find / -xdev -writable \\( -type f -o -type d \\) -not -path '/proc/*' 2>/dev/null || true"
     assert set(shell(image, writable).split()) <= {"/tmp", "/var/tmp", "/run/lock"}
