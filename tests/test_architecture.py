@@ -66,6 +66,14 @@ def test_every_verb_has_a_result_for_machines(verb):
     assert "--json" in [flag for parameter in command.params for flag in parameter.opts]
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_exit_codes_of_a_verb_stand_in_their_order(verb):
+    shown = cli.get_command(click.Context(cli), verb).get_help(click.Context(cli)).partition("Exit codes:")[2]
+    codes = [int(code) for code in re.findall(r"^  (\d+) [a-z-]+  ", shown, re.MULTILINE)]
+    assert len(codes) > 1
+    assert codes == sorted(codes)
+
+
 def test_settings_name_verbs_that_exist():
     named = {verb for setting in SETTINGS for verb in setting.verbs}
     assert named <= set(VERBS)

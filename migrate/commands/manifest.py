@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import pathlib
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -49,6 +50,7 @@ EXITS = tuple(
     not in {ExitCode.PENDING, ExitCode.POLICY, ExitCode.STATE, ExitCode.AHEAD, ExitCode.DRIFT, ExitCode.BUSY, ExitCode.DEADLINE}
 )  # fmt: skip
 SHOWN_CHANGES: Final = 50  # of a check; each is a log line
+_HASH: Final = re.compile(r'\s*"(?:schema|sha256)": "')
 
 
 @verb("manifest", exits=EXITS)
@@ -191,7 +193,8 @@ def check_file(work: Work) -> Report:
         said.append(f"{work.shown}, {_lines(changes)} would change")
     for sentence in agreement.sentences():
         work.session.emit(Event(Name.IMAGE_WARNING, sentence, Level.WARN))
-    for change in (changes or ())[:SHOWN_CHANGES]:
+    read = [shown for change in changes or () if (shown := _without_hashes(change)) is not None]
+    for change in read[:SHOWN_CHANGES]:
         work.session.emit(_line_event(work.shown, change))
     raise stop(
         "stale-manifest",
@@ -218,6 +221,12 @@ def _lines(changes: tuple[LineChange, ...]) -> str:
         spans.append(str(change.old_line) if last == change.old_line else f"{change.old_line}-{last}")
     more = f" and {counted(len(changes) - 5, 'more place')}" if len(changes) > 5 else ""  # noqa: PLR2004 - as above
     return f"line{'s' if len(spans) > 1 or '-' in spans[0] else ''} {', '.join(spans)}{more}"
+
+
+def _without_hashes(change: LineChange) -> LineChange | None:
+    """The lines that a person reads; None where only hashes would change. `lines` of the problem counts them all."""
+    old, new = ([line for line in lines if not _HASH.match(line)] for lines in (change.old, change.new))
+    return replace(change, old=tuple(old), new=tuple(new)) if old or new else None
 
 
 def _line_event(shown: str, change: LineChange) -> Event:

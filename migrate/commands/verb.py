@@ -35,7 +35,7 @@ def verb(
 
     def declare(function: Callable[..., Any]) -> click.Command:
         command = click.command(name, cls=_Verb)(settings_options(name)(function) if settings else function)
-        command.exits = exits
+        command.exits = sorted(exits)
         return command
 
     return declare

@@ -406,15 +406,20 @@ def test_an_edited_file_is_named_with_the_lines_that_would_change(committed, man
     assert line in found["lines"]
     shown = [event for event in result.named("image.warning") if event.get("line") == line]
     assert "bigint not null" in shown[0]["new"][0]
+    printed = [text for event in result.named("image.warning") for text in (*event.get("old", ()), *event.get("new", ()))]
+    assert printed
+    assert [text for text in printed if '"sha256"' in text or '"schema"' in text] == [], "nobody reads a hash"
     assert path_of(committed).read_text() == before, "a check writes nothing"
 
 
 def test_a_comment_in_a_file_changes_its_hash_alone(committed, manifest):
     file = next(committed.versions.glob("r0003*"))
     file.write_text(file.read_text() + "# a comment\n")
-    found = stale(manifest("--check"))
+    result = manifest("--check")
+    found = stale(result)
     (line,) = found["lines"]
     assert '"sha256"' in path_of(committed).read_text().splitlines()[line - 1]
+    assert [event["message"] for event in result.named("image.warning")] == [f"{found['edited'][0]} was edited"]
 
 
 def test_an_added_file(committed, manifest):
