@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 
-from migrate.postgres.backend_names import GUARD_NAME, WORKER_NAME
+from migrate.postgres.backend_names import BACKUP_NAME, GUARD_NAME, WORKER_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -17,17 +17,20 @@ if TYPE_CHECKING:
 
 INVALID_PARAMETER: Final = "22023"
 
-# A worker at work whose run holds no guard. (Runs on other version tables of this database hold theirs.)
+# A worker at work, or a backup of ours, whose run holds no guard. (Runs on other version tables of this database hold
+# theirs.) Another role's backup is not ours to end; whoever has to wait for it names it.
 _ORPHANS: Final = f"""
     SELECT w.pid, w.application_name, coalesce(w.state, 'unknown'),
            coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - w.xact_start), 0)::float,
            coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - w.state_change), 0)::float
       FROM pg_catalog.pg_stat_activity w
      WHERE w.datname = pg_catalog.current_database() AND w.pid <> pg_catalog.pg_backend_pid()
-       AND w.application_name LIKE '{WORKER_NAME}%%' AND w.state IS DISTINCT FROM 'idle'
+       AND (w.application_name LIKE '{WORKER_NAME}%%'
+            OR w.application_name LIKE '{BACKUP_NAME}%%' AND w.usename = current_user)
+       AND w.state IS DISTINCT FROM 'idle'
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity g
                         WHERE g.datname = w.datname AND g.pid <> pg_catalog.pg_backend_pid()
-                          AND g.application_name = '{GUARD_NAME}' || substr(w.application_name, {len(WORKER_NAME) + 1})
+                          AND g.application_name = '{GUARD_NAME}' || pg_catalog.split_part(w.application_name, ':', 3)
                           AND g.state IS DISTINCT FROM 'idle')
      ORDER BY w.xact_start
 """
@@ -105,7 +108,7 @@ _KEYWORDS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A worker that a dead run left: ``age_s`` of its transaction, ``still_s`` since its state last changed."""
+    """A worker, or a backup, that a dead run left: ``age_s`` of its transaction, ``still_s`` since its state last changed."""
 
     pid: int
     name: str
@@ -131,7 +134,7 @@ class Statement:
 
 
 def orphans(connection: Connection) -> list[Orphan]:
-    """Workers of dead runs that are not idle, the oldest first."""
+    """Workers and backups of dead runs that are not idle, the oldest first."""
     # the activity view is frozen for the length of a transaction, and the guard's connection lives in one
     connection.row("SELECT pg_catalog.pg_stat_clear_snapshot()")
     return [Orphan(*row) for row in connection.rows(_ORPHANS, {})]

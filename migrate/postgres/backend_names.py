@@ -7,3 +7,4 @@ from typing import Final
 GUARD_NAME: Final = "migrate:guard:"
 CONTROL_NAME: Final = "migrate:control:"
 WORKER_NAME: Final = "migrate:worker:"
+BACKUP_NAME: Final = "migrate:backup:"

@@ -19,7 +19,7 @@ import psycopg2
 from migrate.core.events import Event, Level, Name
 from migrate.core.problems import stop
 from migrate.postgres import activity
-from migrate.postgres.backend_names import GUARD_NAME
+from migrate.postgres.backend_names import BACKUP_NAME, GUARD_NAME
 from migrate.postgres.connection import jitter, pause
 from migrate.postgres.errors import problem_of
 
@@ -229,14 +229,16 @@ def _wait_for_orphans(
 ) -> None:
     """Return when no worker of a run without a guard is at work; asking keeps the lease.
 
-    One that does nothing in its transaction for a whole lease has lost its client, whose node vanished without a FIN:
-    it is ended. It could not have committed: its run asks for the guard before that.
+    A backup is ended: it only reads, and its locks would be in the way. A worker that does nothing in its transaction for
+    a whole lease has lost its client, whose node vanished without a FIN: it is ended. It could not have committed: its run
+    asks for the guard before that.
     """
     began = time.monotonic()
     said_at = float("-inf")
     while found := activity.orphans(connection):
         orphan = found[0]
-        if orphan.state.startswith("idle in transaction") and orphan.still_s > LEASE_S:
+        is_cut_off = orphan.state.startswith("idle in transaction") and orphan.still_s > LEASE_S
+        if is_cut_off or orphan.name.startswith(BACKUP_NAME):
             activity.terminate(connection, orphan.pid, orphan.name)
         waited = time.monotonic() - began
         if waited >= timeout_s:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -10,15 +11,20 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from typing import TYPE_CHECKING, Any, Final
+
+import psycopg2
 
 from migrate.core.backup import file_name, restore_command
 from migrate.core.events import Event, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.problems import Stop, stop
+from migrate.postgres.backend_names import BACKUP_NAME
 from migrate.postgres.client_tools import find_client_tools
+from migrate.postgres.errors import problem_of
 from migrate.steps.control import ANSWER_S, ask
 from migrate.steps.failure import ended_early
 
@@ -34,10 +40,13 @@ if TYPE_CHECKING:
 
 TICK_S: Final = 0.5
 ANSWER_EVERY_S: Final = 20.0  # a control connection that is silent for hours would be ended by a role's timeouts
-KILL_S: Final = 1.0  # between asking a program to end and ending it
+NOTICED_S: Final = 0.5  # within which the guard's end is noticed, where the server ended pg_dump with it
 SHOWN_LINES: Final = 200
 LINE_BYTES: Final = 6000
 CHUNK: Final = 1 << 20
+PARTIAL: Final = ".partial"  # until it is proven
+# The end of such a file's name, as `file_name` gives it.
+_UNPROVEN: Final = re.compile(rf"-[0-9]{{8}}T[0-9]{{6}}Z-[0-9a-f]{{12}}\.dump{re.escape(PARTIAL)}$")
 # Parameters of libpq that must not stand on a command line, which other users of the machine can read.
 _SECRET: Final = re.compile(r"password|secret|token|_key\b|apikey", re.IGNORECASE)
 
@@ -109,10 +118,11 @@ class BackingUp:
         """Dump into a file beside, and give it its name once it was read back and is on the disk."""
         run = self.run
         tools = find_client_tools(run.before.server.major, run.environ)
-        unproven = path.with_name(path.name + ".partial")
+        unproven = path.with_name(path.name + PARTIAL)
+        held: int | None = None
         try:
-            # made by us, so that nobody else may read it: it holds every row
-            os.close(os.open(unproven, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            _sweep(path.parent)
+            held = _reserve(unproven)
             with _connection_of(run) as (dsn, environ):
                 wait = f"--lock-wait-timeout={run.limits.lock_s * 1000:.0f}"
                 argv = [str(tools.pg_dump), "-Fc", "--no-password", wait, f"--file={unproven}", f"--dbname={dsn}"]
@@ -125,6 +135,8 @@ class BackingUp:
             raise _failed(f"{unproven}: {error.strerror}", f"look at the disk of {path.parent}") from error
         finally:
             unproven.unlink(missing_ok=True)
+            if held is not None:
+                os.close(held)
         return {
             "backup_file": str(path),
             "backup_bytes": size,
@@ -160,32 +172,40 @@ class BackingUp:
 
     def _run(self, argv: Sequence[str], environ: Mapping[str, str], what: str, output: Any = None) -> None:
         """Run a program to its end; what it prints becomes lines. Raises Stop where it does not exit with 0."""
+        leash, line = os.pipe()
         try:
             process = subprocess.Popen(
-                argv,
+                [sys.executable, "-P", "-m", "migrate.leash", str(leash), *argv],
                 env=dict(environ),
                 cwd=self.run.project.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if output is None else output,
                 stderr=subprocess.STDOUT if output is None else subprocess.PIPE,
                 start_new_session=True,  # a terminal's Ctrl-C is for us, and we end it
+                pass_fds=(leash,),
             )
         except OSError as error:
-            raise _failed(f"{what} could not be started: {error.strerror}", f"look at {argv[0]}") from error
+            os.close(line)
+            raise _failed(f"{what} could not be started: {error.strerror}", f"look at {sys.executable}") from error
+        finally:
+            os.close(leash)
         stream = process.stdout if output is None else process.stderr
         assert stream is not None
         last = b""
         try:
             with stream:
-                for line in self._lines(stream.fileno()):
-                    last = line
-                    self._say(line, what)
+                for said in self._lines(stream.fileno()):
+                    last = said
+                    self._say(said, what)
             while process.poll() is None:
                 self._go_on()
                 time.sleep(0.05)
         finally:
-            _end(process)
+            os.close(line)  # ends the program and what it started, if it has not ended
+            process.wait()
         if process.returncode != 0:
+            select.select([self.run.lost_fd], [], [], NOTICED_S)
+            self._go_on()
             code = process.returncode
             ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
             words = f": {last.decode('utf-8', 'replace')}" if last else ""
@@ -219,7 +239,9 @@ class BackingUp:
         run, now = self.run, time.monotonic()
         if run.interruption.signum is not None:
             raise Interrupted(run.interruption.signum)
-        if run.held.lost is not None or now > run.limits.deadline_at(run.started_s):
+        if run.held.lost is not None:
+            raise self._lost()
+        if now > run.limits.deadline_at(run.started_s):
             raise ended_early(run)
         if now > self._ends_s:
             fix = "allow more time: export MIGRATE_BACKUP_TIMEOUT=4h"
@@ -228,6 +250,34 @@ class BackingUp:
         if now - self._answered_s > ANSWER_EVERY_S:
             self._answered_s = now
             ask(run, lambda connection: connection.row("SELECT 1"), within_s=0.0)
+
+    def _lost(self) -> Stop:
+        """The stop for a guard that is gone: alone, or with all the others, as at the server's end."""
+        try:
+            self.run.control.row("SELECT 1")
+        except psycopg2.Error as error:
+            return problem_of(error, doing="the backup, before any change")
+        return ended_early(self.run)
+
+
+def _reserve(path: Path) -> int:
+    """A new file that nobody else may read, since it will hold every row, and a lock on it for as long as we live."""
+    while True:
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with contextlib.suppress(OSError):  # a file system without locks: then nobody sweeps there either
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        if os.fstat(fd).st_nlink:
+            return fd
+        os.close(fd)  # swept between the two
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the dumps that runs left which were killed: those that nobody holds the lock of."""
+    for path in folder.iterdir():
+        if _UNPROVEN.search(path.name):
+            with contextlib.suppress(OSError), path.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
 
 
 @contextlib.contextmanager
@@ -238,7 +288,7 @@ def _connection_of(run: Run) -> Iterator[tuple[str, dict[str, str]]]:
     """
     given = run.target.url.libpq
     hidden = {name: value for name, value in given.items() if _SECRET.search(name)}
-    environ = dict(run.environ) | {"PGAPPNAME": f"migrate:backup:{run.run_id}"}
+    environ = dict(run.environ) | {"PGAPPNAME": f"{BACKUP_NAME}{run.run_id}"}
     if "password" in hidden:
         environ["PGPASSWORD"] = hidden.pop("password")
     shown = {name: value for name, value in given.items() if not _SECRET.search(name)}
@@ -272,19 +322,6 @@ def _sync(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the program and what it started, if it has not ended."""
-    if process.poll() is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(KILL_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _failed(why: str, fix: str) -> Stop:
