@@ -22,7 +22,7 @@ from migrate.core.state import name as position_name
 from migrate.core.wording import counted
 from migrate.postgres import ledger
 from migrate.postgres.errors import problem_of
-from migrate.report.page import Page, cleaned, moment, revision_rows, run_rows
+from migrate.report.page import Page, cleaned, moment, reverted, revision_rows, run_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -119,10 +119,22 @@ def _page(
         drift=drift,
         drift_said=drift_said,
         has_manifest=image.manifest is not None,
-        runs=run_rows(runs, {entry.revision.id: entry.changes for entry in entries}),
+        runs=run_rows(
+            runs,
+            {entry.revision.id: entry.changes for entry in entries},
+            _undone(image, reverted(runs)),
+        ),
         runs_limited=len(runs) == limit,
         revisions=revision_rows(image, observation, pending, runs),
     )
+
+
+def _undone(image: Image, revisions: frozenset[str]) -> dict[str, tuple[str, ...]]:
+    """What going back from each of the revisions changed, as far as the manifest knows them."""
+    if image.manifest is None:
+        return {}
+    known = revisions & {entry.revision.id for entry in image.manifest.revisions}
+    return {revision: image.manifest.undone(revision) for revision in known}
 
 
 def _decided(pending: Sequence[str]) -> str:

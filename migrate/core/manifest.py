@@ -324,6 +324,11 @@ class Manifest:
                 )
         return folded if len(positions) == 1 else self._fold(self._union(positions))
 
+    def undone(self, revision: str) -> tuple[str, ...]:
+        """The lines of `changes` that lead from the schema at exactly this revision to that of what it builds on."""
+        below = [self.revisions[at].revision.id for at in self._parents[self._at[revision]]]
+        return tuple(changes(self.schema_at([revision]), self.schema_at(below)))
+
     def compare(self, rows: Rows, live: Schema, *, major: int, ignore: Sequence[str] = ()) -> Differences:
         """What the live schema, printed by a server of version `major`, differs in from that of these rows.
 

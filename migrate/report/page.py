@@ -100,12 +100,28 @@ class Page:
     revisions: tuple[RevisionRow, ...]
 
 
-def run_rows(runs: Sequence[Mapping[str, Any]], recorded: Mapping[str, Sequence[str]]) -> tuple[RunRow, ...]:
-    """The ledger's runs (`migrate.postgres.ledger.history`); ``recorded`` are the manifest's lines by revision."""
-    return tuple(_run(run, recorded) for run in runs)
+def reverted(runs: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """The revisions that one of the runs went back from."""
+    return frozenset(step["revision"] for run in runs for step in run["steps"] if _has_ended(step, "downgrade"))
 
 
-def _run(run: Mapping[str, Any], recorded: Mapping[str, Sequence[str]]) -> RunRow:
+def run_rows(
+    runs: Sequence[Mapping[str, Any]],
+    recorded: Mapping[str, Sequence[str]],
+    undone: Mapping[str, Sequence[str]],
+) -> tuple[RunRow, ...]:
+    """The ledger's runs (`migrate.postgres.ledger.history`).
+
+    By revision, ``recorded`` are the manifest's lines, and ``undone`` those of the way back.
+    """
+    return tuple(_run(run, {"upgrade": recorded, "downgrade": undone}) for run in runs)
+
+
+def _has_ended(step: Mapping[str, Any], kind: str) -> bool:
+    return step["kind"] == kind and step["status"] == "finished" and bool(step["revision"])
+
+
+def _run(run: Mapping[str, Any], lines: Mapping[str, Mapping[str, Sequence[str]]]) -> RunRow:
     steps = tuple(
         StepRow(step["kind"], step["revision"] or "", step["status"], duration(step["duration_ms"]), step["file"] or "")
         for step in run["steps"]
@@ -127,9 +143,9 @@ def _run(run: Mapping[str, Any], recorded: Mapping[str, Sequence[str]]) -> RunRo
         context=", ".join(f"{name} {value}" for name, value in (run["context"] or {}).items() if value),
         steps=steps,
         changes=tuple(
-            Change(step.revision, tuple(recorded[step.revision]))
+            Change(step.revision, tuple(changed))
             for step in steps
-            if step.kind == "upgrade" and step.status == "finished" and recorded.get(step.revision)
+            if step.status == "finished" and (changed := lines.get(step.kind, {}).get(step.revision))
         ),
     )
 
@@ -147,8 +163,10 @@ def revision_rows(
     applied: dict[str, tuple[str, str]] = {}
     for run in reversed(runs):
         for step in run["steps"]:
-            if step["kind"] == "upgrade" and step["status"] == "finished" and step["revision"]:
+            if _has_ended(step, "upgrade"):
                 applied[step["revision"]] = (moment(run["started_at"]), duration(step["duration_ms"]))
+            elif _has_ended(step, "downgrade"):
+                applied.pop(step["revision"], None)
     entries = image.manifest.revisions if image.manifest is not None else ()
     recorded = {entry.revision.id: entry.changes for entry in entries}
     heads = set(graph.heads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -29,6 +30,15 @@ def test_both_files(project, ran, run_migrate, tmp_path):
         assert_absent(ran.password, written.encode())
         for said in (run_id, "r0001", "create r0003", "audit_log", "table r0002: table", "would apply 1 revision"):
             assert said in written.replace("\\_", "_"), said
+
+
+def test_a_downgrade_is_listed_with_what_it_changed(ran, run_migrate, tmp_path):
+    assert run_migrate("down", "--to", "r0001", database=ran).exit_code == 0
+    page, text = tmp_path / "page.html", tmp_path / "page.md"
+    assert run_migrate("report", "--html", str(page), "--markdown", str(text), database=ran).exit_code == 0
+    assert "- table r0002: table" in page.read_text().replace("<span>", "").replace("</span>", "")
+    (row,) = [line for line in text.read_text().replace("\\_", "_").splitlines() if "down downgraded" in line]
+    assert re.search(r"\| r0002: \d+ \|$", row)
 
 
 def test_json_is_one_object_beside_the_files(ran, run_migrate, tmp_path):

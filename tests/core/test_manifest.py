@@ -23,7 +23,7 @@ from migrate.core.manifest import (
     build,
 )
 from migrate.core.revisions import Graph, Revision
-from migrate.core.schema import Difference, Differences, apply, compare, fingerprint
+from migrate.core.schema import Difference, Differences, Renamed, apply, compare, fingerprint
 from migrate.core.state import Exact, Nearest, Several
 
 if TYPE_CHECKING:
@@ -353,6 +353,25 @@ def test_branches_bring_what_they_bring_and_a_merge_nothing_of_its_own() -> None
     assert forked.conflicts(("left", "right")) == ()
 
 
+@pytest.mark.parametrize(
+    ("revision_id", "lines"),
+    [
+        ("a1", ("- table articles: ", "- column articles.title: character varying not null")),
+        ("a2", ()),
+        ("a3", ("~ column articles.title: character varying -> character varying not null",)),
+        ("a4", ("+ table articles: ", "+ column articles.title: character varying", "- table news: ")),
+    ],
+)
+def test_the_way_back_from_a_revision(revision_id: str, lines: tuple[str, ...]) -> None:
+    assert LINEAR.undone(revision_id) == lines
+
+
+def test_the_way_back_from_a_merge_and_from_a_branch() -> None:
+    forked = manifest_of(FORKED | {MERGE: {"table t": None, "column t.x": None, "table u": ""}})
+    assert apply(forked.schema_at(("merge",)), forked.undone("merge")) == forked.schema_at(("left", "right"))
+    assert forked.undone("left") == ("- column t.left: integer",)
+
+
 @pytest.mark.parametrize("name", ["left", "west"])
 def test_a_dependency_is_built_upon_by_id_and_by_label(name: str) -> None:
     dependent = manifest_of(FORKED | {revision("user", depends_on=(name,)): {"column t.user": "integer"}})
@@ -495,6 +514,19 @@ def test_the_nearest_revision_differs_least_and_its_equals_are_named() -> None:
     extra = Differences(extra=(Difference("table tmp", None, ""),))
     assert LINEAR.identify(AT_A3 | {"table tmp": ""}, major=17) == Nearest(("a3",), extra)
     assert LINEAR.identify(AT_A1 | {"table tmp": ""}, major=17) == Nearest(("a2",), extra, ties=(("a1",),))
+
+
+def test_an_index_that_has_another_name_is_one_difference() -> None:
+    named = manifest_of(
+        {
+            revision("a1"): {"table a": "", "index a.i": "btree (x)", "table old": ""},
+            revision("a2", "a1"): {"index a.i": None, "index a.j": "btree (x)"},
+            revision("a3", "a2"): {"index a.k": "btree (y)"},
+        }
+    )
+    renamed = Differences(renamed=(Renamed("index a.j", "index a.z"),))
+    live = {"table a": "", "index a.z": "btree (x)"}
+    assert named.identify(live, major=17, ignore=["table old"]) == Nearest(("a2",), renamed, ties=(("a1",),))
 
 
 def test_nothing_is_near_to_an_empty_base_but_much_to_a_baseline() -> None:

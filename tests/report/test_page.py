@@ -16,7 +16,7 @@ from migrate.core.observation import Observation, Server
 from migrate.core.revisions import Graph, Revision
 from migrate.report.html import NEWEST, html
 from migrate.report.markdown import report_page
-from migrate.report.page import Page, cleaned, revision_rows, run_rows
+from migrate.report.page import Page, cleaned, reverted, revision_rows, run_rows
 
 HOSTILE = "</code></details><script>alert(1)</script><img src=x onerror=alert(1)>&amp;\"'`|*\u202e\n## forged"
 SERVER = Server(
@@ -76,7 +76,7 @@ def page(count=3, at=2, runs=None, **facts):
         drift=(),
         drift_said="The live schema is what the manifest says.",
         has_manifest=True,
-        runs=run_rows(runs, recorded),
+        runs=run_rows(runs, recorded, {}),
         runs_limited=False,
         revisions=revision_rows(image, observation, ids[at:], runs),
     )
@@ -127,6 +127,20 @@ def test_what_ran_and_what_is_left():
     ]
 
 
+def test_going_back_is_shown_with_what_it_changed_and_takes_the_date_away():
+    step = {"kind": "downgrade", "status": "finished", "file": "f.py", "duration_ms": 5, "revision": "r0002"}
+    back = ran(["r0002"], run_id="back", verb="down", steps=[step, {**step, "revision": "r0001", "status": "failed"}])
+    runs = [back, ran(["r0001", "r0002"])]
+    assert reverted(runs) == {"r0002"}
+    (run, _) = run_rows(runs, {"r0002": ["+ table r0002: table"]}, {"r0002": ["- table r0002: table"]})
+    assert [(change.revision, change.lines) for change in run.changes] == [("r0002", ("- table r0002: table",))]
+    assert {row.id: row.applied for row in page(at=1, runs=runs).revisions} == {
+        "r0003": "",
+        "r0002": "",
+        "r0001": "2026-01-02 03:04:05 UTC",
+    }
+
+
 def test_a_run_that_did_not_end_and_a_revision_of_a_newer_image():
     run = ran(["new"], finished_at=None, outcome=None, exit_code=None, to_revision=None, context=None)
     _, image = history(1)
@@ -134,7 +148,7 @@ def test_a_run_that_did_not_end_and_a_revision_of_a_newer_image():
     newest, known = revision_rows(image, observation, (), [run])
     assert (newest.id, newest.message, newest.mark, newest.took) == ("new", "not in this image", "current", "1.5 s")
     assert known.mark == "not applied"
-    (found,) = run_rows([run], {})
+    (found,) = run_rows([run], {}, {})
     assert (found.outcome, found.good, found.took, found.rows_after, found.changes) == (
         "did not end",
         False,
