@@ -20,6 +20,7 @@ _MIN_ABBREVIATED_LENGTH: Final = 4
 """Alembic lets an abbreviation name only ids and labels of at least this many characters."""
 
 _ILLEGAL_IN_ID: Final = frozenset("@-+")
+_SYMBOLS: Final = frozenset({"base", "head", "heads"})  # Alembic never looks for a revision of such a name
 _RELATIVE = re.compile(r"(?:.+?@)?\w*[+-]\d|(?:[^@]*@)?\s*-\d")
 
 
@@ -576,11 +577,16 @@ def _bad_ids(revisions: tuple[Revision, ...]) -> Iterator[HistoryFault]:
                 (id_,),
                 (revision.file,),
             )
-        if not id_ or not id_.isprintable() or not _ILLEGAL_IN_ID.isdisjoint(id_):
+        why = None
+        if id_ in _SYMBOLS:
+            why = ": to Alembic it means something else"
+        elif not id_ or not id_.isprintable() or not _ILLEGAL_IN_ID.isdisjoint(id_):
+            why = " (empty, unprintable, or with one of @ - +)"
+        if why is not None:
             yield HistoryFault(
                 FaultKind.ILLEGAL_ID,
-                f"{revision.file}: {id_!r} cannot be a revision id (empty, unprintable, or with one of @ - +)",
-                "give the revision an id of letters, digits and underscores",
+                f"{revision.file}: {id_!r} cannot be a revision id{why}",
+                "give the revision another id, of letters, digits and underscores, in every file that names it",
                 (id_,),
                 (revision.file,),
             )

@@ -232,6 +232,14 @@ def test_what_is_a_fault_to_us_alembic_refuses_or_warns_of(
             script.get_revisions("heads")
 
 
+@pytest.mark.parametrize("symbol", ["base", "head", "heads"])
+def test_an_id_that_is_a_symbol_to_alembic_is_a_fault_to_us(tmp_path: Path, symbol: str) -> None:
+    ours = scan(write(tmp_path, [revision(symbol), revision("b", symbol), revision("c", "b")]))
+    assert [fault.kind for fault in Graph.build(ours.revisions).faults] == [FaultKind.ILLEGAL_ID]
+    script = ScriptDirectory.from_config(Config(str(tmp_path / "alembic.ini")))
+    assert [found.revision for found in script.get_revisions(symbol) if found] != [symbol]
+
+
 def test_a_cycle_between_a_base_and_a_head_is_one_that_alembic_overlooks(tmp_path: Path) -> None:
     tangle = [revision("a0"), revision("b", "a0", "d"), revision("c", "b"), revision("d", "c"), revision("e", "d")]
     ours = scan(write(tmp_path, tangle))

@@ -241,6 +241,8 @@ def test_rows_that_overlap() -> None:
         ([revision("a-b")], [FaultKind.ILLEGAL_ID]),
         ([revision("a\nb")], [FaultKind.ILLEGAL_ID]),
         ([revision("\udc80")], [FaultKind.ILLEGAL_ID]),
+        *[([revision(symbol)], [FaultKind.ILLEGAL_ID]) for symbol in ("base", "head", "heads")],
+        ([revision("basehead")], []),
         ([revision("a", "b"), revision("b", "a")], [FaultKind.CYCLE]),
         ([revision("a"), revision("b", "a", on=("c",)), revision("c", "b")], [FaultKind.CYCLE]),
         (
@@ -251,6 +253,13 @@ def test_rows_that_overlap() -> None:
 )
 def test_every_fault_of_a_history_is_found(revisions: list[Revision], expected: list[FaultKind]) -> None:
     assert kinds(*revisions) == expected
+
+
+def test_an_id_that_is_a_symbol_is_told_from_one_with_wrong_characters() -> None:
+    (symbol,) = Graph.build([revision("heads")]).faults
+    assert "'heads' cannot be a revision id: to Alembic it means something else" in symbol.message
+    (characters,) = Graph.build([revision("a+")]).faults
+    assert "one of @ - +" in characters.message
 
 
 def test_a_fault_names_the_revisions_their_files_and_the_fix() -> None:
