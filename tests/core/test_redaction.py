@@ -99,7 +99,9 @@ def test_no_encoding_of_a_secret_survives(secret: str, encoding: str, before: st
     assert secret not in clean
 
 
-@pytest.mark.parametrize("secret", ["s3cr3t", "p@ss:w/o?r#d% x+y", "a'b\"c\\d", "pässwörd-✓-😀", "\udcff\udcfeabc"])
+@pytest.mark.parametrize(
+    "secret", ["s3cr3t", "p@ss:w/o?r#d% x+y", "a'b\"c\\d", "pässwörd-✓-😀", "\udcff\udcfeabc", "half \ud800"]
+)
 def test_only_the_secret_is_taken_out(secret: str) -> None:
     redactor = Redactor([secret])
     for name, encode in ENCODINGS.items():

@@ -330,8 +330,9 @@ def test_what_can_be_tolerated(differences: Differences, allowed: set[tuple[bool
 
 
 def test_changes_read_well() -> None:
-    before = {"column articles.title": "character varying not null", "index articles.ix": "btree (title)"}
-    after = {"column articles.title": "character varying", "column articles.slug": "text"}
+    stays = {"table articles": "", "column articles.id": "integer not null"}
+    before = stays | {"column articles.title": "character varying not null", "index articles.ix": "btree (title)"}
+    after = stays | {"column articles.title": "character varying", "column articles.slug": "text"}
     lines = changes(before, after)
     assert lines == [
         "+ column articles.slug: text",
@@ -347,6 +348,13 @@ def test_an_arrow_in_a_definition_is_not_the_separator() -> None:
     lines = changes(before, after)
     assert lines == ["~ index t.ix: btree ((data \\-> 'a'::text)) -> btree ((data -> 'b'::text))"]
     assert apply(before, lines) == after
+
+
+def test_a_colon_in_a_name_is_not_the_separator() -> None:
+    after = {'table "a: b\\c"': ""}
+    lines = changes({}, after)
+    assert lines == ['+ table "a\\: b\\\\c": ']
+    assert apply({}, lines) == after
 
 
 # What would break the lines comes far more often than at random.
