@@ -232,6 +232,16 @@ _KINDS: Final = (
         "{settings}",
     ),
     Kind(
+        "sync-driver",
+        ExitCode.CONFIG,
+        "No async driver is named",
+        "env.py makes an async engine of 'sqlalchemy.url', and neither the database URL nor the 'sqlalchemy.url' of the"
+        " ini file names an async driver that is installed.",
+        "Nothing was changed.",
+        'export {variable}="postgresql+asyncpg://${{{variable}#*://}}"'
+        "   # or +psycopg; or in {config}: sqlalchemy.url = postgresql+asyncpg://",
+    ),
+    Kind(
         "no-alembic-config",
         ExitCode.CONFIG,
         "No Alembic configuration was found",
@@ -580,7 +590,7 @@ _KINDS: Final = (
         ExitCode.RESOURCES,
         "The server ran out of a resource",
         "Disk, memory or connections of the server are used up.",
-        "The revision was rolled back; those before it stay.",
+        "What ran was rolled back; the revisions before it stay.",
         "free what is named, then run migrate up again",
     ),
     Kind(

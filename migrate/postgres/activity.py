@@ -65,7 +65,8 @@ _STATEMENT: Final = """
     SELECT coalesce(a.state, 'unknown'),
            coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - a.state_change), 0)::float,
            coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - a.query_start), 0)::float,
-           pg_catalog.left(a.query, 200), p.phase,
+           pg_catalog.left(a.query, 200),
+           coalesce(p.phase, CASE WHEN a.wait_event = 'SyncRep' THEN 'waiting for a synchronous standby' END),
            CASE WHEN p.blocks_total > 0 THEN 100.0 * p.blocks_done / p.blocks_total
                 WHEN p.tuples_total > 0 THEN 100.0 * p.tuples_done / p.tuples_total
                 WHEN p.lockers_total > 0 THEN 100.0 * p.lockers_done / p.lockers_total END::float,
@@ -80,6 +81,7 @@ _KEYWORDS: Final = frozenset(
         "ANALYZE",
         "CALL",
         "CLUSTER",
+        "COMMIT",
         "CONCURRENTLY",
         "CONSTRAINT",
         "COPY",

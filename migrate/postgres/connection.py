@@ -47,7 +47,8 @@ _REJECTED: Final = (
     'database "',
     "certificate",
 )
-_TRANSIENT: Final = ("starting up", "shutting down", "in recovery", "too many clients", "too many connections")
+_EXHAUSTED: Final = ("too many clients", "too many connections", "remaining connection slots")
+_TRANSIENT: Final = ("starting up", "shutting down", "in recovery", *_EXHAUSTED)
 
 
 class TimedOut(psycopg2.OperationalError):
@@ -178,7 +179,8 @@ def connect_with_retry(
 ) -> Connection:
     """Connect, trying again for `timeout_s` seconds while the server does not answer; `deadline_at` ends it earlier.
 
-    The deadline is one of the monotonic clock. Raises Stop (`unreachable`, `authentication`, `deadline`) or Interrupted.
+    The deadline is one of the monotonic clock. Raises Stop (`unreachable`, `no-resources`,
+    `authentication`, `deadline`) or Interrupted.
     """
     began = time.monotonic()
     until = min(began + timeout_s, deadline_at)
@@ -206,7 +208,7 @@ def connect_with_retry(
                     why = f"the deadline came after {waited:.0f} s of connecting to {target.url.redacted}: {said}"
                     raise stop("deadline", why) from error
                 raise stop(
-                    "unreachable",
+                    "no-resources" if is_exhausted(said) else "unreachable",
                     f"no connection to {target.url.redacted} within {timeout_s:g} s: {said}",
                 ) from error
             emit(Event(Name.CONNECT_RETRY, f"not connected yet, next try in {delay:.1f} s: {said}", Level.WARN))
@@ -237,6 +239,11 @@ def first_line(error: BaseException) -> str:
     """The first line of an error without libpq's 'connection to server … failed:' framing being lost."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:1]) or type(error).__name__
+
+
+def is_exhausted(said: str) -> bool:
+    """Whether a connect error is that the server or the role has no connection to give."""
+    return any(text in said for text in _EXHAUSTED)
 
 
 def is_rejected(said: str) -> bool:

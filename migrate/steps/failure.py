@@ -13,7 +13,7 @@ from migrate.core.problems import Stop, stop
 from migrate.core.schema import changes
 from migrate.postgres import activity, catalog
 from migrate.postgres.backend_names import WORKER_NAME
-from migrate.postgres.connection import is_rejected, pause
+from migrate.postgres.connection import is_exhausted, is_rejected, pause
 from migrate.postgres.errors import QUERY_CANCELED, RETRIED, code_of
 from migrate.postgres.observe import invalid_indexes
 from migrate.steps.control import ask, rows_now
@@ -232,7 +232,7 @@ def _before_any_revision(run: Run, phase: str, error: Mapping[str, Any], said: s
     if error.get("disconnect"):
         default = "connection-lost"
     elif not sqlstate and str(error.get("type")) in {"OperationalError", "ConnectionRefusedError", "TimeoutError"}:
-        default = "authentication" if is_rejected(said) else "unreachable"
+        default = "authentication" if is_rejected(said) else "no-resources" if is_exhausted(said) else "unreachable"
     code = code_of(sqlstate, default)
     found = stop(
         code,

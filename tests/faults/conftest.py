@@ -386,7 +386,9 @@ def case(
 @pytest.fixture(scope="module")
 def server_of_its_own() -> Iterator[Any]:
     """Yield a server that a test may stop."""
-    with throwaway_server(settings={"max_connections": "50"}) as started:
+    with throwaway_server(
+        settings={"max_connections": "50", "wal_level": "replica", "max_wal_senders": "4"}
+    ) as started:
         yield started
 
 

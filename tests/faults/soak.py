@@ -207,7 +207,7 @@ class Round:
             return
         assert left.finished is not None
         assert (left.exit_code, left.finished["problem"]) == (15, "residue"), left.stdout.decode()
-        assert self.database.rows("SELECT FROM pg_index WHERE NOT indisvalid") == [], left.stdout.decode()
+        assert self.database.rows("SELECT indexrelid FROM pg_index WHERE NOT indisvalid") == [], left.stdout.decode()
         open_steps = self.database.rows("SELECT kind, revision FROM migrate.step WHERE status = ANY (%s)", OPEN)
         for kind, revision in open_steps:
             number = int(revision[1:]) - 1

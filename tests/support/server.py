@@ -130,7 +130,7 @@ class Database:
             cursor = connection.cursor()
             # psycopg2 takes a % as a placeholder only when there are parameters.
             cursor.execute(statement, params or None)
-            return cursor.fetchall() if cursor.description else []
+            return cursor.fetchall() if cursor.description is not None else []
 
 
 def create_role(server: Server, *, name: str | None, password: str | None, options: LiteralString) -> Role:

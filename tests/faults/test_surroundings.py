@@ -1,0 +1,234 @@
+"""What stands around a run: the server's configuration, other images, the operating system, and what a revision does to them."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.support.process import Running, migrate_command, minimal_environment
+
+fault = pytest.mark.fault
+
+
+@fault(
+    "the role may not connect as often as a run needs",
+    "ALTER ROLE … CONNECTION LIMIT 2: guard and control connect, env.py does not",
+    24,
+    "named as what it is, connections; nothing was changed",
+)
+def test_connection_limit(case):
+    case.history()
+    limit(case, 2)
+    result = case.up().finish()
+    limit(case, -1)
+    case.ends(result)
+    assert result.finished["problem"] == "no-resources"
+    assert "too many connections" in result.finished["why"]
+
+
+@fault(
+    "the server's connections are used up for a while",
+    "ALTER ROLE … CONNECTION LIMIT 0, for two seconds",
+    0,
+    "tried again until there is one",
+)
+def test_connections_used_up(case):
+    case.history()
+    limit(case, 0)
+    running = case.up()
+    running.wait_for("connect.retry")
+    time.sleep(1)
+    limit(case, -1)
+    assert case.ends(running).finished["outcome"] == "applied"
+
+
+def limit(case, connections):
+    case.database.as_superuser.execute(f'ALTER ROLE "{case.database.user}" CONNECTION LIMIT {connections}')
+
+
+@fault(
+    "SIGTERM while a COMMIT waits for a synchronous standby that is gone",
+    "synchronous_standby_names names nobody; the second revision's COMMIT waits for it",
+    143,
+    "the server has committed it: it counts as applied, and no further revision starts",
+)
+def test_signal_in_a_commit(crashing):
+    running = waits_for_a_standby(crashing)
+    running.signal(signal.SIGTERM)
+    result = running.finish()
+    alone(crashing)
+    crashing.ends(result)
+    assert result.finished["applied"] == ["r0001", "r0002"]
+
+
+@fault(
+    "the deadline comes while a COMMIT waits for a synchronous standby that is gone",
+    "the same, with --deadline 5s",
+    25,
+    "the server has committed it: it counts as applied, and no further revision starts",
+)
+def test_deadline_in_a_commit(crashing):
+    result = waits_for_a_standby(crashing, "--deadline", "5").finish()
+    alone(crashing)
+    crashing.ends(result)
+    assert (result.finished["problem"], result.finished["applied"]) == ("deadline", ["r0001", "r0002"])
+    assert any("synchronous standby" in said["message"] for said in result.named("statement.progress"))
+
+
+def waits_for_a_standby(case, *flags):
+    """A run whose second revision's COMMIT waits for good; the ledger's rows do not."""
+    case.history()
+    admin = case.database.as_superuser
+    admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    admin.execute("SELECT pg_reload_conf()")
+    running = case.up(*flags, trouble="op.execute('SET LOCAL synchronous_commit = on')")
+    until = time.monotonic() + 30
+    while not admin.rows("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"):
+        assert time.monotonic() < until, running.so_far.stdout.decode()
+        time.sleep(0.05)
+    return running
+
+
+def alone(case):
+    admin = case.database.as_superuser
+    admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
+    admin.execute("SELECT pg_reload_conf()")
+
+
+@fault(
+    "an older image and a newer one at once",
+    "the newer image is at its last revision, which the older one does not have, when the older one comes",
+    0,
+    "the older one waits for the guard, then lets the newer database stand, whose ledger proves that it is newer",
+)
+def test_two_images(case):
+    case.history()
+    older = case.project.path.parent / "older"
+    shutil.copytree(case.project.path, older)
+    (older / "migrations" / "versions" / "r0003_third.py").unlink()
+    environment = {**minimal_environment(), "MIGRATE_SHADOW_URL": case.database.server.admin_url}
+    assert Running(migrate_command("manifest"), cwd=older, env=environment).finish().exit_code == 0
+    newer = case.up(trouble="time.sleep(2)")
+    newer.wait_for("revision.started", revision="r0002")
+    environment = {**minimal_environment(), "DATABASE_URL": case.database.url}
+    second = Running(migrate_command("up"), cwd=older, env=environment, password=case.database.password).finish()
+    second.check_clean()
+    assert (second.exit_code, second.finished["outcome"]) == (0, "ahead")
+    assert second.named("guard.waiting")
+    assert case.ends(newer).finished["outcome"] == "applied"
+
+
+@fault(
+    "a revision drops the ledger",
+    "DROP SCHEMA migrate CASCADE",
+    0,
+    "a warning; the release does not depend on it",
+)
+def test_ledger_dropped(case):
+    case.history()
+    result = case.ends(case.up(trouble="op.execute('DROP SCHEMA migrate CASCADE')"))
+    assert result.named("ledger.warning")
+
+
+@fault(
+    "a revision drops the version table",
+    "DROP TABLE alembic_version",
+    30,
+    "rolled back with the revision",
+)
+def test_version_table_dropped(case):
+    case.history()
+    result = case.ends(case.up(trouble="op.execute('DROP TABLE alembic_version')"))
+    assert result.finished["problem"] == "revision-failed"
+
+
+@fault(
+    "a revision leaves a program behind that holds its output open",
+    "subprocess.Popen(['sleep', '600'], start_new_session=True)",
+    0,
+    "nobody waits for it",
+)
+def test_daemon_left(case):
+    case.history()
+    trouble = (
+        "import subprocess; left = subprocess.Popen(['sleep', '600'], start_new_session=True); print('pid', left.pid)"
+    )
+    result = case.ends(case.up(trouble=trouble))
+    subprocess.run(["kill", result.named("revision.output")[0]["message"].split()[1]], check=False)
+
+
+@fault(
+    "a revision runs out of memory",
+    "RLIMIT_AS, then a gigabyte in Python",
+    30,
+    "MemoryError is the revision's failure; rolled back",
+)
+def test_out_of_memory(case):
+    case.history()
+    trouble = "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)); everything = bytes(2 << 30)"
+    result = case.ends(case.up(trouble=trouble))
+    assert result.finished["problem"] == "revision-failed"
+    assert "MemoryError" in result.finished["message"]
+
+
+@fault(
+    "a revision crashes the interpreter",
+    "SIGSEGV in the process that runs the revisions",
+    30,
+    "the parent says which signal; rolled back",
+)
+def test_segmentation_fault(case):
+    case.history()
+    result = case.ends(case.up(trouble="import signal; os.kill(os.getpid(), signal.SIGSEGV)"))
+    assert result.finished["problem"] == "revision-exited"
+    assert "SIGSEGV" in result.finished["why"]
+
+
+@fault(
+    "the server's name is not known",
+    "a host under .invalid; --connect-timeout 2s",
+    20,
+    "bounded; nothing was changed",
+)
+def test_unknown_host(case):
+    case.history()
+    url = case.database.url.replace("@127.0.0.1", "@database.invalid")
+    assert case.ends(case.up("--connect-timeout", "2", url=url)).finished["problem"] == "unreachable"
+
+
+@fault(
+    "SIGTERM while a name server says nothing",
+    "network and mount namespaces in which the only name server swallows every question",
+    143,
+    "at once, although the resolver cannot be interrupted; nothing was changed",
+)
+def test_silent_name_server(case, tmp_path):
+    unshare = shutil.which("unshare")
+    namespaces = (unshare or "", "--mount", "--net")
+    if unshare is None or subprocess.run([*namespaces, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("network namespaces are not allowed here")
+    case.history()
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+    script = f"mount --bind {tmp_path}/resolv.conf /etc/resolv.conf && exec {sys.executable} -c '{_SWALLOWS}' \"$@\""
+    url = case.database.url.replace("@127.0.0.1", "@database.example")
+    running = case.up(url=url, prefix=(*namespaces, "bash", "-c", script, "bash"))
+    running.wait_for("image.loaded")
+    time.sleep(0.5)
+    running.signal(signal.SIGTERM)
+    case.ends(running)
+
+
+# Brings the loopback interface up (SIOCSIFFLAGS, IFF_UP), takes the name server's port, and becomes what it is given.
+_SWALLOWS = """
+import fcntl, os, socket, struct, sys
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+fcntl.ioctl(server, 0x8914, struct.pack("16sh14x", b"lo", 1))
+server.bind(("127.0.0.1", 53))
+os.set_inheritable(server.fileno(), True)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
