@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import closing, suppress
+from urllib.parse import urlencode, urlsplit
 
+import psycopg2
 import pytest
 
 from tests.support.process import Running, migrate_command, minimal_environment
+from tests.support.server import Database, Server
 
 fault = pytest.mark.fault
 
@@ -98,6 +103,102 @@ def alone(case):
     admin = case.database.as_superuser
     admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
     admin.execute("SELECT pg_reload_conf()")
+
+
+@fault(
+    "the primary dies in a revision and its standby takes over",
+    "streaming replication; an immediate stop of the primary in pg_sleep(), then pg_promote(); the URL names both hosts"
+    " with target_session_attrs=read-write",
+    23,
+    "rolled back, judged on the new primary; the next run goes on there",
+)
+def test_failover(crashing, server_of_its_own, standby):
+    case = crashing
+    case.history()
+    hosts = [("host", f"127.0.0.1:{port}") for port in (server_of_its_own.port, standby.port)]
+    parts = urlsplit(case.database.url)
+    url = parts._replace(
+        scheme="postgresql+psycopg2",
+        netloc=f"{parts.netloc.rpartition('@')[0]}@",
+        query=urlencode([*hosts, ("target_session_attrs", "read-write")]),
+    ).geturl()
+    running = case.up(url=url, trouble="op.execute('SELECT pg_sleep(60)')")
+    running.wait_for("revision.started", revision="r0002")
+    standby.wait_until("SELECT version_num FROM alembic_version", ("r0001",), case.database)
+    server_of_its_own.stop("immediate")
+    time.sleep(0.5)
+    standby.admin(case.database).rows("SELECT pg_promote()")
+    result = running.finish()
+    case.database = standby.of(case.database)
+    case.ends(result)
+    assert (result.finished["problem"], result.finished["applied"]) == ("connection-lost", ["r0001"])
+    server_of_its_own.start()
+
+
+@fault(
+    "the URL leads to a standby",
+    "streaming replication; the URL names the standby alone",
+    13,
+    "it cannot be written: refused before anything is tried",
+)
+def test_standby(crashing, server_of_its_own, standby):
+    case = crashing
+    case.history()
+    case.at("r0002")
+    standby.wait_until("SELECT version_num FROM alembic_version", ("r0002",), case.database)
+    url = case.database.url.replace(f":{server_of_its_own.port}/", f":{standby.port}/")
+    result = case.ends(case.up(url=url))
+    assert result.finished["problem"] == "not-writable"
+    assert not result.named("guard.acquired")
+
+
+class Standby:
+    """A hot standby of a server, made with pg_basebackup; `admin_url` is its superuser's."""
+
+    def __init__(self, primary):
+        """Start it."""
+        folder = primary.data_dir.with_name(f"standby-{time.monotonic_ns()}")
+        spawn = primary._spawn  # in the account and the environment of the primary
+        arguments = ["-D", str(folder), "-R", "--checkpoint=fast", "--dbname", primary.url()]
+        assert spawn("pg_basebackup", *arguments).wait(60) == 0, primary.log_file.read_text()[-2000:]
+        with closing(socket.socket()) as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        settings = {"port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
+        settings |= {"max_connections": 50, "max_wal_senders": 4}  # no less than the primary's
+        self.admin_url = primary.url().replace(f":{primary.port}/", f":{self.port}/")
+        self._process = spawn("postgres", "-D", str(folder), *(f"--{name}={value}" for name, value in settings.items()))
+
+    def of(self, database):
+        """The same database here."""
+        return Database(Server(self.admin_url), database.name, database.role)
+
+    def admin(self, database):
+        """The same, through the superuser."""
+        return self.of(database).as_superuser
+
+    def wait_until(self, query, row, database):
+        """Return once the query has this one row here."""
+        until = time.monotonic() + 30
+        while True:
+            with suppress(psycopg2.Error):
+                if self.admin(database).rows(query) == [row]:
+                    return
+            assert time.monotonic() < until, "the standby does not follow"
+            time.sleep(0.05)
+
+    def stop(self):
+        """End it."""
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(30)
+
+
+@pytest.fixture
+def standby(crashing, server_of_its_own):
+    """A hot standby of the server of its own."""
+    made = Standby(server_of_its_own)
+    yield made
+    made.stop()
 
 
 @fault(
