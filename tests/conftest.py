@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, LiteralString, Protocol
@@ -235,3 +236,31 @@ def run_migrate(start_migrate: StartMigrate) -> RunMigrate:
         return start_migrate(*arguments, database=database, env=env, cwd=cwd).finish(timeout_seconds)
 
     return run
+
+
+class WriteManifest(Protocol):
+    """The type of the fixture `write_manifest`."""
+
+    def __call__(self) -> None:
+        """Write the manifest of the project as it stands."""
+
+
+_MANIFESTS: dict[str, bytes] = {}
+
+
+@pytest.fixture
+def write_manifest(project: Project, server: Server, run_migrate: RunMigrate) -> WriteManifest:
+    """Return a function that writes what `migrate manifest` makes of the project; equal projects are replayed once."""
+
+    def write() -> None:
+        files = [path for path in sorted(project.path.rglob("*")) if path.suffix in {".ini", ".py", ".sql", ".toml"}]
+        content = [f"{path.relative_to(project.path)}\n{path.read_text(encoding='utf-8')}" for path in files]
+        key = hashlib.sha256("\0".join(content).encode()).hexdigest()
+        if key in _MANIFESTS:
+            project.manifest.write_bytes(_MANIFESTS[key])
+            return
+        made = run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()})
+        assert made.exit_code == 0, made.stdout
+        _MANIFESTS[key] = project.manifest.read_bytes()
+
+    return write

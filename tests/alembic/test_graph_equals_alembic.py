@@ -124,7 +124,7 @@ def rows_as_applied(script: ScriptDirectory, rows: Iterable[str], steps: Sequenc
     return seen
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80)
 @given(histories())
 def test_loading_heads_bases_and_every_name(revisions: list[Revision]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -143,7 +143,7 @@ def test_loading_heads_bases_and_every_name(revisions: list[Revision]) -> None:
             assert answer(graph.resolve(target)) == resolved(script, target), target
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120)
 @given(histories(), st.data())
 def test_what_is_left_to_apply_in_which_order_and_the_rows_it_leaves(
     revisions: list[Revision], data: st.DataObject

@@ -186,12 +186,12 @@ def test_off_is_off(history, folder, database, run_migrate):
     assert list(folder.iterdir()) == []
 
 
-def test_destructive_means_that_something_is_dropped(project, server, folder, database, run_migrate):
+def test_destructive_means_that_something_is_dropped(project, folder, database, run_migrate, write_manifest):
     project.linear(2)
     project.revision(
         "drop", down="r0002", message="drop", upgrade="op.drop_table('r0002')", downgrade="op.execute('SELECT 1')"
     )
-    assert run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}).exit_code == 0
+    write_manifest()
     environ = {"MIGRATE_BACKUP_DIR": str(folder), "MIGRATE_BACKUP": "destructive"}
     assert run_migrate("up", "--target", "r0002", database=database, env=environ).exit_code == 0
     assert list(folder.iterdir()) == []

@@ -91,9 +91,9 @@ def applied(project, database, run_migrate):
     return database
 
 
-def test_a_healthy_database_passes_every_check(project, database, run_migrate, doctor):
+def test_a_healthy_database_passes_every_check(project, database, run_migrate, doctor, write_manifest):
     project.linear(2)
-    assert run_migrate("manifest", env=SHADOW).exit_code == 0
+    write_manifest()
     assert run_migrate("up", database=database).exit_code == 0
     found = doctor(database=database)
     assert {name: check["verdict"] for name, check in found.checks.items()} == dict.fromkeys(PURPOSES, "pass")
@@ -183,17 +183,17 @@ def test_several_heads(project, database, doctor):
     assert doctor(database=database).verdict("image") == "pass"
 
 
-def test_manifest(project, database, doctor, run_migrate):
+def test_manifest(project, database, doctor, write_manifest):
     project.linear(1)
     found = doctor(database=database)
     assert (found.verdict("manifest"), found.exit_code) == ("warn", 0)
     assert found["manifest"]["fix"].startswith("migrate manifest ")
-    assert run_migrate("manifest", env=SHADOW).exit_code == 0
+    write_manifest()
     assert doctor(database=database).verdict("manifest") == "pass"
     project.linear(1, prefix="s", down="r0001")
     found = doctor(database=database)
     assert (found.verdict("manifest"), found.exit_code) == ("fail", 11)
-    assert run_migrate("manifest", env=SHADOW).exit_code == 0
+    write_manifest()
     assert doctor(database=database).verdict("manifest") == "pass"
 
 
@@ -228,9 +228,9 @@ def test_a_read_only_role(project, database, doctor):
     assert doctor(database=database).verdict("server") == "pass"
 
 
-def test_another_major_version_than_the_manifests(project, database, doctor, run_migrate):
+def test_another_major_version_than_the_manifests(project, database, doctor, run_migrate, write_manifest):
     project.linear(1)
-    assert run_migrate("manifest", env=SHADOW).exit_code == 0
+    write_manifest()
     manifest = project.versions.parent / "manifest.json"
     manifest.write_text(re.sub(r'"postgres": \d+', '"postgres": 11', manifest.read_text()))
     found = doctor(database=database)
@@ -376,9 +376,9 @@ def test_a_second_version_table(project, database, doctor):
     assert doctor(env=environment).verdict("tables") == "pass"
 
 
-def test_state(project, database, run_migrate, doctor):
+def test_state(project, database, run_migrate, doctor, write_manifest):
     project.linear(2)
-    assert run_migrate("manifest", env=SHADOW).exit_code == 0
+    write_manifest()
     database.execute("CREATE TABLE r0001 (id serial PRIMARY KEY)")
     found = doctor(database=database)
     assert (found.verdict("state"), found.exit_code, found["state"]["problem"]) == ("fail", 15, "untracked")
@@ -427,8 +427,8 @@ def test_edited(project, applied, doctor):
     assert doctor(database=applied).verdict("edited") == "pass"
 
 
-def test_drift(applied, run_migrate, doctor):
-    assert run_migrate("manifest", env=SHADOW).exit_code == 0
+def test_drift(applied, doctor, write_manifest):
+    write_manifest()
     applied.execute("ALTER TABLE t DROP COLUMN n")
     found = doctor(database=applied)
     assert (found.verdict("drift"), found.exit_code) == ("fail", 17)
@@ -438,9 +438,9 @@ def test_drift(applied, run_migrate, doctor):
     assert (found.verdict("drift"), found.exit_code) == ("pass", 0)
 
 
-def test_breaking(project, applied, run_migrate, doctor):
+def test_breaking(project, applied, doctor, write_manifest):
     project.revision("three", down="two", message="three", upgrade='op.drop_column("t", "n")')
-    assert run_migrate("manifest", env=SHADOW).exit_code == 0
+    write_manifest()
     environment = {"DATABASE_URL": applied.url}
     found = doctor(env=environment)
     assert (found.verdict("breaking"), found.exit_code) == ("warn", 0)
@@ -462,12 +462,12 @@ def test_ownership(applied, make_role, doctor, owner_is_superuser):
     applied.as_superuser.execute(f'ALTER TABLE t OWNER TO "{applied.user}"')
 
 
-def test_ownership_by_the_manifest_alone(project, applied, run_migrate, doctor):
+def test_ownership_by_the_manifest_alone(project, applied, doctor, write_manifest):
     # the name of the table is computed, so that the text does not say it
     project.revision("two", down="one", message="two", upgrade='op.add_column("tt"[1:], sa.Column("m", sa.Integer))')
     applied.as_superuser.execute("ALTER TABLE t OWNER TO postgres")
     assert doctor(database=applied).verdict("ownership") == "pass"
-    assert run_migrate("manifest", env=SHADOW).exit_code == 0
+    write_manifest()
     assert doctor(database=applied).verdict("ownership") == "fail"
 
 

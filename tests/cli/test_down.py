@@ -24,9 +24,9 @@ def history(project):
 
 
 @pytest.fixture
-def manifest(history, server, run_migrate):
+def manifest(history, write_manifest):
     """The manifest of that history."""
-    assert run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}).exit_code == 0
+    write_manifest()
     return history
 
 
@@ -117,9 +117,9 @@ def test_without_a_manifest_the_operator_answers_for_it(history, database, run_m
     assert (done.exit_code, done.named("proof.finished")[0]["proof"]) == (0, "rows")
 
 
-def test_a_downgrade_that_leaves_something_is_unproven(project, history, server, database, run_migrate):
+def test_a_downgrade_that_leaves_something_is_unproven(project, history, database, run_migrate, write_manifest):
     project.revision("leaves", down="t0001", message="leaves", upgrade="op.execute('CREATE TABLE left_over ()')")
-    assert run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}).exit_code == 0
+    write_manifest()
     assert run_migrate("up", database=database).exit_code == 0
     result = run_migrate("down", "--to", "t0001", database=database)
     result.check_clean()
@@ -127,7 +127,7 @@ def test_a_downgrade_that_leaves_something_is_unproven(project, history, server,
     assert "left_over" in result.finished["why"]
 
 
-def test_a_downgrade_that_raises_is_rolled_back(project, history, server, database, run_migrate):
+def test_a_downgrade_that_raises_is_rolled_back(project, history, database, run_migrate, write_manifest):
     project.revision(
         "bad",
         down="t0001",
@@ -136,7 +136,7 @@ def test_a_downgrade_that_raises_is_rolled_back(project, history, server, databa
         downgrade="op.execute('DROP TABLE bad')\nraise NotImplementedError('no way back')",
     )
     project.revision("top", down="bad", message="top")
-    assert run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}).exit_code == 0
+    write_manifest()
     assert run_migrate("up", database=database).exit_code == 0
     result = run_migrate("down", "--to", "t0001", database=database)
     result.check_clean()
@@ -155,14 +155,14 @@ def test_residue_and_drift_come_first(at_head, database, run_migrate):
     assert run_migrate("down", "--to", "r0001", database=database).exit_code == 15
 
 
-def test_a_newer_database_is_not_reverted_by_an_older_image(project, at_head, server, database, run_migrate):
+def test_a_newer_database_is_not_reverted_by_an_older_image(project, at_head, database, run_migrate, write_manifest):
     next(project.versions.glob("t0001_*")).unlink()
-    assert run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}).exit_code == 0
+    write_manifest()
     result = run_migrate("down", "--to", "r0001", database=database, env={"MIGRATE_AHEAD": "accept"})
     assert (result.exit_code, result.finished["problem"]) == (16, "ahead")
 
 
-def test_a_branch_stays_while_the_other_goes(project, history, server, database, run_migrate):
+def test_a_branch_stays_while_the_other_goes(project, history, database, run_migrate, write_manifest):
     project.revision(
         "left", down="two", message="left", upgrade="op.execute('CREATE TABLE l ()')", downgrade="op.drop_table('l')"
     )
@@ -174,7 +174,7 @@ def test_a_branch_stays_while_the_other_goes(project, history, server, database,
         upgrade="op.execute('CREATE TABLE m ()')",
         downgrade="op.drop_table('m')",
     )
-    assert run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}).exit_code == 0
+    write_manifest()
     assert run_migrate("up", "--target", "heads", database=database).exit_code == 0
     result = run_migrate("down", "--to", "left", database=database)
     result.check_clean()
@@ -183,7 +183,7 @@ def test_a_branch_stays_while_the_other_goes(project, history, server, database,
     assert database.scalar("SELECT to_regclass('t0001')") is not None
 
 
-def test_a_signal_rolls_the_downgrade_back(project, history, server, database, start_migrate, run_migrate):
+def test_a_signal_rolls_the_downgrade_back(project, history, database, start_migrate, run_migrate, write_manifest):
     project.revision(
         "slow",
         down="t0001",
@@ -191,7 +191,7 @@ def test_a_signal_rolls_the_downgrade_back(project, history, server, database, s
         upgrade="op.execute('CREATE TABLE slow ()')",
         downgrade="op.drop_table('slow')\nop.execute('SELECT pg_sleep(60)')",
     )
-    assert run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}).exit_code == 0
+    write_manifest()
     assert run_migrate("up", database=database).exit_code == 0
     running = start_migrate("down", "--to", "t0001", database=database)
     running.wait_for("revision.started")

@@ -28,10 +28,10 @@ print(json.dumps({"loaded": list(sys.modules), "code": code}))
 
 @pytest.mark.parametrize("with_manifest", [False, True])
 @pytest.mark.parametrize("verb", ["up", "plan", "status"])
-def test_nothing_to_do_imports_nothing_heavy(project, server, database, run_migrate, verb, with_manifest):
+def test_nothing_to_do_imports_nothing_heavy(project, database, run_migrate, verb, with_manifest, write_manifest):
     project.linear(3)
     if with_manifest:
-        assert run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}).exit_code == 0
+        write_manifest()
     assert run_migrate("up", database=database).exit_code == 0
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, verb],

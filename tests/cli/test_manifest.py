@@ -106,6 +106,18 @@ def test_whatever_env_py_is_like_the_manifest_is_the_same(project, database, man
     )
 
 
+def test_an_async_env_py_without_a_driver_is_told_where_a_replay_finds_one(project, manifest):
+    project.linear(1)
+    project.write_env(url="ini", engine="async")
+    project.env.write_text(project.env.read_text().replace("url = re.sub(", "re.sub("))
+    refused = manifest()
+    refused.check_clean()
+    assert (refused.exit_code, refused.finished["problem"]) == (10, "sync-driver")
+    assert refused.finished["fix"] == f"in {project.ini}: sqlalchemy.url = postgresql+asyncpg://   # or +psycopg"
+    project.write_ini(**{"sqlalchemy.url": "postgresql+asyncpg://"})
+    assert manifest().exit_code == 0
+
+
 def test_the_target_in_every_variable_is_replaced_by_the_shadow(project, database, run_migrate, server):
     """Revisions that open connections of their own and create roles reach the shadow, which is a server of its own."""
     project.write_env(url="settings")
@@ -406,7 +418,9 @@ def test_an_edited_file_is_named_with_the_lines_that_would_change(committed, man
     assert line in found["lines"]
     shown = [event for event in result.named("image.warning") if event.get("line") == line]
     assert "bigint not null" in shown[0]["new"][0]
-    printed = [text for event in result.named("image.warning") for text in (*event.get("old", ()), *event.get("new", ()))]
+    printed = [
+        text for event in result.named("image.warning") for text in (*event.get("old", ()), *event.get("new", ()))
+    ]
     assert printed
     assert [text for text in printed if '"sha256"' in text or '"schema"' in text] == [], "nobody reads a hash"
     assert path_of(committed).read_text() == before, "a check writes nothing"

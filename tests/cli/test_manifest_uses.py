@@ -20,7 +20,7 @@ op.create_index("ix_title", "articles", ["title"])
 
 
 @pytest.fixture
-def history(project, server, run_migrate):
+def history(project, write_manifest):
     """Three revisions: a table, a relaxed column, a new table; and their manifest."""
     project.revision("one", upgrade=CREATE, downgrade="op.drop_table('articles')", message="articles")
     project.revision("two", down="one", upgrade="op.alter_column('articles', 'title', nullable=True)", message="relax")
@@ -30,13 +30,8 @@ def history(project, server, run_migrate):
         upgrade="op.create_table('tags', sa.Column('id', sa.Integer, primary_key=True))",
         message="tags",
     )
-    write_manifest(run_migrate, server)
+    write_manifest()
     return project
-
-
-def write_manifest(run_migrate, server):
-    made = run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()})
-    assert made.exit_code == 0, made.stdout
 
 
 def rows(database):
@@ -205,9 +200,9 @@ def test_another_name_is_called_so_and_may_be_allowed(history, database, run_mig
     assert (allowed.exit_code, rows(database)) == (0, ["two"])
 
 
-def test_pending_revisions_that_name_what_is_renamed_are_named(history, server, database, run_migrate):
+def test_pending_revisions_that_name_what_is_renamed_are_named(history, database, run_migrate, write_manifest):
     history.revision("four", down="three", upgrade="op.drop_index('ix_title')", message="drop the index")
-    write_manifest(run_migrate, server)
+    write_manifest()
     alembic(history, database, "upgrade", "two")
     database.execute("DROP TABLE alembic_version")
     database.execute("ALTER INDEX ix_title RENAME TO articles_title_idx")
@@ -221,10 +216,10 @@ def test_pending_revisions_that_name_what_is_renamed_are_named(history, server, 
         assert "three" not in said
 
 
-def test_revisions_with_an_equal_schema_are_named_and_refused(project, server, database, run_migrate):
+def test_revisions_with_an_equal_schema_are_named_and_refused(project, database, run_migrate, write_manifest):
     project.revision("one", upgrade=CREATE, message="articles")
     project.revision("two", down="one", upgrade="op.execute('UPDATE articles SET body = title')", message="data")
-    write_manifest(run_migrate, server)
+    write_manifest()
     alembic(project, database, "upgrade", "one")
     database.execute("DROP TABLE alembic_version")
     result = run_migrate("adopt", database=database)
@@ -244,10 +239,10 @@ def test_an_unknown_row_is_replaced_when_the_schema_proves_one(history, database
     assert database.scalar("SELECT details ->> 'replaced' FROM migrate.step") == '["corrupt"]'
 
 
-def test_a_rollback_to_an_image_that_the_schema_serves_is_not_blocked(history, server, database, run_migrate):
+def test_a_rollback_to_an_image_that_the_schema_serves_is_not_blocked(history, database, run_migrate, write_manifest):
     assert run_migrate("up", database=database).exit_code == 0
     next(history.versions.glob("three_*")).unlink()
-    write_manifest(run_migrate, server)
+    write_manifest()
     older = run_migrate("up", database=database)
     older.check_clean()
     assert (older.exit_code, older.finished["outcome"]) == (0, "ahead")
@@ -260,7 +255,9 @@ def test_a_rollback_to_an_image_that_the_schema_serves_is_not_blocked(history, s
     assert run_migrate("up", "--ahead", "compatible", database=database).finished["outcome"] == "ahead"
 
 
-def test_a_rollback_that_breaks_is_refused_and_the_forward_check_had_said_so(history, server, database, run_migrate):
+def test_a_rollback_that_breaks_is_refused_and_the_forward_check_had_said_so(
+    history, database, run_migrate, write_manifest
+):
     assert run_migrate("up", database=database).exit_code == 0
     history.revision(
         "four",
@@ -268,7 +265,7 @@ def test_a_rollback_that_breaks_is_refused_and_the_forward_check_had_said_so(his
         upgrade="op.drop_column('articles', 'body')",
         message="drop body",
     )
-    write_manifest(run_migrate, server)
+    write_manifest()
     plan = run_migrate("plan", database=database)
     plan.check_clean()
     (warning,) = plan.named("state.finding")
@@ -277,7 +274,7 @@ def test_a_rollback_that_breaks_is_refused_and_the_forward_check_had_said_so(his
     assert run_migrate("plan", "--breaking", "refuse", database=database).exit_code == 12
     assert run_migrate("up", database=database).exit_code == 0
     next(history.versions.glob("four_*")).unlink()
-    write_manifest(run_migrate, server)
+    write_manifest()
     refused = run_migrate("up", database=database)
     refused.check_clean()
     assert (refused.exit_code, refused.finished["problem"]) == (16, "ahead")

@@ -21,9 +21,9 @@ def history(project, run_migrate, server):
 
 
 @pytest.fixture
-def manifest(history, server, run_migrate):
+def manifest(history, write_manifest):
     """The manifest of that history."""
-    assert run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}).exit_code == 0
+    write_manifest()
     return history
 
 
@@ -80,9 +80,11 @@ def test_an_invalid_index_of_an_applied_revision_is_rebuilt(history, database, r
 
 
 @pytest.mark.parametrize("with_manifest", [True, False])
-def test_an_invalid_index_of_a_pending_revision_is_dropped(history, server, database, run_migrate, with_manifest):
+def test_an_invalid_index_of_a_pending_revision_is_dropped(
+    history, database, run_migrate, with_manifest, write_manifest
+):
     if with_manifest:
-        assert run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}).exit_code == 0
+        write_manifest()
     assert run_migrate("up", "--target", "r0002", database=database).exit_code == 0
     leave_invalid(database, run_migrate)
     refused = run_migrate("up", database=database)
@@ -210,11 +212,11 @@ def partial(project, history, database, run_migrate):
     return project
 
 
-def test_a_committed_part_is_closed_when_the_schema_is_as_before(partial, server, database, run_migrate):
+def test_a_committed_part_is_closed_when_the_schema_is_as_before(partial, database, run_migrate, write_manifest):
     assert run_migrate("up", "--target", "cic", database=database).exit_code == 0
     text = (partial.versions / "part_part.py").read_text()
     (partial.versions / "part_part.py").write_text(text.replace("raise RuntimeError('no')", "pass"))
-    assert run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}).exit_code == 0
+    write_manifest()
     (partial.versions / "part_part.py").write_text(text)
     failed = run_migrate("up", database=database)
     assert failed.exit_code == 31
@@ -301,6 +303,8 @@ def test_fixes_lead_back_to_a_project_that_is_found_by_flags(history, project, d
     pasted = run_migrate(*words[1:], "--yes", database=database, cwd=folder)
     assert pasted.exit_code == 15  # two rows, and no manifest to prove one
     assert "migrate adopt -c " in pasted.finished["left_fixes"][0]
-    shown = run_migrate("repair", *flags, "--log-format", "text", database=database, env=env, cwd=folder).stdout.decode()
+    shown = run_migrate(
+        "repair", *flags, "--log-format", "text", database=database, env=env, cwd=folder
+    ).stdout.decode()
     assert f"migrate adopt -c '{ini}' -n tenants --at REVISION" in shown
     assert "migrate adopt --at" not in shown

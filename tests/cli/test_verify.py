@@ -11,7 +11,7 @@ FORMS = ("text", "sql", "markdown")
 
 
 @pytest.fixture
-def history(project, server, run_migrate):
+def history(project, write_manifest):
     """A table, then a column and an index; and their manifest."""
     project.linear(1)
     project.revision(
@@ -20,7 +20,7 @@ def history(project, server, run_migrate):
         message="note",
         upgrade="op.add_column('r0001', sa.Column('note', sa.Text))\nop.create_index('by_note', 'r0001', ['note'])",
     )
-    assert run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}).exit_code == 0
+    write_manifest()
     return project
 
 
@@ -85,12 +85,12 @@ def test_json_is_one_object(at_head, database, run_migrate):
         assert {each["identity"] for each in found["extra"]} == {"column r0001.note", "index r0001.by_note"}
 
 
-def test_another_images_manifest(at_head, database, server, run_migrate, tmp_path):
+def test_another_images_manifest(at_head, database, run_migrate, tmp_path, write_manifest):
     other = tmp_path / "other.json"
     shutil.copy(at_head.path / "migrations" / "manifest.json", other)
     assert run_migrate("verify", "--against", str(other), database=database).exit_code == 0
     at_head.revision("three", down="two", message="three", upgrade="op.execute('CREATE TABLE three ()')")
-    assert run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}).exit_code == 0
+    write_manifest()
     newer = at_head.path / "migrations" / "manifest.json"
     result = run_migrate("verify", "--against", str(newer), database=database)
     result.check_clean()

@@ -172,6 +172,7 @@ class Project:
         self.ini = path / "alembic.ini"
         self.env = path / "migrations" / "env.py"
         self.versions = path / "migrations" / "versions"
+        self.manifest = path / "migrations" / "manifest.json"
         self.versions.mkdir(parents=True)
         self.write_ini()
         self.write_env()
