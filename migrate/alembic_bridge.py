@@ -18,6 +18,7 @@ import threading
 import time
 import traceback
 from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +31,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
 from migrate import foreign_records
+from migrate.core.url import DatabaseUrl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -460,8 +462,20 @@ def load_config(job: Mapping[str, Any]) -> Config:
     if job.get("toml") and "toml_file" in inspect.signature(Config).parameters:  # Alembic reads it since 1.16
         options["toml_file"] = job["toml"]
     config = Config(job["config"], **options)
-    config.set_main_option("sqlalchemy.url", job["url"].replace("%", "%%"))
+    config.set_main_option("sqlalchemy.url", _url(config, job).replace("%", "%%"))
     return config
+
+
+def _url(config: Config, job: Mapping[str, Any]) -> str:
+    """The URL with the driver that the file's own `sqlalchemy.url` names, where the user's names none.
+
+    An async env.py needs an async one. One that is not installed is not taken: an example's, or a developer's.
+    """
+    written = config.file_config.get(job["section"], "sqlalchemy.url", raw=True, fallback="")
+    named = re.match(r"postgres(?:ql)?\+(asyncpg|psycopg)(?:_async)?:", written)
+    if named is None or job["driver"] is not None or find_spec(named[1]) is None:
+        return str(job["url"])
+    return DatabaseUrl.parse(job["url"]).driven_by(named[1]).sqlalchemy
 
 
 def run(job: Mapping[str, Any], channel: Channel) -> None:

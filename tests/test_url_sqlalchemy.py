@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from typing import TYPE_CHECKING, Any
 
 import psycopg2.extensions
 import pytest
@@ -11,8 +12,12 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.engine import make_url
 
+from migrate import alembic_bridge
 from migrate.core.url import DatabaseUrl, Host, MalformedUrl
 from tests.core.test_url import READ
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 _names = st.from_regex(r"[a-zA-Z0-9._-]{1,20}", fullmatch=True)
@@ -91,3 +96,41 @@ def test_where_libpq_reads_a_url_and_we_do_they_agree(body: str) -> None:
     assume("@" not in theirs.get("dbname", ""))
     assert url.libpq.get("user") == theirs.get("user")
     assert url.libpq.get("host") == theirs.get("host")
+
+
+def test_what_asyncpg_is_given_it_knows() -> None:
+    asyncpg: Any = pytest.importorskip("asyncpg")
+    from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+
+    everything = "&".join(
+        f"{name}=1" for name in ("sslmode", "passfile", "krbsrvname", "target_session_attrs", "options")
+    )
+    url = DatabaseUrl.parse(f"postgresql://u:p@h:1/d?{everything}").driven_by("asyncpg")
+    dialect: Any = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
+    _, keywords = dialect.create_connect_args(make_url(url.sqlalchemy))
+    assert keywords.keys() <= inspect.signature(asyncpg.connect).parameters.keys()
+    assert keywords["ssl"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("written", "driver", "installed", "expected"),
+    [
+        ("postgresql+asyncpg://h/d", None, True, "postgresql+asyncpg://shop/d?ssl=require"),
+        ("postgres+psycopg_async://h/d", None, True, "postgresql+psycopg://shop/d?sslmode=require"),
+        ("postgresql+asyncpg://h/d", None, False, "postgresql+psycopg2://shop/d?sslmode=require"),
+        ("postgresql+asyncpg://h/d", "psycopg2", True, "postgresql+psycopg2://shop/d?sslmode=require"),
+        ("postgresql+psycopg2://h/d", None, True, "postgresql+psycopg2://shop/d?sslmode=require"),
+        ("postgresql://h/%(d)s", None, True, "postgresql+psycopg2://shop/d?sslmode=require"),
+        ("driver://user:pass@localhost/dbname", None, True, "postgresql+psycopg2://shop/d?sslmode=require"),
+        ("", None, True, "postgresql+psycopg2://shop/d?sslmode=require"),
+    ],
+)
+def test_the_driver_of_the_ini_serves_where_the_url_names_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, driver: str | None, installed: bool, expected: str
+) -> None:
+    monkeypatch.setattr(alembic_bridge, "find_spec", lambda name: name if installed else None)
+    ini = tmp_path / "alembic.ini"
+    ini.write_text("[alembic]\nscript_location = x\n" + (f"sqlalchemy.url = {written}\n" if written else ""))
+    url = DatabaseUrl.parse("postgresql://shop/d?sslmode=require").sqlalchemy
+    config = alembic_bridge.load_config({"config": str(ini), "section": "alembic", "url": url, "driver": driver})
+    assert config.get_main_option("sqlalchemy.url") == expected

@@ -71,6 +71,7 @@ def _through_alembic(session: Session) -> tuple[Revision, ...]:
             "section": project.section,
             "folders": project.folders,
             "url": "postgresql+psycopg2://",
+            "driver": None,
         }
         worker.receive(_START_S)
         worker.send(job)

@@ -113,6 +113,9 @@ _SSL_SWITCH: Final = {"true": "require", "false": "disable"}
 
 _SECRET_PARAMETER: Final = re.compile(r"password|secret|token|_key\b|apikey", re.IGNORECASE)
 
+# Of libpq's keywords those that asyncpg.connect has too, by the same name; `sslmode` it calls `ssl`.
+_ASYNCPG_PARAMETERS: Final = frozenset({"krbsrvname", "passfile", "target_session_attrs"})
+
 
 class Fault(StrEnum):
     """Why a value is no database URL: a closed set of whole sentences, so that none can carry a part of the value."""
@@ -267,6 +270,15 @@ class DatabaseUrl:
         changed = replace(self, database=_checked_database(database))
         raw = changed._render(self._scheme, self.password, self.parameters)  # noqa: SLF001 - it is of this class
         return replace(changed, raw=raw)
+
+    def driven_by(self, driver: str) -> Self:
+        """Give the same database another driver, and asyncpg only the parameters that it knows."""
+        parameters = self.parameters
+        if driver == "asyncpg":
+            known = {"sslmode": "ssl"} | {name: name for name in _ASYNCPG_PARAMETERS}
+            parameters = tuple((known[name], value) for name, value in parameters if name in known)
+        changed = replace(self, driver=driver, parameters=parameters, _scheme=f"postgresql+{driver}")
+        return replace(changed, raw=changed.sqlalchemy)
 
     def spelled_as(self, other: DatabaseUrl) -> Self:
         """Give the same database the other URL's scheme and driver: who reads that one can read this one."""

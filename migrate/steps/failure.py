@@ -11,6 +11,7 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.problems import Stop, stop
 from migrate.core.schema import changes
+from migrate.core.url import URL_VARIABLES
 from migrate.postgres import activity, catalog
 from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.connection import is_exhausted, is_rejected, pause
@@ -229,6 +230,9 @@ def _before_any_revision(run: Run, phase: str, error: Mapping[str, Any], said: s
         server = run.before.server
         default, where = "revision-failed", f"the version table {server.schema}.{run.target.version_table}"
         fix = f"let role {server.user} read and make {server.schema}.{run.target.version_table}   # {said}"
+    if error.get("type") == "InvalidRequestError" and "requires an async driver" in said:
+        named = {**names(run), "variable": run.target.url_from}
+        raise stop("sync-driver", f"{where}: {said}", fix=_fix_of_driver(run), names=named)
     if error.get("disconnect"):
         default = "connection-lost"
     elif not sqlstate and str(error.get("type")) in {"OperationalError", "ConnectionRefusedError", "TimeoutError"}:
@@ -244,6 +248,16 @@ def _before_any_revision(run: Run, phase: str, error: Mapping[str, Any], said: s
     if sqlstate in RETRIED:
         return found
     raise found
+
+
+def _fix_of_driver(run: Run) -> str | None:
+    """How the URL's file, or the ini file of a replay, names an async driver; None for a URL in a variable."""
+    variable = run.target.url_from
+    if variable in URL_VARIABLES:
+        return None
+    if variable.removesuffix("_FILE") in URL_VARIABLES:
+        return f"sed -i 's,^[^:]*:,postgresql+asyncpg:,' \"${variable}\"   # or +psycopg"
+    return f"in {names(run)['config']}: sqlalchemy.url = postgresql+asyncpg://   # or +psycopg"
 
 
 def _place(run: Run, failed: AtWork, error: Mapping[str, Any]) -> str:

@@ -251,6 +251,7 @@ class Upgrading:
             "folders": project.folders,
             "env_py": project.env_py,
             "url": run.target.url.sqlalchemy,
+            "driver": run.target.url.driver,  # None where the user's URL names none
             "transaction": str(run.policy.transaction),
             "version_table": run.target.version_table,
             "version_table_schema": run.before.server.schema,

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 from datetime import datetime
+from pathlib import Path
 
+import alembic as alembic_package
 import pytest
 
 from tests.support.process import alembic
@@ -286,6 +290,67 @@ def test_every_kind_of_env_py(project, database, run_migrate, engine, url):
     result.check_clean()
     assert (result.exit_code, result.finished["applied"]) == (0, ids)
     assert versions(database) == [ids[-1]]
+
+
+@pytest.fixture
+def async_template(project):
+    """The env.py that `alembic init -t async` writes: it takes its URL from `sqlalchemy.url`."""
+    template = Path(alembic_package.__file__).parent / "templates" / "async" / "env.py"
+    project.env.write_text(template.read_text("utf-8"), encoding="utf-8")
+    project.write_ini(logging=True)
+    return project.linear(2)
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+def test_the_async_template_needs_a_driver_and_the_fix_gives_it(
+    async_template, database, run_migrate, tmp_path, in_file
+):
+    file = tmp_path / "url"
+    file.write_text(database.url)
+    env = {"DATABASE_URL_FILE": str(file)} if in_file else {"DATABASE_URL": database.url}
+    result = run_migrate("up", env=env)
+    result.check_clean(database.password)
+    assert (result.exit_code, result.finished["problem"]) == (10, "sync-driver")
+    assert (result.finished["applied"], result.finished["outcome"]) == ([], "failed")
+    done = subprocess.run(
+        ["bash", "-c", f"{result.finished['fix']}\nprintenv DATABASE_URL"],
+        env={"PATH": os.environ["PATH"], **env},
+        capture_output=True,
+        check=not in_file,
+    )
+    env |= {} if in_file else {"DATABASE_URL": done.stdout.decode().strip()}
+    assert file.read_text() == database.url.replace(
+        "postgresql://", "postgresql+asyncpg://" if in_file else "postgresql://"
+    )
+    again = run_migrate("up", env=env)
+    again.check_clean(database.password)
+    assert (again.exit_code, again.finished["applied"]) == (0, async_template)
+
+
+def test_the_driver_of_the_ini_is_kept_where_the_url_names_none(async_template, project, database, run_migrate):
+    project.write_ini(logging=True, **{"sqlalchemy.url": "postgresql+asyncpg://%(user)s@localhost/development"})
+    without = {"DATABASE_URL": f"{database.url}?sslmode=disable&connect_timeout=7&application_name=web"}
+    result = run_migrate("up", env=without)
+    result.check_clean(database.password)
+    assert (result.exit_code, result.finished["applied"]) == (0, async_template)
+
+
+def test_the_driver_of_the_url_comes_before_that_of_the_ini(async_template, project, database, run_migrate):
+    project.write_ini(logging=True, **{"sqlalchemy.url": "postgresql+asyncpg://localhost/development"})
+    named = {"DATABASE_URL": database.url.replace("postgresql://", "postgresql+psycopg2://")}
+    assert run_migrate("up", env=named).finished["problem"] == "sync-driver"
+
+
+@pytest.mark.parametrize("written", ["driver://user:pass@localhost/dbname", "postgresql+nosuchdriver://localhost/x"])
+def test_a_driver_of_the_ini_that_is_none_is_not_taken(project, database, run_migrate, written):
+    ids = project.linear(1)
+    project.write_env(url="ini")
+    project.env.write_text(
+        project.env.read_text().replace("url = re.sub(", 'assert url.startswith("postgresql+psycopg2:")\nurl = re.sub(')
+    )
+    project.write_ini(**{"sqlalchemy.url": written})
+    result = run_migrate("up", database=database)
+    assert (result.exit_code, result.finished["applied"]) == (0, ids)
 
 
 def test_a_transaction_of_env_py_is_not_divided(project, database, run_migrate):

@@ -290,3 +290,16 @@ def test_another_database_of_the_same_server() -> None:
     assert other.secrets == url.secrets
     with pytest.raises(MalformedUrl):
         url.replace(database="a?b")
+
+
+@pytest.mark.parametrize(
+    ("driver", "expected"),
+    [
+        ("asyncpg", "postgresql+asyncpg://u:p%40@h:1/d?ssl=require&target_session_attrs=any"),
+        ("psycopg", "postgresql+psycopg://u:p%40@h:1/d?sslmode=require&connect_timeout=3&target_session_attrs=any"),
+    ],
+)
+def test_another_driver_for_the_same_database(driver: str, expected: str) -> None:
+    url = DatabaseUrl.parse("postgres://u:p%40@h:1/d?sslmode=require&connect_timeout=3&target_session_attrs=any")
+    other = url.driven_by(driver)
+    assert (other.sqlalchemy, other.raw, other.driver, other.secrets) == (expected, expected, driver, url.secrets)
