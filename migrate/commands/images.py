@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from migrate.core.events import Event, Name
 from migrate.core.image import Image
-from migrate.core.problems import stop
+from migrate.core.problems import Stop, stop
 from migrate.core.revisions import FaultKind, Graph, Revision
 from migrate.core.wording import counted
 from migrate.image.manifest import check_for_release, compare_with_files, hashes, load_manifest, manifest_path
@@ -31,7 +31,15 @@ def load_image(session: Session) -> Image:
         raise stop("no-manifest", f"the setting 'manifest' names {path}, and there is no such file")
     warnings: tuple[str, ...] = ()
     if manifest is not None:
-        warnings = check_for_release(path, compare_with_files(manifest, hashes(session.scan, revisions), revisions))
+        try:
+            warnings = check_for_release(path, compare_with_files(manifest, hashes(session.scan, revisions), revisions))
+        except Stop:
+            from migrate.core.decision import refuse_image
+
+            refused = refuse_image(history, session.settings.policy)
+            if refused is not None:  # several heads: merging them makes another manifest anyway
+                raise Stop(refused.problem) from None
+            raise
     session.emit(
         Event(
             Name.IMAGE_LOADED,

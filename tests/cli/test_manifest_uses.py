@@ -306,6 +306,19 @@ def test_a_manifest_of_other_revisions_is_stale(history, database, run_migrate):
     assert (result.exit_code, result.finished["problem"]) == (11, "stale-manifest")
 
 
+def test_several_heads_are_refused_before_a_stale_manifest(history, database, run_migrate):
+    history.revision("four", down="two", message="another branch")
+    for verb in ("up", "plan"):
+        result = run_migrate(verb, database=database)
+        result.check_clean()
+        assert (result.exit_code, result.finished["problem"]) == (11, "several-heads"), "merging makes another manifest"
+    assert run_migrate("up", "--target", "heads", database=database).finished["problem"] == "stale-manifest"
+    (failed,) = [
+        each for each in run_migrate("doctor", database=database).named("check.finished") if each["verdict"] == "fail"
+    ]
+    assert (failed["check"], failed["problem"]) == ("image", "several-heads")
+
+
 def test_a_broken_manifest_is_named_with_its_line(history, database, run_migrate):
     path = next(history.path.rglob("manifest.json"))
     path.write_text("{\n")
