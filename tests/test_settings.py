@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from migrate.core.events import LogFormat
 from migrate.core.policy import Adopt, Judgement, Limits, Policy
-from migrate.core.problems import ExitCode, Stop
+from migrate.core.problems import ExitCode, Problem, Stop
 from migrate.core.url import URL_VARIABLES
 from migrate.settings import SETTINGS, Setting, Settings, Source, load, settings_options
 from migrate.settings.kinds import (
@@ -44,15 +44,16 @@ URL = "postgresql://u:topsecret@h/d"
 
 
 def settings(environ: dict[str, str] | None = None, cwd: Path = NOWHERE, **flags: Any) -> Settings:
-    return load(flags, environ or {}, cwd)
+    found, fault = load(flags, environ or {}, cwd)
+    assert fault is None, fault
+    return found
 
 
-def refusal(environ: dict[str, str] | None = None, cwd: Path = NOWHERE, **flags: Any) -> Stop:
-    with pytest.raises(Stop) as caught:
-        settings(environ, cwd, **flags)
-    problem = caught.value.problem
-    assert (problem.kind.code, problem.exit_code) == ("bad-setting", ExitCode.CONFIG)
-    return caught.value
+def refusal(environ: dict[str, str] | None = None, cwd: Path = NOWHERE, **flags: Any) -> Problem:
+    _, fault = load(flags, environ or {}, cwd)
+    assert fault is not None
+    assert (fault.kind.code, fault.exit_code) == ("bad-setting", ExitCode.CONFIG)
+    return fault
 
 
 def project(folder: Path, table: str) -> Path:
@@ -140,7 +141,7 @@ def test_each_setting_reaches_its_place_from_the_variable_and_the_key(setting: S
         assert value_of(found, setting.name) == expected
         assert found.provenance[setting.name].source is Source.TABLE
     else:
-        assert setting.name in refusal(cwd=tmp_path).problem.why
+        assert setting.name in refusal(cwd=tmp_path).why
 
 
 def run_verb(verb: str, arguments: list[str], environ: dict[str, str]) -> tuple[int, str, dict[str, Any]]:
@@ -149,7 +150,7 @@ def run_verb(verb: str, arguments: list[str], environ: dict[str, str]) -> tuple[
     @click.command()
     @settings_options(verb)
     def command(**flags: Any) -> None:
-        seen.update(flags, settings=load(flags, environ, NOWHERE))
+        seen.update(flags, settings=settings(environ, **flags))
 
     result = CliRunner().invoke(command, arguments)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
@@ -210,7 +211,7 @@ def test_a_flag_that_no_setting_has_is_a_bug_of_the_command() -> None:
 
 def test_the_flag_comes_before_the_variable_and_that_before_the_key(tmp_path: Path) -> None:
     project(tmp_path, 'lock_timeout = "3s"\nadopt = "exact"\ndrift = "warn"\nignore = ["table a", "function f(a, b)"]')
-    found = load(
+    found, _ = load(
         {"lock_timeout": 1.0, "guard_timeout": None, "ignore": (), "heal": False},
         {"MIGRATE_LOCK_TIMEOUT": "2s", "MIGRATE_ADOPT": "equivalent", "MIGRATE_HEAL": "yes"},
         tmp_path,
@@ -290,7 +291,7 @@ def test_a_malformed_variable_is_refused(variable: str, text: str, why: str) -> 
     if why == "never reached":  # any text is a target; a URL in the wrong place is not a fault by itself
         assert settings({f"MIGRATE_{variable}": text}).policy.target == text
         return
-    problem = refusal({f"MIGRATE_{variable}": text}).problem
+    problem = refusal({f"MIGRATE_{variable}": text})
     assert why in problem.why
     assert f"MIGRATE_{variable}" in problem.why
     assert f"export MIGRATE_{variable}=" in problem.fix
@@ -318,29 +319,29 @@ def test_a_malformed_variable_is_refused(variable: str, text: str, why: str) -> 
     ],
 )
 def test_a_malformed_key_is_refused(table: str, why: str, fix: str, tmp_path: Path) -> None:
-    problem = refusal(cwd=project(tmp_path, table)).problem
+    problem = refusal(cwd=project(tmp_path, table))
     assert why in problem.why
     assert fix in problem.fix
 
 
 def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool]\nmigrate = 1\n", encoding="utf-8")
-    assert "is no table" in refusal(cwd=tmp_path).problem.why
+    assert "is no table" in refusal(cwd=tmp_path).why
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_bytes(b"[tool.migrate]\ntarget = '\xff'\n")
-    assert "pyproject.toml is not valid TOML (it is not UTF-8)" in refusal(cwd=tmp_path).problem.why
+    assert "pyproject.toml is not valid TOML (it is not UTF-8)" in refusal(cwd=tmp_path).why
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").mkdir()
-    assert "pyproject.toml cannot be read (Is a directory)" in refusal(cwd=tmp_path).problem.why
+    assert "pyproject.toml cannot be read (Is a directory)" in refusal(cwd=tmp_path).why
 
 
 def test_all_faults_of_all_places_are_reported_together(tmp_path: Path) -> None:
     project(tmp_path, "lock_tries = 0\nlock_timout = 1")
-    problem = refusal({"MIGRATE_ADOPT": "x", "MIGRATE_STRICT": "x"}, tmp_path).problem
+    problem = refusal({"MIGRATE_ADOPT": "x", "MIGRATE_STRICT": "x"}, tmp_path)
     assert problem.why.startswith("4 settings are malformed: ")
     for name in ("lock_tries", "lock_timout", "MIGRATE_ADOPT", "MIGRATE_STRICT"):
         assert name in problem.why
@@ -349,13 +350,13 @@ def test_all_faults_of_all_places_are_reported_together(tmp_path: Path) -> None:
 
 def test_a_fault_never_shows_a_url_that_was_put_into_the_wrong_place(tmp_path: Path) -> None:
     project(tmp_path, f'drift = "{URL}"\n"{URL}" = 1')
-    problem = refusal({"MIGRATE_ADOPT": URL}, tmp_path).problem
+    problem = refusal({"MIGRATE_ADOPT": URL}, tmp_path)
     assert "topsecret" not in f"{problem}"
     assert "MIGRATE_ADOPT (a URL) is none of" in problem.why
 
 
 def test_a_long_value_is_shown_by_its_beginning() -> None:
-    assert f"'{'x' * 60}...'" in refusal({"MIGRATE_ADOPT": "x" * 500}).problem.why
+    assert f"'{'x' * 60}...'" in refusal({"MIGRATE_ADOPT": "x" * 500}).why
 
 
 def test_a_variable_that_is_no_setting_is_a_warning() -> None:
@@ -566,3 +567,11 @@ def test_project_flags_are_those_that_were_given_by_flag_or_variable(tmp_path: P
 
 def test_no_project_flags_without_any() -> None:
     assert settings({"MIGRATE_TARGET": "heads", "MIGRATE_CONFIG": ""}).project_flags() == ()
+
+
+def test_a_malformed_setting_has_its_default_and_the_others_what_they_were_given() -> None:
+    found, fault = load({}, {"MIGRATE_LOCK_TIMEOUT": "soon", "MIGRATE_GUARD_TIMEOUT": "9s"}, NOWHERE)
+    assert fault is not None
+    assert found.limits == dataclasses.replace(Limits(), guard_s=9.0)
+    assert found.provenance["lock_timeout"].source is Source.DEFAULT
+    assert found.given() == ["guard_timeout = 9s (MIGRATE_GUARD_TIMEOUT)"]

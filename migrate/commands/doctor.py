@@ -51,8 +51,8 @@ def doctor(*, as_json: bool, **flags: Any) -> Answer:
     """Report what would help or hinder a release here: settings, image, server, rights, state. Changes nothing.
 
     Each check passes, warns or fails, with its evidence and the fix. Exits with the code of the first check that fails,
-    in the order in which a release would stop; a warning alone exits 0. Without a server, the checks that need none are
-    reported all the same.
+    in the order in which a release would stop; a warning alone exits 0. Without a server, or with a setting that is
+    malformed, the checks that need no server are reported all the same.
     """
 
     def body(session: Session) -> Report:
@@ -60,7 +60,7 @@ def doctor(*, as_json: bool, **flags: Any) -> Answer:
         examination.conduct()
         return examination.report(with_checks=as_json)
 
-    return conduct("doctor", flags, body, as_json=as_json)
+    return conduct("doctor", flags, body, as_json=as_json, examines=True)
 
 
 class Examination:
@@ -74,10 +74,14 @@ class Examination:
         """Check everything that can be checked."""
         session = self._session
         settings = session.settings
-        self._add(checks.check_settings(settings.described(), settings.given(), settings.warnings))
+        fault = session.settings_fault
+        if fault is not None:
+            self._add(failed("settings", fault))
+        else:
+            self._add(checks.check_settings(settings.described(), settings.given(), settings.warnings))
         target = self._target()
         image = self._image()
-        if target is None:
+        if target is None or fault is not None:  # a server is not asked with other settings than those that are meant
             return
         connection = self._connection(target)
         if connection is None:

@@ -78,6 +78,7 @@ class Session:
         self.interruption = interruption
         self.run_id = run_id
         self.cwd = _working_folder()
+        self.settings_fault: Problem | None = None  # where malformed settings do not stop the verb
 
     @cached_property
     def config(self) -> AlembicConfig:
@@ -208,21 +209,20 @@ def conduct(
     as_json: bool = False,
     reads: bool = False,
     is_product: bool = False,
+    examines: bool = False,
 ) -> Answer:
     """Run a verb from its settings to its last line; every end but SIGKILL has one.
 
     ``reads``: the verb's text is what people want to see, so that on a terminal only warnings and problems stand beside
     it. Everybody else gets every line. ``is_product``: the text is what the verb makes, to be redirected into a file, so
-    that whoever reads stdout gets it and nothing else; where there is no such text, the errors.
+    that whoever reads stdout gets it and nothing else; where there is no such text, the errors. ``examines``: the verb
+    says itself what is wrong with the settings (`Session.settings_fault`).
     """
     began = time.monotonic()
     run_id = os.urandom(6).hex()
     cwd = _working_folder()
-    try:
-        settings: Settings | None = load(flags, os.environ, cwd)
-        fault: Problem | None = None
-    except Stop as stopped:
-        settings, fault = None, stopped.problem
+    loaded, fault = load(flags, os.environ, cwd)
+    settings = loaded if fault is None or examines else None
     named = {"--shadow-url": str(flags["shadow_url"])} if flags.get("shadow_url") else {}
     addresses = settings.notify if settings is not None and verb in CHANGING_VERBS else ()
     known = (*environment_secrets({**os.environ, **named}, cwd), *secrets_in(addresses))
@@ -286,10 +286,11 @@ def conduct(
 
     with signals.interruption(on_overdue=overdue) as interruption:
         try:
-            if fault is not None or settings is None:
+            if settings is None:
                 assert fault is not None
                 return _refuse(emit, fault, finish)
             session = Session(verb, settings, sink, emit, redactor, interruption, run_id)
+            session.settings_fault = fault
             emit(Event(Name.RUN_STARTED, f"migrate {verb} {__version__}"))
             for warning in settings.warnings:
                 emit(Event(Name.TARGET_WARNING, warning, Level.WARN))

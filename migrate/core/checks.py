@@ -65,6 +65,7 @@ PURPOSES: Final[Mapping[str, Purpose]] = MappingProxyType(
         "settings": Purpose(
             "every setting with the place that it came from",
             warns="a variable looks like a setting and is none",
+            fails="one is malformed; the server is not asked then",
             needs_server=False,
         ),
         "url": Purpose(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from migrate.core.deployment import platform_deadline
 from migrate.core.notification import secrets_in
 from migrate.core.policy import Backup, Limits, Policy
-from migrate.core.problems import stop
+from migrate.core.problems import problem, stop
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl, MalformedUrl
 from migrate.core.wording import counted
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from migrate.core.events import LogFormat
     from migrate.core.pasting import ProjectFlag
+    from migrate.core.problems import Problem
 
 _PYPROJECT: Final = "pyproject.toml"
 _SHOWN_CHARACTERS: Final = 60
@@ -155,12 +156,12 @@ class _Fault:
     fix: str
 
 
-def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Settings:
-    """Take each setting from the first place that gives it.
+def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> tuple[Settings, Problem | None]:
+    """Take each setting from the first place that gives it; and the problem (bad-setting) with all that are malformed.
 
     `flags` are the parameters that `settings_options` made, by the settings' names; None and an empty list are not
-    given. A variable that is set to nothing counts as not set, as platforms and Compose files pass such ones on.
-    Raises Stop with bad-setting, which lists every fault of every place.
+    given. A variable that is set to nothing counts as not set, as platforms and Compose files pass such ones on. A
+    malformed setting has its default, so that whoever examines a project can look further.
     """
     unknown = flags.keys() - _BY_NAME.keys()
     if unknown:
@@ -180,24 +181,26 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Set
             long, _, negative = setting.flag_names[-1].partition("/")
             origin = Origin(Source.FLAG, negative if flag is False else long)
         elif text.strip():
-            origin = Origin(Source.ENVIRONMENT, setting.variable)
             try:
                 value = setting.kind.from_text(text)
             except ValueError as error:
                 faults.append(_fault_of_variable(setting, text, error))
+            else:
+                origin = Origin(Source.ENVIRONMENT, setting.variable)
         elif setting.in_table and setting.name in table:
-            origin = Origin(Source.TABLE, f"{_PYPROJECT} {TABLE}")
             try:
                 value = setting.kind.from_toml(table[setting.name])
             except ValueError as error:
                 faults.append(_fault_of_key(setting, table[setting.name], error))
             else:
+                origin = Origin(Source.TABLE, f"{_PYPROJECT} {TABLE}")
                 value = folder / value if isinstance(setting.kind, File) else value
         values[setting.name] = value
         provenance[setting.name] = origin
     faults += [_fault_of_unknown_key(key) for key in table if key not in _BY_NAME or not _BY_NAME[key].in_table]
+    fault: Problem | None = None
     if faults:
-        raise stop(
+        fault = problem(
             "bad-setting",
             f"{counted(len(faults), 'setting is', 'settings are')} malformed: {'; '.join(fault.why for fault in faults)}.",
             names={"settings": "; ".join(fault.fix for fault in faults)},
@@ -208,7 +211,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Set
     if provenance["deadline"].source is Source.DEFAULT and limit is not None:
         values["deadline"], platform = limit
         provenance["deadline"] = Origin(Source.PLATFORM, f"{platform}'s limit")
-    return Settings(
+    settings = Settings(
         policy=Policy(**{name: values[name] for name in _POLICY_SETTINGS}),
         limits=Limits(**{of_limits: values[name] for name, of_limits in _LIMIT_SETTINGS.items()}),
         config_file=values["config"],
@@ -233,6 +236,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Set
         _environ=environ,
         _cwd=cwd,
     )
+    return settings, fault
 
 
 def _read_table(

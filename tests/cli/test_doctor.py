@@ -128,6 +128,25 @@ def test_settings(project, database, doctor):
     assert "connect_timeout = 1m (default)" in found["details"]
 
 
+def test_malformed_settings_are_a_check_and_what_needs_no_server_is_checked_too(project, database, doctor):
+    project.linear(1)
+    (project.path / "pyproject.toml").write_text('[tool.migrate]\nlock_tries = "many"\n')
+    environment = {"MIGRATE_LOCK_TIMEOUT": "soon", "DATABASE_URL": database.url}
+    found = doctor(env=environment)
+    assert found.exit_code == 10
+    assert (found.verdict("settings"), found["settings"]["problem"]) == ("fail", "bad-setting")
+    assert all(name in found["settings"]["evidence"] for name in ("MIGRATE_LOCK_TIMEOUT 'soon'", "lock_tries in"))
+    assert {name: found.verdict(name) for name in found.checks if name != "settings"} == {
+        "url": "pass",
+        "configuration": "pass",
+        "image": "pass",
+        "manifest": "warn",
+    }
+    (project.path / "pyproject.toml").unlink()
+    fix = doctor(env=environment)["settings"]["fix"]
+    assert doctor(env=apply_shell(fix, environment)).verdict("settings") == "pass"
+
+
 def test_no_url(project, database, doctor):
     project.linear(1)
     found = doctor()
