@@ -54,8 +54,8 @@ def judge(
     if failed is None and len(run.applied) == attempt.total:
         return None
     said = run.redact(str(error.get("message") or error.get("type") or "no message"))
-    if not _lost_by_itself(attempt, error):
-        _raise_if_cancelled(attempt, ending)
+    if attempt.cancelled_at is not None and not _lost_by_itself(attempt, error):
+        raise _cancelled(attempt, ending)
     if failed is None:
         return _before_any_revision(run, phase, error, said)
     why = f"revision {failed.id} ({_place(run, failed, error)}): {said}"
@@ -74,6 +74,21 @@ def judge(
         default = "connection-lost"
     code = default if sqlstate == QUERY_CANCELED else code_of(sqlstate, default)
     raise _failure(attempt, code, why, failed, about)
+
+
+def refused(attempt: Attempt, code: str, why: str, fix_names: Mapping[str, object]) -> Stop:
+    """The stop for an attempt that the child refused to go on with; what a part has committed counts for more."""
+    ending = _settle(attempt)
+    at_fault = _at_fault(attempt, ending)
+    if at_fault is not None:
+        return _left(attempt, ending, at_fault, f"revision {at_fault.id}: {why}")
+    attempt.close_steps("failed")
+    return stop(code, why, names=fix_names, **facts(attempt.current))
+
+
+def cancelled(attempt: Attempt) -> Stop | Interrupted:
+    """The end of an attempt that a signal, a lost guard or the deadline has ended."""
+    return _cancelled(attempt, _settle(attempt))
 
 
 def _lost_by_itself(attempt: Attempt, error: Mapping[str, Any]) -> bool:
@@ -156,25 +171,34 @@ def worker_name(run: Run) -> str | None:
     return f"{WORKER_NAME}{run.run_id}" if run.before.server.pooled else None
 
 
-def _raise_if_cancelled(attempt: Attempt, ending: _Ending) -> None:
+def _at_fault(attempt: Attempt, ending: _Ending) -> AtWork | None:
+    """The revision of which a part is, or may be, committed."""
+    return attempt.current or attempt.left_in_part() if ending.part_committed or ending.in_doubt else None
+
+
+def _left(attempt: Attempt, ending: _Ending, at_fault: AtWork, why: str) -> Stop:
+    about = facts(at_fault)
+    if ending.part_committed:
+        return _partial(attempt, at_fault, why, about)
+    return _failure(attempt, "commit-unknown", why, at_fault, about)
+
+
+def _cancelled(attempt: Attempt, ending: _Ending) -> Stop | Interrupted:
     run = attempt.run
-    if attempt.cancelled_at is None:
-        return
     signum = run.interruption.signum
-    failed = attempt.current
     cause = "a signal" if signum is not None else ended_early(run).problem.why
-    if failed is not None and (ending.part_committed or ending.in_doubt):
-        why = f"revision {failed.id} was cancelled ({cause})"
-        if ending.part_committed:
-            raise _partial(attempt, failed, f"{why} after a part of it was committed", facts(failed))
-        raise _failure(attempt, "commit-unknown", why, failed, facts(failed))
+    at_fault = _at_fault(attempt, ending)
+    if at_fault is not None:
+        after = " after a part of it was committed" if ending.part_committed else ""
+        return _left(attempt, ending, at_fault, f"revision {at_fault.id} was cancelled ({cause}){after}")
     attempt.close_steps("abandoned")
     if signum is not None:
-        raise Interrupted(signum)
+        return Interrupted(signum)
     early = ended_early(run).problem
+    failed = attempt.current
     if failed is None:
-        raise Stop(early)
-    raise stop(early.kind.code, f"{early.why}; revision {failed.id} was rolled back", **facts(failed))
+        return Stop(early)
+    return stop(early.kind.code, f"{early.why}; revision {failed.id} was rolled back", **facts(failed))
 
 
 def _partial(attempt: Attempt, failed: AtWork, why: str, about: Mapping[str, object]) -> Stop:

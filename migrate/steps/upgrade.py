@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg2
 
 from migrate.core.events import Event, Level, Name
-from migrate.core.interruption import Interrupted
 from migrate.core.plan import Upgrade
 from migrate.core.pooling import leaves_transaction
 from migrate.core.problems import Stop, stop
@@ -21,7 +20,7 @@ from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.ledger import FINISH_STEP
 from migrate.steps.attempt import Attempt, AtWork
 from migrate.steps.control import ANSWER_S, ask, revive, rows_now
-from migrate.steps.failure import ended_early, facts, judge, names, schema_now, worker_name
+from migrate.steps.failure import cancelled, judge, names, refused, schema_now, worker_name
 from migrate.steps.watch import Watch
 from migrate.worker import Ended, Worker
 
@@ -158,7 +157,7 @@ class Upgrading:
             if message is not None:
                 return
             if self._must_end():
-                self._raise_ended_early()
+                raise cancelled(self.attempt)
         raise stop("env-cannot-run", "the process that runs the revisions did not start", names=names(self.run))
 
     def _wait_for_another_try(self, blocked: Stop, delay_s: float) -> None:
@@ -180,7 +179,7 @@ class Upgrading:
         )
         self.watch.pause(min(delay_s, max(self._time_left(), 0.0)))
         if self._must_end():
-            self._raise_ended_early()
+            raise cancelled(self.attempt)
         self.watch.say_who_would_block(str(about.get("revision")))
 
     # One try: a conversation with the child.
@@ -210,11 +209,9 @@ class Upgrading:
                 case "failed":
                     return self._judge(message["phase"], message["error"])
                 case "refused":
-                    self._commit_what_is_there()
-                    about = facts(attempt.current)
-                    raise stop(message["code"], message["why"], names=message["names"], **about)
+                    raise refused(attempt, message["code"], message["why"], message["names"])
                 case "stopped":
-                    self._raise_ended_early()
+                    raise cancelled(self.attempt)
                 case "compared":
                     self.models = message["differences"]
                 case "warning":
@@ -377,12 +374,6 @@ class Upgrading:
 
     def _tell(self, order: Callable[[Connection], None]) -> None:
         ask(self.run, order, within_s=0.0)
-
-    def _raise_ended_early(self) -> None:
-        self.attempt.close_steps("abandoned")
-        if self.run.interruption.signum is not None:
-            raise Interrupted(self.run.interruption.signum)
-        raise ended_early(self.run)
 
 
 def child_environment(run: Run) -> dict[str, str]:

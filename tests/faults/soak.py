@@ -18,7 +18,7 @@ import traceback
 from collections import Counter
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import psycopg2
@@ -82,14 +82,16 @@ def taken_back(id_: str) -> str:
 class Round:
     """One database, some runners, some faults."""
 
-    def __init__(self, server: Server, role: Role, project: Project, chance: random.Random) -> None:
-        """Make the database."""
+    def __init__(self, server: Server, role: Role, project: Project, at_head: str, chance: random.Random) -> None:
+        """Make the database: an empty one, or a copy of the one that is at the head, from where one can go back."""
         self.chance = chance
         self.project = project
-        self.database: Database = create_database(server, name=None, owner=role, encoding="UTF8", template="template0")
+        template = at_head if chance.random() < 0.3 else "template0"
+        self.database: Database = create_database(server, name=None, owner=role, encoding="UTF8", template=template)
         parts = urlsplit(self.database.url)
         self.proxy = Proxy(parts.hostname or "", parts.port or 0)
         self.told: list[str] = []
+        self.results: list[Result] = []
 
     def run(self) -> Counter[int]:
         """Start the runners, do things to them, wait for their ends; the exit codes. Raises AssertionError."""
@@ -101,7 +103,7 @@ class Round:
         for _ in range(self.chance.randint(1, 4)):
             time.sleep(self.chance.uniform(0.1, 1.5))
             self.chance.choice(faults)(runners)
-        results = [runner.finish(150) for runner in runners]
+        results = self.results = [runner.finish(150) for runner in runners]
         watcher.end()
         self.proxy.__exit__()
         self.database.close()
@@ -114,7 +116,7 @@ class Round:
         """Start a runner, through the proxy or not."""
         url = self.proxy.url(self.database.url) if self.chance.random() < 0.6 else self.database.url
         verb = ["up"]
-        if self.chance.random() < 0.2:
+        if self.chance.random() < 0.3:
             verb = ["down", "--allow-data-loss", "--to", f"r{self.chance.randint(1, REVISIONS - 1):04}"]
             self.told.append(f"down to {verb[-1]}")
         return Running(
@@ -193,7 +195,7 @@ class Round:
         assert self.database.rows("SELECT version_num FROM alembic_version") == [(head,)]
         assert [row[0] for row in self.database.rows("SELECT revision FROM journal ORDER BY 1")] == ids
         assert schema_of(self.database) == expected
-        left = self.database.rows("SELECT revision, status FROM migrate.step WHERE status = ANY (%s)", OPEN)
+        left = [step for step in self.ledger() if step[4] in OPEN]
         assert left == [], left
 
     def put_right(self) -> None:
@@ -208,14 +210,32 @@ class Round:
         assert left.finished is not None
         assert (left.exit_code, left.finished["problem"]) == (15, "residue"), left.stdout.decode()
         assert self.database.rows("SELECT indexrelid FROM pg_index WHERE NOT indisvalid") == [], left.stdout.decode()
-        open_steps = self.database.rows("SELECT kind, revision FROM migrate.step WHERE status = ANY (%s)", OPEN)
-        for kind, revision in open_steps:
+        for _, _, kind, revision, status, *_ in self.ledger():
+            if status not in OPEN:
+                continue
             number = int(revision[1:]) - 1
             by_hand = f"DROP INDEX items_{number}" if kind == "upgrade" else index_of(number)
             self.told.append(by_hand)
             self.database.execute(by_hand)
         again = self.clean("repair", "--yes")
         assert again.exit_code == 0, again.stdout.decode()
+
+    def explain(self) -> None:
+        """Print what the runners of a failed round said, and what the ledger holds."""
+        for number, result in enumerate(self.results, 1):
+            print(f"-- runner {number}: exit {result.exit_code}")
+            for event in result.events:
+                print(event["timestamp"], event["event"], event["message"][:200])
+        print("-- ledger")
+        for step in self.ledger():
+            print(*step)
+
+    def ledger(self) -> list[tuple[Any, ...]]:
+        """The steps in their order; none where nothing was done, to a database that was at the head from the beginning."""
+        if self.database.scalar("SELECT to_regclass('migrate.step')") is None:
+            return []
+        columns = "step_id, run_id, kind, revision, status, started_at::text, finished_at::text, xid, details"
+        return self.database.rows(f"SELECT {columns} FROM migrate.step ORDER BY step_id")
 
     def clean(self, *arguments: str) -> Result:
         """Run `migrate` without a fault."""
@@ -252,13 +272,14 @@ def main() -> int:
             made = Running(migrate_command("manifest"), cwd=project.path, env=with_shadow).finish(120)
             assert made.exit_code == 0, made.stdout.decode()
             for number in range(asked.first, asked.first + asked.rounds):
-                this = Round(server, role, project, random.Random(f"{asked.seed}/{number}"))
+                this = Round(server, role, project, reference.name, random.Random(f"{asked.seed}/{number}"))
                 try:
                     found = this.run()
                     this.converge(ids[-1], expected, ids)
                 except (AssertionError, psycopg2.Error):
                     print(f"round {number} failed after {', '.join(this.told)}: --seed {asked.seed} --first {number}")
                     traceback.print_exc(file=sys.stdout)
+                    this.explain()
                     return 1
                 codes += found
                 print(f"round {number}: {', '.join(this.told)} -> {dict(found)}", flush=True)

@@ -40,6 +40,24 @@ def test_after_an_embedded_commit(case):
 
 
 @fault(
+    "the guard is lost after an autocommit block",
+    "pg_terminate_backend() of the guard's backend, in the revision that has built an index concurrently",
+    31,
+    "the index is named: that a part is committed counts for more than why the run may not go on",
+)
+def test_guard_lost_after_an_autocommit_block(case):
+    case.history(concurrently=True)
+    trouble = (
+        'op.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()'
+        " AND application_name LIKE 'migrate:guard:%'\")"
+    )
+    result = case.ends(case.up(trouble=trouble))
+    assert result.finished["problem"] == "partly-committed"
+    assert "guard" in result.finished["why"]
+    assert [line for line in result.finished["residue"] if line.startswith("+ index")]
+
+
+@fault(
     "a revision fails in CREATE UNIQUE INDEX CONCURRENTLY",
     "the table holds the same value twice",
     31,
