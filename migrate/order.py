@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
+import psycopg2
+
 from migrate.core.interruption import Interrupted
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.problems import ExitCode, Stop, problem
 from migrate.core.state import AtHead, Behind, Empty
 from migrate.core.wording import counted
+from migrate.postgres.errors import problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -225,6 +228,8 @@ class outcomes:  # noqa: N801 - used as a `with` statement, like contextlib's ow
             self._progress.problem = error.problem
         elif isinstance(error, Interrupted):
             self._progress.signum = error.signum
+        elif isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):  # wherever it is lost
+            self._progress.problem = problem_of(error, doing="asking the server").problem
         elif isinstance(error, MalformedManifest):  # lines of changes are checked only where they are used
             self._progress.problem = problem("bad-manifest", str(error), names={"manifest": "the manifest"})
         else:

@@ -74,6 +74,18 @@ FINISH_STEP: Final = (
     " WHERE step_id = CAST(:step_id AS bigint)"
 )
 
+_EXISTS: Final = """
+    SELECT coalesce(pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+                    AND pg_catalog.has_table_privilege(s.oid, 'SELECT')
+                    AND pg_catalog.has_table_privilege(r.oid, 'SELECT'), false)
+      FROM (SELECT pg_catalog.to_regnamespace('migrate') AS oid) n,
+           -- an application may have a schema of that name, with tables of these names: ours have these columns
+           LATERAL (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+                     WHERE c.relnamespace = n.oid AND c.relname = 'step' AND a.attname = 'step_id') s,
+           LATERAL (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+                     WHERE c.relnamespace = n.oid AND c.relname = 'run' AND a.attname = 'run_id') r
+     UNION ALL SELECT false LIMIT 1
+"""
 _APPLIED: Final = """
     SELECT DISTINCT ON (revision) revision, parents, file, sha256,
            CASE WHEN sha256 IS DISTINCT FROM (%(hashes)s::jsonb ->> revision) AND %(hashes)s::jsonb ? revision
@@ -161,18 +173,7 @@ class Known:
 
 def exists(connection: Connection) -> bool:
     """Whether this role can read a ledger here."""
-    found = connection.row(
-        "SELECT coalesce(pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
-        " AND pg_catalog.has_table_privilege(s.oid, 'SELECT') AND pg_catalog.has_table_privilege(r.oid, 'SELECT'), false)"
-        " FROM (SELECT pg_catalog.to_regnamespace('migrate') AS oid) n,"
-        # an application may have a schema of that name, with tables of these names: ours have these columns
-        " LATERAL (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid"
-        "   WHERE c.relnamespace = n.oid AND c.relname = 'step' AND a.attname = 'step_id') s,"
-        " LATERAL (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid"
-        "   WHERE c.relnamespace = n.oid AND c.relname = 'run' AND a.attname = 'run_id') r"
-        " UNION ALL SELECT false LIMIT 1",
-    )
-    return bool(found[0])
+    return bool(connection.row(_EXISTS)[0])
 
 
 def read(connection: Connection, *, key: str, rows: Sequence[str], hashes: Mapping[str, str]) -> Known:
@@ -225,7 +226,8 @@ class Ledger:
 
         Whoever holds the guard knows that the runs which have not written their end are dead.
         """
-        if not exists(self._connection):
+        there = self._write(_EXISTS, {})
+        if there and not there[0][0]:
             self._write("SELECT pg_catalog.pg_advisory_xact_lock(%(lock)s);" + _SCHEMA + _TABLES, {"lock": _KEY})
         self._write(_ABANDON_RUNS, {"target": self._key, "run_id": self._run_id})
         self._write(

@@ -348,12 +348,13 @@ def test_control_cut(case):
 
 @fault(
     "the control connection is reset while it makes the ledger",
-    "the proxy resets it at CREATE SCHEMA migrate, and drops the answer to the COMMIT of a step's row",
+    "the proxy resets it when the ledger is looked for, at CREATE SCHEMA migrate and at the answer to a COMMIT",
     0,
     "a new connection writes what was not committed, and nothing twice",
 )
 def test_control_cut_at_the_ledger(case):
     case.history()
+    case.proxy.on(Action.CUT, b"2000ms", role="control")  # the lock timeout of every transaction of the ledger
     first = case.proxy.on(Action.CUT, b"CREATE SCHEMA migrate", role="control")
     second = case.proxy.on(
         Action.PASS,
@@ -361,7 +362,7 @@ def test_control_cut_at_the_ledger(case):
         role="control",
         then=lambda: case.proxy.on(Action.CUT, COMMIT, role="control", side="server"),
     )
-    running = case.up(proxied=True)
+    running = case.up("--lock-timeout", "3s", proxied=True)
     first.wait()
     second.wait()
     result = case.ends(running)
