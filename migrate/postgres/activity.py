@@ -11,7 +11,7 @@ import psycopg2
 from migrate.postgres.backend_names import BACKUP_NAME, GUARD_NAME, WORKER_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping, Sequence
 
     from migrate.postgres.connection import Connection
 
@@ -58,6 +58,20 @@ _IN_THE_WAY: Final = """
        AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
        AND a.pid <> pg_catalog.pg_backend_pid()
        AND a.xact_start < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => %(older_s)s)
+     GROUP BY a.pid, a.state, a.xact_start, a.application_name, a.query
+     ORDER BY a.xact_start
+"""
+# Who waits for such a lock keeps readers out, too: they queue behind.
+_EXCLUSIVE: Final = """
+    SELECT a.pid, coalesce(a.state, 'unknown') AS state,
+           coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start), 0)::float AS age_s,
+           coalesce(a.application_name, '') AS application_name,
+           pg_catalog.string_agg(DISTINCT l.relation::regclass::text, ', ') AS relation,
+           a.query AS query
+      FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+     WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock'
+       AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+       AND a.pid <> pg_catalog.pg_backend_pid()
      GROUP BY a.pid, a.state, a.xact_start, a.application_name, a.query
      ORDER BY a.xact_start
 """
@@ -179,6 +193,11 @@ def in_the_way(
     return _told(connection, _IN_THE_WAY, {"relations": list(relations), "older_s": older_s}, with_query=with_query)
 
 
+def exclusive(connection: Connection) -> list[dict[str, Any]]:
+    """Who holds, or waits for, a lock beside which nobody can read, as `blockers` tells them."""
+    return _told(connection, _EXCLUSIVE, {}, with_query=False)
+
+
 def _told(connection: Connection, sql: str, parameters: dict[str, object], *, with_query: bool) -> list[dict[str, Any]]:
     names = ("pid", "state", "age_s", "application_name", "relation", "query")
     found = [dict(zip(names, row, strict=True)) for row in connection.rows(sql, parameters)]
@@ -187,6 +206,19 @@ def _told(connection: Connection, sql: str, parameters: dict[str, object], *, wi
         if not with_query:
             del row["query"]
     return found
+
+
+def who(found: Sequence[Mapping[str, Any]]) -> str:
+    """The sessions in the way, for people."""
+    return "; ".join(described(blocker) for blocker in found[:5])
+
+
+def described(blocker: Mapping[str, Any]) -> str:
+    """One session in the way: process id, name, state, age of its transaction, relation; the query where it was read."""
+    name = blocker["application_name"] or "unnamed"
+    on = f" on {blocker['relation']}" if blocker.get("relation") else ""
+    query = f": {blocker['query']}" if blocker.get("query") else ""
+    return f"backend {blocker['pid']} ({name}, {blocker['state']}, {blocker['age_s']:.0f} s){on}{query}"
 
 
 def cancel(connection: Connection, pid: int, name: str | None = None) -> None:

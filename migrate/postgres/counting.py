@@ -28,7 +28,7 @@ def count_values(
         with connection.transaction("REPEATABLE READ READ ONLY", lock_timeout_s=lock_timeout_s):
             return {identity: _count(connection, identity, schema) for identity in identities}
     except psycopg2.Error as error:
-        raise problem_of(error, doing="counting what would be dropped") from error
+        raise problem_of(error, doing="counting what would be dropped", connection=connection) from error
     finally:
         connection.wait_s = wait_s
 

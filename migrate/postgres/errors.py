@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from migrate.core.problems import Problem
+    from migrate.postgres.connection import Connection
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
 DEADLOCK: Final = "40P01"
@@ -41,20 +43,30 @@ def code_of(sqlstate: str | None, default: str) -> str:
     return _BY_STATE.get(sqlstate) or _BY_CLASS.get(sqlstate[:2]) or default
 
 
-def problem_of(error: psycopg2.Error, *, doing: str) -> Stop:
-    """The problem for an error on a connection of our own, to be raised.
+def problem_of(error: psycopg2.Error, *, doing: str, connection: Connection | None = None) -> Stop:
+    """The problem for an error on a connection of our own, to be raised; who kept a reader out is asked of ``connection``.
 
     Only the primary message is used: DETAIL and CONTEXT may carry rows of the user's data.
     """
     sqlstate = error.pgcode
     said = (error.diag.message_primary if sqlstate else None) or str(error).splitlines()[0].strip()
+    facts: dict[str, Any] = {}
+    behind = ""
+    if sqlstate == LOCK_NOT_AVAILABLE and connection is not None:
+        from migrate.postgres.activity import described, exclusive, who
+
+        with suppress(psycopg2.Error):
+            blockers = exclusive(connection)
+            behind = f"; {who(blockers)}" if blockers else ""
+            facts = {"blockers": [described(blocker) for blocker in blockers]}
     default = (
         "connection-lost" if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) else "internal"
     )
     found: Problem = problem(
         code_of(sqlstate, default),
-        f"{doing}: {said}",
+        f"{doing}: {said}{behind}",
         names={"verb": "up", "grant": "-- see the message above", "variable": "DATABASE_URL"},
         sqlstate=sqlstate,
+        **facts,
     )
     return Stop(found)

@@ -203,7 +203,7 @@ def observe(
         with connection.transaction("REPEATABLE READ READ ONLY", lock_timeout_s=limits.lock_s):
             return _observe(connection, target, hashes, with_schema=with_schema)
     except psycopg2.Error as error:
-        raise problem_of(error, doing="reading the catalog") from error
+        raise problem_of(error, doing="reading the catalog", connection=connection) from error
 
 
 def _observe(connection: Connection, target: Target, hashes: Mapping[str, str], *, with_schema: bool) -> Observation:

@@ -13,12 +13,12 @@ from migrate.core.problems import Stop, stop
 from migrate.core.schema import changes
 from migrate.core.url import URL_VARIABLES
 from migrate.postgres import activity, catalog
+from migrate.postgres.activity import described, who
 from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.connection import is_exhausted, is_rejected, pause
 from migrate.postgres.errors import QUERY_CANCELED, RETRIED, code_of
 from migrate.postgres.observe import invalid_indexes
 from migrate.steps.control import ask, rows_now
-from migrate.steps.watch import described, who
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

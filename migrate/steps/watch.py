@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.events import Event, Level, Name
 from migrate.postgres import activity
+from migrate.postgres.activity import described, who
 from migrate.postgres.connection import BEAT_S, pause
 from migrate.steps.control import ask
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from migrate.postgres.activity import Statement
     from migrate.postgres.connection import Connection
@@ -133,16 +134,3 @@ class Watch:
             return False
         self._said[what] = now
         return True
-
-
-def who(found: Sequence[Mapping[str, Any]]) -> str:
-    """The sessions in the way, for people."""
-    return "; ".join(described(blocker) for blocker in found[:5])
-
-
-def described(blocker: Mapping[str, Any]) -> str:
-    """One session in the way: process id, name, state, age of its transaction, relation; the query where it was read."""
-    name = blocker["application_name"] or "unnamed"
-    on = f" on {blocker['relation']}" if blocker.get("relation") else ""
-    query = f": {blocker['query']}" if blocker.get("query") else ""
-    return f"backend {blocker['pid']} ({name}, {blocker['state']}, {blocker['age_s']:.0f} s){on}{query}"

@@ -153,7 +153,7 @@ def test_readers(case):
     "the version table is locked",
     "another transaction holds alembic_version in ACCESS EXCLUSIVE mode; --lock-timeout 300ms",
     22,
-    "before the guard: reading it is bounded like everything else",
+    "before the guard: reading it is bounded like everything else, and the blocker is named",
 )
 def test_version_table_locked(case):
     case.history()
@@ -161,6 +161,9 @@ def test_version_table_locked(case):
     case.hold("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
     result = case.ends(case.up("--lock-timeout", "300ms"))
     assert result.finished["problem"] == "blocked"
+    (blocker,) = result.finished["blockers"]
+    assert "a report" in blocker
+    assert "alembic_version" in blocker
 
 
 @fault(
