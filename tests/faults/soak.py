@@ -86,7 +86,8 @@ class Round:
         """Make the database: an empty one, or a copy of the one that is at the head, from where one can go back."""
         self.chance = chance
         self.project = project
-        template = at_head if chance.random() < 0.3 else "template0"
+        self.goes_back = chance.random() < 0.4
+        template = at_head if self.goes_back else "template0"
         self.database: Database = create_database(server, name=None, owner=role, encoding="UTF8", template=template)
         parts = urlsplit(self.database.url)
         self.proxy = Proxy(parts.hostname or "", parts.port or 0)
@@ -116,7 +117,7 @@ class Round:
         """Start a runner, through the proxy or not."""
         url = self.proxy.url(self.database.url) if self.chance.random() < 0.6 else self.database.url
         verb = ["up"]
-        if self.chance.random() < 0.3:
+        if self.chance.random() < (0.6 if self.goes_back else 0.1):
             verb = ["down", "--allow-data-loss", "--to", f"r{self.chance.randint(1, REVISIONS - 1):04}"]
             self.told.append(f"down to {verb[-1]}")
         return Running(
