@@ -102,9 +102,10 @@ def test_what_asyncpg_is_given_it_knows() -> None:
     asyncpg: Any = pytest.importorskip("asyncpg")
     from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
-    everything = "&".join(
-        f"{name}=1" for name in ("sslmode", "passfile", "krbsrvname", "target_session_attrs", "options")
-    )
+    names = ["sslmode", "passfile", "target_session_attrs", "options"]
+    if "krbsrvname" in inspect.signature(asyncpg.connect).parameters:  # since asyncpg 0.30
+        names.append("krbsrvname")
+    everything = "&".join(f"{name}=1" for name in names)
     url = DatabaseUrl.parse(f"postgresql://u:p@h:1/d?{everything}").driven_by("asyncpg")
     dialect: Any = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
     _, keywords = dialect.create_connect_args(make_url(url.sqlalchemy))

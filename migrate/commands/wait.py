@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from migrate import release
+from migrate import release, signals
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.usage import report_usage
 from migrate.commands.verb import verb
@@ -67,10 +67,13 @@ def wait(*, as_json: bool, command: tuple[str, ...], **flags: Any) -> Answer:
     def body(session: Session) -> Report:
         return Report(_wait(session, command), {})
 
+    ignored = [number for number in signals.SIGNALS if signal.getsignal(number) is signal.SIG_IGN]  # by nohup, for one
     answer = conduct("wait", flags, body, as_json=as_json)
     if program is not None and answer.exit_code == ExitCode.OK:
         for number in _IGNORED_BY_PYTHON:
             signal.signal(number, signal.SIG_DFL)
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
         try:
             os.execv(program, command)  # noqa: S606 - the command is the user's own, as it was given
         except OSError as error:

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from tests.support.process import alembic
+from tests.support.process import alembic, migrate_command, minimal_environment
 
 # Says what a container's program would find out about itself, and ends with a code of its own.
 PROGRAM = """
@@ -55,6 +55,18 @@ def test_signals_that_python_ignores_are_given_back(project, database, run_migra
     # what whoever started the tests ignores (a shell's background job: SIGINT) is ignored there, too, and nothing else
     plain = subprocess.run(["sh", "-c", script], capture_output=True, check=True).stdout
     assert result.stdout.splitlines()[-1].split() == plain.split()
+    nohup = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"]
+    waited, plain = (
+        subprocess.run(
+            [*nohup, *command, "sh", "-c", script],
+            cwd=project.path,
+            env={**minimal_environment(), "DATABASE_URL": database.url},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for command in (migrate_command("wait", "--"), ["env"])
+    )
+    assert waited.splitlines()[-1].split() == plain.split()
 
 
 def test_without_a_command_it_only_says_so(project, database, run_migrate):
