@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -89,6 +90,8 @@ def run(arguments: list[str]) -> int:
         return report_usage(error, arguments, VERBS)
     except click.exceptions.Abort:
         return int(ExitCode.INTERRUPTED)
+    except OSError as error:  # --help, on a full disk
+        return _unwritten(error)
     if isinstance(answer, int):  # --help and --version
         return answer
     if answer.text:
@@ -96,4 +99,16 @@ def run(arguments: list[str]) -> int:
             print(answer.text, flush=True)
         except BrokenPipeError:  # `| head` has read enough; what is left must not fail again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            from migrate.settings import CHANGING_VERBS
+
+            code = _unwritten(error)
+            return code if arguments[0] not in CHANGING_VERBS else int(answer.exit_code)  # what was done is done
     return int(answer.exit_code)
+
+
+def _unwritten(error: OSError) -> int:
+    """Say that what was asked for could not be written to stdout; the exit code for that."""
+    with suppress(OSError):
+        print(f"migrate: stdout cannot be written: {error.strerror}", file=sys.stderr, flush=True)
+    return int(ExitCode.USAGE)

@@ -82,3 +82,13 @@ def test_a_code_like_no_other_is_a_usage_problem_too(nothing_like_it: str) -> No
     code, text = explain(nothing_like_it)
     assert code == ExitCode.USAGE
     assert all(json.loads(line) for line in text.splitlines())
+
+
+@pytest.mark.parametrize("arguments", [["explain", "drift"], ["--help"], ["explain", "--json", "20"]])
+def test_a_full_disk_is_said_in_a_line(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "migrate", *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr == "migrate: stdout cannot be written: No space left on device\n"
