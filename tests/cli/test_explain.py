@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -86,7 +87,7 @@ def test_a_code_like_no_other_is_a_usage_problem_too(nothing_like_it: str) -> No
 
 @pytest.mark.parametrize("arguments", [["explain", "drift"], ["--help"], ["explain", "--json", "20"]])
 def test_a_full_disk_is_said_in_a_line(arguments: list[str]) -> None:
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "migrate", *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
