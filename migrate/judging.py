@@ -93,8 +93,8 @@ def rows_named(order: Order, revision: str) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def judge(order: Order, connection: Connection) -> Judged:
-    """Observe, classify, decide; says the state and, beside it, every finding."""
+def judge(order: Order, connection: Connection, seen: Judged | None = None) -> Judged:
+    """Observe, classify, decide; says the state and, beside it, every finding that was not ``seen`` already."""
     image, observation, state = observed(order, connection)
     decision = decide(image, state, order.policy)
     if isinstance(decision, Plan):
@@ -105,8 +105,10 @@ def judge(order: Order, connection: Connection) -> Judged:
     if isinstance(decision, Plan) and order.verb != "wait":  # a program that waits runs no revision
         decision = through_pooler(order, observation, decision)
     if isinstance(decision, Plan):
+        told = seen.decision.warnings if seen is not None and isinstance(seen.decision, Plan) else ()
         for warning in decision.warnings:
-            order.emit(Event(Name.STATE_FINDING, warning, Level.WARN))
+            if warning not in told:
+                order.emit(Event(Name.STATE_FINDING, warning, Level.WARN))
         order.emit(
             Event(Name.DECISION_MADE, plan_in_words(decision), fields={"steps": [kind_of(s) for s in decision.steps]})
         )

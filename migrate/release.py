@@ -36,7 +36,7 @@ def up(order: Order) -> Outcome:
             progress.note(judged)
             if not stepwise(judged).steps:
                 return finish_without_steps(judged)
-            return under_guard(order, connection, progress, judged)
+            return under_guard(order, connection, progress, judged, lambda o, c: judge(o, c, seen=judged))
     return progress.outcome()
 
 
@@ -59,7 +59,7 @@ def under_guard(
     connection: Connection,
     progress: Progress,
     seen: Judged,
-    judge_again: Callable[[Order, Connection], Judged] = judge,
+    judge_again: Callable[[Order, Connection], Judged],
 ) -> Outcome:
     """Take the guard, look again, and act on that: a decision made outside the guard is never acted on."""
     from migrate.postgres.guard import GuardKey, guard

@@ -10,9 +10,10 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.decision import decide, refuse_image, sentence
+from migrate.core.decision import decide, refuse_image, refuse_uncompared, sentence
 from migrate.core.outcome import Result
 from migrate.core.plan import Plan, Refusal
+from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.problems import ExitCode, problem
 from migrate.core.repair_sql import repairs
 from migrate.core.state import AtHead, Behind, Breaking, Drifted, Edited, Empty, Residue, State
@@ -144,7 +145,7 @@ PURPOSES: Final[Mapping[str, Purpose]] = MappingProxyType(
         "breaking": Purpose(
             "what the pending revisions take from the release that is still running",
             warns="they take something",
-            fails="they take something, and the policy `breaking` is `refuse`",
+            fails="the policy `breaking` is `refuse`, and they take something or there is no manifest that would tell",
         ),
         "ownership": Purpose(
             "who owns the tables that pending revisions alter",
@@ -436,7 +437,8 @@ def check_tables(diagnosis: Diagnosis) -> Check:
 
 def check_state(image: Image, observation: Observation, state: State, policy: Policy) -> Check:
     """What `up` makes of the position alone."""
-    decision = decide(image, State(state.position), policy)
+    # what the pending revisions break is a check of its own
+    decision = decide(image, State(state.position), replace(policy, breaking=BreakingPolicy.ALLOW))
     if isinstance(decision, Refusal):
         return failed("state", decision.problem)
     pending = state.position.pending if isinstance(state.position, (Empty, Behind)) else ()
@@ -454,11 +456,16 @@ def check_findings(image: Image, observation: Observation, state: State, policy:
         ("residue", Residue, "no INVALID index, no revision that was begun and not finished"),
         ("edited", Edited, "the applied revisions' files are the programs that ran, as far as the ledger tells"),
         ("drift", Drifted, _no_drift(image, state)),
-        ("breaking", Breaking, "nothing that is pending takes anything from the running release"),
+        ("breaking", Breaking, _no_break(image, state)),
     ):
         finding = found.get(kind)
         begun = [step for step in observation.unfinished if not step.committed] if kind is Residue else []
-        if finding is not None:
+        uncompared = (
+            refuse_uncompared(image, policy) if kind is Breaking and isinstance(state.position, Behind) else None
+        )
+        if uncompared is not None:
+            checks.append(failed(name, uncompared.problem))
+        elif finding is not None:
             checks.append(_judged(name, finding, image, observation, state, policy))
         elif begun:
             steps = ", ".join(f"{step.revision or step.kind} (run {step.run_id})" for step in begun)
@@ -476,6 +483,12 @@ def _no_drift(image: Image, state: State) -> str:
     if not isinstance(state.position, (AtHead, Behind)):
         return f"not compared: the database is {position_name(state.position)}"
     return "the live schema is what the manifest says"
+
+
+def _no_break(image: Image, state: State) -> str:
+    if isinstance(state.position, Behind) and image.manifest is None:
+        return "not compared: there is no manifest"
+    return "nothing that is pending takes anything from the running release"
 
 
 def _judged(name: str, finding: Finding, image: Image, observation: Observation, state: State, policy: Policy) -> Check:

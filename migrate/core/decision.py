@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from migrate.core.schema import Difference, Differences
     from migrate.core.state import Finding, Match, Position, State
 
+UNCOMPARED = "without a manifest it is not compared whether the pending change breaks the release that is still running"
 LISTED = 5  # names in a sentence; the log line's fields carry more
 
 
@@ -60,7 +61,7 @@ def decide(image: Image, state: State, policy: Policy) -> Decision:
         case AtHead():
             return _at_head(state.findings, policy)
         case Behind(pending=pending):
-            return _behind(state.findings, policy, Upgrade(policy.target, pending))
+            return _behind(state.findings, policy, Upgrade(policy.target, pending), image)
         case Untracked(match=match):
             return _untracked(position, match, image, state.findings, policy)
         case Ahead(recorded=recorded, breaks=breaks):
@@ -178,7 +179,7 @@ def _at_head(findings: Iterable[Finding], policy: Policy) -> Decision:
     return Plan((), Result.NOOP, _warnings(findings, policy))
 
 
-def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade) -> Decision:
+def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade, image: Image) -> Decision:
     steps: list[Repair | Upgrade] = [upgrade]
     warnings: list[str] = []
     healed: frozenset[str] = frozenset()
@@ -197,7 +198,19 @@ def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade) -> De
         if refused is not None:
             return refused
         warnings += _warnings([finding], policy)
+    uncompared = refuse_uncompared(image, policy)
+    if uncompared is not None:
+        return uncompared
+    if image.manifest is None and policy.breaking is BreakingPolicy.WARN:
+        warnings.append(UNCOMPARED)
     return Plan(tuple(steps), Result.APPLIED, tuple(warnings))
+
+
+def refuse_uncompared(image: Image, policy: Policy) -> Refusal | None:
+    """The refusal where policy lets nothing break and, without a manifest, nothing says whether something would."""
+    if image.manifest is not None or policy.breaking is not BreakingPolicy.REFUSE:
+        return None
+    return Refusal(problem("no-manifest", f"{UNCOMPARED}, and policy refuses what does (breaking=refuse)"))
 
 
 def _items(residue: Residue) -> tuple[str, ...]:
@@ -231,7 +244,7 @@ def _from_there(
     pending = image.graph.pending(rows, policy.target) if not image.graph.unknown(rows) else ()
     if not isinstance(pending, tuple) or not pending:
         return Plan((first,), alone, warnings)
-    decided = _behind(findings, policy, Upgrade(policy.target, pending))
+    decided = _behind(findings, policy, Upgrade(policy.target, pending), image)
     if isinstance(decided, Refusal):
         return decided
     return replace(decided, steps=(first, *decided.steps), warnings=(*warnings, *decided.warnings))

@@ -220,7 +220,8 @@ SETTINGS: Final = (
         "breaking",
         Choice(Breaking),
         _policy.breaking,
-        "What a pending change that breaks the release which is still running does to a run.",
+        "What a pending change that breaks the release which is still running does to a run. Without a manifest that is"
+        " not compared: `warn` says so, and `refuse` refuses whatever is pending.",
         verbs=_DECIDING_VERBS,
     ),
     Setting(

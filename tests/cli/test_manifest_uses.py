@@ -281,6 +281,20 @@ def test_a_rollback_that_breaks_is_refused_and_the_forward_check_had_said_so(
     assert "articles.body" in refused.finished["why"]
 
 
+def test_nothing_may_break_and_nothing_tells_what_would(history, database, run_migrate):
+    assert run_migrate("up", "--target", "one", database=database).exit_code == 0
+    history.manifest.unlink()
+    for verb in ("plan", "up"):
+        refused = run_migrate(verb, "--breaking", "refuse", database=database)
+        refused.check_clean()
+        assert (refused.exit_code, refused.finished["problem"]) == (10, "no-manifest")
+        assert refused.finished["fix"].startswith("migrate manifest")
+    warned = run_migrate("up", database=database)
+    warned.check_clean()
+    assert (warned.exit_code, len(warned.named("state.finding"))) == (0, 1)
+    assert "not compared" in warned.named("state.finding")[0]["message"]
+
+
 def test_an_edited_revision_is_named_and_a_formatter_is_no_edit(history, database, run_migrate):
     alembic(history, database, "upgrade", "one")
     database.execute("DELETE FROM alembic_version")

@@ -300,6 +300,18 @@ def test_breaking():
     assert seen(findings(state, Policy(breaking=BreakingPolicy.ALLOW), image)["breaking"]) == PASS
 
 
+def test_what_is_not_compared_is_not_said_to_break_nothing():
+    behind = State(BEHIND)
+    for policy in (Policy(), Policy(breaking=BreakingPolicy.ALLOW)):
+        found = findings(behind, policy)["breaking"]
+        assert (seen(found), found.evidence) == (PASS, "not compared: there is no manifest")
+    refusing = Policy(breaking=BreakingPolicy.REFUSE)
+    found = findings(behind, refusing)["breaking"]
+    assert (seen(found), found.fix.split("   #")[0]) == ((FAIL, 10), "migrate manifest")
+    assert seen(checks.check_state(IMAGE, OBSERVATION, behind, refusing)) == PASS
+    assert seen(findings(State(AT_HEAD), refusing)["breaking"]) == PASS
+
+
 def table(**facts):
     return replace(Table("t", "them", owner_is_superuser=False, owned=True, size=1024, altered=True), **facts)
 

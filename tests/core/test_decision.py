@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from migrate.core.compatibility import Break
-from migrate.core.decision import decide, refuse_downgrade, sentence, with_backup
+from migrate.core.decision import UNCOMPARED, decide, refuse_downgrade, sentence, with_backup
 from migrate.core.image import Image
 from migrate.core.manifest import build
 from migrate.core.observation import InvalidIndex, Unfinished
@@ -48,6 +48,8 @@ ONE, TWO = revision("one"), revision("two", "one")
 IMAGE = Image(Graph.build([ONE, TWO]))
 FORKED = Image(Graph.build([ONE, TWO, revision("three", "one")]))
 BROKEN = Image(Graph.build([TWO]), Graph.build([TWO]).faults)
+MANIFEST = build(17, IMAGE.graph, {"one": {"table t": "table", "column t.a": "integer"}, "two": {"table t": "table"}})
+KNOWING = replace(IMAGE, manifest=MANIFEST)
 
 MISSING = Differences(missing=(Difference("column t.a", "integer", None),))
 EXTRA = Differences(extra=(Difference("index ix", None, "btree (a)"),))
@@ -232,6 +234,8 @@ REFUSALS = [
         "breaking-change",
         "column t.a is missing (revision two, versions/two.py)",
     ),
+    # what cannot be compared is not let through
+    (IMAGE, BEHIND, (), {"breaking": BreakingPolicy.REFUSE}, "no-manifest", "not compared"),
     # adopting goes round nothing that is judged before an upgrade
     (
         IMAGE,
@@ -284,8 +288,23 @@ def test_refusal(image, position, findings, policy, code, part):
     assert "{" not in decision.problem.fix
 
 
+@pytest.mark.parametrize("breaking", list(BreakingPolicy))
+def test_a_database_on_which_no_release_runs_needs_no_comparison(breaking):
+    for position in (Empty((ONE, TWO)), AtHead(("two",))):
+        decision = decide(IMAGE, State(position), Policy(breaking=breaking))
+        assert isinstance(decision, Plan)
+        assert decision.warnings == ()
+
+
+@pytest.mark.parametrize(("breaking", "said"), [(BreakingPolicy.WARN, (UNCOMPARED,)), (BreakingPolicy.ALLOW, ())])
+def test_without_a_manifest_it_is_said_once_that_nothing_was_compared(breaking, said):
+    decision = decide(IMAGE, State(BEHIND), Policy(breaking=breaking))
+    assert isinstance(decision, Plan)
+    assert decision.warnings == said
+
+
 def test_findings_that_policy_lets_be_are_warnings():
-    decision = decide(IMAGE, State(BEHIND, (Drifted(EXTRA),)), Policy())
+    decision = decide(KNOWING, State(BEHIND, (Drifted(EXTRA),)), Policy())
     assert isinstance(decision, Plan)
     assert decision.warnings == (sentence(Drifted(EXTRA)),)
 
@@ -299,7 +318,7 @@ def test_findings_that_policy_lets_be_are_warnings():
     ],
 )
 def test_what_policy_ignores_is_not_said(finding, policy):
-    decision = decide(IMAGE, State(BEHIND, (finding,)), replace(Policy(), **policy))
+    decision = decide(KNOWING, State(BEHIND, (finding,)), replace(Policy(), **policy))
     assert isinstance(decision, Plan)
     assert decision.warnings == ()
 
@@ -350,8 +369,6 @@ def test_many_differences_are_counted_not_listed():
 
 # Backups and downgrades
 
-MANIFEST = build(17, IMAGE.graph, {"one": {"table t": "table", "column t.a": "integer"}, "two": {"table t": "table"}})
-KNOWING = replace(IMAGE, manifest=MANIFEST)
 DOWN = Downgrade("one", (TWO,))
 
 
