@@ -59,7 +59,7 @@ def history(*, as_json: bool, limit: int, **flags: Any) -> Answer:
         if as_json:
             fields["runs"] = [json.loads(json.dumps(run, default=as_text)) for run in runs]
         for run in runs:
-            recorded = {**run, "steps": [_step(step) for step in run["steps"]]}
+            recorded = {**run, "steps": _steps(run)}
             session.emit(Event(Name.RUN_RECORDED, _run(run), fields={"recorded": recorded}))
         said = f"{counted(len(runs), 'run is', 'runs are')} recorded"
         return Report(Outcome(Result.NOOP), fields, text=listing(runs), message=said)
@@ -69,7 +69,7 @@ def history(*, as_json: bool, limit: int, **flags: Any) -> Answer:
 
 def listing(runs: Sequence[Mapping[str, Any]]) -> str:
     """The runs for people, newest first."""
-    lines = [line for run in runs for line in (_run(run), *(f"    {_step(step)}" for step in run["steps"]))]
+    lines = [line for run in runs for line in (_run(run), *(f"    {step}" for step in _steps(run)))]
     return "\n".join(lines) or "the ledger has no runs on this database"
 
 
@@ -85,7 +85,13 @@ def _run(run: Mapping[str, Any]) -> str:
     return f"{run['started_at']:%Y-%m-%d %H:%M:%S} {run['run_id']} {run['verb']}: {how}  {way}"
 
 
-def _step(step: Mapping[str, Any]) -> str:
-    """One step of a run in a line."""
-    took = f" in {step['duration_ms']:.0f} ms" if step["duration_ms"] is not None else ""
-    return f"{step['kind']} {step['revision'] or ''} {step['status']}{took}  {step['file'] or ''}".rstrip()
+def _steps(run: Mapping[str, Any]) -> list[str]:
+    """The steps of a run in their order, a line each, and one for the way back to a backup."""
+    lines = []
+    for step in run["steps"]:
+        took = f" in {step['duration_ms']:.0f} ms" if step["duration_ms"] is not None else ""
+        what = " ".join(filter(None, (step["kind"], step["revision"], step["status"])))
+        lines.append(f"{what}{took}  {step['file'] or step.get('backup_file', '')}".rstrip())
+        if "restore" in step:
+            lines.append(f"    restore  {step['restore']}")
+    return lines

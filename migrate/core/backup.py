@@ -41,8 +41,10 @@ def _safe(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+]", "_", text)[:_LONGEST_PART].lstrip(".") or "_"
 
 
-def restore_command(path: str, *, url_from: str, raw_url: str) -> str:
+def restore_command(path: str, *, url_from: str, raw_url: str, program: str = "pg_restore") -> str:
     """What brings the backup back, for a shell in which the variable ``url_from`` is set; never the URL itself.
+
+    ``program`` is the path of the pg_restore that read the dump back, where PATH finds another one, which may be too old.
 
     Objects that were made after the backup stay, and what depends on others of them must be dropped first.
     """
@@ -51,4 +53,5 @@ def restore_command(path: str, *, url_from: str, raw_url: str) -> str:
     if "+" in scheme:  # libpq knows no driver in a URL
         source = f"cat {url[7:-2]}" if url_from.endswith("_FILE") else f"printf %s {url}"
         url = f"\"$({source} | sed 's/+[a-z0-9]*:/:/')\""
-    return f"pg_restore --clean --if-exists --exit-on-error --single-transaction --dbname {url} {shlex.quote(path)}"
+    options = "--clean --if-exists --exit-on-error --single-transaction"
+    return f"{shlex.quote(program)} {options} --dbname {url} {shlex.quote(path)}"

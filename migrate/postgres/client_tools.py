@@ -26,6 +26,11 @@ class ClientTools:
     pg_restore: Path
     version: str
 
+    def restore_as_typed(self, environ: Mapping[str, str]) -> str:
+        """This pg_restore as a shell with that environment finds it: by its name, or by its path behind another one."""
+        first = shutil.which("pg_restore", path=environ.get("PATH"))
+        return "pg_restore" if first is not None and Path(first) == self.pg_restore else str(self.pg_restore)
+
     @property
     def major(self) -> int:
         """E.g. 17."""

@@ -151,7 +151,9 @@ _HISTORY: Final = """
            r.to_revision, r.version, r.context,
            coalesce((SELECT jsonb_agg(jsonb_build_object('kind', s.kind, 'revision', s.revision, 'status', s.status,
                         'file', s.file, 'duration_ms',
-                        round(extract(epoch FROM s.finished_at - s.started_at) * 1000)) ORDER BY s.step_id)
+                        round(extract(epoch FROM s.finished_at - s.started_at) * 1000))
+                        || jsonb_strip_nulls(jsonb_build_object('backup_file', s.details -> 'backup_file',
+                           'restore', s.details -> 'restore')) ORDER BY s.step_id)
                        FROM migrate.step s WHERE s.run_id = r.run_id), '[]')
       FROM migrate.run r WHERE r.target = %(target)s
      ORDER BY r.started_at DESC LIMIT %(limit)s

@@ -164,6 +164,7 @@ class Narration:
         again = "; the same run may succeed later" if fields.get("retryable") else ""
         yield from _labelled("exit code", f"{exit_code} {fields.get('exit_name', '')}{again}", width)
         yield from _labelled("took", duration(fields.get("duration_ms")), width)
+        yield from _copied("restore", fields.get("restore"))  # the way back, where a backup was taken
         if problem is not None:
             yield from _copied("more", f"migrate explain {problem}")
 

@@ -107,7 +107,6 @@ class BackingUp:
         if self.place.folder is not None:
             path = (self.place.folder / name).absolute()
             found |= self._dump(path)
-            found["restore"] = restore_command(str(path), url_from=run.target.url_from, raw_url=run.target.url.raw)
             environ["MIGRATE_BACKUP_FILE"] = str(path)
         if self.place.command:
             self._run(self.place.command, environ, "the backup command")
@@ -143,6 +142,12 @@ class BackingUp:
             "backup_sha256": digest,
             "backup_entries": entries,
             "backup_by": f"pg_dump {tools.version}",
+            "restore": restore_command(
+                str(path),
+                url_from=run.target.url_from,
+                raw_url=run.target.url.raw,
+                program=tools.restore_as_typed(run.environ),
+            ),
         }
 
     def _prove(self, tools: ClientTools, path: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import stat
@@ -65,14 +66,14 @@ def fingerprint(database):
     return columns, indexes, database.rows("SELECT id FROM r0001 ORDER BY 1"), versions(database)
 
 
-def restore(command, database, tools):
+def restore(command, database, path=None):
     """Run the printed command as a person would, in a shell that has DATABASE_URL."""
-    environ = {"PATH": f"{tools.pg_restore.parent}:{os.environ['PATH']}", "DATABASE_URL": database.url}
+    environ = {"PATH": path or os.environ["PATH"], "DATABASE_URL": database.url}
     done = subprocess.run(["/bin/sh", "-c", command], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_a_backup_is_the_way_back(history, folder, server, database, run_migrate, tools):
+def test_a_backup_is_the_way_back(history, folder, server, database, run_migrate):
     before = fingerprint(database)
     result = run_migrate("up", "--backup", str(folder), database=database)
     result.check_clean()
@@ -90,22 +91,32 @@ def test_a_backup_is_the_way_back(history, folder, server, database, run_migrate
     assert "/" in last["backup_lsn"]
     assert last["backup_at"].endswith("Z")
     assert_absent(database.password, last["restore"].encode())
+    (step,) = [
+        step
+        for run in json.loads(run_migrate("history", "--json", database=database).stdout)["runs"]
+        for step in run["steps"]
+        if step["kind"] == "backup"
+    ]
+    assert (step["backup_file"], step["restore"]) == (str(file), last["restore"])
+    told = run_migrate("history", "--log-format", "text", database=database).stdout.decode()
+    assert f"ms  {file}\n" in told
+    assert f"restore  {last['restore']}\n" in told
     kept = database.rows("SELECT status, details ->> 'backup_sha256' FROM migrate.step WHERE kind = 'backup'")
     assert kept == [("finished", last["backup_sha256"])]
     # destroyed: with its schemas, and with what came after
     database.execute("DROP SCHEMA migrate CASCADE")
     database.execute("DROP TABLE alembic_version")
-    restore(last["restore"], database, tools)
+    restore(last["restore"], database)
     after = fingerprint(database)
     assert after == before
     assert run_migrate("up", database=database).finished["applied"] == ["two"]
 
 
-def test_a_url_with_a_driver_is_restored_too(history, folder, database, run_migrate, tools):
+def test_a_url_with_a_driver_is_restored_too(history, folder, database, run_migrate):
     url = database.url.replace("postgresql:", "postgresql+psycopg2:")
     result = run_migrate("up", env={"DATABASE_URL": url, "MIGRATE_BACKUP_DIR": str(folder)})
     assert result.exit_code == 0
-    environ = {"PATH": f"{tools.pg_restore.parent}:{os.environ['PATH']}", "DATABASE_URL": url}
+    environ = {"PATH": os.environ["PATH"], "DATABASE_URL": url}
     done = subprocess.run(["/bin/sh", "-c", result.finished["restore"]], env=environ, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert versions(database) == ["r0001"]
@@ -155,8 +166,13 @@ def test_an_old_pg_dump_is_found_before_the_guard(history, folder, database, run
 def test_an_old_pg_dump_on_path_is_passed_over(history, folder, database, run_migrate, tools, tmp_path):
     fake_tools(tmp_path / "bin", tools, pg_dump="echo 'pg_dump (PostgreSQL) 9.6.1' # --version")
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
-    result = run_migrate("up", "--backup", str(folder), database=database, env={"PATH": path})
+    fake_restore = tmp_path / "bin" / "pg_restore"
+    fake_restore.write_text("#!/bin/sh\necho 'unsupported version (1.16) in file header' >&2; exit 1\n")
+    result = run_migrate("up", "--backup", str(folder), "--log-format", "text", database=database, env={"PATH": path})
     assert (result.exit_code, len(list(folder.iterdir()))) == (0, 1)
+    (command,) = [line.split(maxsplit=1)[1] for line in result.stdout.decode().splitlines() if "--clean" in line]
+    restore(command, database, path)
+    assert versions(database) == ["r0001"]
 
 
 def test_a_folder_that_is_not_there_is_not_made(history, folder, database, run_migrate):

@@ -60,5 +60,11 @@ def test_a_file_name_is_safe():
 def test_the_command_names_the_variable_and_never_its_value(url_from, raw, expected):
     command = restore_command("/b/a b.dump", url_from=url_from, raw_url=raw)
     assert expected in command
+    assert command.startswith("pg_restore --clean ")
     assert command.endswith(" '/b/a b.dump'")
     assert raw not in command
+
+
+def test_the_command_names_the_program_that_read_the_dump_back():
+    command = restore_command("/b/a.dump", url_from="X", raw_url="postgres://h/d", program="/opt/pg 17/pg_restore")
+    assert command.startswith("'/opt/pg 17/pg_restore' --clean ")
