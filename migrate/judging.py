@@ -18,6 +18,7 @@ from migrate.order import Judged, Order, kind_of, pending_of, plan_in_words
 from migrate.postgres.backend_names import GUARD_NAME
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.observe import observe, read_server, refuse_wrong_server
+from migrate.settings import CHANGING_VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from migrate.core.revisions import Revision
     from migrate.core.state import State
     from migrate.postgres.connection import Connection
+    from migrate.steps.patience import Patience
 
 
 def refuse_image_faults(order: Order) -> None:
@@ -68,14 +70,34 @@ def connected(order: Order, role: str = GUARD_NAME) -> Iterator[Connection]:
 
 
 def look(order: Order, connection: Connection, *, with_schema: bool = False) -> Observation:
-    """Observe the target, with its whole schema where asked for or where the image has a manifest to compare it with."""
-    return observe(
-        connection,
-        order.target,
-        order.limits,
-        hashes={revision.id: revision.sha256 for revision in order.image.graph.revisions},
-        with_schema=with_schema or order.image.manifest is not None,
-    )
+    """Observe the target, with its whole schema where asked for or where the image has a manifest to compare it with.
+
+    A verb that changes the target waits for who keeps readers out, as its revisions do: but for another run, which is
+    waited for, or found to be dead, where the guard is taken. Raises Stop or Interrupted.
+    """
+    patience: Patience | None = None
+    while True:
+        try:
+            return observe(
+                connection,
+                order.target,
+                order.limits,
+                hashes={revision.id: revision.sha256 for revision in order.image.graph.revisions},
+                with_schema=with_schema or order.image.manifest is not None,
+            )
+        except Stop as stopped:
+            is_blocked = stopped.problem.kind.code == "blocked" and order.verb in CHANGING_VERBS
+            if not is_blocked or (is_by_run(stopped) and not order.holds_guard):
+                raise
+            from migrate.steps.patience import Patience
+
+            patience = patience or Patience(order.limits, order.interruption, order.emit, order.beat, order.started_s)
+            patience.wait(stopped)
+
+
+def is_by_run(blocked: Stop) -> bool:
+    """Whether a run of ours, alive or dead, is what a reader was blocked by."""
+    return bool(blocked.problem.facts.get("blocking_runs"))
 
 
 def needed_manifest(order: Order) -> Manifest:

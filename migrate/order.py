@@ -54,6 +54,7 @@ class Order:
     faults_in: Callable[[Sequence[Revision]], Sequence[HistoryFault]]  # files that Python would refuse
     context: Mapping[str, object]
     log_queries: bool = False
+    holds_guard: bool = False
     backup: BackupPlace | None = None
 
 

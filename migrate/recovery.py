@@ -28,7 +28,7 @@ from migrate.judging import (
     warn_of_other_names,
 )
 from migrate.order import Judged, Order, Progress, finish_without_steps, kind_of, outcomes, plan_in_words, stepwise
-from migrate.release import under_guard
+from migrate.release import glance, under_guard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,9 +91,8 @@ def adopt(order: Order, at: Override | None = None) -> Outcome:
     with outcomes(progress):
         refuse_image_faults(order)
         with connected(order) as connection:
-            judged = judge_adoption(order, connection, at)
-            progress.note(judged)
-            if not stepwise(judged).steps:
+            judged = glance(order, connection, progress, lambda o, c: judge_adoption(o, c, at))
+            if judged is not None and not stepwise(judged).steps:
                 return finish_without_steps(judged)
             return under_guard(order, connection, progress, judged, lambda o, c: judge_adoption(o, c, at))
     return progress.outcome()
@@ -113,12 +112,15 @@ def repair(order: Order, *, does: bool, closing: Closing | None = None) -> tuple
     with outcomes(progress):
         refuse_image_faults(order)
         with connected(order) as connection:
-            judged = judge_again(order, connection)
-            progress.note(judged)
+            if does:
+                judged = glance(order, connection, progress, judge_again)
+            else:
+                judged = judge_again(order, connection)
+                progress.note(judged)
             from migrate.steps.repair import is_at_work, still_there
 
-            takes_guard = does and (bool(stepwise(judged).steps) or is_at_work(connection))
-            if takes_guard:
+            takes_guard = does and (judged is None or bool(stepwise(judged).steps) or is_at_work(connection))
+            if judged is None or takes_guard:
                 outcome = under_guard(order, connection, progress, judged, judge_again)
             else:
                 outcome = finish_without_steps(judged)
@@ -141,13 +143,15 @@ def down(order: Order, target: str, *, allow_data_loss: bool) -> tuple[Loss | No
         judged, loss = judge_down(order, connection, target, allow_data_loss=allow_data_loss, counts=True)
         return judged
 
+    def judge_first(order: Order, connection: Connection) -> Judged:
+        # not yet: to count takes the lock that a run at work, or one that died, holds on what it reverts
+        return judge_down(order, connection, target, allow_data_loss=allow_data_loss, counts=False)[0]
+
     with outcomes(progress):
         refuse_image_faults(order)
         with connected(order) as connection:
-            # not yet: to count takes the lock that a run at work, or one that died, holds on what it reverts
-            judged, _ = judge_down(order, connection, target, allow_data_loss=allow_data_loss, counts=False)
-            progress.note(judged)
-            if not stepwise(judged).steps:
+            judged = glance(order, connection, progress, judge_first)
+            if judged is not None and not stepwise(judged).steps:
                 return loss, finish_without_steps(judged)
             outcome = under_guard(order, connection, progress, judged, judge_again)
             return loss, outcome

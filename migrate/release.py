@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, assert_never
 from migrate.core.events import Event, Name
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Backup, Downgrade, Repair, Upgrade
-from migrate.judging import connected, judge, look, refuse_image_faults
+from migrate.core.problems import Stop
+from migrate.judging import connected, is_by_run, judge, look, refuse_image_faults
 from migrate.order import Judged, Order, Progress, finish_without_steps, kind_of, outcomes, stepwise
 from migrate.postgres.ledger import Ledger, target_key
-from migrate.postgres.observe import refuse_missing_rights
+from migrate.postgres.observe import read_server, refuse_missing_rights
 from migrate.steps.control import ANSWER_S, revive
 from migrate.steps.run import Run
 
@@ -32,9 +33,8 @@ def up(order: Order) -> Outcome:
     with outcomes(progress):
         refuse_image_faults(order)
         with connected(order) as connection:
-            judged = judge(order, connection)
-            progress.note(judged)
-            if not stepwise(judged).steps:
+            judged = glance(order, connection, progress, judge)
+            if judged is not None and not stepwise(judged).steps:
                 return finish_without_steps(judged)
             return under_guard(order, connection, progress, judged, lambda o, c: judge(o, c, seen=judged))
     return progress.outcome()
@@ -49,25 +49,44 @@ def plan(order: Order) -> tuple[Judged | None, Outcome]:
         with connected(order) as connection:
             judged = judge(order, connection)
             progress.note(judged)
+            refuse_impossible_backup(order, judged)
             result = Result.NOOP if stepwise(judged).steps else stepwise(judged).result
             return judged, replace(finish_without_steps(judged), result=result, pending=progress.pending)
     return judged, progress.outcome()
+
+
+def glance(
+    order: Order, connection: Connection, progress: Progress, judge_first: Callable[[Order, Connection], Judged]
+) -> Judged | None:
+    """What is there before the guard is taken.
+
+    None where a run keeps readers out: the guard knows whether it is alive, and what to do if it is not.
+    """
+    try:
+        judged = judge_first(order, connection)
+    except Stop as stopped:
+        if is_by_run(stopped):
+            return None
+        raise
+    progress.note(judged)
+    return judged
 
 
 def under_guard(
     order: Order,
     connection: Connection,
     progress: Progress,
-    seen: Judged,
+    seen: Judged | None,
     judge_again: Callable[[Order, Connection], Judged],
 ) -> Outcome:
     """Take the guard, look again, and act on that: a decision made outside the guard is never acted on."""
     from migrate.postgres.guard import GuardKey, guard
 
-    refuse_missing_rights(seen.observation.server, order.target)
-    refuse_impossible_backup(order, seen)
+    server = seen.observation.server if seen is not None else read_server(connection, order.target)
+    refuse_missing_rights(server, order.target)
+    if seen is not None:
+        refuse_impossible_backup(order, seen)
     lost_read, lost_write = os.pipe()
-    server = seen.observation.server
     key = GuardKey.of(server.schema, order.target.version_table)
     try:
         with (
@@ -83,7 +102,7 @@ def under_guard(
             ) as held,
             connected(order, role="migrate:control:") as control,
         ):
-            judged = judge_again(order, control)
+            judged = judge_again(replace(order, holds_guard=True), control)
             progress.note(judged)
             if not stepwise(judged).steps:  # another run has done it while we waited
                 return finish_without_steps(judged)
@@ -176,6 +195,6 @@ def carry_out(order: Order, run: Run, judged: Judged, progress: Progress) -> Non
         )
     from migrate.steps.verify import prove
 
-    progress.after = look(order, run.control)
+    progress.after = look(replace(order, holds_guard=True), run.control)
     prove(run, progress.after, judged.state, decision)
     progress.result = decision.result

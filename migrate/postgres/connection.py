@@ -122,15 +122,21 @@ def _wait(connection: psycopg2.extensions.connection) -> None:
 psycopg2.extensions.set_wait_callback(_wait)
 
 
-def pause(seconds: float, interruption: Interruption | None) -> None:
-    """Sleep; raises Interrupted at once when a signal arrives."""
-    if interruption is None:
-        time.sleep(seconds)
-        return
-    if interruption.signum is None:
-        select.select([interruption.fd], [], [], seconds)
-    if interruption.signum is not None:
-        raise Interrupted(interruption.signum)
+def pause(seconds: float, interruption: Interruption | None, beat: Callable[[], None] | None = None) -> None:
+    """Sleep, and be heard meanwhile; raises Interrupted at once when a signal arrives."""
+    until = time.monotonic() + seconds
+    while True:
+        left = max(0.0, until - time.monotonic())
+        if interruption is None:
+            time.sleep(left if beat is None else min(left, BEAT_S))
+        elif interruption.signum is None:
+            select.select([interruption.fd], [], [], left if beat is None else min(left, BEAT_S))
+        if interruption is not None and interruption.signum is not None:
+            raise Interrupted(interruption.signum)
+        if beat is not None:
+            beat()
+        if time.monotonic() >= until:
+            return
 
 
 def connect(

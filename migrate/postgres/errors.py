@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg2
 
 from migrate.core.problems import Stop, problem
+from migrate.postgres.backend_names import WORKER_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +59,11 @@ def problem_of(error: psycopg2.Error, *, doing: str, connection: Connection | No
         with suppress(psycopg2.Error):
             blockers = exclusive(connection)
             behind = f"; {who(blockers)}" if blockers else ""
-            facts = {"blockers": [described(blocker) for blocker in blockers]}
+            workers = [b["application_name"] for b in blockers if b["application_name"].startswith(WORKER_NAME)]
+            facts = {
+                "blockers": [described(blocker) for blocker in blockers],
+                "blocking_runs": [name.removeprefix(WORKER_NAME) for name in workers],
+            }
     default = (
         "connection-lost" if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) else "internal"
     )

@@ -17,6 +17,7 @@ from migrate.core.retry import Retries
 from migrate.core.url import URL_VARIABLES
 from migrate.postgres import activity
 from migrate.postgres.backend_names import WORKER_NAME
+from migrate.postgres.connection import pause
 from migrate.postgres.ledger import FINISH_STEP
 from migrate.steps.attempt import Attempt, AtWork
 from migrate.steps.control import ANSWER_S, ask, revive, rows_now
@@ -177,7 +178,7 @@ class Upgrading:
                 },
             ),
         )
-        self.watch.pause(min(delay_s, max(self._time_left(), 0.0)))
+        pause(min(delay_s, max(self._time_left(), 0.0)), self.run.interruption, self.run.beat)
         if self._must_end():
             raise cancelled(self.attempt)
         self.watch.say_who_would_block(str(about.get("revision")))

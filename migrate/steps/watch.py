@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from migrate.core.events import Event, Level, Name
 from migrate.postgres import activity
 from migrate.postgres.activity import described, who
-from migrate.postgres.connection import BEAT_S, pause
 from migrate.steps.control import ask
 
 if TYPE_CHECKING:
@@ -78,13 +77,6 @@ class Watch:
         self._gone_since = self._gone_since or time.monotonic()
         is_long = time.monotonic() - self._gone_since >= LOST_S
         return None, [], is_long and xid is not None and activity.transaction_status(control, xid) == "aborted"
-
-    def pause(self, seconds: float) -> None:
-        """Sleep and be heard; raises Interrupted at once when a signal arrives."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            pause(min(left, BEAT_S), self._run.interruption)
-            self._run.beat()
 
     def say_who_would_block(self, revision: str | None) -> None:
         """Before another try: the old transactions that hold the relations which a try was blocked on."""

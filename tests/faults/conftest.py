@@ -166,6 +166,7 @@ class Case:
             message="first",
             upgrade="op.execute('CREATE TABLE journal (revision text)')\n"
             "op.execute('CREATE TABLE items (id integer, name text)')\n"
+            "op.execute('CREATE INDEX items_id ON items (id)')\n"  # its definition is read under a lock on the table
             "op.execute(\"INSERT INTO items SELECT n, 'name ' || n FROM generate_series(1, 500) n\")\n"
             "op.execute(\"INSERT INTO journal VALUES ('r0001')\")",
         )

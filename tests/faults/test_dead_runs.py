@@ -189,7 +189,7 @@ def test_fence_before_the_commit(case):
 )
 def test_killed_among_four(case):
     case.history()
-    started = [case.up(trouble="op.execute('SELECT pg_sleep(2)')")]
+    started = [case.up(trouble="op.execute('SELECT pg_sleep(30)')")]
     started[0].wait_for("revision.started", revision="r0002")
     started += [case.up() for _ in range(3)]
     started[1].wait_for("guard.waiting")

@@ -151,7 +151,7 @@ def test_readers(case):
 
 @fault(
     "the version table is locked",
-    "another transaction holds alembic_version in ACCESS EXCLUSIVE mode; --lock-timeout 300ms",
+    "another transaction holds alembic_version in ACCESS EXCLUSIVE mode; --lock-timeout 300ms --lock-tries 2",
     22,
     "before the guard: reading it is bounded like everything else, and the blocker is named",
 )
@@ -159,11 +159,47 @@ def test_version_table_locked(case):
     case.history()
     case.at("r0001")
     case.hold("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
-    result = case.ends(case.up("--lock-timeout", "300ms"))
+    result = case.ends(case.up("--lock-timeout", "300ms", "--lock-tries", "2"))
     assert result.finished["problem"] == "blocked"
+    assert len(result.named("statement.blocked")) == 1
     (blocker,) = result.finished["blockers"]
     assert "a report" in blocker
     assert "alembic_version" in blocker
+
+
+@fault(
+    "the version table is locked for a while",
+    "the same, and the other transaction ends after the first look",
+    0,
+    "the run looks again, as its revisions would try again",
+)
+def test_version_table_locked_for_a_while(case):
+    case.history()
+    case.at("r0001")
+    other = case.hold("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
+    running = case.up("--lock-timeout", "300ms")
+    running.wait_for("statement.blocked")
+    other.rollback()
+    assert case.ends(running).finished["applied"] == ["r0002", "r0003"]
+
+
+@fault(
+    "a second run while the first is inside ALTER TABLE",
+    "the first run's revision has altered a table and computes on; --lock-timeout 300ms --lock-tries 1",
+    0,
+    "the second cannot even read the catalog: it waits for the guard, not for a lock, and finds nothing left to do",
+)
+def test_second_run_inside_alter_table(case):
+    case.history()
+    first = case.up(trouble="time.sleep(4)")
+    first.wait_for("revision.started", revision="r0002")
+    time.sleep(0.5)
+    second = case.up("--lock-timeout", "300ms", "--lock-tries", "1").finish()
+    second.check_clean()
+    assert (second.exit_code, second.finished["outcome"]) == (0, "noop")
+    assert [said["holder"] for said in second.named("guard.waiting")] == [first.so_far.events[0]["run_id"]]
+    assert not second.named("statement.blocked")
+    assert case.ends(first).finished["applied"] == ["r0001", "r0002", "r0003"]
 
 
 @fault(
