@@ -52,7 +52,7 @@ def problem_of(error: psycopg2.Error, *, doing: str, connection: Connection | No
     sqlstate = error.pgcode
     said = (error.diag.message_primary if sqlstate else None) or str(error).splitlines()[0].strip()
     facts: dict[str, Any] = {}
-    behind = ""
+    behind, fix = "", None
     if sqlstate == LOCK_NOT_AVAILABLE and connection is not None:
         from migrate.postgres.activity import described, exclusive, who
 
@@ -60,6 +60,8 @@ def problem_of(error: psycopg2.Error, *, doing: str, connection: Connection | No
             blockers = exclusive(connection)
             behind = f"; {who(blockers)}" if blockers else ""
             workers = [b["application_name"] for b in blockers if b["application_name"].startswith(WORKER_NAME)]
+            if workers:
+                fix = f"migrate wait   # a run is at work: {workers[0]} is not to be ended"
             facts = {
                 "blockers": [described(blocker) for blocker in blockers],
                 "blocking_runs": [name.removeprefix(WORKER_NAME) for name in workers],
@@ -70,6 +72,7 @@ def problem_of(error: psycopg2.Error, *, doing: str, connection: Connection | No
     found: Problem = problem(
         code_of(sqlstate, default),
         f"{doing}: {said}{behind}",
+        fix=fix,
         names={"verb": "up", "grant": "-- see the message above", "variable": "DATABASE_URL"},
         sqlstate=sqlstate,
         **facts,
