@@ -56,7 +56,10 @@ _CALL_PASSED = pytest.StashKey[bool]()
 def declared(item: pytest.Item) -> Row | None:
     """Return the fault that a test declares."""
     marker = item.get_closest_marker("fault")
-    return None if marker is None else Row(*marker.args, **marker.kwargs)
+    if marker is None:
+        return None
+    title = (item.getparent(pytest.Module).obj.__doc__ or "").partition("\n")[0].rstrip(".")  # type: ignore[union-attr]
+    return Row(title, *marker.args, **marker.kwargs)
 
 
 def declared_by(items: list[pytest.Item]) -> list[Row]:

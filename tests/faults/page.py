@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,15 @@ manifest's at the recorded version; the exit code is the one below, and the last
 anywhere; 5 seconds later no advisory lock and no connection of ours is left; and the next `migrate up` without the fault
 exits 0 at the head (15 with the repair where a part was committed).
 
+The words of the tables: a run has three connections. The *guard* holds the lock that lets one run at a time work; it is a
+*lease*, which the server ends after a minute without a heartbeat. The *worker* is env.py's own, on which the revisions run,
+in a child process. The *control* connection watches the worker, cancels it, and writes the ledger. The *fence* is the
+question that the worker asks before each revision and each commit: is this run's guard still there? The *proxy* is a program
+of the suite between a run and its server, which cuts, silences and delays connections.
+"""
+_TABLE = """
+## {title}
+
 | fault | how it is injected | exit | proof |
 |---|---|---|---|
 """
@@ -31,8 +42,9 @@ exits 0 at the head (15 with the repair where a part was committed).
 
 @dataclass(frozen=True)
 class Row:
-    """One fault, as its test declares it."""
+    """One fault, as its test declares it; `title` is that of the file that has the test."""
 
+    title: str
     name: str
     how: str
     exit_code: int
@@ -46,5 +58,9 @@ class Row:
 
 
 def render(rows: Iterable[Row]) -> str:
-    """Return the page."""
-    return _HEAD + "".join(f"{row.line}\n" for row in rows)
+    """Return the page: a table for each file of tests, in their order."""
+    tables = (
+        _TABLE.format(title=title) + "".join(f"{row.line}\n" for row in found)
+        for title, found in groupby(rows, attrgetter("title"))
+    )
+    return _HEAD + "".join(tables)
