@@ -446,6 +446,7 @@ def report(error: BaseException, job: Mapping[str, Any]) -> dict[str, object]:
         "sqlstate": _sqlstate(error),
         "disconnect": bool(getattr(error, "connection_invalidated", False)),
         "exited": isinstance(error, SystemExit),
+        "missing_module": error.name if isinstance(error, ModuleNotFoundError) else None,
         **_place(error, job.get("folders", ())),
     }
     if os.environ.get("MIGRATE_DEBUG") == "1":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,9 +14,10 @@ from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
 from migrate.core import checks
 from migrate.core.checks import Check, Verdict, failed, passed
-from migrate.core.decision import refuse_image
+from migrate.core.decision import decide, refuse_image, with_backup
 from migrate.core.events import Event, Level, Name
 from migrate.core.outcome import Outcome, Result, refusal
+from migrate.core.plan import Backup, Plan, Refusal
 from migrate.core.problems import ExitCode, Stop, problem
 from migrate.core.schema import parse
 from migrate.core.state import classify
@@ -23,6 +25,7 @@ from migrate.core.touched import Touched, by_changes, by_source
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.diagnosis import diagnose
 from migrate.postgres.observe import observe, read_server, refuse_missing_rights, refuse_wrong_server
+from migrate.steps.backup import refuse_impossible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,6 +133,8 @@ class Examination:
             table = found.version_table if found is not None else "not known without a URL"
             where = config.ini or config.toml or config.env_py
             self._add(passed("configuration", f"{where}, env.py {config.env_py}, version table {table}"))
+            if found is not None:
+                self._add(checks.check_driver(session.missing_driver, found.url_from))
         except Stop as stopped:
             self._add(failed("configuration", stopped.problem))
         return found
@@ -217,6 +222,7 @@ class Examination:
             self._add(checks.check_state(image, observation, state, policy))
             for check in checks.check_findings(image, observation, state, policy):
                 self._add(check)
+            self._backup(server, target, image, state)
         for check in (
             checks.check_ownership(diagnosis),
             checks.check_extensions(diagnosis),
@@ -237,6 +243,24 @@ class Examination:
             self._add(failed("rights", stopped.problem))
         else:
             self._add(passed("rights", f"role {server.user} may write the version table and create in {server.schema}"))
+
+    def _backup(self, server: Server, target: Target, image: Image, state: State) -> None:
+        place, policy = self._session.backup_place, self._session.settings.policy
+        decision = decide(image, state, policy)
+        if isinstance(decision, Plan):
+            decision = with_backup(decision, image, state, policy, has_place=place is not None)
+            if isinstance(decision, Refusal):
+                self._add(failed("backup", decision.problem))
+                return
+        fault: Problem | None = None
+        if place is not None:
+            try:
+                refuse_impossible(place, server, target, os.environ)
+            except Stop as stopped:
+                fault = stopped.problem
+        is_due = isinstance(decision, Plan) and any(isinstance(step, Backup) for step in decision.steps)
+        named = (str(place.folder) if place.folder else "", *place.command[:1]) if place is not None else ()
+        self._add(checks.check_backup([name for name in named if name], fault, is_due=is_due))
 
     def _observed(
         self, connection: Connection, target: Target, image: Image | None

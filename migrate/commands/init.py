@@ -40,7 +40,7 @@ _HOOK: Final = """\
     # The job of the last release is kept until the next one, so that its log can be read.
     helm.sh/hook-delete-policy: before-hook-creation
 """
-_INSTALL: Final = "install migrate into the service's image: pip install migrate-job"
+_INSTALL: Final = "install migrate into the service's image: pip install migrate-job   # or a clone of it"
 
 
 @dataclass(frozen=True, slots=True)

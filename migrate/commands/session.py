@@ -135,6 +135,17 @@ class Session:
             version_table_schema=self.settings.version_table_schema or schema,
         )
 
+    @property
+    def missing_driver(self) -> str | None:
+        """The module that SQLAlchemy will import for the URL, as far as env.py's text tells, where it is missing."""
+        from migrate.image import missing_driver
+
+        try:
+            text = self.config.env_py.read_text("utf-8", "replace")
+        except OSError:
+            return None
+        return missing_driver(text, self.target.url.driver)
+
     @cached_property
     def project(self) -> Project:
         """Where the child process finds the user's project."""

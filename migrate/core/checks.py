@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from migrate.core.decision import decide, refuse_image, refuse_uncompared, sentence
 from migrate.core.outcome import Result
+from migrate.core.packages import fix_of_missing
 from migrate.core.plan import Plan, Refusal
 from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.problems import ExitCode, problem
@@ -80,6 +81,11 @@ PURPOSES: Final[Mapping[str, Purpose]] = MappingProxyType(
             fails="there is none, or it cannot be used",
             needs_server=False,
         ),
+        "driver": Purpose(
+            "whether the driver is installed that SQLAlchemy will take for the database URL",
+            warns="it is not, as far as env.py's text tells what it does with the URL",
+            needs_server=False,
+        ),
         "image": Purpose(
             "the revisions of this image",
             fails="the history has a fault, or the target is not in it",
@@ -146,6 +152,11 @@ PURPOSES: Final[Mapping[str, Purpose]] = MappingProxyType(
             "what the pending revisions take from the release that is still running",
             warns="they take something",
             fails="the policy `breaking` is `refuse`, and they take something or there is no manifest that would tell",
+        ),
+        "backup": Purpose(
+            "where backups go, and the programs that take them",
+            warns="one could not be taken, and none is due",
+            fails="one is due and could not be taken, or has no place",
         ),
         "ownership": Purpose(
             "who owns the tables that pending revisions alter",
@@ -268,6 +279,17 @@ def check_url(variable: str, redacted: str, host: str | None, port: int | None) 
             "export MIGRATE_DATABASE_URL='postgresql://USER:PASSWORD@HOST:5432/NAME'   # the direct address",
         )
     return passed("url", evidence)
+
+
+def check_driver(missing: str | None, variable: str) -> Check:
+    """``missing`` is the module of the driver that env.py is about to ask for and that is not installed."""
+    if missing is None:
+        return passed("driver", "installed")
+    return warned(
+        "driver",
+        f"SQLAlchemy will import {missing} for {variable}, which is not installed, unless env.py names another driver",
+        fix_of_missing(missing),
+    )
 
 
 def check_image(image: Image, faults: Sequence[Problem], policy: Policy) -> Check:
@@ -433,6 +455,14 @@ def check_tables(diagnosis: Diagnosis) -> Check:
 
 
 # State and findings
+
+
+def check_backup(places: Sequence[str], fault: Problem | None, *, is_due: bool) -> Check:
+    """``places`` are the folder and the program that are named; ``fault`` is why a backup there is impossible."""
+    if fault is not None:
+        return failed("backup", fault) if is_due else warned("backup", f"{fault.why}; none is due now", fault.fix)
+    when = "is due before the first change" if is_due else "is not due now"
+    return passed("backup", f"{when}, to {' and '.join(places)}" if places else "no place is named, and none is due")
 
 
 def check_state(image: Image, observation: Observation, state: State, policy: Policy) -> Check:

@@ -4,7 +4,7 @@ Never imports Alembic, a revision, env.py or the package they are in: two env.py
 """
 
 from migrate.image.config import AlembicConfig, ConfigFault, ConfigFaultKind, load_config
-from migrate.image.env_py import guess_version_table
+from migrate.image.env_py import guess_version_table, missing_driver
 from migrate.image.scan import Scan, check_syntax, scan
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "check_syntax",
     "guess_version_table",
     "load_config",
+    "missing_driver",
     "scan",
 ]

@@ -1,7 +1,11 @@
 """What the text of env.py gives away without being run."""
 
 import ast
+import re
 import warnings
+from importlib.util import find_spec
+
+from migrate.core.url import URL_VARIABLES
 
 
 def guess_version_table(env_py: str) -> tuple[str | None, str | None]:
@@ -33,6 +37,35 @@ def guess_version_table(env_py: str) -> tuple[str | None, str | None]:
         return values.pop() if len(values) == 1 else None
 
     return agreed("version_table"), agreed("version_table_schema")
+
+
+def missing_driver(env_py: str, driver: str | None) -> str | None:
+    """The module of the driver that SQLAlchemy is about to import for the database URL, where it is not installed.
+
+    ``driver`` is the one that the URL names. Without one, `sqlalchemy.url` names psycopg2; an env.py that reads the URL
+    elsewhere leaves the choice to SQLAlchemy, which takes psycopg from 2.1 on. What env.py makes of the URL before is not
+    known, so that one which speaks of drivers itself is not judged.
+    """
+    if "postgresql+" in env_py:
+        return None
+    if driver is not None:
+        module = driver.removesuffix("_async")
+        return module if find_spec(module) is None else None
+    reads_option = "sqlalchemy.url" in env_py or "engine_from_config" in env_py
+    if reads_option and not any(name in env_py for name in URL_VARIABLES):
+        return None
+    return "psycopg" if find_spec("psycopg") is None and _prefers_psycopg() else None
+
+
+def _prefers_psycopg() -> bool:
+    """Whether the installed SQLAlchemy takes psycopg for ``postgresql://`` (its changelog, 2.1.0b1)."""
+    from importlib import metadata
+
+    try:
+        numbers = re.match(r"(\d+)\.(\d+)", metadata.version("SQLAlchemy"))
+    except metadata.PackageNotFoundError:
+        return False
+    return numbers is not None and (int(numbers[1]), int(numbers[2])) >= (2, 1)
 
 
 def _is_configure(called: ast.expr) -> bool:

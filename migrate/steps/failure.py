@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
+from migrate.core.packages import fix_of_missing
 from migrate.core.problems import Stop, stop
 from migrate.core.schema import changes
 from migrate.core.url import URL_VARIABLES
@@ -206,7 +207,8 @@ def _partial(attempt: Attempt, failed: AtWork, why: str, about: Mapping[str, obj
     left = _left_behind(attempt.run, partial)
     why = why if partial is failed else f"{why}; revision {partial.id} before it had committed a part of its own"
     attempt.close_steps("partial", {"residue": left})
-    named = f"; it left: {'; '.join(left[:5])}" if left else ""
+    told = [line for line in left if not (line.startswith("+ index ") and line.endswith(" invalid"))]  # named already
+    named = f"; it left: {'; '.join(told[:5])}" if told else ""
     return _failure(attempt, "partly-committed", f"{why}{named}", failed, {**about, "residue": left})
 
 
@@ -257,6 +259,8 @@ def _before_any_revision(run: Run, phase: str, error: Mapping[str, Any], said: s
     if error.get("type") == "InvalidRequestError" and "requires an async driver" in said:
         named = {**names(run), "variable": run.target.url_from}
         raise stop("sync-driver", f"{where}: {said}", fix=_fix_of_driver(run), names=named)
+    if error.get("missing_module"):
+        fix = _fix_of_module(run, str(error["missing_module"]))
     if error.get("disconnect"):
         default = "connection-lost"
     elif not sqlstate and str(error.get("type")) in {"OperationalError", "ConnectionRefusedError", "TimeoutError"}:
@@ -265,13 +269,25 @@ def _before_any_revision(run: Run, phase: str, error: Mapping[str, Any], said: s
     found = stop(
         code,
         f"{where}: {error.get('type')}: {said}",
-        fix=fix if code == "revision-failed" else None,
+        fix=fix if code in {"revision-failed", "env-cannot-run"} else None,
         names={**names(run), "variable": run.target.url_from, "grant": f"-- {said}"},
         sqlstate=sqlstate,
     )
     if sqlstate in RETRIED:
         return found
     raise found
+
+
+def _fix_of_module(run: Run, module: str) -> str | None:
+    """How a missing module is brought; None for a part of a package that is there."""
+    if "." in module:
+        return None
+    places = [folder for folder in (".", "src") if _has_module(run.project.cwd / folder, module)]
+    return fix_of_missing(module, *places[:1])
+
+
+def _has_module(folder: Path, module: str) -> bool:
+    return (folder / module).is_dir() or (folder / f"{module}.py").is_file()
 
 
 def _fix_of_driver(run: Run) -> str | None:

@@ -139,6 +139,7 @@ def test_malformed_settings_are_a_check_and_what_needs_no_server_is_checked_too(
     assert {name: found.verdict(name) for name in found.checks if name != "settings"} == {
         "url": "pass",
         "configuration": "pass",
+        "driver": "pass",
         "image": "pass",
         "manifest": "warn",
     }
@@ -751,3 +752,41 @@ def test_tls(of, doctor, tmp_path):
 def test_every_check_is_in_the_reference():
     page = (Path(__file__).parents[2] / "docs" / "reference" / "doctor.md").read_text()
     assert all(f"`{name}`" in page for name in PURPOSES)
+
+
+def test_driver(project, database, run_migrate, doctor):
+    project.linear(1)
+    project.env.write_text(
+        "from alembic import context\nfrom sqlalchemy import create_engine\n"
+        "with create_engine(context.config.get_main_option('sqlalchemy.url')).connect() as connection:\n"
+        "    context.configure(connection=connection)\n"
+        "    with context.begin_transaction():\n        context.run_migrations()\n"
+    )
+    assert doctor(database=database).verdict("driver") == "pass"
+    environment = {"DATABASE_URL": database.url.replace("postgresql:", "postgresql+pg8000:")}
+    found = doctor(env=environment)["driver"]
+    assert found["verdict"] == "warn"
+    assert found["fix"].startswith("pip install pg8000 ")
+    planned = run_migrate("plan", env=environment)
+    assert [w["fix"] for w in planned.named("image.warning") if "pg8000" in w["message"]] == [found["fix"]]
+    result = run_migrate("up", env=environment)
+    assert (result.exit_code, result.finished["fix"]) == (11, found["fix"])
+
+
+def test_backup(project, database, run_migrate, doctor, tmp_path):
+    project.linear(1)
+    folder = tmp_path / "backups"
+    environment = {"DATABASE_URL": database.url, "MIGRATE_BACKUP_DIR": str(folder)}
+    found = doctor(env=environment)
+    assert (found.exit_code, found["backup"]["problem"]) == (10, "cannot-back-up")
+    planned = run_migrate("plan", env=environment)
+    assert (planned.exit_code, planned.finished["problem"]) == (10, "cannot-back-up")
+    assert run_migrate("up", env=environment).exit_code == 10
+    required = {"DATABASE_URL": database.url, "MIGRATE_BACKUP": "required"}
+    assert doctor(env=required)["backup"]["problem"] == run_migrate("plan", env=required).finished["problem"]
+    folder.mkdir()
+    assert "is due before the first change" in doctor(env=environment)["backup"]["evidence"]
+    assert run_migrate("up", env=environment).exit_code == 0
+    assert doctor(env=environment).verdict("backup") == "pass"
+    folder.rename(tmp_path / "gone")
+    assert doctor(env=environment).verdict("backup") == "warn"

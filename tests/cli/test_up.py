@@ -236,6 +236,30 @@ def test_env_py_that_exits_is_no_success(project, database, run_migrate):
     assert (result.exit_code, result.finished["problem"]) == (11, "env-cannot-run")
 
 
+@pytest.mark.parametrize(
+    ("module", "beside", "expected"),
+    [
+        ("sqlmodel_x", None, "pip install sqlmodel_x   # in the image"),
+        ("app", "src/app", "export PYTHONPATH=src   # app lies there"),
+        ("app", "app.py", "export PYTHONPATH=.   # app lies there"),
+        ("json.nothing", None, "alembic -c "),
+    ],
+)
+def test_a_module_that_env_py_lacks_is_named(project, database, run_migrate, module, beside, expected):
+    project.linear(1)
+    project.write_env(head=f"import {module}\n")
+    if beside is not None and beside.endswith(".py"):
+        (project.path / beside).touch()
+    elif beside is not None:
+        (project.path / beside).mkdir(parents=True)
+    ini = project.path / "alembic.ini"
+    ini.write_text(ini.read_text().replace("prepend_sys_path", "no_prepend_sys_path"))
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (11, "env-cannot-run")
+    assert result.finished["fix"].startswith(expected)
+
+
 def test_env_py_that_runs_nothing_is_no_success(project, database, run_migrate):
     project.linear(1)
     project.env.write_text("")

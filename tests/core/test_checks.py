@@ -139,6 +139,18 @@ def test_url(host, port, expected):
     assert seen(checks.check_url("DATABASE_URL", "postgresql://…", host, port)) == expected
 
 
+def test_driver_and_backup():
+    assert seen(checks.check_driver(None, "DATABASE_URL")) == PASS
+    missing = checks.check_driver("psycopg", "DATABASE_URL")
+    assert seen(missing) == WARN
+    assert missing.fix.startswith("pip install 'psycopg[binary]' ")
+    fault = problem("cannot-back-up", "/nope is no folder", names={"fix": "mkdir"})
+    assert seen(checks.check_backup([], None, is_due=False)) == PASS
+    assert checks.check_backup(["/b", "cp"], None, is_due=True).evidence == "is due before the first change, to /b and cp"
+    assert seen(checks.check_backup(["/b"], fault, is_due=False)) == WARN
+    assert seen(checks.check_backup(["/b"], fault, is_due=True)) == (FAIL, 10)
+
+
 def test_settings_and_pooler():
     assert seen(checks.check_settings(["a = 1"], [], [])) == PASS
     assert checks.check_settings([], [], ["MIGRATE_A is no setting", "MIGRATE_B is no setting"]).fix == (

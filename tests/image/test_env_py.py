@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from migrate.image import guess_version_table
+from migrate.image import env_py, guess_version_table, missing_driver
 
 ONLINE = "context.configure(connection=connection, target_metadata=metadata, {})"
 
@@ -52,3 +52,28 @@ def test_the_version_table(text: str, expected: tuple[str | None, str | None]) -
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert guess_version_table(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "driver", "expected"),
+    [
+        ('config.get_main_option("sqlalchemy.url")', None, None),  # names psycopg2
+        ("engine_from_config(config.get_section(x))", None, None),
+        ('create_engine(os.environ["DATABASE_URL"])', None, "psycopg"),
+        ('config.set_main_option("sqlalchemy.url", os.environ["DATABASE_URL"])', None, "psycopg"),
+        ("create_engine(settings.url)", None, "psycopg"),
+        ('os.environ["DATABASE_URL"].replace("postgresql:", "postgresql+psycopg2:")', None, None),
+        ('os.environ["DATABASE_URL"].replace("postgresql:", "postgresql+psycopg2:")', "asyncpg", None),
+        ('config.get_main_option("sqlalchemy.url")', "asyncpg", "asyncpg"),
+        ("create_engine(settings.url)", "psycopg_async", "psycopg"),
+        ("create_engine(settings.url)", "psycopg2", None),
+    ],
+)
+def test_a_driver_that_is_not_installed_is_named(monkeypatch, text, driver, expected):
+    monkeypatch.setattr(env_py, "find_spec", lambda name: name if name == "psycopg2" else None)
+    monkeypatch.setattr("importlib.metadata.version", lambda _name: "2.1.0b1")
+    assert missing_driver(text, driver) == expected
+    monkeypatch.setattr("importlib.metadata.version", lambda _name: "2.0.49")
+    assert missing_driver(text, driver) == (expected if driver else None)
+    monkeypatch.setattr(env_py, "find_spec", lambda name: name)
+    assert missing_driver(text, driver) is None

@@ -1,0 +1,27 @@
+"""What helps where Python does not find a module."""
+
+from __future__ import annotations
+
+import pytest
+
+from migrate.core.packages import fix_of_missing
+
+
+@pytest.mark.parametrize(
+    ("module", "folder", "expected"),
+    [
+        (
+            "psycopg",
+            None,
+            "pip install 'psycopg[binary]'   # in the image; or name a driver that is there: postgresql+",
+        ),
+        ("asyncpg", None, "pip install asyncpg   # in the image; or name a driver that is there: postgresql+"),
+        ("dotenv", None, "pip install python-dotenv   # in the image, unless it is a module of your own: "),
+        ("sqlmodel", None, "pip install sqlmodel   # in the image, unless it is a module of your own: "),
+        ("x; rm -r y", None, "pip install 'x; rm -r y'   # in the image"),
+        ("app", ".", "export PYTHONPATH=.   # app lies there"),
+        ("app", "a b", "export PYTHONPATH='a b'   # app lies there"),
+    ],
+)
+def test_the_fix_names_the_package(module, folder, expected):
+    assert fix_of_missing(module, folder).startswith(expected)
