@@ -228,6 +228,8 @@ class Seam:
     ) -> None:
         del cursor, parameters, context, executemany
         if not _is_autocommit(connection):
+            if _is_outside(connection):
+                self._tell_autocommit()
             return
         # CREATE INDEX CONCURRENTLY waits for others by design: a timeout would leave an INVALID index
         waits_long = bool(_CONCURRENTLY.search(statement))
@@ -237,6 +239,10 @@ class Seam:
         ]
         do_by_driver(connection, f"SELECT {', '.join(settings)}")
         self._in_autocommit = True
+        self._tell_autocommit()
+
+    def _tell_autocommit(self) -> None:
+        """Say, once for each revision, that its next statement commits by itself."""
         if self.current is not None and not self._autocommit_told:
             self._autocommit_told = True
             self._channel.call("autocommit")
@@ -323,14 +329,16 @@ class Seam:
         connection = ctx.connection
         assert connection is not None
         problem = None
+        is_recorded = True
         step_id = self._reply.get("step_id")
         if step_id is not None:
             try:
                 with nullcontext() if _is_autocommit(connection) else connection.begin_nested():
-                    connection.execute(text(self._reply["finish_sql"]), {"step_id": step_id})
+                    finished = connection.execute(text(self._reply["finish_sql"]), {"step_id": step_id})
+                is_recorded = finished.rowcount != 0  # an older snapshot (REPEATABLE READ) does not have the row
             except DBAPIError as error:  # e.g. after the revision's own SET ROLE: the release matters more
                 problem = _said(error)
-        self._channel.call("applied", revision=self.current, ledger=problem)
+        self._channel.call("applied", revision=self.current, ledger=problem, recorded=is_recorded)
         # last of all: the parent may have been stopped for longer than its lease before it answered
         if not self._fenced(connection):
             raise Refused("guard-lost", f"the guard was gone before the commit of revision {self.current}")
@@ -347,6 +355,20 @@ def _is_autocommit(connection: Connection) -> bool:
         return True
     pooled = connection.connection
     return bool(getattr(getattr(pooled, "dbapi_connection", pooled), "autocommit", False))
+
+
+def _is_outside(connection: Connection) -> bool:
+    """Whether the revision itself has ended the transaction that SQLAlchemy believes in, by COMMIT or ROLLBACK.
+
+    psycopg2 and psycopg tell (libpq's transaction status, 0 is idle), and asyncpg does; of other drivers it is not known.
+    """
+    pooled = connection.connection
+    driver = getattr(pooled, "dbapi_connection", pooled)
+    status = getattr(getattr(driver, "info", None), "transaction_status", None)
+    if status is not None:
+        return int(status) == 0
+    is_inside = getattr(getattr(driver, "driver_connection", None), "is_in_transaction", None)
+    return is_inside is not None and not is_inside()
 
 
 def do_by_driver(connection: Connection, sql: str) -> Any:

@@ -37,8 +37,15 @@ class Ended:
     def sentence(self) -> str:
         """How it ended, for people."""
         if self.code < 0:
-            return f"the process that ran the revisions was killed by {signal.Signals(-self.code).name}"
+            return f"the process that ran the revisions was killed by {_signal_name(-self.code)}"
         return f"the process that ran the revisions ended with code {self.code} before it was done"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # those between SIGRTMIN and SIGRTMAX have no names of their own
+        return f"signal {number}"
 
 
 @dataclass(slots=True)

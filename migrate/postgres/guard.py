@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING, Final
 
 import psycopg2
@@ -289,4 +290,8 @@ def _try(connection: Connection, key: GuardKey, run_id: str) -> tuple[int, bool,
         if name and name.startswith(GUARD_NAME)
         else f"backend {pid} ({name or 'unnamed'})"
     )
-    return row[3], False, (who, f"{since:%Y-%m-%dT%H:%M:%SZ}" if since is not None else "an unknown time")
+    return (
+        row[3],
+        False,
+        (who, f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if since is not None else "an unknown time"),
+    )

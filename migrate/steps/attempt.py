@@ -29,6 +29,7 @@ class AtWork:
     may_commit: bool = False  # its text says that it leaves Alembic's transaction
     schema_before: Mapping[str, str] | None = None  # read only where it may commit
     ledger_problem: str | None = None
+    is_recorded: bool = True  # in the ledger, by the revision's own transaction
 
     @property
     def file(self) -> str:
@@ -74,11 +75,12 @@ class Attempt:
             self.current.autocommitted = True
             self.run.ledger.note_autocommit(self.current.step_id)
 
-    def applied(self, ledger_problem: str | None) -> None:
+    def applied(self, ledger_problem: str | None, *, is_recorded: bool) -> None:
         """The current revision ran and its version row moved; the commit is still to come."""
         if self.current is None:
             return
         self.current.ledger_problem = ledger_problem
+        self.current.is_recorded = is_recorded
         self.uncommitted.append(self.current)
         if self.one_transaction:
             self._say_finished(self.current, committed=False)
@@ -91,6 +93,8 @@ class Attempt:
             if at.ledger_problem is not None:
                 self._warn_of_ledger(at.ledger_problem)
                 self.run.ledger.finish(at.step_id, "finished", {"ledger": at.ledger_problem})
+            elif not at.is_recorded:
+                self.run.ledger.finish(at.step_id, "finished")
             if not self.one_transaction:
                 self._say_finished(at, committed=True)
         self.uncommitted = [at for at in self.uncommitted if at not in done]

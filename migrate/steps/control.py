@@ -38,6 +38,7 @@ def ask(run: Run, question: Callable[[Connection], Answer], *, within_s: float) 
             if time.monotonic() - began + _RETRY_S > limit:
                 return None
             pause(_RETRY_S, None)
+            run.beat()
 
 
 def revive(run: Run, *, within_s: float) -> Connection | None:
@@ -56,7 +57,8 @@ def rows_now(run: Run, *, within_s: float) -> tuple[str, ...] | None:
 
     def read(connection: Connection) -> tuple[str, ...]:
         try:
-            return version_rows(connection, schema, table)
+            with connection.transaction(lock_timeout_s=run.limits.lock_s):
+                return version_rows(connection, schema, table)
         except psycopg2.errors.UndefinedTable:  # the first revision makes it, and was rolled back
             return ()
 

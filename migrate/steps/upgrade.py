@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 
 from migrate.core.events import Event, Level, Name
+from migrate.core.interruption import Interrupted
 from migrate.core.plan import Upgrade
 from migrate.core.pooling import leaves_transaction
 from migrate.core.problems import Stop, stop
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 TICK_S: Final = 0.5  # how often the running statement is looked at
 CANCEL_GRACE_S: Final = 0.6  # between cancelling on the server and ending backend and child
+GROUP_S: Final = 0.3  # between the signals that all processes of a service get
+ENDED_FROM_OUTSIDE: Final = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 CHILD_START_S: Final = 60.0
 # Where the server knows them: (first version, name, value). 0 is "without limit": a role's own limits are for its
 # service, not for a revision that computes between two statements. The rest ends our backend when its client is gone.
@@ -230,7 +234,7 @@ class Upgrading:
                     attempt.entered_autocommit()
                     worker.send({})
                 case "applied":
-                    attempt.applied(message["ledger"])
+                    attempt.applied(message["ledger"], is_recorded=message["recorded"])
                     worker.send({})
                 case "committed":
                     attempt.committed()
@@ -263,7 +267,8 @@ class Upgrading:
             return {"do": "stop"}
         revision = self.run.image.graph.get(revision_id)
         source = self.run.source_of(revision) if revision is not None else ""
-        may_commit = "commit" in source.lower() or leaves_transaction(source)
+        words = source.lower()
+        may_commit = "commit" in words or "rollback" in words or leaves_transaction(source)
         before = schema_now(self.run) if may_commit else None
         step_id = self.run.ledger.start(self.kind, revision=revision, source=source, xid=xid)
         worker.revision = revision_id
@@ -293,6 +298,11 @@ class Upgrading:
 
     def _judge_end(self, ended: Ended) -> Stop | None:
         attempt = self.attempt
+        if ended.code in ENDED_FROM_OUTSIDE:  # whoever ends a service may tell all its processes, one after the other
+            with suppress(Interrupted):
+                pause(GROUP_S, self.run.interruption)
+        if self.run.interruption.signum is not None and attempt.cancelled_at is None:
+            attempt.cancelled_at = time.monotonic()
         if attempt.cancelled_at is None and attempt.current is None and not attempt.uncommitted:
             if len(self.run.applied) == attempt.total:
                 return None

@@ -184,6 +184,23 @@ def test_version_table_locked_for_a_while(case):
 
 
 @fault(
+    "the version table is locked while a revision runs",
+    "another transaction takes ACCESS EXCLUSIVE on alembic_version and keeps it; --lock-timeout 500ms --lock-tries 2",
+    22,
+    "rolled back and tried again; no question about its end waits without limit, none piles up on the server",
+)
+def test_version_table_locked_meanwhile(case):
+    case.history()
+    running = case.up("--lock-timeout", "500ms", "--lock-tries", "2", "--connect-timeout", "3", trouble="time.sleep(2)")
+    running.wait_for("revision.started", revision="r0002")
+    case.hold("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
+    result = running.finish()
+    count = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'migrate:control:%'"
+    assert case.database.as_superuser.scalar(count) == 0
+    assert case.ends(result).finished["problem"] == "blocked"
+
+
+@fault(
     "a second run while the first is inside ALTER TABLE",
     "the first run's revision has altered a table and computes on; --lock-timeout 300ms --lock-tries 1",
     0,

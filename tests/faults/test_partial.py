@@ -40,6 +40,22 @@ def test_after_an_embedded_commit(case):
 
 
 @fault(
+    "a revision fails after an embedded ROLLBACK",
+    "op.execute('ROLLBACK') in its middle, then CREATE TABLE, then an error",
+    31,
+    "what follows a ROLLBACK of one's own commits by itself: the table that it left is named",
+)
+def test_after_an_embedded_rollback(case):
+    case.history()
+    path = case.project.versions / "r0002_second.py"
+    path.write_text(path.read_text() + "\n# its trouble is a ROLLBACK\n")
+    trouble = "op.execute('ROLLBACK'); op.execute('CREATE TABLE left_over (id integer)'); op.execute('SELECT 1/0')"
+    result = case.ends(case.up(trouble=trouble))
+    assert result.finished["problem"] == "partly-committed"
+    assert any("left_over" in line for line in result.finished["residue"]), result.finished["residue"]
+
+
+@fault(
     "the guard is lost after an autocommit block",
     "pg_terminate_backend() of the guard's backend, in the revision that has built an index concurrently",
     31,

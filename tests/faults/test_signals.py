@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -43,6 +44,24 @@ def test_in_a_statement(case):
     result = stop(case, running)
     assert result.finished["applied"] == ["r0001"]
     assert result.named("run.interrupted")
+
+
+@fault(
+    "SIGTERM to every process of the run, to the child first",
+    "as systemd (KillMode=control-group) and supervisord do, 20 ms apart; in pg_sleep()",
+    143,
+    "that the child ended is no failure of the revision",
+)
+def test_group(case):
+    case.history()
+    running = case.up(trouble=SLEEP)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.7)
+    (child,) = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGTERM)
+    time.sleep(0.02)
+    running.signal(signal.SIGTERM)
+    assert case.ends(running).finished["outcome"] == "interrupted"
 
 
 @fault("SIGINT during a statement", "in pg_sleep(); then SIGTERM", 130, "cancelled on the server, rolled back in 2 s")

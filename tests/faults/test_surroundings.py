@@ -225,6 +225,21 @@ def test_two_images(case):
 
 
 @fault(
+    "the role's transactions are REPEATABLE READ",
+    "ALTER ROLE … SET default_transaction_isolation = 'repeatable read'",
+    0,
+    "the worker's snapshot does not have the ledger's row: the control connection closes it",
+)
+def test_repeatable_read(case):
+    case.history()
+    admin = case.database.as_superuser
+    admin.execute(f"ALTER ROLE \"{case.database.user}\" SET default_transaction_isolation = 'repeatable read'")
+    result = case.ends(case.up())
+    assert not result.named("ledger.warning")
+    assert case.database.rows("SELECT DISTINCT status FROM migrate.step") == [("finished",)]
+
+
+@fault(
     "a revision drops the ledger",
     "DROP SCHEMA migrate CASCADE",
     0,
