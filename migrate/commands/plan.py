@@ -10,7 +10,6 @@ from migrate import order, release
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
-from migrate.core.checks import check_driver
 from migrate.core.events import Event, Level, Name
 from migrate.core.plan import Plan
 from migrate.core.problems import ExitCode
@@ -41,6 +40,8 @@ def plan(*, as_json: bool, exit_code: bool, **flags: Any) -> Answer:
         judged, outcome = release.plan(session.order())
         missing = session.missing_driver if outcome.pending else None
         if missing is not None:
+            from migrate.core.checks import check_driver
+
             driver = check_driver(missing, session.target.url_from)
             session.emit(Event(Name.IMAGE_WARNING, driver.evidence, Level.WARN, {"fix": driver.fix}))
         pending = exit_code and outcome.problem is None and bool(outcome.pending)

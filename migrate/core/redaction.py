@@ -49,7 +49,8 @@ class Redactor:
     A secret is found as it is, URL-quoted (once or twice, with any of the usual safe characters, either case of hex),
     escaped as by repr, JSON, libpq or SQL, in hex, and in base64 at any offset (so also base64 of ``user:password`` or
     of a whole URL). Passwords in URLs, ``password=...`` and ``Authorization: ...`` are replaced whoever's they are.
-    Empty and blank secrets are left out: there would be nothing to read.
+    Empty and blank secrets are left out: there would be nothing to read. So are passwords that are names which are shown
+    anyway (`DatabaseUrl.secrets`): these are replaced only where they stand as a password.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -111,6 +111,8 @@ _FOREIGN_PARAMETERS: Final = frozenset(
 # `ssl=` is asyncpg's name for sslmode; `true` is what JDBC writes, and libpq itself takes it as `require`.
 _SSL_SWITCH: Final = {"true": "require", "false": "disable"}
 
+# The words before "://": every command and sentence has them.
+SCHEMES: Final = frozenset({"postgresql", "postgres"})
 _SECRET_PARAMETER: Final = re.compile(r"password|secret|token|_key\b|apikey", re.IGNORECASE)
 
 # Of libpq's keywords those that asyncpg.connect has too, by the same name; `sslmode` it calls `ssl`.
@@ -185,7 +187,7 @@ class DatabaseUrl:
         raw = text.strip()
         scheme, body = _scheme_and_body(raw)
         dialect, plus, driver = scheme.lower().partition("+")
-        if dialect not in {"postgresql", "postgres"}:
+        if dialect not in SCHEMES:
             raise MalformedUrl(Fault.OTHER_SCHEME)
         if plus and not re.fullmatch(r"[a-z][a-z0-9_]*", driver):
             raise MalformedUrl(Fault.BAD_DRIVER)
@@ -253,11 +255,25 @@ class DatabaseUrl:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every text that must not leave the process: each secret decoded, as the user spelled it and as we do."""
+        """Every text that must not leave the process: each secret decoded, as the user spelled it and as we do.
+
+        A password that is a name which is shown anyway (``postgres:postgres``) would take that name out of every
+        sentence and command. It is none of these texts by itself, only between its user and the host; what stands as a password in a
+        URL or behind ``password=`` the `Redactor` replaces without being told.
+        """
         hidden = [value for name, value in self.parameters if _SECRET_PARAMETER.search(name)]
         decoded = [value for value in (self.password, *hidden) if value]
         everything = [*decoded, *self._spelled_secrets, *(quote(value, safe="") for value in decoded)]
+        if self.password in self._names and self.password not in hidden:
+            everything = [value for value in everything if self.password not in {value, unquote(value)}]
+            everything.append(f"{self.user or ''}:{self.password}@")
         return tuple(dict.fromkeys(value for value in everything if value))
+
+    @property
+    def _names(self) -> frozenset[str]:
+        """What is shown of a target whatever its password is."""
+        given = (self.user, self.database, self.driver, *(host.name for host in self.hosts))
+        return SCHEMES | frozenset(name for name in given if name)
 
     @property
     def redacted(self) -> str:

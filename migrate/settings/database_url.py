@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from migrate.core.notification import secrets_in
 from migrate.core.problems import stop
-from migrate.core.url import URL_VARIABLES, DatabaseUrl, MalformedUrl
+from migrate.core.url import SCHEMES, URL_VARIABLES, DatabaseUrl, MalformedUrl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,8 @@ def environment_secrets(environ: Mapping[str, str], cwd: Path) -> tuple[str, ...
     env.py and the revisions see every variable, not only the one that was chosen, and what they print becomes lines of
     ours.
     """
-    found = [environ.get("PGPASSWORD", ""), *secrets_in(environ.get("MIGRATE_NOTIFY", "").split())]
+    password = environ.get("PGPASSWORD", "")
+    found = ["" if password in SCHEMES else password, *secrets_in(environ.get("MIGRATE_NOTIFY", "").split())]
     texts = list(environ.values())
     for path in filter(None, (environ.get(f"{name}_FILE", "").strip() for name in URL_VARIABLES)):
         try:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
+from urllib.parse import quote
+
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from migrate.core.redaction import Redactor
 from migrate.core.url import DatabaseUrl, Fault, Host, MalformedUrl
 
 HARD_PASSWORD = "p@:/?#% +&=é'\"\\"
@@ -261,6 +266,59 @@ def test_all_secrets_in_every_spelling_are_told_to_the_redactor() -> None:
         "o",
     }
     assert DatabaseUrl.parse("postgresql://h/d").secrets == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "password"),
+    [
+        ("postgresql://postgres:postgres@localhost:5432/shop", "postgres"),
+        ("postgresql://pg2:postgres@localhost/shop", "postgres"),
+        ("postgresql://app:postgresql@localhost/shop", "postgresql"),
+        ("postgresql://app:shop@localhost/shop", "shop"),
+        ("postgresql://app:localhost@localhost/shop", "localhost"),
+        ("postgresql://app:%61pp@localhost/shop", "app"),
+        ("postgresql+psycopg2://app:psycopg2@localhost/shop", "psycopg2"),
+        ("postgresql://app@localhost/shop?password=app", "app"),
+        ("postgresql://:shop@localhost/shop", "shop"),
+        ("postgresql://%E2%82%AC:%E2%82%AC@localhost/shop", "€"),
+    ],
+)
+def test_a_password_that_is_a_name_is_hidden_only_where_it_stands_as_a_password(url: str, password: str) -> None:
+    parsed = DatabaseUrl.parse(url)
+    redactor = Redactor(parsed.secrets)
+    names = [name for name in (parsed.user, parsed.host, parsed.database, parsed.driver) if name]
+    command = f"psql 'postgresql://h' GRANT ALL ON SCHEMA migrate TO {', '.join(names)}; cat /b/{password}-a1.dump"
+    assert redactor.text(command) == command
+    quoted = quote(password, safe="")
+    pair = f"{parsed.user or ''}:{password}"
+    for said in (
+        f"connecting to {parsed.raw}",
+        f"postgresql://someone:{password}@h/d",
+        f"postgres://{quote(parsed.user or '')}:{quoted}@h/d",
+        f"password={password} host=h",
+        f"PGPASSWORD={password} psql",
+        f"PASSWORD '{password}'",
+        json.dumps({"password": password}),
+        quote(f"postgresql://{pair}@h/d", safe=""),
+        b64encode(f"x postgresql://{pair}@h/d".encode()).decode(),
+    ):
+        clean = redactor.text(said)
+        assert clean != said
+        assert not any(f"{mark}{secret}" in clean for mark in ":='\"" for secret in (password, quoted))
+    strict = Redactor(DatabaseUrl.parse("postgresql://other:hunter22@elsewhere/else").secrets)
+    assert strict.text("hunter22") == "***"
+
+
+@given(st.text("abpostgres1@:/ %é", min_size=1, max_size=12), st.text("abpostgres1@:/ %é", min_size=1, max_size=12))
+@example("app", "app")
+@example("app", "postgres")
+def test_no_other_password_is_left_to_guessing(user: str, password: str) -> None:
+    url = DatabaseUrl.parse(f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}@h/d")
+    is_name = password in {user, "postgres", "postgresql", "h", "d"}
+    assert (password in url.secrets) is not is_name
+    assert Redactor(url.secrets).text(f"x {url.raw} y").count("***") >= 1
+    if is_name:
+        assert f"{user}:{password}@" in url.secrets
 
 
 def test_a_password_in_the_query_is_a_secret_too() -> None:
