@@ -126,7 +126,7 @@ def repair(order: Order, *, does: bool, closing: Closing | None = None) -> tuple
                 outcome = finish_without_steps(judged)
             if not found or (takes_guard and outcome.result is not Result.NOOP):
                 return found, outcome
-            raise Stop(still_there(found))
+            raise Stop(still_there(found, was_tried=False))
     return found, progress.outcome()
 
 
@@ -197,7 +197,7 @@ def judge_repair(order: Order, connection: Connection, closing: Closing | None) 
     """What a repair would do. Raises Stop for the operator's word about a revision that left nothing."""
     from migrate.steps.repair import assess
 
-    observation = look(order, connection)
+    observation = look(order, connection, with_schema=True)
     left = [step.revision for step in observation.unfinished if step.committed]
     if closing is not None and closing.revision not in left:
         open_ones = f"; those with one are {', '.join(filter(None, left))}" if left else ""
@@ -208,7 +208,9 @@ def judge_repair(order: Order, connection: Connection, closing: Closing | None) 
         observation,
         source_of=order.source_of,
         ignore=order.policy.ignore,
+        variable=order.target.url_from,
         closing=closing,
+        foresees=True,
     )
     state = classify(order.image, observation, order.policy.target, order.policy.ignore)
     steps = (Repair(tuple(said(action) for action in found.actions), closing),) if found.actions else ()

@@ -324,7 +324,11 @@ def sentence(finding: Finding) -> str:
     match finding:
         case Residue(indexes=indexes, steps=steps):
             parts = [f"index {index.name} on {index.table} is INVALID" for index in indexes]
-            parts += [f"a part of revision {step.revision} is committed (run {step.run_id})" for step in steps]
+            for step in steps:
+                # of an INVALID index there is a part already
+                left = [line for line in step.left if not line.startswith("INVALID ") and not line.endswith(" invalid")]
+                named = f"; it left {_names(left)}" if left else ""
+                parts.append(f"a part of revision {step.revision} is committed (run {step.run_id}){named}")
             return _clauses(parts)
         case Edited(revisions=revisions):
             return _clauses(

@@ -55,6 +55,7 @@ class Unfinished:
     started_at: str
     committed: bool  # a part of it is recorded as committed
     xid: int | None = None
+    left: tuple[str, ...] = ()  # what it left in the schema, as lines of changes, where its run could still see
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
+from shlex import quote as shell_quoted
 from typing import TYPE_CHECKING, Final, assert_never
 
-from migrate.core.schema import dotted
+from migrate.core.repair_sql import quote, repairs
+from migrate.core.schema import Difference, Differences, dotted, read_change
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from migrate.core.observation import InvalidIndex, Observation, Unfinished
     from migrate.core.revisions import Graph
 
+LISTED: Final = 5  # differences in a sentence
+MOST_LEFT: Final = 20  # lines that a run records of what it left; as many may not be all
 MOST_ROWS: Final = 10  # of a split table; every choice among them is compared with the schema
 
 # What an interrupted REINDEX CONCURRENTLY leaves beside the index itself, and which is only to be dropped:
@@ -111,18 +115,24 @@ def plan_repairs(
     sources: Mapping[str, str] | None = None,
     ignore: Sequence[str] = (),
     closing: Closing | None = None,
+    variable: str = "DATABASE_URL",
+    foresees: bool = False,
 ) -> Repairs:
     """What to repair in the observed database.
 
     ``duplicates`` says of unique indexes how many keys occur more than once; ``sources`` are the texts of the revisions
-    that are not applied, by id, which stand in for a missing manifest; ``ignore`` as in `Manifest.compare`.
+    that are not applied, by id, which stand in for a missing manifest; ``ignore`` as in `Manifest.compare`; ``variable``
+    has the URL for the commands that are printed. Where it ``foresees``, rows and ledger are judged by the schema that
+    the repair of the indexes is to leave.
     """
     found: list[Action | Left | None] = [
         _on_index(index, image, observation, (duplicates or {}).get(index, 0), sources or {})
         for index in observation.invalid_indexes
     ]
+    if foresees:
+        observation = _foreseen(observation, [each for each in found if isinstance(each, RebuildIndex | DropIndex)])
     found.append(_on_rows(image, observation, ignore))
-    found += [_on_step(step, image, observation, ignore, closing) for step in observation.unfinished]
+    found += [_on_step(step, image, observation, ignore, closing, variable) for step in observation.unfinished]
     return Repairs(
         tuple(each for each in found if isinstance(each, Action)),
         tuple(each for each in found if isinstance(each, Left)),
@@ -231,6 +241,20 @@ def _is_made_by_pending(
     )
 
 
+def _foreseen(observation: Observation, actions: Iterable[RebuildIndex | DropIndex]) -> Observation:
+    """The observation as it will be once these have been carried out."""
+    if observation.schema is None:
+        return observation
+    schema = dict(observation.schema)
+    for action in actions:
+        identity = _identity(action.index, observation.server.schema)
+        if isinstance(action, DropIndex):
+            schema.pop(identity, None)
+        elif identity in schema:
+            schema[identity] = schema[identity].removesuffix(" invalid")
+    return replace(observation, schema=schema)
+
+
 def _on_rows(image: Image, observation: Observation, ignore: Sequence[str]) -> KeepRows | Left | None:
     rows = observation.rows
     overlap = image.graph.split(rows)
@@ -254,7 +278,12 @@ def _on_rows(image: Image, observation: Observation, ignore: Sequence[str]) -> K
 
 
 def _on_step(
-    step: Unfinished, image: Image, observation: Observation, ignore: Sequence[str], closing: Closing | None
+    step: Unfinished,
+    image: Image,
+    observation: Observation,
+    ignore: Sequence[str],
+    closing: Closing | None,
+    variable: str,
 ) -> CloseStep | Left:
     revision = step.revision
     if not step.committed:
@@ -263,29 +292,85 @@ def _on_step(
         return CloseStep(step, "abandoned", closing.reason)
     if revision is not None and (revision in _applied(image.graph, observation.rows)) is (step.kind == "upgrade"):
         return CloseStep(step, "finished", "the version table says that it is whole")
-    if _is_as_recorded(image, observation, ignore):
+    drift = _drift(image, observation, ignore)
+    if drift is not None and not drift:
         return CloseStep(step, "abandoned", "the live schema is the manifest's at the recorded revision")
-    return Left(
-        f"a part of revision {revision} is committed (run {step.run_id}), and nothing proves that it is put right",
-        f"put right what it left and let it run again, then: migrate repair --yes --close {revision} --reason 'WHY'",
+    recorded = _recorded(step)
+    live = observation.schema or {}
+    if recorded and observation.schema is not None:
+        drift = Differences(extra=tuple(Difference(each, None, live[each]) for each in recorded if each in live))
+        if not drift:
+            return CloseStep(step, "abandoned", "nothing of what it left is there any more")
+    part = f"a part of revision {revision} is committed (run {step.run_id})"
+    word = f"migrate repair --yes --close {revision} --reason 'WHY'"
+    if drift is None:
+        named = f"it left: {'; '.join(step.left[:LISTED])}" if step.left else "what it left is not recorded"
+        return Left(f"{part}, and nothing proves that it is put right; {named}", f"{word}   # once it is put right")
+    if recorded:
+        is_left = f"{part}; it left, and there still is: {_clauses([each.identity for each in drift.without_members().extra])}"
+    else:
+        at = _listed(observation.rows)
+        is_left = f"{part}, and the live schema is not that of {at}: {_clauses(drift.sentences())}"
+    sql = _undoing(drift, image, observation)
+    way = (
+        f"{_psql(sql, observation.server.schema, variable)} && migrate repair --yes"
+        if sql
+        else "migrate repair --yes   # once what is named is put right"
     )
+    return Left(is_left, f"{way}   # or, if it may stay: {word}" if sql else f"{way}; or, if it may stay: {word}")
+
+
+def _recorded(step: Unfinished) -> tuple[str, ...]:
+    """The objects that the step's run saw it leave; nothing where it left more than new objects, or not all is known."""
+    lines = [line for line in step.left if not line.startswith("INVALID ")]
+    if len(step.left) >= MOST_LEFT or not all(line.startswith("+ ") for line in lines):
+        return ()
+    return tuple(read_change(line)[0] for line in lines)
+
+
+def _undoing(drift: Differences, image: Image, observation: Observation) -> tuple[str, ...]:
+    """The statements that put all of it right; none where that takes more than simple statements."""
+    live, rows = observation.schema or {}, observation.rows
+    is_known = image.manifest is not None and not image.graph.unknown(rows) and not image.graph.split(rows)
+    extra = {difference.identity for difference in drift.extra}
+    expected = {each: definition for each, definition in live.items() if each not in extra}
+    if image.manifest is not None and is_known:
+        expected = image.manifest.schema_at(rows)
+    found = repairs(drift, expected, live)
+    if len(found) != len(drift):
+        return ()
+    return tuple(f"{statement.removesuffix(';')};" for _, sql in found for statement in sql.split(";\n"))
+
+
+def _psql(statements: Iterable[str], schema: str | None, variable: str) -> str:
+    """The command that runs the statements one by one, each in a transaction of its own."""
+    first = [f"SET search_path TO {quote(schema)};"] if schema not in {None, "public"} else []
+    commands = "".join(f" -c {shell_quoted(sql)}" for sql in (*first, *statements))
+    return f'psql "${variable}"{commands}'
+
+
+def _clauses(parts: Sequence[str]) -> str:
+    more = f"; and {len(parts) - LISTED} more" if len(parts) > LISTED else ""
+    return "; ".join(parts[:LISTED]) + more
 
 
 def _applied(graph: Graph, rows: Collection[str]) -> frozenset[str]:
     return graph.ancestors(row for row in rows if row in graph) | frozenset(rows)
 
 
-def _is_as_recorded(image: Image, observation: Observation, ignore: Sequence[str]) -> bool:
+def _drift(image: Image, observation: Observation, ignore: Sequence[str]) -> Differences | None:
+    """What the live schema differs in from the manifest's at the recorded rows; None where that is not known."""
     rows = observation.rows
     if image.manifest is None or observation.schema is None or image.graph.unknown(rows) or image.graph.split(rows):
-        return False
+        return None
     major = observation.server.major
-    return not image.manifest.compare(rows, observation.schema, major=major, ignore=ignore)
+    return image.manifest.compare(rows, observation.schema, major=major, ignore=ignore)
 
 
 def _identity(index: InvalidIndex, default_schema: str | None) -> str:
-    path = (plain(index.table), plain(index.name))
-    return f"index {dotted(path if index.schema == default_schema else (index.schema, *path))}"
+    path = (plain(index.table), plain(index.constraint or index.name))
+    kind = "index" if index.constraint is None else "constraint"
+    return f"{kind} {dotted(path if index.schema == default_schema else (index.schema, *path))}"
 
 
 def _named(index: InvalidIndex) -> str:

@@ -6,7 +6,8 @@ A release never depends on it: where it cannot be written, a warning is said onc
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
@@ -14,6 +15,7 @@ import psycopg2.errors
 
 from migrate.core.events import Event, Level, Name
 from migrate.core.observation import Applied, Unfinished
+from migrate.core.privileges import fix_of_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -115,7 +117,8 @@ _OPEN: Final = """
                        AND later.status = 'finished')
 """
 _UNFINISHED: Final = f"""
-    SELECT s.run_id, s.step_id, s.kind, s.revision, s.started_at::text, coalesce({_PART_COMMITTED}, false), s.xid
+    SELECT s.run_id, s.step_id, s.kind, s.revision, s.started_at::text, coalesce({_PART_COMMITTED}, false), s.xid,
+           coalesce(s.details -> 'residue', '[]')
       FROM migrate.step s WHERE {_OPEN} ORDER BY s.step_id
 """
 _CLOSE_DEAD: Final = f"""
@@ -187,8 +190,8 @@ def read(connection: Connection, *, key: str, rows: Sequence[str], hashes: Mappi
         for row in connection.rows(_APPLIED, {"target": key, "hashes": json.dumps(dict(hashes))})
         if row[5] == "upgrade"
     }
-    unfinished = tuple(Unfinished(*row) for row in connection.rows(_UNFINISHED, {"target": key, "rows": list(rows)}))
-    return Known(applied, unfinished)
+    steps = connection.rows(_UNFINISHED, {"target": key, "rows": list(rows)})
+    return Known(applied, tuple(replace(Unfinished(*step), left=tuple(left)) for *step, left in steps))
 
 
 def history(connection: Connection, *, key: str, limit: int) -> list[dict[str, Any]]:
@@ -350,12 +353,17 @@ class Ledger:
     def _give_up(self, error: psycopg2.Error) -> list[tuple[Any, ...]]:
         self._usable = False
         said = error.diag.message_primary or str(error).strip().splitlines()[0]
+        fields: dict[str, object] = {"sqlstate": error.pgcode}
+        if error.pgcode == "42501":
+            with suppress(psycopg2.Error):
+                is_there, role = self._connection.row("SELECT pg_catalog.to_regnamespace('migrate') IS NOT NULL, user")
+                fields["fix"] = fix_of_ledger(role, is_there=is_there)
         self._emit(
             Event(
                 Name.LEDGER_WARNING,
                 f"the ledger (schema migrate) cannot be written, so this run leaves no history: {said}",
                 Level.WARN,
-                {"sqlstate": error.pgcode, "fix": "CREATE SCHEMA migrate AUTHORIZATION CURRENT_USER;"},
+                fields,
             ),
         )
         return []

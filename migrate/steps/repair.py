@@ -60,11 +60,13 @@ def assess(
     *,
     source_of: Callable[[Revision], str],
     ignore: Sequence[str],
+    variable: str,
     closing: Closing | None = None,
+    foresees: bool = False,
 ) -> Repairs:
     """What is to be repaired in an observed database; reads unique tables for duplicates. Raises Stop or Interrupted.
 
-    Steps of runs that are alive are not a dead run's.
+    Steps of runs that are alive are not a dead run's. The rest as in `migrate.core.repair.plan_repairs`.
     """
     sources: dict[str, str] = {}
     if observation.invalid_indexes and image.manifest is None:
@@ -84,6 +86,8 @@ def assess(
         sources=sources,
         ignore=ignore,
         closing=closing,
+        variable=variable,
+        foresees=foresees,
     )
 
 
@@ -98,11 +102,16 @@ def is_at_work(connection: Connection) -> bool:
         raise problem_of(error, doing="looking for other runs") from error
 
 
-def still_there(found: Repairs) -> Problem:
-    """The problem of residue that stays: what a person must decide, and what was not repaired."""
+def still_there(found: Repairs, *, was_tried: bool) -> Problem:
+    """The problem of residue that stays: what a person must decide, and what is not repaired, though it ``was_tried``."""
     listed = [left.what for left in found.left] + [said(action) for action in found.actions]
     more = f"; and {len(listed) - 5} more" if len(listed) > 5 else ""  # noqa: PLR2004 - as in decisions
-    fix = found.left[0].fix if found.left else None
+    if found.left and (was_tried or not found.actions):
+        fix = found.left[0].fix
+    elif was_tried:
+        fix = "migrate repair --yes   # tries it again, once what forbade it is put right"
+    else:
+        fix = f"migrate repair --yes   # does {'what needs no person, and names what is left then' if found.left else 'it'}"
     return stop("residue", "; ".join(listed[:5]) + more, fix=fix, items=listed[:LISTED]).problem
 
 
@@ -128,7 +137,7 @@ class Repairing:
         self.run.before = self._look()
         left = self._assess(self.run.before)
         if left:
-            raise Stop(still_there(left))
+            raise Stop(still_there(left, was_tried=True))
 
     def _look(self) -> Observation:
         run = self.run
@@ -137,7 +146,7 @@ class Repairing:
             run.target,
             run.limits,
             hashes={revision.id: revision.sha256 for revision in run.image.graph.revisions},
-            with_schema=run.image.manifest is not None,
+            with_schema=True,
         )
 
     def _assess(self, observation: Observation) -> Repairs:
@@ -148,6 +157,7 @@ class Repairing:
             observation,
             source_of=run.source_of,
             ignore=run.policy.ignore,
+            variable=run.target.url_from,
             closing=self.closing,
         )
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
+import subprocess
 
 import psycopg2
 import pytest
@@ -231,6 +233,79 @@ def test_a_committed_part_is_closed_when_the_schema_is_as_before(partial, databa
     status = database.rows("SELECT status, details ->> 'closed_by' FROM migrate.step WHERE revision = 'part'")
     assert status == [("abandoned", done.finished["run_id"])]
     assert run_migrate("plan", database=database).exit_code == 0
+
+
+def follow(fix, database, run_migrate):
+    """Do what the fix of a run says: its first command in a shell, its second as ours. Returns the end of the second."""
+    first, second = fix.split("   #")[0].split(" && ")
+    subprocess.run(["bash", "-c", first], env={**os.environ, "DATABASE_URL": database.url}, check=True)
+    words = shlex.split(second)
+    assert words[0] == "migrate"
+    return run_migrate(*words[1:], database=database)
+
+
+FAILING = f"{CIC}\nop.execute('SELECT 1/0')"
+
+
+@pytest.mark.parametrize("with_manifest", [True, False])
+def test_what_a_part_left_is_named_with_the_way_out(
+    project, history, database, run_migrate, write_manifest, with_manifest
+):
+    if with_manifest:
+        write_manifest()
+    whole = (project.versions / "cic_cic.py").read_text()
+    project.revision("cic", down=history[1], message="cic", upgrade=FAILING, downgrade="op.drop_index('late')")
+    failed = run_migrate("up", database=database)
+    failed.check_clean()
+    assert failed.exit_code == 31
+    refused = run_migrate("up", database=database)
+    assert (refused.exit_code, "it left + index r0001.late" in refused.finished["why"]) == (15, True)
+    shown = run_migrate("repair", database=database)
+    shown.check_clean()
+    assert (shown.exit_code, shown.finished["repairs"]) == (15, [])
+    assert "it left, and there still is: index r0001.late" in shown.finished["left"][0]
+    assert shown.finished["fix"] == shown.finished["left_fixes"][0]
+    done = follow(shown.finished["fix"], database, run_migrate)
+    done.check_clean()
+    assert (done.exit_code, done.finished["outcome"]) == (0, "repaired")
+    (project.versions / "cic_cic.py").write_text(whole)
+    assert run_migrate("up", database=database).finished["applied"] == ["cic"]
+
+
+def test_of_a_killed_part_the_manifest_names_what_is_there(manifest, database, run_migrate):
+    assert run_migrate("up", "--target", "r0002", database=database).exit_code == 0
+    database.execute("CREATE INDEX late ON r0001 (id)")
+    database.execute(
+        "INSERT INTO migrate.step (run_id, target, kind, revision, details)"
+        " SELECT run_id, target, 'upgrade', 'cic', '{\"autocommit\": true}' FROM migrate.run"
+    )
+    shown = run_migrate("repair", database=database)
+    shown.check_clean()
+    assert "not that of r0002: index r0001.late is not in the manifest" in shown.finished["left"][0]
+    assert follow(shown.finished["fix"], database, run_migrate).exit_code == 0
+    assert run_migrate("up", database=database).finished["applied"] == ["cic"]
+
+
+def test_what_is_shown_is_what_is_done(project, manifest, database, run_migrate):
+    """An INVALID index hides from the schema that the rest is as before: what is shown counts with its end."""
+    assert run_migrate("up", "--target", "r0002", database=database).exit_code == 0
+    database.execute("INSERT INTO r0001 VALUES (1), (2)")
+    unique = CIC.replace("CREATE INDEX", "CREATE UNIQUE INDEX").replace("(id)", "((id > 0))")
+    whole = (project.versions / "cic_cic.py").read_text()
+    project.revision("cic", down="r0002", message="cic", upgrade=unique)
+    failed = run_migrate("up", database=database)
+    assert failed.exit_code == 31
+    assert failed.finished["why"].count("late on") + failed.finished["why"].count(".late:") == 1  # named once
+    shown = run_migrate("repair", database=database)
+    shown.check_clean()
+    assert (shown.exit_code, shown.finished["left"], len(shown.finished["repairs"])) == (15, [], 2)
+    assert shown.finished["fix"].split("   #")[0] == "migrate repair --yes"
+    done = run_migrate("repair", "--yes", database=database)
+    done.check_clean()
+    assert [event["message"] for event in done.named("repair.action")] == shown.finished["repairs"]
+    assert done.exit_code == 0
+    (project.versions / "cic_cic.py").write_text(whole)
+    assert run_migrate("up", database=database).finished["applied"] == ["cic"]
 
 
 def test_the_operators_word_closes_a_part(partial, database, run_migrate):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from migrate.core.image import Image
@@ -187,3 +189,87 @@ def test_every_action_is_a_sentence():
 def test_nothing_is_nothing():
     assert not plan_repairs(KNOWING, seen("one", schema=ONE_SCHEMA))
     assert Repairs(left=(Left("what", "fix"),))
+
+
+def part(*left: str) -> Unfinished:
+    return replace(step("two"), left=left)
+
+
+INDEX_LEFT = "+ index t.late: btree (a)"
+WORD = "migrate repair --yes --close two --reason 'WHY'"
+
+
+@pytest.mark.parametrize(
+    ("image", "schema", "left", "named", "fix"),
+    [
+        # recorded: only that is asked for, with a manifest or without
+        (KNOWING, {**TWO_SCHEMA, "index t.hand": "btree (a)"}, (INDEX_LEFT,), "there still is: index t.late", True),
+        (IMAGE, TWO_SCHEMA, (INDEX_LEFT, "INVALID index public.late on t"), "there still is: index t.late", True),
+        (
+            IMAGE,
+            {**T, "table n": "table", "column n.a": "integer"},
+            ("+ table n: table",),
+            "there still is: table n",
+            False,
+        ),
+        # not recorded: what the manifest says of the rows
+        (KNOWING, TWO_SCHEMA, (), "not that of one: index t.late is not in the manifest", True),
+        (KNOWING, T, (), "not that of one: index t.ix is missing", True),
+        (KNOWING, {}, (), "not that of one: ", False),
+        # nothing tells what it left, or whether it is there
+        (IMAGE, TWO_SCHEMA, (), "what it left is not recorded", None),
+        (IMAGE, TWO_SCHEMA, ("- column t.b: integer",), "it left: - column t.b: integer", None),
+        (IMAGE, TWO_SCHEMA, (INDEX_LEFT,) * 20, "it left: + index t.late", None),
+        (IMAGE, None, (INDEX_LEFT,), "it left: + index t.late", None),
+    ],
+)
+def test_what_a_part_left_is_named_with_the_way_out(image, schema, left, named, fix):
+    (found,) = plan_repairs(image, seen("one", schema=schema, unfinished=[part(*left)])).left
+    assert named in found.what
+    assert found.fix.endswith(WORD) is (fix is not None)
+    assert found.fix.startswith('psql "$DATABASE_URL" -c ') is (fix is True)
+    assert " && migrate repair --yes   #" in found.fix if fix else found.fix.startswith("migrate repair --yes ")
+
+
+def test_statements_name_the_schema_that_is_not_everybodys():
+    observation = seen("one", schema=TWO_SCHEMA, unfinished=[part(INDEX_LEFT)])
+    tenants = replace(observation, server=replace(SERVER, schema="Tenant"))
+    (found,) = plan_repairs(IMAGE, tenants, variable="OURS").left
+    tenants_own = """psql "$OURS" -c 'SET search_path TO "Tenant";' -c 'DROP INDEX CONCURRENTLY late;'"""
+    assert found.fix.startswith(f"{tenants_own} && ")
+
+
+def test_many_differences_are_counted():
+    many = {**ONE_SCHEMA, **{f"index t.i{n}": "btree (a)" for n in range(7)}}
+    (found,) = plan_repairs(KNOWING, seen("one", schema=many, unfinished=[step("two")])).left
+    assert found.what.endswith("; and 2 more")
+
+
+def test_a_part_of_which_nothing_is_there_any_more_is_closed():
+    hand = {**ONE_SCHEMA, "index t.hand": "btree (a)"}
+    for image in (IMAGE, KNOWING):
+        (action,) = plan_repairs(image, seen("one", schema=hand, unfinished=[part(INDEX_LEFT)])).actions
+        assert isinstance(action, CloseStep)
+        assert (action.status, action.reason) == ("abandoned", "nothing of what it left is there any more")
+
+
+@pytest.mark.parametrize(
+    ("index", "schema"),
+    [
+        (LATE, {**ONE_SCHEMA, "index t.late": "btree (a) invalid"}),  # to be dropped
+        (IX, {**T, "index t.ix": "btree (a) invalid"}),  # to be rebuilt
+        (CCNEW, ONE_SCHEMA),
+        (UNIQUE, ONE_SCHEMA),
+    ],
+)
+def test_what_is_foreseen_counts_with_the_end_of_the_indexes(index, schema):
+    observation = seen("one", schema=schema, unfinished=[step("two")], indexes=[index])
+    foreseen = plan_repairs(KNOWING, observation, foresees=True)
+    assert (len(foreseen.actions), foreseen.left) == (2, ())
+    now = plan_repairs(KNOWING, observation)
+    assert bool(now.left) is (schema is not ONE_SCHEMA)
+
+
+def test_nothing_is_foreseen_of_a_schema_that_was_not_read():
+    found = plan_repairs(IMAGE, seen("one", unfinished=[step("two")], indexes=[IX]), foresees=True)
+    assert (len(found.actions), len(found.left)) == (1, 1)
