@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import select
+import shlex
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -35,7 +37,11 @@ _KEEPALIVE: Final[Mapping[str, object]] = {
 }
 # What libpq and the server say where waiting cannot help (src/backend/libpq/auth.c, postinit.c, fe-auth.c). There is no
 # SQLSTATE for a failed connect, so that a server with translated messages ends in "unreachable" instead.
+_NO_TLS: Final = "does not support SSL"
+_NO_DATABASE: Final = re.compile(r'database "(.*)" does not exist')
+_VALUES: Final = "   # sslmode is one of disable, allow, prefer, require, verify-ca, verify-full"
 _REJECTED: Final = (
+    _NO_TLS,
     "password authentication failed",
     "no password supplied",
     "no pg_hba.conf entry",
@@ -61,6 +67,7 @@ class Connection(psycopg2.extensions.connection):
     wait_s: float = ATTEMPT_S
     interruption: Interruption | None = None
     beat: Callable[[], None] | None = None  # called while it waits
+    url_from: str = ""  # the variable that names the target, for the commands of fixes
 
     def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """All rows of one query."""
@@ -163,6 +170,7 @@ def connect(
         made.wait_s = min(timeout_s, ATTEMPT_S)
         made.interruption = interruption
         made.beat = beat
+        made.url_from = target.url_from
         made.__init__(dsn, async_)  # type: ignore[misc]  # the limits must stand before libpq starts to wait
         return made
 
@@ -205,9 +213,10 @@ def connect_with_retry(
         except psycopg2.OperationalError as error:
             said = redact(first_line(error))
             if said.startswith("invalid "):  # libpq's words for a parameter's value, e.g. of sslmode
-                raise _bad_url(target, said) from error
+                fix = f"correct this value in {target.url_from}{_VALUES if 'sslmode' in said else ''}"
+                raise _bad_url(target, said, fix) from error
             if is_rejected(said):
-                raise stop("authentication", f"the server said: {said}", names={"variable": target.url_from}) from error
+                raise _rejected(target, said) from error
             if time.monotonic() + delay > until:
                 if until == deadline_at:
                     waited = time.monotonic() - began
@@ -222,8 +231,15 @@ def connect_with_retry(
     raise AssertionError  # the delays never end
 
 
-def _bad_url(target: Target, said: str) -> Stop:
-    return stop("bad-database-url", f"{target.url_from}: {said}", names={"variable": target.url_from})
+def _bad_url(target: Target, said: str, fix: str | None = None) -> Stop:
+    return stop("bad-database-url", f"{target.url_from}: {said}", fix=fix, names={"variable": target.url_from})
+
+
+def _rejected(target: Target, said: str) -> Stop:
+    missing = _NO_DATABASE.search(said)
+    code = "no-database" if missing else "no-tls" if _NO_TLS in said else "authentication"
+    names = {"variable": target.url_from, "database": shlex.quote(missing[1]) if missing else ""}
+    return stop(code, f"the server said: {said}", names=names)
 
 
 def jitter(low: float, high: float) -> float:

@@ -54,12 +54,13 @@ def problem_of(error: psycopg2.Error, *, doing: str, connection: Connection | No
     facts: dict[str, Any] = {}
     behind, fix = "", None
     if sqlstate == LOCK_NOT_AVAILABLE and connection is not None:
-        from migrate.postgres.activity import described, exclusive, who
+        from migrate.postgres.activity import described, exclusive, fix_of_blocked, who
 
         with suppress(psycopg2.Error):
             blockers = exclusive(connection)
             behind = f"; {who(blockers)}" if blockers else ""
             workers = [b["application_name"] for b in blockers if b["application_name"].startswith(WORKER_NAME)]
+            fix = fix_of_blocked(blockers, connection.url_from)
             if workers:
                 fix = f"migrate wait   # a run is at work: {workers[0]} is not to be ended"
             facts = {

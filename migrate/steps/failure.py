@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.packages import fix_of_missing
+from migrate.core.privileges import fix_of_denied
 from migrate.core.problems import Stop, stop
 from migrate.core.schema import changes
 from migrate.core.url import URL_VARIABLES
 from migrate.postgres import activity, catalog
-from migrate.postgres.activity import described, who
+from migrate.postgres.activity import described, fix_of_blocked, who
 from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.connection import is_exhausted, is_rejected, pause
 from migrate.postgres.errors import QUERY_CANCELED, RETRIED, code_of
@@ -69,12 +70,13 @@ def judge(
     sqlstate = error.get("sqlstate")
     if sqlstate in RETRIED:
         behind = f"; {who(blocking)}" if blocking else ""
-        return stop("blocked", f"{why}{behind}", blockers=[described(blocker) for blocker in blocking], **about)
+        fix = fix_of_blocked(blocking, run.target.url_from)
+        return stop("blocked", f"{why}{behind}", fix=fix, blockers=[described(b) for b in blocking], **about)
     default = "revision-exited" if error.get("exited") else "revision-failed"
     if error.get("disconnect") and not sqlstate:
         default = "connection-lost"
     code = default if sqlstate == QUERY_CANCELED else code_of(sqlstate, default)
-    raise _failure(attempt, code, why, failed, about)
+    raise _failure(attempt, code, why, failed, about, said)
 
 
 def refused(attempt: Attempt, code: str, why: str, fix_names: Mapping[str, object]) -> Stop:
@@ -235,9 +237,11 @@ def _left_behind(run: Run, failed: AtWork) -> list[str]:
     return ask(run, read, within_s=0.5) or []
 
 
-def _failure(attempt: Attempt, code: str, why: str, failed: AtWork, about: Mapping[str, object]) -> Stop:
+def _failure(
+    attempt: Attempt, code: str, why: str, failed: AtWork, about: Mapping[str, object], said: str = ""
+) -> Stop:
     run = attempt.run
-    fix = {"file": failed.file, "grant": f"-- grant to role {run.before.server.user} what is named above"}
+    fix = {"file": failed.file, "grant": fix_of_denied(said or why, run.before.server.user)}
     found = stop(code, why, names=fix, **about)
     fields = {**attempt.fields(failed), **found.problem.fields()}
     run.emit(Event(Name.REVISION_FAILED, why, Level.ERROR, fields))
@@ -270,7 +274,7 @@ def _before_any_revision(run: Run, phase: str, error: Mapping[str, Any], said: s
         code,
         f"{where}: {error.get('type')}: {said}",
         fix=fix if code in {"revision-failed", "env-cannot-run"} else None,
-        names={**names(run), "variable": run.target.url_from, "grant": f"-- {said}"},
+        names={**names(run), "variable": run.target.url_from, "grant": fix_of_denied(said, run.before.server.user)},
         sqlstate=sqlstate,
     )
     if sqlstate in RETRIED:

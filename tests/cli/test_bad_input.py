@@ -81,6 +81,31 @@ def test_a_wrong_password(project, database, run_migrate):
     assert (result.exit_code, result.finished["problem"]) == (14, "authentication")
 
 
+def test_a_database_that_is_not_there(project, database, run_migrate):
+    project.linear(1)
+    url = database.url.replace(f"/{database.name}", "/no such")
+    result = run_migrate("up", env={"DATABASE_URL": url})
+    result.check_clean(secret=database.password)
+    assert (result.exit_code, result.finished["problem"]) == (14, "no-database")
+    assert result.finished["fix"].endswith("createdb 'no such'")
+
+
+@pytest.mark.parametrize(
+    ("mode", "ends", "fix"),
+    [
+        ("requird", (10, "bad-database-url"), "sslmode is one of disable, allow, prefer, require"),
+        ("require", (14, "no-tls"), "sslmode=prefer"),
+    ],
+)
+def test_an_sslmode_that_cannot_be_is_said_at_once(project, database, run_migrate, mode, ends, fix):
+    project.linear(1)
+    result = run_migrate("up", env={"DATABASE_URL": f"{database.url}?sslmode={mode}"})
+    result.check_clean(secret=database.password)
+    assert (result.exit_code, result.finished["problem"]) == ends
+    assert fix in result.finished["fix"]
+    assert not result.named("connect.retry")
+
+
 def test_nobody_listens(project, run_migrate):
     project.linear(1)
     env = {"DATABASE_URL": "postgresql://u:hushhushhush@127.0.0.1:1/d", "MIGRATE_CONNECT_TIMEOUT": "1s"}

@@ -460,9 +460,51 @@ def test_no_right_to_make_the_ledger_is_one_warning(project, server, database, r
     result = run_migrate("up", database=database)
     result.check_clean()
     assert (result.exit_code, result.finished["applied"]) == (0, ids)
-    assert len(result.named("ledger.warning")) == 1
+    (warning,) = result.named("ledger.warning")
+    assert warning["fix"] == f"CREATE SCHEMA migrate AUTHORIZATION {database.user};"
     assert database.scalar("SELECT to_regnamespace('migrate')") is None
     assert run_migrate("up", database=database).finished["outcome"] == "noop"
+
+
+def test_who_is_in_the_way_is_ended_by_the_fix(project, database, run_migrate):
+    project.linear(1)
+    assert run_migrate("up", database=database).exit_code == 0
+    project.revision("two", down="r0001", upgrade="op.execute('ALTER TABLE r0001 ADD n int')")
+    other = database.connect()
+    other.cursor().execute("BEGIN; LOCK TABLE r0001")
+    options = {"MIGRATE_LOCK_TIMEOUT": "100ms", "MIGRATE_LOCK_TRIES": "1"}
+    result = run_migrate("up", database=database, env=options)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (22, "blocked")
+    shell = {"PATH": os.environ["PATH"], "DATABASE_URL": database.url}
+    subprocess.run(["/bin/sh", "-c", result.finished["fix"]], env=shell, check=True, capture_output=True)
+    assert run_migrate("up", database=database, env=options).exit_code == 0
+    other.close()
+
+
+def test_a_ledger_of_another_role_is_opened_by_the_fix(project, database, run_migrate):
+    project.linear(1)
+    database.as_superuser.execute("CREATE SCHEMA migrate")
+    (warning,) = run_migrate("up", database=database).named("ledger.warning")
+    for statement in warning["fix"].splitlines():
+        database.as_superuser.execute(statement)
+    project.linear(2)
+    result = run_migrate("up", database=database)
+    assert (result.exit_code, result.named("ledger.warning")) == (0, [])
+    assert database.scalar("SELECT count(*) FROM migrate.run") == 1
+
+
+def test_a_table_of_another_role_is_given_by_the_fix(project, database, run_migrate):
+    database.as_superuser.execute("CREATE TABLE orders (id int)")
+    database.execute("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
+    project.revision("zero", upgrade="pass")
+    project.revision("one", down="zero", upgrade="op.add_column('orders', sa.Column('n', sa.Integer))")
+    database.execute("INSERT INTO alembic_version VALUES ('zero')")
+    result = run_migrate("up", database=database)
+    assert (result.exit_code, result.finished["problem"]) == (14, "missing-privilege")
+    assert result.finished["fix"].startswith(f"ALTER TABLE orders OWNER TO {database.user};")
+    database.as_superuser.execute(result.finished["fix"])
+    assert run_migrate("up", database=database).exit_code == 0
 
 
 def test_missing_rights_are_named(project, server, database, run_migrate):

@@ -146,7 +146,9 @@ def test_driver_and_backup():
     assert missing.fix.startswith("pip install 'psycopg[binary]' ")
     fault = problem("cannot-back-up", "/nope is no folder", names={"fix": "mkdir"})
     assert seen(checks.check_backup([], None, is_due=False)) == PASS
-    assert checks.check_backup(["/b", "cp"], None, is_due=True).evidence == "is due before the first change, to /b and cp"
+    assert (
+        checks.check_backup(["/b", "cp"], None, is_due=True).evidence == "is due before the first change, to /b and cp"
+    )
     assert seen(checks.check_backup(["/b"], fault, is_due=False)) == WARN
     assert seen(checks.check_backup(["/b"], fault, is_due=True)) == (FAIL, 10)
 
