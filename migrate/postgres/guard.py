@@ -45,6 +45,13 @@ _TAKE: Final = """
            pg_catalog.pg_backend_pid(),
            pg_catalog.pg_try_advisory_xact_lock(%(key)s)
 """
+_HELD: Final = """
+    SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l
+                    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid = %(pid)s
+                      AND l.database = (SELECT oid FROM pg_catalog.pg_database
+                                         WHERE datname = pg_catalog.current_database())
+                      AND l.classid::bigint = %(high)s AND l.objid::bigint = %(low)s)
+"""
 _HOLDER: Final = """
     SELECT a.pid, a.application_name, a.xact_start
       FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
@@ -120,6 +127,11 @@ class Held:
         if not self._thread.is_alive():
             os.close(self._ended)
             os.close(self._end)
+
+
+def is_held(connection: Connection, held: Held) -> bool:
+    """Ask the server, on any connection, whether the guard is still there: a process that was stopped cannot know."""
+    return bool(connection.row(_HELD, {"pid": held.pid, **held.key.halves})[0])
 
 
 @contextmanager

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import psycopg2
 
 from migrate.core.events import Event, Level, Name
-from migrate.core.problems import stop
+from migrate.core.problems import Stop
 from migrate.postgres import version_table
 from migrate.postgres.errors import problem_of
+from migrate.steps.control import fence
 
 if TYPE_CHECKING:
     from migrate.core.plan import Adopt
@@ -33,13 +34,17 @@ def adopt(run: Run, step: Adopt) -> None:
     schema = run.before.server.schema or ""
     try:
         with run.control.transaction(lock_timeout_s=run.limits.lock_s):
-            if run.before.version_table_exists:
-                found = version_table.lock_and_read(run.control, schema, run.target.version_table)
-                if sorted(found) != sorted(run.before.rows):
-                    raise stop(
-                        "split-version", f"the version rows changed while they were judged: now {', '.join(found)}"
-                    )
-            version_table.replace_rows(run.control, schema, run.target.version_table, step.rows)
+            version_table.replace_rows(
+                run.control,
+                schema,
+                run.target.version_table,
+                judged=run.before.rows,
+                rows=step.rows,
+                fence=lambda: fence(run, run.control),
+            )
+    except Stop:
+        run.ledger.finish(step_id, "failed", details)
+        raise
     except psycopg2.Error as error:
         run.ledger.finish(step_id, "failed", details)
         raise problem_of(error, doing="writing the version table") from error

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg2
 
+from migrate.core.problems import stop
 from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.postgres.connection import connect, pause
+from migrate.postgres.guard import is_held
 from migrate.postgres.observe import version_rows
 
 if TYPE_CHECKING:
@@ -63,6 +65,12 @@ def rows_now(run: Run, *, within_s: float) -> tuple[str, ...] | None:
             return ()
 
     return ask(run, read, within_s=within_s)
+
+
+def fence(run: Run, connection: Connection) -> None:
+    """Raises Stop where the guard is gone, before a write that another run's work could meanwhile have made wrong."""
+    if not is_held(connection, run.held):
+        raise stop("guard-lost", "the guard was gone before the next write")
 
 
 def _reconnect(run: Run, timeout_s: float) -> None:

@@ -31,7 +31,7 @@ from migrate.postgres.connection import connect
 from migrate.postgres.errors import problem_of
 from migrate.postgres.observe import invalid_indexes, observe
 from migrate.postgres.residue import duplicates, live_runs
-from migrate.steps.control import ask
+from migrate.steps.control import ask, fence
 from migrate.steps.failure import ended_early
 from migrate.steps.upgrade import SESSION
 from migrate.steps.watch import Watch
@@ -225,11 +225,14 @@ class Repairing:
         schema = run.before.server.schema or ""
         try:
             with run.control.transaction(lock_timeout_s=run.limits.lock_s):
-                found = version_table.lock_and_read(run.control, schema, run.target.version_table)
-                if sorted(found) != sorted(action.replaced):
-                    why = f"the version rows changed while they were judged: now {', '.join(found)}"
-                    raise stop("split-version", why)
-                version_table.replace_rows(run.control, schema, run.target.version_table, action.rows)
+                version_table.replace_rows(
+                    run.control,
+                    schema,
+                    run.target.version_table,
+                    judged=action.replaced,
+                    rows=action.rows,
+                    fence=lambda: fence(run, run.control),
+                )
         except psycopg2.Error as error:
             run.ledger.finish(step_id, "failed", details)
             raise problem_of(error, doing="writing the version table") from error
@@ -262,8 +265,9 @@ class _Alone:
             self._settle_in(connection)
         except psycopg2.Error as error:
             raise problem_of(error, doing="connecting for the repair") from error
-        connection.wait_s = float("inf")
         try:
+            fence(run, connection)
+            connection.wait_s = float("inf")
             self._watch(connection)
         finally:
             connection.close()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
+
+from tests.support.proxy import Action
 
 fault = pytest.mark.fault
 SLEEP = "op.execute('SELECT pg_sleep(60)')"
@@ -179,6 +182,38 @@ def test_fence_before_the_commit(case):
     running.signal(signal.SIGCONT)
     result = case.ends(running)
     assert (result.finished["problem"], result.finished["applied"]) == ("guard-lost", ["r0001"])
+
+
+@fault(
+    "a run that adopts is stopped for longer than its lease",
+    "SIGSTOP when it is about to write the version row, SIGCONT after 6 s, with a lease of 3 s; meanwhile another run"
+    " adopts and goes to the head",
+    41,
+    "the fence is asked when nobody else can write any more: the newer row stays",
+)
+def test_stopped_in_adoption(case):
+    case.history()
+    case.at("r0001")
+    case.database.execute("DROP TABLE alembic_version")
+    stopped, goes_on = threading.Event(), threading.Event()
+    running = None
+
+    def stop():
+        running.signal(signal.SIGSTOP)
+        stopped.set()
+        goes_on.wait(60)  # its statement is on its way until then
+
+    case.proxy.on(Action.PASS, b'CREATE TABLE IF NOT EXISTS "public"', role="control", then=stop)
+    constants = {"migrate.postgres.guard.LEASE_S": 3}
+    running = case.up("--adopt", "exact", proxied=True, constants=constants)
+    assert stopped.wait(30)
+    second = case.up("--adopt", "exact", "--guard-timeout", "60s").finish()
+    assert second.exit_code == 0, second.stdout.decode()
+    goes_on.set()
+    running.signal(signal.SIGCONT)
+    result = case.ends(running)
+    assert result.finished["problem"] == "guard-lost"
+    assert case.versions() == ("r0003",)
 
 
 @fault(

@@ -312,7 +312,7 @@ def test_deadline_in_the_back_off(case):
 
 @fault(
     "the deadline comes while the run waits for the guard",
-    "another run holds the guard for 8 s; --deadline 2s",
+    "another run holds the guard for 8 s; --deadline 4s",
     25,
     "the holder is named; the other run goes on to its end",
 )
@@ -320,7 +320,7 @@ def test_deadline_while_waiting_for_the_guard(case):
     case.history()
     other = case.up(trouble="time.sleep(8)")
     other.wait_for("revision.started", revision="r0002")
-    result = case.up("--deadline", "2").finish()
+    result = case.up("--deadline", "4").finish()
     assert result.named("guard.waiting")
     assert (result.finished["problem"], result.finished["applied"]) == ("deadline", [])
     held = other.finish()
