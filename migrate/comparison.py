@@ -103,7 +103,7 @@ def verify(order: Order, at: str | None = None, against: Against | None = None) 
 
     With ``against`` it is compared with something else, and ``at`` takes the manifest's schema for the live one.
     """
-    progress = Progress()
+    progress = Progress(order)
     verified: Verified | None = None
     with outcomes(progress):
         refuse_image_faults(order)

@@ -48,6 +48,7 @@ class Order:
     emit: Emit
     beat: Callable[[], None]  # called by whoever waits, so that a silence is broken by a heartbeat
     started_s: float  # monotonic
+    began: Callable[[Progress], None]  # told whose progress says how far the run has come, at any time
     bind: Callable[..., None]  # context that is learned on the way, for the first and the last line
     redact: Callable[[str], str]
     source_of: Callable[[Revision], str]
@@ -117,7 +118,8 @@ def plan_in_words(decision: Plan) -> str:
 class Progress:
     """How far a run has come, so that its last line can say applied, failed and not started however it ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, order: Order) -> None:
+        order.began(self)
         self.before: Observation | None = None
         self.after: Observation | None = None
         self.pending: tuple[str, ...] = ()
@@ -176,6 +178,28 @@ class Progress:
                 failed=str(failed) if failed is not None else None,
             )
         return replace(found, result=self.result or Result.NOOP)
+
+    def cut_short(self, signum: int) -> Outcome:
+        """The end as it is known where nobody can be asked any more: the signal's grace is over.
+
+        What may be committed counts for more than the signal.
+        """
+        self.signum = signum
+        known = self.outcome()
+        attempt = self.run.attempt if self.run is not None else None
+        if attempt is None:
+            return known
+        late = "when the signal's grace ran out"
+        part = attempt.left_in_part()
+        if part is not None and part.autocommitted:
+            found = problem("partly-committed", f"revision {part.id} had committed a part {late}", revision=part.id)
+        elif attempt.uncommitted or (part is not None and part.may_commit):
+            ids = ", ".join(at.id for at in attempt.uncommitted) or (part.id if part is not None else "")
+            found = problem("commit-unknown", f"the end of {ids} was not known {late}", revision=ids)
+        else:
+            return known
+        result = Result.UNKNOWN if found.exit_code is ExitCode.UNKNOWN else Result.FAILED
+        return replace(known, result=result, exit_code=found.exit_code, problem=found)
 
     def _rows_after(self, rows: tuple[str, ...], applied: tuple[str, ...]) -> tuple[str, ...]:
         if self.run is None:

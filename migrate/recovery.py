@@ -15,7 +15,7 @@ from migrate.core.policy import Ahead as AheadPolicy
 from migrate.core.problems import Stop, problem, stop
 from migrate.core.repair import said
 from migrate.core.revisions import HistoryFault
-from migrate.core.state import AtHead, Behind, Empty, classify
+from migrate.core.state import Ahead, AtHead, Behind, Empty, classify
 from migrate.core.wording import counted
 from migrate.judging import (
     connected,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from migrate.core.problems import Problem
     from migrate.core.repair import Closing, Repairs
     from migrate.core.revisions import Revision
+    from migrate.core.state import Position
     from migrate.postgres.connection import Connection
 
 
@@ -87,7 +88,7 @@ class Loss:
 
 def adopt(order: Order, at: Override | None = None) -> Outcome:
     """Write the version rows that the schema proves, or those that the operator names; upgrades nothing."""
-    progress = Progress()
+    progress = Progress(order)
     with outcomes(progress):
         refuse_image_faults(order)
         with connected(order) as connection:
@@ -100,7 +101,7 @@ def adopt(order: Order, at: Override | None = None) -> Outcome:
 
 def repair(order: Order, *, does: bool, closing: Closing | None = None) -> tuple[Repairs | None, Outcome]:
     """What an earlier run left, and with ``does`` put right under the guard; what stays ends as `residue`."""
-    progress = Progress()
+    progress = Progress(order)
     order = replace(order, policy=replace(order.policy, target="heads"))  # repairs are not about where to go
     found: Repairs | None = None
 
@@ -132,7 +133,7 @@ def repair(order: Order, *, does: bool, closing: Closing | None = None) -> tuple
 
 def down(order: Order, target: str, *, allow_data_loss: bool) -> tuple[Loss | None, Outcome]:
     """Run the downgrades of everything that builds on ``target``; refuses to lose data unless it is allowed."""
-    progress = Progress()
+    progress = Progress(order)
     # going back is not about where a release would go, and nothing here may adopt, repair or let stand on its own
     policy = replace(order.policy, target="heads", adopt=AdoptPolicy.OFF, ahead=AheadPolicy.REFUSE, heal=False)
     order = replace(order, policy=policy)
@@ -217,6 +218,13 @@ def judge_repair(order: Order, connection: Connection, closing: Closing | None) 
     return found, Judged(observation, state, Plan(steps, Result.REPAIRED if steps else Result.NOOP))
 
 
+def _not_from_here(refused: Problem, position: Position, target: str) -> Problem:
+    """A refusal to go back; what another image has applied, only that image can revert, whatever policy lets stand."""
+    if not isinstance(position, Ahead):
+        return refused
+    return replace(refused, fix=f"migrate down --to {target}   # in the image that has {' '.join(position.recorded)}")
+
+
 def judge_down(
     order: Order, connection: Connection, target: str, *, allow_data_loss: bool, counts: bool
 ) -> tuple[Judged, Loss | None]:
@@ -225,7 +233,7 @@ def judge_down(
     if not isinstance(state.position, (Empty, AtHead, Behind)):
         decided = decide(image, state, order.policy)
         assert isinstance(decided, Refusal)  # with this policy every other position is refused
-        raise Stop(decided.problem)
+        raise Stop(_not_from_here(decided.problem, state.position, target))
     gone = reverting(image.graph, observation.rows, target)
     if isinstance(gone, HistoryFault):
         raise stop("unknown-target", gone.message, fix=gone.fix)

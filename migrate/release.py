@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def up(order: Order) -> Outcome:
     """Bring the target to the image's head, or refuse. Raises nothing but bugs: every other end is the outcome."""
-    progress = Progress()
+    progress = Progress(order)
     with outcomes(progress):
         refuse_image_faults(order)
         with connected(order) as connection:
@@ -42,7 +42,7 @@ def up(order: Order) -> Outcome:
 
 def plan(order: Order) -> tuple[Judged | None, Outcome]:
     """What `up` would do: steps 1 to 4 of the run and the decision; takes no guard and writes nothing."""
-    progress = Progress()
+    progress = Progress(order)
     judged: Judged | None = None
     with outcomes(progress):
         refuse_image_faults(order)

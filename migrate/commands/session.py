@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from migrate.core.revisions import HistoryFault, Revision
     from migrate.core.target import Target
     from migrate.image import AlembicConfig, Scan
+    from migrate.order import Progress
     from migrate.steps.run import BackupPlace, Project
 
 
@@ -74,6 +75,7 @@ class Session:
         self.log = sink
         self.pulse = Pulse(emit)
         self.emit = self.pulse.emit
+        self.progress: Progress | None = None
         self.redactor = redactor
         self.interruption = interruption
         self.run_id = run_id
@@ -171,6 +173,10 @@ class Session:
 
         return check_syntax(self.scan, revisions)
 
+    def note_progress(self, progress: Progress) -> None:
+        """Keep whose progress says how far the run has come."""
+        self.progress = progress
+
     def order(self) -> Order:
         """What `migrate.release` is given. Raises Stop for every fault that needs no database."""
         target = self.target
@@ -189,6 +195,7 @@ class Session:
             emit=self.emit,
             beat=self.pulse.beat,
             started_s=self.pulse.started_s,
+            began=self.note_progress,
             bind=self.log.bind,
             redact=self.redactor.text,
             source_of=self.source_of,
@@ -291,10 +298,13 @@ def conduct(
     def overdue(signum: int) -> None:
         code = ExitCode(128 + signum)
         found = problem("interrupted", "the signal's grace ran out while the run was waiting", exit_code=code)
-        interrupted = Report(Outcome(Result.INTERRUPTED, code, found), {})
-        answer = finish(concluded if concluded is not None else interrupted)
+        outcome = Outcome(Result.INTERRUPTED, code, found)
+        if session is not None and session.progress is not None:
+            outcome = session.progress.cut_short(signum)
+        answer = finish(concluded if concluded is not None else Report(outcome, {}))
         os._exit(answer.exit_code)
 
+    session: Session | None = None
     with signals.interruption(on_overdue=overdue) as interruption:
         try:
             if settings is None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from migrate.postgres.connection import Connection
     from migrate.postgres.guard import Held
     from migrate.postgres.ledger import Ledger
+    from migrate.steps.attempt import Attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Run:
     lost_fd: int
     started_s: float  # monotonic
     log_queries: bool = False
+    attempt: Attempt | None = None  # of the upgrade, while it is at work
     applied: list[str] = field(default_factory=list)
     backup: Mapping[str, object] | None = None  # the way back, for the last line
     on_commit: Callable[[Sequence[str]], None] | None = (

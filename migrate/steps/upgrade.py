@@ -191,7 +191,9 @@ class Upgrading:
 
     def _try(self, worker: Worker) -> Stop | None:
         """None when all is applied; a Stop to be tried again; raises what must not be."""
-        attempt = self.attempt = Attempt(self.run, self.attempt.total, self.kind, self.attempt.number)
+        attempt = self.attempt = self.run.attempt = Attempt(
+            self.run, self.attempt.total, self.kind, self.attempt.number
+        )
         self.watch.forget()
         worker.send(self.job())
         while True:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.proxy import Action
+
 fault = pytest.mark.fault
 SLEEP = "op.execute('SELECT pg_sleep(60)')"
 # What a platform gives between SIGTERM and SIGKILL is no more than this in the worst case.
@@ -62,6 +64,55 @@ def test_group(case):
     time.sleep(0.02)
     running.signal(signal.SIGTERM)
     assert case.ends(running).finished["outcome"] == "interrupted"
+
+
+def unreachable(case):
+    """Let the control connection fall silent, and take no other."""
+    case.proxy.accepts = False
+    case.proxy.each(lambda link: link.silence(), "control")
+
+
+@fault(
+    "SIGTERM after an autocommit block, when nobody can be asked any more",
+    "the control connection falls silent, new ones are not answered; the revision has built an index and sleeps",
+    31,
+    "said when the signal's grace is over: what is committed counts for more than the signal",
+)
+def test_nobody_to_ask_after_autocommit(case):
+    case.history(concurrently=True)
+    running = case.up(trouble="op.execute('SELECT pg_sleep(60)')", proxied=True)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(1)
+    unreachable(case)
+    running.signal(signal.SIGTERM)
+    result = running.finish()
+    assert result.finished["problem"] == "partly-committed"
+    assert result.finished["applied"] == ["r0001"]
+    case.ends(result)
+
+
+@fault(
+    "SIGTERM while the last COMMIT is in doubt and nobody can be asked",
+    "its answer is swallowed, the control connection falls silent, new ones are not answered",
+    40,
+    "said when the signal's grace is over; the next run finds out",
+)
+def test_nobody_to_ask_about_a_commit(case):
+    case.history()
+    case.at("r0002")
+    case.proxy.on(
+        Action.PASS,
+        b"CREATE TABLE after",
+        role="worker",
+        then=lambda: case.proxy.on(
+            Action.SILENCE, b"COMMIT\0", role="worker", side="server", then=lambda: unreachable(case)
+        ),
+    )
+    running = case.up(proxied=True)
+    running.wait_for("revision.started", revision="r0003")
+    time.sleep(1)
+    running.signal(signal.SIGTERM)
+    assert case.ends(running).finished["problem"] == "commit-unknown"
 
 
 @fault("SIGINT during a statement", "in pg_sleep(); then SIGTERM", 130, "cancelled on the server, rolled back in 2 s")

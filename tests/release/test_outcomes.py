@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import psycopg2
 import pytest
 
@@ -9,9 +11,14 @@ from migrate.core.problems import ExitCode
 from migrate.order import Progress, outcomes
 
 
+def begun():
+    """The progress of a run that has just begun."""
+    return Progress(SimpleNamespace(began=lambda _progress: None))
+
+
 @pytest.mark.parametrize("error", [psycopg2.OperationalError("server closed"), psycopg2.InterfaceError("closed")])
 def test_a_connection_that_is_lost_anywhere_is_no_bug(error):
-    progress = Progress()
+    progress = begun()
     with outcomes(progress):
         raise error
     outcome = progress.outcome()
@@ -20,5 +27,5 @@ def test_a_connection_that_is_lost_anywhere_is_no_bug(error):
 
 
 def test_a_bug_goes_on():
-    with pytest.raises(psycopg2.ProgrammingError), outcomes(Progress()):
+    with pytest.raises(psycopg2.ProgrammingError), outcomes(begun()):
         raise psycopg2.ProgrammingError("syntax error")
