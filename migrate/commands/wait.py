@@ -18,6 +18,7 @@ from migrate.commands.verb import verb
 from migrate.core.events import Event, Name
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Plan
+from migrate.core.policy import Breaking
 from migrate.core.problems import ExitCode, problem
 from migrate.core.wording import counted
 from migrate.postgres.connection import jitter, pause
@@ -88,6 +89,8 @@ def _usage(why: str) -> Answer:
 def _wait(session: Session, command: Sequence[str]) -> Outcome:
     """Look until the database is ready, waiting is hopeless, or the time is up."""
     order = session.order()
+    # whether what is pending may run is up to the job that runs it
+    policy = replace(order.policy, breaking=Breaking.ALLOW)
     until = time.monotonic() + order.limits.wait_s
     delay = _FIRST_PAUSE_S
     say = _Once(session.emit)
@@ -95,7 +98,7 @@ def _wait(session: Session, command: Sequence[str]) -> Outcome:
     while True:
         # An unreachable server is waited for as long as the whole wait lasts, not as long as a release would.
         limits = replace(order.limits, connect_s=max(until - time.monotonic(), 1.0), deadline_s=0.0)
-        judged, outcome = release.plan(replace(order, limits=limits, emit=say))
+        judged, outcome = release.plan(replace(order, policy=policy, limits=limits, emit=say))
         decision = judged.decision if judged is not None else None
         if isinstance(decision, Plan) and not decision.steps and outcome.problem is None:
             then = f"; starting {command[0]}" if command else ""

@@ -160,6 +160,7 @@ def test_a_newer_database_is_not_reverted_by_an_older_image(project, at_head, da
     write_manifest()
     result = run_migrate("down", "--to", "r0001", database=database, env={"MIGRATE_AHEAD": "accept"})
     assert (result.exit_code, result.finished["problem"]) == (16, "ahead")
+    assert result.finished["fix"] == "migrate down --to r0001   # in the image that has t0001"
 
 
 def test_a_branch_stays_while_the_other_goes(project, history, database, run_migrate, write_manifest):

@@ -279,6 +279,10 @@ def test_a_rollback_that_breaks_is_refused_and_the_forward_check_had_said_so(
     refused.check_clean()
     assert (refused.exit_code, refused.finished["problem"]) == (16, "ahead")
     assert "articles.body" in refused.finished["why"]
+    way_out = refused.finished["fix"].split("   #")[0]
+    assert way_out == "export MIGRATE_AHEAD=accept"
+    for verb in ("up", "wait"):  # the fix is for each of them
+        assert run_migrate(verb, database=database, env={"MIGRATE_AHEAD": "accept"}).exit_code == 0
 
 
 def test_nothing_may_break_and_nothing_tells_what_would(history, database, run_migrate):

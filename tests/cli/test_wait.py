@@ -121,6 +121,16 @@ def test_the_time_is_up_with_revisions_pending(project, database, run_migrate):
     assert database.scalar("SELECT to_regclass('alembic_version')") is None, "it only reads"
 
 
+def test_that_nothing_tells_what_breaks_stops_no_wait(project, database, start_migrate, run_migrate):
+    """The job that runs what is pending may have another policy, or an image with a manifest by then."""
+    ids = project.linear(2)
+    alembic(project, database, "upgrade", ids[0])
+    running = start_migrate("wait", *COMMAND, database=database, env={"MIGRATE_BREAKING": "refuse"})
+    running.wait_for("state.observed")
+    assert run_migrate("up", database=database).exit_code == 0
+    assert running.finish().exit_code == 7
+
+
 def test_zero_looks_once(project, database, run_migrate):
     project.linear(1)
     result = run_migrate("wait", database=database, env={"MIGRATE_WAIT_TIMEOUT": "0"})
