@@ -68,7 +68,7 @@ def try_again(tmp_path: Path, codes: list[int]) -> tuple[int, list[str], list[st
     (step,) = (step for step in workflow("release.yml")["jobs"]["migrate"]["steps"] if "run" in step)
     (tmp_path / "codes").write_text("\n".join(map(str, [*codes, 99])), encoding="utf-8")
     stubs = {
-        "docker": 'echo "$*" >> "$HERE/calls"; code=$(head -n 1 "$HERE/codes"); sed -i 1d "$HERE/codes"; exit "$code"',
+        "docker": 'echo "$*" >> "$HERE/calls"; echo "$MIGRATE_DEADLINE" > "$HERE/deadline"; code=$(head -n 1 "$HERE/codes"); sed -i 1d "$HERE/codes"; exit "$code"',
         "sleep": 'echo "$1" >> "$HERE/pauses"',
     }
     for name, text in stubs.items():
@@ -94,6 +94,12 @@ def test_success_is_not_tried_again(tmp_path) -> None:
     code, calls, pauses = try_again(tmp_path, [0])
     assert (code, len(calls), pauses) == (0, 1, [])
     assert calls[0].endswith("registry/image@sha256:1 up")
+    # the ledger keeps the commit and the run, and no try begins a revision that timeout-minutes would cut off
+    assert all(f"--env {name} " in calls[0] for name in ("GITHUB_SHA", "GITHUB_RUN_ID", "MIGRATE_DEADLINE"))
+    assert (tmp_path / "deadline").read_text(encoding="utf-8").rstrip("s\n") in {
+        str(3300 - spent) for spent in range(99)
+    }
+    assert workflow("release.yml")["jobs"]["migrate"]["timeout-minutes"] * 60 > 3300
 
 
 @pytest.mark.parametrize("code", sorted({int(code) for code in ExitCode} - RETRIED - {0}))
