@@ -391,32 +391,36 @@ class Pulse(threading.Thread):
         super().__init__(name="pulse", daemon=True)
         self._channel = channel
         self._main = threading.main_thread().ident
-        self._waits = False
+        self._waits_for: str | None = None
 
     def run(self) -> None:
         """Look at the main thread's stack once a second, for as long as the parent is there."""
         while True:
             time.sleep(PULSE_S)
-            waits = _is_in_driver(sys._current_frames().get(self._main or 0))  # noqa: SLF001 - documented since 2.5
-            if waits != self._waits:
-                self._waits = waits
+            waits_for = _waits_for(sys._current_frames().get(self._main or 0))  # noqa: SLF001 - documented since 2.5
+            if waits_for != self._waits_for:
+                self._waits_for = waits_for
                 try:
-                    self._channel.tell("waiting", waits=waits)
+                    self._channel.tell("waiting", waits_for=waits_for)
                 except OSError:
                     return
 
 
-def _is_in_driver(frame: FrameType | None) -> bool:
-    """Whether a stack leads through a function in which SQLAlchemy, or we, call a driver, such as `do_commit`.
+def _waits_for(frame: FrameType | None) -> str | None:
+    """What a stack waits for in a driver: an ``answer`` (in a function such as `do_commit`), or to be ``connected``.
 
     Under an asynchronous env.py the migration waits off the stack, in a greenlet, and the thread in the event loop.
     """
     stack = [(step.f_globals.get("__name__", ""), step.f_code.co_name) for step in _outwards(frame)]
     if [module for module, _ in stack[:2]] == ["selectors", "asyncio.base_events"]:
-        return all(module != "alembic.runtime.migration" for module, _ in stack)  # else a revision runs its own loop
-    return any(
+        # else a revision runs its own loop
+        return "answer" if all(module != "alembic.runtime.migration" for module, _ in stack) else None
+    if ("sqlalchemy.engine.default", "connect") in stack:
+        return "connected"
+    is_asking = any(
         name.startswith("do_") and (module.startswith("sqlalchemy.") or module == __name__) for module, name in stack
     )
+    return "answer" if is_asking else None
 
 
 def _outwards(frame: FrameType | None) -> Iterator[FrameType]:

@@ -106,14 +106,14 @@ class Upgrading:
 
     def _close_dead(self) -> None:
         """Close in the ledger what dead runs had begun and the server rolled back."""
-        for run_id, revision, status in self.run.ledger.close_dead(self.run.before.rows):
+        for run_id, kind, revision, status in self.run.ledger.close_dead(self.run.before.rows):
             said = "nothing of it is in the database" if status == "abandoned" else "it was committed"
             self.run.emit(
                 Event(
                     Name.RUN_ABANDONED,
-                    f"run {run_id} died in revision {revision}; {said}",
+                    f"run {run_id} died in {f'revision {revision}' if revision else f'step {kind}'}; {said}",
                     Level.WARN,
-                    {"dead_run_id": run_id, "revision": revision, "status": status},
+                    {"dead_run_id": run_id, "step": kind, "revision": revision, "status": status},
                 ),
             )
 
@@ -161,6 +161,7 @@ class Upgrading:
                 raise stop("env-cannot-run", f"{message.sentence}, while it was starting", names=names(self.run))
             if message is not None:
                 return
+            self.run.beat()
             if self._must_end():
                 raise cancelled(self.attempt)
         raise stop("env-cannot-run", "the process that runs the revisions did not start", names=names(self.run))
@@ -206,7 +207,9 @@ class Upgrading:
             if isinstance(message, Ended):
                 return self._judge_end(message)
             if message["say"] == "waiting":
-                attempt.waiting_since = time.monotonic() if message["waits"] else None
+                # a revision that connects to something else takes the time that that takes
+                is_waiting = message["waits_for"] == "answer" or (message["waits_for"] and attempt.worker_pid is None)
+                attempt.waiting_since = time.monotonic() if is_waiting else None
                 continue
             attempt.waiting_since = None
             match message["say"]:

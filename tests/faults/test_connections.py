@@ -93,6 +93,25 @@ def test_cut_after_the_last_commit(case):
 
 
 @fault(
+    "env.py's connection is taken, and nothing is ever said to it",
+    "the proxy does so from the moment at which env.py is about to connect; --connect-timeout 3s",
+    23,
+    "the child is ended after the connect timeout",
+)
+def test_env_cannot_connect(case):
+    case.history()
+    env = case.project.env
+    env.write_text(
+        env.read_text().replace("def migrate_on", "print('about to connect'); time.sleep(1)\ndef migrate_on", 1)
+    )
+    env.write_text("import time\n" + env.read_text())
+    running = case.up("--connect-timeout", "3s", proxied=True)
+    running.wait_for("revision.output")
+    case.proxy.accepts = False
+    assert case.ends(running).finished["problem"] == "connection-lost"
+
+
+@fault(
     "the answer to the last COMMIT is swallowed",
     "the proxy passes nothing on any more from that answer on, and ends nothing",
     0,
