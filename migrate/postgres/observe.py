@@ -9,6 +9,7 @@ import psycopg2.errors
 
 from migrate.core.observation import InvalidIndex, Observation, Server
 from migrate.core.problems import stop
+from migrate.core.repair_sql import quote
 from migrate.postgres import ledger
 from migrate.postgres.errors import problem_of
 
@@ -156,32 +157,33 @@ def refuse_wrong_server(server: Server, target: Target) -> None:
 
 def refuse_missing_rights(server: Server, target: Target) -> None:
     """Raises Stop where the role can write neither the version table nor the schema that revisions create in."""
+    role = quote(server.user)
     if server.schema is None:
         raise stop(
             "missing-privilege",
             f"no schema of the search_path of role {server.user} exists in database {server.database}",
-            names={"grant": f"ALTER ROLE {server.user} SET search_path = public"},
+            names={"grant": f"ALTER ROLE {role} SET search_path = public;"},
         )
+    schema = quote(server.schema)
     if not server.may_write_versions:
         raise stop(
             "missing-privilege",
             f"role {server.user} may not write {server.schema}.{target.version_table}",
             names={
-                "grant": f"GRANT SELECT, INSERT, UPDATE, DELETE ON {server.schema}.{target.version_table}"
-                f" TO {server.user};",
+                "grant": f"GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.{quote(target.version_table)} TO {role};",
             },
         )
     if not server.may_create and not server.schema_exists:
         raise stop(
             "missing-privilege",
             f"schema {server.schema} does not exist, and role {server.user} may not create it",
-            names={"grant": f"CREATE SCHEMA {server.schema} AUTHORIZATION {server.user};"},
+            names={"grant": f"CREATE SCHEMA {schema} AUTHORIZATION {role};"},
         )
     if not server.may_create:
         raise stop(
             "missing-privilege",
             f"role {server.user} may not create objects in schema {server.schema}",
-            names={"grant": f"GRANT CREATE, USAGE ON SCHEMA {server.schema} TO {server.user};"},
+            names={"grant": f"GRANT CREATE, USAGE ON SCHEMA {schema} TO {role};"},
         )
 
 

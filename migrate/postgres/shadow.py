@@ -16,6 +16,7 @@ from psycopg2.extensions import quote_ident
 
 from migrate.core.events import Event, Name
 from migrate.core.problems import stop
+from migrate.core.repair_sql import quote
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
 from migrate.postgres.connection import connect_with_retry
@@ -156,7 +157,7 @@ class Shadow:
             raise stop(
                 "missing-privilege",
                 f"{doing}: role {role} may not make databases on the shadow's server",
-                names={"grant": f"ALTER ROLE {role} CREATEDB;"},
+                names={"grant": f"ALTER ROLE {quote(role)} CREATEDB;"},
                 sqlstate=error.pgcode,
             ) from error
         except psycopg2.Error as error:

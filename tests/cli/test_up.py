@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import subprocess
 from datetime import datetime
 from pathlib import Path
@@ -492,6 +493,38 @@ def test_a_ledger_of_another_role_is_opened_by_the_fix(project, database, run_mi
     result = run_migrate("up", database=database)
     assert (result.exit_code, result.named("ledger.warning")) == (0, [])
     assert database.scalar("SELECT count(*) FROM migrate.run") == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "setup"),
+    [
+        ("may not create it", ""),
+        ("may not create objects in", 'CREATE SCHEMA "Sales-1"; GRANT USAGE ON SCHEMA "Sales-1" TO "{role}"'),
+        (
+            "may not write",
+            """CREATE SCHEMA "Sales-1"; GRANT ALL ON SCHEMA "Sales-1" TO "{role}";
+               CREATE TABLE "Sales-1"."Versions" (version_num varchar(32) PRIMARY KEY);
+               GRANT SELECT ON "Sales-1"."Versions" TO "{role}" """,
+        ),
+    ],
+)
+def test_a_right_is_given_by_the_fix_where_every_name_wants_quotes(
+    project, server, make_role, make_database, run_migrate, said, setup
+):
+    role = make_role(f"App-user-{secrets.token_hex(4)}")
+    database = make_database(owner=role)
+    server.execute(f'ALTER DATABASE "{database.name}" OWNER TO CURRENT_USER')
+    if setup:
+        database.as_superuser.execute(setup.format(role=role.name))
+    project.write_env(version_table="Versions", version_table_schema="Sales-1")
+    project.revision("r0001", upgrade="pass")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (14, "missing-privilege")
+    assert said in result.finished["why"]
+    database.as_superuser.execute(result.finished["fix"])
+    result = run_migrate("up", database=database)
+    assert (result.exit_code, result.finished["applied"]) == (0, ["r0001"]), result.stdout
 
 
 def test_a_table_of_another_role_is_given_by_the_fix(project, database, run_migrate):
