@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 import psycopg2
 
@@ -162,11 +162,17 @@ class Progress:
         if self.signum is not None:
             code = ExitCode(128 + self.signum)
             why = f"received {'SIGINT' if self.signum == 2 else 'SIGTERM'}"  # noqa: PLR2004 - the signal's number
+            attempt = self.run.attempt if self.run is not None else None
+            at_work = attempt.current.id if attempt is not None and attempt.current is not None else None
+            about: dict[str, Any] = {"revision": at_work} if at_work is not None else {}
+            if at_work is not None:
+                why += f" while revision {at_work} was at work"
             return replace(
                 found,
                 result=Result.INTERRUPTED,
                 exit_code=code,
-                problem=problem("interrupted", why, exit_code=code),
+                problem=problem("interrupted", why, exit_code=code, **about),
+                failed=at_work,
             )
         if self.problem is not None:
             failed = self.problem.facts.get("revision")

@@ -41,7 +41,7 @@ class Outcome:
     from_revision: Sequence[str] = ()
     to_revision: Sequence[str] = ()
     applied: Sequence[str] = ()
-    failed: str | None = None
+    failed: str | None = None  # or interrupted
     pending: Sequence[str] = ()
     reverted: Sequence[str] = ()
     backup: Mapping[str, object] | None = None  # the way back, where a backup was taken
@@ -68,6 +68,7 @@ class Outcome:
             found |= self.backup
         if self.failed is not None:
             found["failed"] = self.failed
+        if self.failed is not None or (self.result is Result.INTERRUPTED and not_started):
             found["not_started"] = not_started[:LISTED_IDS]
             found["not_started_count"] = len(not_started)
         if self.problem is not None:

@@ -157,7 +157,7 @@ class Narration:
         mark = self._marks.good if good else self._marks.bad
         yield Line(f"{mark} {message or ''}", "bold green" if good else "bold red")
         yield from _counted_ids("applied", fields, "applied", width)
-        yield from _labelled("failed", fields.get("failed"), width)
+        yield from _labelled("interrupted" if outcome == "interrupted" else "failed", fields.get("failed"), width)
         yield from _counted_ids("not started", fields, "not_started", width)
         revisions = ", ".join(map(str, _entries(fields.get("to_revision"))))
         yield from _labelled("now at", revisions, width)

@@ -30,6 +30,14 @@ def test_a_failure_tells_what_failed_and_what_was_not_started() -> None:
     assert (fields["problem"], fields["why"], fields["exit_code"]) == ("blocked", "pid 5 holds it", 31)
 
 
+def test_an_interruption_tells_what_was_not_started() -> None:
+    fields = Outcome(Result.INTERRUPTED, ExitCode.TERMINATED, applied=["a"], pending=["b", "c"]).fields()
+    assert "failed" not in fields
+    assert fields["not_started"] == ["b", "c"]
+    assert "not_started" not in Outcome(Result.INTERRUPTED, ExitCode.TERMINATED).fields()
+    assert "not_started" not in Outcome(Result.NOOP, pending=["b"]).fields()
+
+
 def test_long_lists_are_cut_and_counted() -> None:
     ids = [f"r{number}" for number in range(200)]
     fields = Outcome(Result.FAILED, ExitCode.FAILED, applied=ids, failed="r0", pending=ids).fields()

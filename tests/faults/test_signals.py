@@ -45,6 +45,8 @@ def test_in_a_statement(case):
     time.sleep(0.7)
     result = stop(case, running)
     assert result.finished["applied"] == ["r0001"]
+    last = result.finished
+    assert (last["failed"], last["revision"], last["not_started"]) == ("r0002", "r0002", last["pending"][1:])
     assert result.named("run.interrupted")
 
 

@@ -141,6 +141,14 @@ def test_the_summary_says_applied_failed_and_not_started() -> None:
     ]
 
 
+def test_the_summary_says_what_a_signal_interrupted() -> None:
+    found = problem("interrupted", "received SIGTERM", exit_code=ExitCode.TERMINATED)
+    outcome = Outcome(Result.INTERRUPTED, found.exit_code, found, failed="a3", pending=["a3", "a4"])
+    told = texts({"event": "run.finished", "verb": "up", **outcome.fields()})
+    assert "  interrupted  a3" in told
+    assert "  not started  1: a4" in told
+
+
 def test_a_problem_that_nobody_told_is_in_the_summary() -> None:
     found = problem("blocked", "pid 5 holds it")
     finished = {"event": "run.finished", **Outcome(Result.FAILED, found.exit_code, found).fields()}
