@@ -24,6 +24,7 @@ from migrate.steps.run import Run
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from migrate.core.observation import Observation
     from migrate.postgres.connection import Connection
 
 
@@ -147,6 +148,17 @@ def under_guard(
         os.close(lost_write)
 
 
+def look_again(order: Order, run: Run) -> Observation:
+    """What is there after the last step; on a new connection where this one is lost, for everything may be done."""
+    order = replace(order, holds_guard=True)
+    try:
+        return look(order, run.control)
+    except Stop as stopped:
+        if stopped.problem.kind.code != "connection-lost" or revive(run, within_s=order.limits.connect_s) is None:
+            raise
+    return look(order, run.control)
+
+
 def refuse_impossible_backup(order: Order, seen: Judged) -> None:
     """Raises Stop for a backup that is due and cannot succeed: found before the guard, as before every change."""
     if order.backup is not None and any(isinstance(step, Backup) for step in stepwise(seen).steps):
@@ -195,6 +207,6 @@ def carry_out(order: Order, run: Run, judged: Judged, progress: Progress) -> Non
         )
     from migrate.steps.verify import prove
 
-    progress.after = look(replace(order, holds_guard=True), run.control)
+    progress.after = look_again(order, run)
     prove(run, progress.after, judged.state, decision)
     progress.result = decision.result

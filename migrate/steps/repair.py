@@ -304,6 +304,7 @@ class _Alone:
                 ask(run, lambda control: activity.cancel(control, pid), within_s=0.0)
             elif now - cancelled_at > CANCEL_GRACE_S:
                 ask(run, lambda control: activity.terminate(control, pid), within_s=0.0)
+                _hang_up(connection)  # where nobody can be asked any more, the thread would wait for good
         if self._error is None:
             return
         self._end(pid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -389,6 +390,29 @@ def test_control_cut_at_the_ledger(case):
     assert case.database.rows("SELECT verb, outcome FROM migrate.run") == [("up", "applied")]
     steps = case.database.rows("SELECT revision, status FROM migrate.step ORDER BY step_id")
     assert steps == [(revision, "finished") for revision in case.ids]
+
+
+@fault(
+    "the control connection is reset in the proof",
+    "the proxy resets it when the catalog is read for the last time",
+    0,
+    "read again on a new one: everything is applied, and that is what is said",
+)
+def test_control_cut_in_the_proof(case):
+    case.history()
+    case.at("r0002")
+    reads = b"REPEATABLE READ READ ONLY"
+    rule = case.proxy.on(
+        Action.PASS,
+        b"CREATE TABLE after",
+        role="worker",
+        then=lambda: case.proxy.on(Action.CUT, reads, role="control", then=cut.set),
+    )
+    cut = threading.Event()
+    running = case.up(proxied=True)
+    rule.wait()
+    assert cut.wait(30)
+    assert case.ends(running).finished["applied"] == ["r0003"]
 
 
 @fault(

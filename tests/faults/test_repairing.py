@@ -90,6 +90,26 @@ def test_worker_reset(case):
 
 
 @fault(
+    "everything falls silent in the rebuild of an index",
+    "the proxy passes nothing on any more for all three connections and answers no new one; a heartbeat that has no answer"
+    " for 3 s is lost in this test (15 s otherwise); --connect-timeout 3s",
+    41,
+    "bounded; the server ends what is left when the lease is over",
+)
+def test_all_silent(case):
+    residue(case)
+    writer = writing(case)
+    constants = {"migrate.postgres.guard.HEARTBEAT_S": 1.0, "migrate.postgres.guard.HEARTBEAT_ANSWER_S": 3.0}
+    running = repair(case, "--connect-timeout", "3s", proxied=True, constants=constants)
+    running.wait_for("statement.blocked")
+    case.proxy.accepts = False
+    case.proxy.each(lambda link: link.silence())
+    result = running.finish()
+    writer.rollback()
+    assert case.ends(result, fresh=False).finished["problem"] == "guard-lost"
+
+
+@fault(
     "the answer to the rebuild of an index is swallowed",
     "the proxy passes nothing on any more for it while REINDEX CONCURRENTLY waits; the other transaction ends then",
     0,
