@@ -79,9 +79,11 @@ def _run(run: Mapping[str, Any]) -> str:
     if run["finished_at"] is not None:
         ended = f" in {(run['finished_at'] - run['started_at']).total_seconds():.1f} s"
     how = f"{run['outcome'] or 'did not end'}{ended}"
-    if run["outcome"]:
+    if run["exit_code"] is not None:
         how += f" (exit {run['exit_code']}{', ' + run['problem'] if run['problem'] else ''})"
-    way = f"{', '.join(run['from_revision']) or 'base'} -> {', '.join(run['to_revision'] or []) or 'base'}"
+    # a run that was killed has said neither where it came to nor how it ended
+    to = "not recorded" if run["to_revision"] is None else ", ".join(run["to_revision"]) or "base"
+    way = f"{', '.join(run['from_revision']) or 'base'} -> {to}"
     return f"{run['started_at']:%Y-%m-%d %H:%M:%S} {run['run_id']} {run['verb']}: {how}  {way}"
 
 

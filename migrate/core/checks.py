@@ -500,7 +500,11 @@ def check_findings(image: Image, observation: Observation, state: State, policy:
         elif begun:
             steps = ", ".join(f"{step.revision or step.kind} (run {step.run_id})" for step in begun)
             checks.append(
-                warned(name, f"begun, not finished, and nothing of it is left: {steps}", "migrate up   # closes it")
+                warned(
+                    name,
+                    f"begun, not finished, and nothing of it is left: {steps}",
+                    "migrate repair --yes   # closes it",
+                )
             )
         else:
             checks.append(passed(name, well))

@@ -16,6 +16,8 @@ import psycopg2.errors
 from migrate.core.events import Event, Level, Name
 from migrate.core.observation import Applied, Unfinished
 from migrate.core.privileges import fix_of_ledger
+from migrate.core.problems import stop
+from migrate.core.repair_sql import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -79,14 +81,14 @@ FINISH_STEP: Final = (
 _EXISTS: Final = """
     SELECT coalesce(pg_catalog.has_schema_privilege(n.oid, 'USAGE')
                     AND pg_catalog.has_table_privilege(s.oid, 'SELECT')
-                    AND pg_catalog.has_table_privilege(r.oid, 'SELECT'), false)
+                    AND pg_catalog.has_table_privilege(r.oid, 'SELECT'), false), true
       FROM (SELECT pg_catalog.to_regnamespace('migrate') AS oid) n,
            -- an application may have a schema of that name, with tables of these names: ours have these columns
            LATERAL (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
                      WHERE c.relnamespace = n.oid AND c.relname = 'step' AND a.attname = 'step_id') s,
            LATERAL (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
                      WHERE c.relnamespace = n.oid AND c.relname = 'run' AND a.attname = 'run_id') r
-     UNION ALL SELECT false LIMIT 1
+     UNION ALL SELECT false, false LIMIT 1
 """
 _APPLIED: Final = """
     SELECT DISTINCT ON (revision) revision, parents, file, sha256,
@@ -127,7 +129,7 @@ _CLOSE_DEAD: Final = f"""
            status = CASE WHEN {_OPEN} THEN 'abandoned' ELSE 'finished' END
      WHERE s.target = %(target)s AND s.status = 'started' AND s.run_id <> %(run_id)s
        AND NOT ({_OPEN} AND coalesce({_PART_COMMITTED}, false))
-    RETURNING s.run_id, s.revision, s.status
+    RETURNING s.run_id, s.kind, s.revision, s.status
 """
 _ABANDON_RUNS: Final = """
     UPDATE migrate.run SET outcome = 'abandoned'
@@ -195,8 +197,19 @@ def read(connection: Connection, *, key: str, rows: Sequence[str], hashes: Mappi
 
 
 def history(connection: Connection, *, key: str, limit: int) -> list[dict[str, Any]]:
-    """The newest runs first, each with its steps; an empty list where there is no ledger."""
-    if not exists(connection):
+    """The newest runs first, each with its steps; an empty list where there is no ledger.
+
+    Raises Stop for a ledger that this role may not read, and psycopg2.Error.
+    """
+    may_read, is_there = connection.row(_EXISTS)
+    if not may_read:
+        if is_there:
+            role = connection.row("SELECT user")[0]
+            grant = f"GRANT USAGE ON SCHEMA migrate TO {quote(role)};\n"
+            grant += f"GRANT SELECT ON ALL TABLES IN SCHEMA migrate TO {quote(role)};"
+            raise stop(
+                "missing-privilege", f"role {role} may not read the ledger, the tables in schema migrate", fix=grant
+            )
         return []
     names = [
         "run_id",
@@ -289,13 +302,13 @@ class Ledger:
                 {"id": step_id},
             )
 
-    def close_dead(self, rows: Sequence[str]) -> list[tuple[str, str, str]]:
-        """Close what runs that died had begun and left nothing of: (run_id, revision, status).
+    def close_dead(self, rows: Sequence[str]) -> list[tuple[str, str, str | None, str]]:
+        """Close what runs that died had begun and left nothing of: (run_id, kind, revision or None, status).
 
         To be called under the guard, when no orphan is at work; ``rows`` are the version rows. Residue stays open.
         """
         found = self._write(_CLOSE_DEAD, {"target": self._key, "run_id": self._run_id, "rows": list(rows)})
-        return [(row[0], row[1], row[2]) for row in found]
+        return [(row[0], row[1], row[2], row[3]) for row in found]
 
     def finish(self, step_id: int | None, status: str, details: Mapping[str, object] | None = None) -> None:
         """Close a step from the control connection: ``finished``, ``failed``, ``abandoned`` or ``partial``."""

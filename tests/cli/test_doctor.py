@@ -421,18 +421,21 @@ def test_an_invalid_index(applied, doctor):
     assert applied.scalar("SELECT indisvalid FROM pg_index WHERE indexrelid = 'by_n'::regclass") is True
 
 
-def test_an_unfinished_step(applied, run_migrate, doctor):
+@pytest.mark.parametrize("is_at_head", [True, False])
+def test_an_unfinished_step(applied, run_migrate, doctor, is_at_head):
+    if is_at_head:
+        assert run_migrate("up", database=applied).exit_code == 0
     applied.execute(
         "INSERT INTO migrate.run (run_id, target, verb, version) VALUES ('gone', 'public.alembic_version', 'up', '0')"
     )
     applied.execute(
         "INSERT INTO migrate.step (run_id, target, kind, revision)"
-        " VALUES ('gone', 'public.alembic_version', 'upgrade', 'two')"
+        " VALUES ('gone', 'public.alembic_version', 'backup', NULL)"
     )
     found = doctor(database=applied)["residue"]
-    assert (found["verdict"], "two (run gone)" in found["evidence"]) == ("warn", True)
-    assert found["fix"].startswith("migrate up ")
-    assert run_migrate("up", database=applied).exit_code == 0
+    assert (found["verdict"], "backup (run gone)" in found["evidence"]) == ("warn", True)
+    words = found["fix"].split("   #")[0].split()
+    assert run_migrate(*words[1:], database=applied).exit_code == 0
     assert doctor(database=applied).verdict("residue") == "pass"
 
 
