@@ -183,7 +183,13 @@ def classify(image: Image, observation: Observation, target: str, ignore: Sequen
     """
     position = _position(image, observation, target, ignore)
     findings: list[Finding] = []
-    steps = tuple(step for step in observation.unfinished if step.committed)
+    # whole, whatever a run could not write any more: the version table has moved beyond it
+    whole = image.graph.ancestors(row for row in observation.rows if row in image.graph)
+    steps = tuple(
+        step
+        for step in observation.unfinished
+        if step.committed and not (step.kind == "upgrade" and step.revision in whole)
+    )
     if observation.invalid_indexes or steps:
         findings.append(Residue(observation.invalid_indexes, steps))
     edited = tuple(

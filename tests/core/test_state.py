@@ -94,6 +94,13 @@ def test_residue_is_found():
     assert state.findings == (Residue((index,), (part,)),)
 
 
+def test_a_revision_beyond_which_the_rows_have_moved_left_nothing():
+    whole = Unfinished("r", 1, "upgrade", "one", "now", committed=True)
+    reverting = Unfinished("r", 2, "downgrade", "one", "now", committed=True)
+    state = classify(IMAGE, seen("two", unfinished=(whole, reverting)), "head")
+    assert state.findings == (Residue((), (reverting,)),)
+
+
 @pytest.mark.parametrize(
     ("kept", "now", "edited"),
     [
