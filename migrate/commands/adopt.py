@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
@@ -32,4 +33,5 @@ def adopt(*, as_json: bool, at: str | None, reason: str | None, **flags: Any) ->
         override = Override(at, reason) if at is not None and reason else None
         return Report(recovery.adopt(session.order(), override), {})
 
-    return conduct("adopt", flags, body, as_json=as_json)
+    word = f" --at {shlex.quote(at)} --reason {shlex.quote(reason)}" if at is not None and reason else ""
+    return conduct("adopt", flags, body, as_json=as_json, again=f"migrate adopt{word}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
@@ -33,4 +34,5 @@ def down(*, as_json: bool, target: str, allow_data_loss: bool, **flags: Any) -> 
         loss, outcome = recovery.down(session.order(), target, allow_data_loss=allow_data_loss)
         return Report(outcome, {"loses": loss.fields()} if loss is not None else {})
 
-    return conduct("down", flags, body, as_json=as_json)
+    again = f"migrate down --to {shlex.quote(target)}{' --allow-data-loss' if allow_data_loss else ''}"
+    return conduct("down", flags, body, as_json=as_json, again=again)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -43,7 +44,9 @@ def repair(*, as_json: bool, yes: bool, close: str | None, reason: str | None, *
         found, outcome = recovery.repair(session.order(), does=yes, closing=closing)
         return Report(outcome, describe(found), text=as_text(found, session.settings.project_flags(), does=yes))
 
-    return conduct("repair", flags, body, as_json=as_json, reads=not yes)
+    word = f" --close {shlex.quote(close)} --reason {shlex.quote(reason)}" if close is not None and reason else ""
+    again = f"migrate repair{' --yes' if yes else ''}{word}"
+    return conduct("repair", flags, body, as_json=as_json, reads=not yes, again=again)
 
 
 def describe(found: Repairs | None) -> dict[str, object]:

@@ -228,13 +228,15 @@ def conduct(
     reads: bool = False,
     is_product: bool = False,
     examines: bool = False,
+    again: str = "migrate up",
 ) -> Answer:
     """Run a verb from its settings to its last line; every end but SIGKILL has one.
 
     ``reads``: the verb's text is what people want to see, so that on a terminal only warnings and problems stand beside
     it. Everybody else gets every line. ``is_product``: the text is what the verb makes, to be redirected into a file, so
     that whoever reads stdout gets it and nothing else; where there is no such text, the errors. ``examines``: the verb
-    says itself what is wrong with the settings (`Session.settings_fault`).
+    says itself what is wrong with the settings (`Session.settings_fault`). ``again`` is the command that a fix names to
+    repeat the run.
     """
     began = time.monotonic()
     run_id = os.urandom(6).hex()
@@ -262,7 +264,7 @@ def conduct(
         if as_json or (is_product and event.level < Level.ERROR):
             return
         if not (reads and is_for_people and event.level < Level.WARN):
-            sink.emit(replace(event, fields=_pasteable(event.fields, project_flags)))
+            sink.emit(replace(event, fields=_pasteable(event.fields, project_flags, again)))
 
     concluded: Report | None = None
 
@@ -271,7 +273,7 @@ def conduct(
         tells, concluded = concluded is None, report
         outcome = report.outcome
         took = {"run_id": run_id, "duration_ms": round((time.monotonic() - began) * 1000)}
-        fields = _pasteable({**outcome.fields(), **report.fields, **took}, project_flags)
+        fields = _pasteable({**outcome.fields(), **report.fields, **took}, project_flags, again)
         if report.exit_code is not None:
             fields = {**fields, "exit_code": int(report.exit_code), "exit_name": report.exit_code.label}
         message = report.message or last_words(verb, report)
@@ -342,13 +344,13 @@ def _refuse(emit: Emit, found: Problem, finish: Callable[[Report], Answer]) -> A
     return finish(Report(refusal(found), {}))
 
 
-def _pasteable(fields: Mapping[str, object], flags: Sequence[ProjectFlag]) -> Mapping[str, object]:
-    """The fields as they are said: the commands of their fixes lead to this project where it is found by flags."""
-    if not flags:
+def _pasteable(fields: Mapping[str, object], flags: Sequence[ProjectFlag], again: str) -> Mapping[str, object]:
+    """The fields as they are said: their fixes repeat this command, for this project where it is found by flags."""
+    if not flags and again == "migrate up":
         return fields
     from migrate.core.pasting import with_pasteable_fixes
 
-    return with_pasteable_fixes(fields, flags)
+    return with_pasteable_fixes(fields, flags, again=again)
 
 
 def _tell(fields: Mapping[str, object], settings: Settings, redactor: Redactor, emit: Emit) -> None:

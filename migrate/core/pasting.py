@@ -1,4 +1,4 @@
-"""A fix as it is printed: each command in it leads to the project of the run that prints it."""
+"""A fix as it is printed: each command in it leads to the project of the run that prints it, and repeats that run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ _COMMAND: Final = re.compile(
     r"(?<![\w./`-])(?:migrate (?P<verb>[a-z]+)|alembic(?= [a-z-]))(?![\w.`-])"
     r"(?P<rest>(?:(?!(?<![\w./`-])migrate [a-z]|&&)[^;#\n])*)",
 )
+# What most fixes repeat; with flags it is another advice.
+_UP: Final = re.compile(r"(?<![\w./`-])migrate up(?![\w.`-]| --)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,18 @@ def pasteable(text: str, flags: Sequence[ProjectFlag]) -> str:
     return _COMMAND.sub(completed, text) if flags else text
 
 
-def with_pasteable_fixes(fields: Mapping[str, object], flags: Sequence[ProjectFlag]) -> dict[str, object]:
-    """A line's or a result's fields with every fix in them `pasteable`, those of listed checks too."""
+def with_pasteable_fixes(
+    fields: Mapping[str, object], flags: Sequence[ProjectFlag], *, again: str = "migrate up"
+) -> dict[str, object]:
+    """A line's or a result's fields with every fix in them `pasteable`, those of listed checks too.
+
+    ``again`` is the command that repeats the run, which stands in a fix in place of the catalogue's `migrate up`.
+    """
 
     def of(key: str, value: object) -> object:
         match value:
             case str():
-                return pasteable(value, flags) if key in _FIX_FIELDS else value
+                return pasteable(_UP.sub(lambda _: again, value), flags) if key in _FIX_FIELDS else value
             case dict():
                 return {name: of(name, each) for name, each in value.items()}
             case list():

@@ -67,3 +67,19 @@ def test_the_fixes_of_a_line_and_of_listed_checks_are_completed_and_nothing_else
         "left_fixes": [f"migrate repair {BOTH} --yes", "DROP INDEX late;"],
         "checks": [{"check": "state", "evidence": "migrate up", "fix": f"migrate repair {BOTH}"}],
     }
+
+
+@pytest.mark.parametrize(
+    ("fix", "printed"),
+    [
+        ("migrate up   # once the server is back", "migrate down --to a   # once the server is back"),
+        ("migrate status   # then run migrate up again", "migrate status   # then run migrate down --to a again"),
+        ("migrate up --drift warn", "migrate up --drift warn"),  # another advice, not the same again
+        ("`migrate up` would refuse it", "`migrate up` would refuse it"),
+        ("migrate upgrade", "migrate upgrade"),
+    ],
+)
+def test_a_fix_repeats_the_command_that_ran(fix: str, printed: str) -> None:
+    assert with_pasteable_fixes({"fix": fix}, (), again="migrate down --to a") == {"fix": printed}
+    completed = with_pasteable_fixes({"fix": fix}, FLAGS, again="migrate down --to a")["fix"]
+    assert completed == pasteable(printed, FLAGS)

@@ -99,6 +99,8 @@ def test_worker_reset(case):
     result = case.ends(running)
     assert (result.finished["problem"], result.finished["reverted"]) == ("connection-lost", ["r0003"])
     assert result.finished["to_revision"] == ["r0002"]
+    assert result.finished["fix"] == "migrate down --to r0001   # once the server is back"
+    assert result.named("revision.failed")[0]["fix"] == result.finished["fix"]
 
 
 @fault(
@@ -114,6 +116,7 @@ def test_guard_cut(case):
     case.proxy.each(lambda link: link.cut(), "guard")
     result = case.ends(running)
     assert (result.finished["problem"], result.finished["reverted"]) == ("guard-lost", ["r0003"])
+    assert "then run migrate down --to base --allow-data-loss again" in result.finished["fix"]
     assert [event["revision"] for event in result.named("revision.started")] == ["r0003", "r0002"]
     assert result.finished["duration_ms"] < 30_000, "not cancelled: the fence alone refused the commit"
 
@@ -184,6 +187,7 @@ def test_sigterm(case):
     result = stopped(running)
     case.ends(result)
     assert (result.finished["outcome"], result.finished["reverted"]) == ("interrupted", ["r0003"])
+    assert result.finished["fix"].startswith("migrate down --to r0001   # again")
     assert steps(case) == [("r0003", "finished"), ("r0002", "abandoned")]
 
 
