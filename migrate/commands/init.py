@@ -136,15 +136,16 @@ def init(*, platform: str, force: bool, as_json: bool, **names: str | None) -> A
         chosen = PLATFORMS[platform]
         texts = {path: render(template, values) for path, template in chosen.files.items()}
         _refuse_to_replace(folder, texts, platform, force=force)
+        there = [path for path, text in texts.items() if _holds(folder / path, text)]
         for path, text in texts.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
         steps = [step.format(project=values["project-name"]) for step in chosen.next]
-        wrote = [f"wrote {path}" for path in texts]
+        wrote = [f"{'unchanged' if path in there else 'wrote'} {path}" for path in texts]
         text = "\n".join([*wrote, "", "next:", *(f"  {step}" for step in steps)])
         return Report(
             Outcome(Result.NOOP),
-            {"written": list(texts), "next": steps},
+            {"written": [path for path in texts if path not in there], "unchanged": there, "next": steps},
             text=text,
             message=f"init: {', '.join(wrote)}",
         )
@@ -194,11 +195,13 @@ def render(template: str, values: Mapping[str, str]) -> str:
     return _PLACE.sub(lambda found: values.get(found[1], found[0]), text)
 
 
+def _holds(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text("utf-8") == text
+
+
 def _refuse_to_replace(folder: Path, texts: Mapping[str, str], platform: str, *, force: bool) -> None:
     """All files or none: whoever is told "no" finds the repository as it was."""
-    differing = [
-        path for path, text in texts.items() if (folder / path).exists() and (folder / path).read_text("utf-8") != text
-    ]
+    differing = [path for path, text in texts.items() if (folder / path).exists() and not _holds(folder / path, text)]
     if differing and not force:
         raise stop(
             "files-exist",

@@ -81,8 +81,8 @@ def describe(judged: Judged | None) -> dict[str, object]:
     }
 
 
-def as_text(judged: Judged | None, outcome: Outcome) -> str | None:
-    """The plan for people; a refusal is shown by the log."""
+def as_text(judged: Judged | None, outcome: Outcome, *, with_why: bool = False) -> str | None:
+    """The plan for people; why it is refused is shown by the log, but for a verb that only tells (``with_why``)."""
     if judged is None:
         return None
     rows = ", ".join(judged.observation.rows) or "no version"
@@ -90,6 +90,8 @@ def as_text(judged: Judged | None, outcome: Outcome) -> str | None:
     pending = order.pending_of(judged.state)
     if outcome.problem is not None:
         lines.append(f"decision  refuse {outcome.problem.exit_code:d} {outcome.problem.kind.code}")
+        if with_why:
+            lines.append(f"why       {outcome.problem.why}")
     elif isinstance(judged.decision, Plan) and judged.decision.steps:
         names = ", then ".join(type(step).__name__.lower() for step in judged.decision.steps)
         lines.append(f"decision  {names}")

@@ -37,7 +37,7 @@ def status(*, as_json: bool, exit_code: bool, **flags: Any) -> Answer:
         if judged is None:
             return Report(outcome, {})
         fields = describe(judged)
-        text = as_text(judged, outcome)
+        text = as_text(judged, outcome, with_why=not exit_code)
         if outcome.problem is not None and not exit_code:
             fields["refusal"] = outcome.problem.kind.code
             fields["refusal_why"] = outcome.problem.why

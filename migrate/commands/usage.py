@@ -21,7 +21,7 @@ def report_usage(error: click.ClickException, arguments: Sequence[str], verbs: C
     """Write the problem and the last line; the exit code. ``verbs`` are those that there are."""
     verb = next((argument for argument in arguments if not argument.startswith("-")), "")
     fix = f"migrate {verb} --help" if verb in verbs else "migrate --help"
-    found = problem("usage", error.format_message(), fix=fix)
+    found = problem("usage", " ".join(error.format_message().split()), fix=fix)  # click lists choices line by line
     sink = log.open_log(
         log_format=_log_format(),
         stream_fd=1,

@@ -634,8 +634,8 @@ def check_transactions(diagnosis: Diagnosis, limits: Limits) -> Check:
             problem(
                 "blocked",
                 "; ".join(
-                    f"pid {each.pid} ({each.application or 'no application name'}, {each.state}) holds locks on"
-                    f" {', '.join(each.relations)} since {age(each.age_s)}"
+                    f"pid {each.pid} ({each.application or 'no application name'}, {each.state}) has held locks on"
+                    f" {', '.join(each.relations)} for {age(each.age_s)}"
                     for each in blocking[:_LISTED]
                 ),
                 fix="\n".join(f"SELECT pg_terminate_backend({each.pid});" for each in blocking),

@@ -222,9 +222,10 @@ def connect_with_retry(
                     waited = time.monotonic() - began
                     why = f"the deadline came after {waited:.0f} s of connecting to {target.url.redacted}: {said}"
                     raise stop("deadline", why) from error
+                waited = time.monotonic() - began
                 raise stop(
                     "no-resources" if is_exhausted(said) else "unreachable",
-                    f"no connection to {target.url.redacted} within {timeout_s:g} s: {said}",
+                    f"no connection to {target.url.redacted} in {waited:.1f} of {timeout_s:g} s: {said}",
                 ) from error
             emit(Event(Name.CONNECT_RETRY, f"not connected yet, next try in {delay:.1f} s: {said}", Level.WARN))
         pause(delay, interruption)

@@ -23,7 +23,10 @@ _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 
 _DECADES: Final = (
     ("0-3", "the answer to a question: done, a bug, wrong flags, or revisions are pending"),
-    ("10-17", "the run applied no revision that failed (15: an earlier run may have left something); the same run ends the same way, so a person must act"),
+    (
+        "10-17",
+        "of this run's revisions nothing is left half done (15: of an earlier run's it may be); a person must act",
+    ),
     ("20-25", "nothing of the failing revision is in the database; the same run may succeed later"),
     ("30-32", "a revision or its proof failed; a person must act"),
     ("40-41", "the end of the run is not known for certain; a person must look"),

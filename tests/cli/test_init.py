@@ -22,6 +22,7 @@ def test_it_writes_what_it_says_and_tells_what_is_next(project, run_migrate, pla
         assert "@service" not in text
     again = run_migrate("init", platform, "--project", "shop")
     assert again.exit_code == 0, "the same content is no conflict"
+    assert (again.finished["written"], again.finished["unchanged"]) == ([], result.finished["written"])
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -83,3 +84,7 @@ def test_json(project, run_migrate):
 def test_people_are_told_in_words(project, run_migrate):
     result = run_migrate("init", "fly", env={"MIGRATE_LOG_FORMAT": "text"})
     assert b"wrote fly.toml\n\nnext:\n" in result.stdout
+    again = run_migrate("init", "fly", env={"MIGRATE_LOG_FORMAT": "text"})
+    assert b"unchanged fly.toml\n" in again.stdout
+    result = run_migrate("init", env={"MIGRATE_LOG_FORMAT": "text"})
+    assert b"Choose from: railway, railway-json, " in result.stdout
