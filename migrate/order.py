@@ -198,7 +198,8 @@ class Progress:
         late = "when the signal's grace ran out"
         part = attempt.left_in_part()
         if part is not None and part.autocommitted:
-            found = problem("partly-committed", f"revision {part.id} had committed a part {late}", revision=part.id)
+            why = f"revision {part.id} had committed a part {late}"
+            found = problem("partly-committed", why, names={"file": part.file}, revision=part.id)
         elif attempt.uncommitted or (part is not None and part.may_commit):
             ids = ", ".join(at.id for at in attempt.uncommitted) or (part.id if part is not None else "")
             found = problem("commit-unknown", f"the end of {ids} was not known {late}", revision=ids)

@@ -202,7 +202,9 @@ def judge_repair(order: Order, connection: Connection, closing: Closing | None) 
     left = [step.revision for step in observation.unfinished if step.committed]
     if closing is not None and closing.revision not in left:
         open_ones = f"; those with one are {', '.join(filter(None, left))}" if left else ""
-        raise stop("usage", f"revision {closing.revision} has no open row in the ledger{open_ones}")
+        raise stop(
+            "usage", f"revision {closing.revision} has no open row in the ledger{open_ones}", names={"verb": order.verb}
+        )
     found = assess(
         connection,
         order.image,

@@ -100,6 +100,7 @@ def under_guard(
                 interruption=order.interruption,
                 emit=order.emit,
                 on_lost=lambda: wake(lost_write),
+                url_from=order.target.url_from,
             ) as held,
             connected(order, role="migrate:control:") as control,
         ):

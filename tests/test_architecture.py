@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import string
 from pathlib import Path
 
 import click
 import pytest
 
 from migrate.cli import VERBS, cli
+from migrate.core.problems import CATALOGUE
 from migrate.settings import SETTINGS
 
 ROOT = Path(__file__).parents[1]
@@ -100,3 +102,23 @@ def test_links_of_the_documents_lead_somewhere():
     local = [(page, link) for page, link in links if "://" not in link]
     assert local
     assert [f"{page.relative_to(ROOT)}: {link}" for page, link in local if not (page.parent / link).exists()] == []
+
+
+def test_every_fix_has_its_names():
+    """A kind's fix whose placeholder a call leaves open would be printed with `<name>` in it."""
+    gaps = []
+    for path in MODULES:
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(call, ast.Call) or ast.unparse(call.func) not in {"stop", "problem"} or not call.args:
+                continue
+            code = call.args[0]
+            if not isinstance(code, ast.Constant):
+                continue
+            given = {keyword.arg: keyword.value for keyword in call.keywords}
+            wanted = {name for _, name, _, _ in string.Formatter().parse(CATALOGUE[code.value].fix) if name}
+            named = given.get("names", ast.Dict([], []))
+            if "fix" in given or not isinstance(named, ast.Dict) or None in named.keys:
+                continue
+            missing = wanted - {ast.literal_eval(key) for key in named.keys}
+            gaps += [f"{path.name}:{call.lineno} {code.value}: {name}" for name in sorted(missing)]
+    assert gaps == []

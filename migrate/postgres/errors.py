@@ -74,7 +74,11 @@ def problem_of(error: psycopg2.Error, *, doing: str, connection: Connection | No
         code_of(sqlstate, default),
         f"{doing}: {said}{behind}",
         fix=fix,
-        names={"verb": "up", "grant": "-- see the message above", "variable": "DATABASE_URL"},
+        names={
+            "verb": "up",
+            "grant": "-- see the message above",
+            "variable": connection.url_from if connection is not None else "DATABASE_URL",
+        },
         sqlstate=sqlstate,
         **facts,
     )

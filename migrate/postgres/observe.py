@@ -111,7 +111,7 @@ def read_server(connection: Connection, target: Target) -> Server:
     try:
         return _read_server(connection, target)
     except psycopg2.Error as error:
-        raise problem_of(error, doing="asking the server who it is") from error
+        raise problem_of(error, doing="asking the server who it is", connection=connection) from error
 
 
 def _read_server(connection: Connection, target: Target) -> Server:

@@ -241,7 +241,11 @@ def _failure(
     attempt: Attempt, code: str, why: str, failed: AtWork, about: Mapping[str, object], said: str = ""
 ) -> Stop:
     run = attempt.run
-    fix = {"file": failed.file, "grant": fix_of_denied(said or why, run.before.server.user)}
+    fix = {
+        "file": failed.file,
+        "grant": fix_of_denied(said or why, run.before.server.user),
+        "variable": run.target.url_from,
+    }
     found = stop(code, why, names=fix, **about)
     fields = {**attempt.fields(failed), **found.problem.fields()}
     run.emit(Event(Name.REVISION_FAILED, why, Level.ERROR, fields))

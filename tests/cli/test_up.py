@@ -558,6 +558,16 @@ def test_a_read_only_role_is_refused(project, server, database, run_migrate):
     assert (result.exit_code, result.finished["problem"]) == (13, "not-writable")
 
 
+def test_a_server_that_turns_read_only_names_the_variable(project, database, run_migrate):
+    project.revision(
+        "r0001", upgrade="op.execute('SET LOCAL transaction_read_only = on')\nop.execute('CREATE TABLE t (n int)')"
+    )
+    result = run_migrate("up", env={"DATABASE_UNPOOLED_URL": database.url})
+    result.check_clean(secret=database.password)
+    assert (result.exit_code, result.finished["problem"]) == (13, "not-writable")
+    assert result.finished["fix"].startswith("point DATABASE_UNPOOLED_URL at the primary")
+
+
 def test_json_is_one_object(project, database, run_migrate):
     ids = project.linear(1)
     result = run_migrate("up", "--json", database=database)
