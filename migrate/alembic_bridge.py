@@ -71,9 +71,32 @@ class Channel:
         self._socket = socket.socket(fileno=fd)
         self._reader = self._socket.makefile("r", encoding="utf-8")
         self._lock = threading.Lock()  # the pulse and threads of the user's that log speak too
+        self._pid = os.getpid()
+        self._not_for_forks = [fd]
+        os.register_at_fork(after_in_child=self._let_go)
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether this is a process that a revision has forked: it does not speak for the run."""
+        return os.getpid() != self._pid
+
+    def keep_from_forks(self, connection: Connection) -> None:
+        """Let no process that a revision forks speak on the database's connection: its rollback would be ours."""
+        pooled = connection.connection
+        fileno = getattr(getattr(pooled, "dbapi_connection", pooled), "fileno", None)
+        if fileno is not None:
+            self._not_for_forks.append(fileno())
+
+    def _let_go(self) -> None:
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in self._not_for_forks:
+            os.dup2(null, fd, inheritable=False)
+        os.close(null)
 
     def tell(self, say: str, **fields: object) -> None:
         """Send without waiting for an answer."""
+        if self.is_forked:
+            os._exit(1)
         line = json.dumps({"say": say, **fields}, default=str)
         with self._lock:
             self._socket.sendall(line.encode("utf-8", "backslashreplace") + b"\n")
@@ -198,6 +221,7 @@ class Seam:
         return bool(self._job["transaction"] == "all" or self._held_transaction)
 
     def _listen(self, connection: Connection) -> None:
+        self._channel.keep_from_forks(connection)
         event.listen(connection, "begin", self._on_begin)
         event.listen(connection, "before_cursor_execute", self._on_statement)
         if "crash_after" in self._job:
@@ -525,6 +549,8 @@ def run(job: Mapping[str, Any], channel: Channel) -> None:
     except Stopped:
         channel.tell("stopped")
     except BaseException as error:  # noqa: BLE001 - sys.exit() in a revision must not end as a success
+        if channel.is_forked:
+            os._exit(0 if isinstance(error, SystemExit) and not error.code else 1)
         phase = seam.phase if seam is not None else "env"
         if isinstance(error, CommandError) and phase == "env":
             phase = "alembic"

@@ -264,6 +264,29 @@ def test_version_table_dropped(case):
 
 
 @fault(
+    "a revision forks, and the forked process ends by sys.exit()",
+    "os.fork(), sys.exit() in the child, os.waitpid() in the parent",
+    0,
+    "only the original speaks for the run, and on its connection",
+)
+def test_fork(case):
+    case.history()
+    trouble = "pid = os.fork()\nif pid == 0: sys.exit(0)\nos.waitpid(pid, 0)"
+    assert case.ends(case.up(trouble=trouble)).finished["applied"] == ["r0001", "r0002", "r0003"]
+
+
+@fault(
+    "a revision forks, and the forked process goes on as if it were the run",
+    "os.fork(), and both go on",
+    0,
+    "the forked process reaches neither the server nor the run, and ends",
+)
+def test_fork_goes_on(case):
+    case.history()
+    assert case.ends(case.up(trouble="os.fork()")).finished["applied"] == ["r0001", "r0002", "r0003"]
+
+
+@fault(
     "a revision leaves a program behind that holds its output open",
     "subprocess.Popen(['sleep', '600'], start_new_session=True)",
     0,
