@@ -10,12 +10,13 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.decision import decide, refuse_image, refuse_uncompared, sentence
+from migrate.core.decision import decide, refuse_image, refuse_uncompared, sentence, without_healed
 from migrate.core.outcome import Result
 from migrate.core.packages import fix_of_missing
 from migrate.core.plan import Plan, Refusal
 from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.problems import ExitCode, problem
+from migrate.core.repair import plain
 from migrate.core.repair_sql import repairs
 from migrate.core.state import AtHead, Behind, Breaking, Drifted, Edited, Empty, Residue, State
 from migrate.core.state import name as position_name
@@ -481,11 +482,19 @@ def check_state(image: Image, observation: Observation, state: State, policy: Po
 def check_findings(image: Image, observation: Observation, state: State, policy: Policy) -> list[Check]:
     """One check each for residue, edited revisions, drift and breaking changes."""
     found: dict[type[Finding], Finding] = {type(finding): finding for finding in state.findings}
+    unlike = _no_drift(image, state)
+    residue, drifted = found.get(Residue), found.get(Drifted)
+    if isinstance(residue, Residue) and isinstance(drifted, Drifted):
+        # an index that is INVALID is told once: SQL that puts drift right would be a second way beside its repair
+        drifted = found[Drifted] = without_healed(drifted, frozenset(plain(index.name) for index in residue.indexes))
+        if not drifted.differences:
+            del found[Drifted]
+            unlike = "but for what is INVALID, the live schema is what the manifest says"
     checks = []
     for name, kind, well in (
         ("residue", Residue, "no INVALID index, no revision that was begun and not finished"),
         ("edited", Edited, "the applied revisions' files are the programs that ran, as far as the ledger tells"),
-        ("drift", Drifted, _no_drift(image, state)),
+        ("drift", Drifted, unlike),
         ("breaking", Breaking, _no_break(image, state)),
     ):
         finding = found.get(kind)
@@ -539,15 +548,8 @@ def _judged(name: str, finding: Finding, image: Image, observation: Observation,
 def _fix_of(finding: Finding, image: Image, observation: Observation, state: State) -> str:
     """The finding's fix; empty where the catalogue's is the best."""
     match finding:
-        case Residue(indexes=indexes, steps=steps):
-            lines = [
-                # what a REINDEX CONCURRENTLY that failed left is a copy beside the index itself
-                f"DROP INDEX CONCURRENTLY {quoted(index.schema)}.{index.name};"
-                if "_ccnew" in index.name or "_ccold" in index.name
-                else f"REINDEX INDEX CONCURRENTLY {quoted(index.schema)}.{index.name};"
-                for index in indexes
-            ]
-            return "\n".join([*lines, *(["migrate repair"] if steps else [])])
+        case Residue():
+            return "migrate repair --yes   # puts right what is provable, and names the rest"
         case Drifted(differences=differences):
             assert image.manifest is not None
             rows = state.position.rows if isinstance(state.position, (AtHead, Behind)) else ()

@@ -191,7 +191,7 @@ def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade, image
             healed = frozenset(plain(index.name) for index in finding.indexes)
             continue
         if isinstance(finding, Drifted):
-            finding = _without_healed(finding, healed)  # noqa: PLW2901 - what will be repaired is no drift
+            finding = without_healed(finding, healed)  # noqa: PLW2901 - what will be repaired is no drift
             if not finding.differences:
                 continue
         refused = _judge(finding, policy)
@@ -218,8 +218,8 @@ def _items(residue: Residue) -> tuple[str, ...]:
     return (*indexes, *(f"the ledger's row of revision {step.revision}" for step in residue.steps))
 
 
-def _without_healed(drifted: Drifted, healed: frozenset[str]) -> Drifted:
-    """The drift without the INVALID indexes that will have been repaired; what is not, the step itself refuses."""
+def without_healed(drifted: Drifted, healed: frozenset[str]) -> Drifted:
+    """The drift without these INVALID indexes, which are residue and repaired as such."""
     from migrate.core.schema import parse
 
     def stays(difference: Difference) -> bool:

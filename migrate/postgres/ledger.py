@@ -15,9 +15,7 @@ import psycopg2.errors
 
 from migrate.core.events import Event, Level, Name
 from migrate.core.observation import Applied, Unfinished
-from migrate.core.privileges import fix_of_ledger
 from migrate.core.problems import stop
-from migrate.core.repair_sql import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -204,6 +202,8 @@ def history(connection: Connection, *, key: str, limit: int) -> list[dict[str, A
     may_read, is_there = connection.row(_EXISTS)
     if not may_read:
         if is_there:
+            from migrate.core.repair_sql import quote
+
             role = connection.row("SELECT user")[0]
             grant = f"GRANT USAGE ON SCHEMA migrate TO {quote(role)};\n"
             grant += f"GRANT SELECT ON ALL TABLES IN SCHEMA migrate TO {quote(role)};"
@@ -368,6 +368,8 @@ class Ledger:
         said = error.diag.message_primary or str(error).strip().splitlines()[0]
         fields: dict[str, object] = {"sqlstate": error.pgcode}
         if error.pgcode == "42501":
+            from migrate.core.privileges import fix_of_ledger
+
             with suppress(psycopg2.Error):
                 is_there, role = self._connection.row("SELECT pg_catalog.to_regnamespace('migrate') IS NOT NULL, user")
                 fields["fix"] = fix_of_ledger(role, is_there=is_there)

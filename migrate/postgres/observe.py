@@ -9,7 +9,6 @@ import psycopg2.errors
 
 from migrate.core.observation import InvalidIndex, Observation, Server
 from migrate.core.problems import stop
-from migrate.core.repair_sql import quote
 from migrate.postgres import ledger
 from migrate.postgres.errors import problem_of
 
@@ -157,6 +156,8 @@ def refuse_wrong_server(server: Server, target: Target) -> None:
 
 def refuse_missing_rights(server: Server, target: Target) -> None:
     """Raises Stop where the role can write neither the version table nor the schema that revisions create in."""
+    from migrate.core.repair_sql import quote  # a run with nothing to do refuses nothing here
+
     role = quote(server.user)
     if server.schema is None:
         raise stop(
