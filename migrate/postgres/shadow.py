@@ -188,7 +188,12 @@ def shadow(
                 server = stack.enter_context(throwaway_server())
             except (NoServerError, ServerFailedError) as error:
                 raise stop("no-shadow", str(error)) from error
-            lent = Shadow(DatabaseUrl.parse(server.url()), "the embedded server", run_id, exclusive=True)
+            lent = Shadow(
+                DatabaseUrl.parse(server.url()),
+                f"a server of its own, {server.binaries.source}",
+                run_id,
+                exclusive=True,
+            )
         lent.open(interruption, emit, redact)
         stack.callback(lent.close)
         _say(lent, emit)
