@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SETTLE_S: Final = 2.0  # for the server to notice that a client is gone; then its backend is ended
 LISTED: Final = 20
+UNIQUE_VIOLATION: Final = "23505"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ def judge(
     if failed is None:
         return _before_any_revision(run, phase, error, said)
     why = f"revision {failed.id} ({_place(run, failed, error)}): {said}"
+    if error.get("sqlstate") == UNIQUE_VIOLATION and said.startswith("could not create unique index"):
+        why += ", because a key of it is in the table more than once"  # which one is a value of the user's
     about = facts(failed, error)
     if ending.part_committed:
         raise _partial(attempt, failed, why, about)

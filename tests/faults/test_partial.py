@@ -90,6 +90,8 @@ def test_unique_violation_in_cic(case):
     )
     result = case.ends(case.up(trouble=trouble))
     assert "INVALID index public.once on items" in result.finished["residue"]
+    assert "because a key of it is in the table more than once" in result.finished["why"]
+    assert result.finished["why"].count("items") == 1  # what it left is said once
     assert b"a value of a user" not in result.stdout
 
 
