@@ -250,6 +250,11 @@ def _tell(function: str, connection: Connection, pid: int, name: str | None) -> 
         )
 
 
+def transaction_id(connection: Connection) -> int:
+    """The id of the connection's transaction, by which `transaction_status` can be asked what became of it."""
+    return int(connection.row("SELECT pg_catalog.txid_current()")[0])
+
+
 def transaction_status(connection: Connection, xid: int) -> str | None:
     """``committed``, ``aborted`` or ``in progress``; None where the server no longer knows (txid_status, 10+).
 

@@ -138,21 +138,24 @@ def _settle(attempt: Attempt) -> _Ending:
     failed = attempt.current
     if failed is None and not attempt.uncommitted:
         return _Ending()
-    statuses = _statuses(attempt, failed.xids if failed is not None else attempt.uncommitted[-1].xids)
-    rows = rows_now(run, within_s=run.limits.connect_s) if statuses is not None else None
-    if rows is None or statuses is None:
+    xids = failed.xids if failed is not None else attempt.uncommitted[-1].xids
+    found = statuses(run, xids, pid=attempt.worker_pid, name=worker_name(run))
+    rows = rows_now(run, within_s=run.limits.connect_s) if found is not None else None
+    if rows is None or found is None:
         sent = bool(attempt.uncommitted) or (failed is not None and (failed.autocommitted or failed.may_commit))
         return _Ending(in_doubt=sent)
     if attempt.uncommitted:
         attempt.committed(attempt.shown_by(rows))
     still = attempt.current
-    part_committed = still is not None and (still.autocommitted or "committed" in statuses)
+    part_committed = still is not None and (still.autocommitted or "committed" in found)
     return _Ending(part_committed=part_committed or any(at.autocommitted for at in attempt.uncommitted))
 
 
-def _statuses(attempt: Attempt, xids: Sequence[int]) -> list[str | None] | None:
-    """What became of these transactions, once the last has ended; None where nobody can be asked."""
-    run = attempt.run
+def statuses(run: Run, xids: Sequence[int], *, pid: int | None, name: str | None) -> list[str | None] | None:
+    """What became of these transactions of backend ``pid``, once the last has ended; None where nobody can be asked.
+
+    A backend that does not notice that its client is gone is ended, if it still has ``name`` (None: whatever its name).
+    """
 
     def look(connection: Connection) -> list[str | None]:
         return [activity.transaction_status(connection, xid) for xid in xids]
@@ -166,8 +169,8 @@ def _statuses(attempt: Attempt, xids: Sequence[int]) -> list[str | None] | None:
         now = time.monotonic()
         if now > last_try:
             return None
-        if now > until and attempt.worker_pid is not None:
-            activity.terminate(run.control, attempt.worker_pid, worker_name(run))
+        if now > until and pid is not None:
+            activity.terminate(run.control, pid, name)
             until = now + SETTLE_S
         pause(0.05, None)
 

@@ -25,7 +25,7 @@ from migrate.core.repair import (
     plan_repairs,
     said,
 )
-from migrate.postgres import activity, version_table
+from migrate.postgres import activity
 from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.connection import connect
 from migrate.postgres.errors import problem_of
@@ -33,6 +33,7 @@ from migrate.postgres.observe import invalid_indexes, observe
 from migrate.postgres.residue import duplicates, live_runs
 from migrate.steps.control import ask, fence
 from migrate.steps.failure import ended_early
+from migrate.steps.stamp import stamp
 from migrate.steps.upgrade import SESSION
 from migrate.steps.watch import Watch
 
@@ -222,21 +223,7 @@ class Repairing:
         details = {"rows": list(action.rows), "replaced": list(action.replaced), "reason": action.reason}
         step_id = run.ledger.start("repair")
         run.emit(Event(Name.REPAIR_ACTION, said(action), fields=details))
-        schema = run.before.server.schema or ""
-        try:
-            with run.control.transaction(lock_timeout_s=run.limits.lock_s):
-                version_table.replace_rows(
-                    run.control,
-                    schema,
-                    run.target.version_table,
-                    judged=action.replaced,
-                    rows=action.rows,
-                    fence=lambda: fence(run, run.control),
-                )
-        except psycopg2.Error as error:
-            run.ledger.finish(step_id, "failed", details)
-            raise problem_of(error, doing="writing the version table") from error
-        run.ledger.finish(step_id, "finished", details)
+        stamp(run, step_id, details, judged=action.replaced, rows=action.rows)
 
     def _close(self, action: CloseStep) -> None:
         run, step = self.run, action.step

@@ -651,3 +651,51 @@ def test_role_timeouts(case):
         case.database.as_superuser.execute(f"ALTER ROLE \"{case.database.user}\" SET {name} = '1s'")
     running = case.up(trouble="time.sleep(3); op.execute('SELECT pg_sleep(2)')")
     assert case.ends(running).finished["applied"] == ["r0001", "r0002", "r0003"]
+
+
+def adopting(case, side):
+    """A run that adopts, whose connection is reset at the COMMIT of the version rows, or at the answer to it."""
+    case.history()
+    case.at("r0001")
+    case.database.execute("DROP TABLE alembic_version")
+    pattern = b"COMMIT\0" if side == "server" else b"COMMIT"
+    case.proxy.on(
+        Action.PASS,
+        b'INSERT INTO "public"."alembic_version"',
+        role="control",
+        then=lambda: case.proxy.on(Action.CUT, pattern, role="control", side=side),
+    )
+    return case.up("--adopt", "exact", proxied=True)
+
+
+def adoptions(case):
+    return [
+        row[0] for row in case.database.rows("SELECT status FROM migrate.step WHERE kind = 'adopt' ORDER BY step_id")
+    ]
+
+
+@fault(
+    "the connection is reset just after the COMMIT of an adoption",
+    "the proxy drops the server's answer to it and resets",
+    0,
+    "the server is asked what became of the transaction: it counts as adopted, and the revisions after it run",
+)
+def test_cut_after_the_commit_of_an_adoption(case):
+    result = case.ends(adopting(case, "server"))
+    assert result.finished["applied"] == ["r0002", "r0003"]
+    assert adoptions(case) == ["finished"]
+
+
+@fault(
+    "the connection is reset before the COMMIT of an adoption arrives",
+    "the proxy drops the COMMIT and resets",
+    23,
+    "the server is asked what became of the transaction: nothing is written, and the next run adopts",
+)
+def test_cut_before_the_commit_of_an_adoption(case):
+    result = adopting(case, "client").finish()
+    assert (result.finished["problem"], result.finished["to_revision"]) == ("connection-lost", [])
+    assert (case.versions(), adoptions(case)) == ((), ["failed"])
+    again = case.up("--adopt", "exact").finish()
+    assert again.exit_code == 0, again.stdout.decode()
+    case.ends(result)
