@@ -10,6 +10,7 @@ import psycopg2.errors
 from migrate.core.observation import InvalidIndex, Observation, Server
 from migrate.core.problems import stop
 from migrate.postgres import ledger
+from migrate.postgres.connection import pause
 from migrate.postgres.errors import problem_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 OLDEST: Final = 140000  # the catalog functions that the schema is read with, and client_connection_check_interval
 LISTED_OBJECTS: Final = 100
+# The catalog's printing functions see an object that was dropped after the snapshot no more (ruleutils.c, lsyscache.c:
+# "could not open relation with OID", "cache lookup failed"): internal_error, undefined_table, _object and _function.
+_GONE: Final = frozenset({"XX000", "42P01", "42704", "42883"})
+_READS: Final = 3
+_AGAIN_S: Final = 0.2
 
 # The version table's schema: where the search_path finds the table, else where Alembic would create it.
 RESOLVE_SCHEMA: Final = """
@@ -200,13 +206,23 @@ def observe(
 
     ``hashes`` are the image's revision ids and file hashes: the ledger's source is fetched only for those that differ.
     ``with_schema`` reads the whole catalog, for images that have a manifest. Raises Stop (`blocked` when catalog
-    functions queue behind an ALTER for longer than the lock timeout).
+    functions queue behind an ALTER for longer than the lock timeout, or when objects are dropped during every read).
     """
-    try:
-        with connection.transaction("REPEATABLE READ READ ONLY", lock_timeout_s=limits.lock_s):
-            return _observe(connection, target, hashes, with_schema=with_schema)
-    except psycopg2.Error as error:
-        raise problem_of(error, doing="reading the catalog", connection=connection) from error
+    reads = 0
+    while True:
+        reads += 1
+        try:
+            with connection.transaction("REPEATABLE READ READ ONLY", lock_timeout_s=limits.lock_s):
+                return _observe(connection, target, hashes, with_schema=with_schema)
+        except psycopg2.Error as error:
+            found = problem_of(error, doing="reading the catalog", connection=connection)
+            if error.pgcode not in _GONE:
+                raise found from error
+            if reads == _READS:
+                why = f"{found.problem.why}; something was dropped during each of {_READS} reads"
+                fix = "migrate up   # once nobody else changes the schema"
+                raise stop("blocked", why, fix=fix, sqlstate=error.pgcode) from error
+            pause(_AGAIN_S, connection.interruption, connection.beat)
 
 
 def _observe(connection: Connection, target: Target, hashes: Mapping[str, str], *, with_schema: bool) -> Observation:

@@ -15,6 +15,7 @@ import psycopg2
 import pytest
 
 from tests.support.process import Running, migrate_command, minimal_environment
+from tests.support.proxy import Action
 from tests.support.server import Database, Server
 
 fault = pytest.mark.fault
@@ -249,6 +250,25 @@ def test_ledger_dropped(case):
     case.history()
     result = case.ends(case.up(trouble="op.execute('DROP SCHEMA migrate CASCADE')"))
     assert result.named("ledger.warning")
+
+
+@fault(
+    "a table is dropped while the catalog is read",
+    "after the snapshot, and before PostgreSQL prints the definition of its partition key",
+    0,
+    "read again",
+)
+def test_dropped_meanwhile(case):
+    case.history()
+    case.at("r0002")
+    case.database.execute("CREATE TABLE other (id int) PARTITION BY RANGE (id)")
+    gone = case.proxy.on(
+        Action.PASS, b"pg_get_partkeydef", role="guard", then=lambda: case.database.execute("DROP TABLE other")
+    )
+    result = case.up(proxied=True).finish()
+    assert gone.hit.is_set()
+    assert not result.named("statement.blocked")
+    assert case.ends(result).finished["applied"] == ["r0003"]
 
 
 @fault(
