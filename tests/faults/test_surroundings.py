@@ -253,17 +253,17 @@ def test_ledger_dropped(case):
 
 
 @fault(
-    "a table is dropped while the catalog is read",
-    "after the snapshot, and before PostgreSQL prints the definition of its partition key",
+    "a view is dropped while the catalog is read",
+    "after the snapshot, and before PostgreSQL prints its definition",
     0,
     "read again",
 )
 def test_dropped_meanwhile(case):
     case.history()
     case.at("r0002")
-    case.database.execute("CREATE TABLE other (id int) PARTITION BY RANGE (id)")
+    case.database.execute("CREATE VIEW other AS SELECT 1 AS n")
     gone = case.proxy.on(
-        Action.PASS, b"pg_get_partkeydef", role="guard", then=lambda: case.database.execute("DROP TABLE other")
+        Action.PASS, b"pg_get_viewdef", role="guard", then=lambda: case.database.execute("DROP VIEW other")
     )
     result = case.up(proxied=True).finish()
     assert gone.hit.is_set()
