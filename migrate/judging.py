@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from migrate.core.decision import decide, refuse_image, with_backup
 from migrate.core.events import Event, Level, Name
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from migrate.core.state import State
     from migrate.postgres.connection import Connection
     from migrate.steps.patience import Patience
+
+_RELEASES: Final = ("up", "wait")
 
 
 def refuse_image_faults(order: Order) -> None:
@@ -74,16 +76,20 @@ def look(order: Order, connection: Connection, *, with_schema: bool = False) -> 
 
     A verb that changes the target waits for who keeps readers out, as its revisions do: but for another run, which is
     waited for, or found to be dead, where the guard is taken. Raises Stop or Interrupted.
+
+    A release at the head does not wait for a ledger that is locked.
     """
+    needs_ledger = order.policy.strict or order.verb not in _RELEASES
     patience: Patience | None = None
     while True:
         try:
-            return observe(
+            found = observe(
                 connection,
                 order.target,
                 order.limits,
                 hashes={revision.id: revision.sha256 for revision in order.image.graph.revisions},
                 with_schema=with_schema or order.image.manifest is not None,
+                without_ledger_at=() if needs_ledger else order.image.graph.heads,
             )
         except Stop as stopped:
             is_blocked = stopped.problem.kind.code == "blocked" and order.verb in CHANGING_VERBS
@@ -93,6 +99,11 @@ def look(order: Order, connection: Connection, *, with_schema: bool = False) -> 
 
             patience = patience or Patience(order.limits, order.interruption, order.emit, order.beat, order.started_s)
             patience.wait(stopped)
+            continue
+        if found.ledger_locked:
+            said = "the ledger (schema migrate) is locked and was not read, so that nothing is known of earlier runs"
+            order.emit(Event(Name.LEDGER_WARNING, said, Level.WARN))
+        return found
 
 
 def is_by_run(blocked: Stop) -> bool:

@@ -42,7 +42,7 @@ class Name(Explained):
         "run.recorded",
         "`history` tells one run that the ledger has, in fields that begin with `recorded_`; its steps are sentences",
     )
-    LEDGER_WARNING = "ledger.warning", "the ledger cannot be written; the release goes on without it"
+    LEDGER_WARNING = "ledger.warning", "the ledger cannot be read or written; the release goes on without it"
     STEP_STARTED = "step.started", "a step of the plan began"
     STEP_FINISHED = "step.finished", "a step of the plan ended well"
     BACKUP_OUTPUT = "backup.output", "a line that pg_dump, pg_restore or the backup command printed"

@@ -76,7 +76,8 @@ class Observation:
     """The target as one snapshot shows it.
 
     ``rows`` are the version rows, duplicates kept; ``objects`` the names of user objects (none are read where there are
-    version rows: the position does not depend on them); ``schema`` only where the image has a manifest.
+    version rows: the position does not depend on them); ``schema`` only where the image has a manifest. A ledger that is
+    ``ledger_locked`` was not read, which only a run with nothing to do may put up with.
     """
 
     server: Server
@@ -87,3 +88,4 @@ class Observation:
     ledger: Mapping[str, Applied] = field(default_factory=dict)
     unfinished: tuple[Unfinished, ...] = ()
     invalid_indexes: tuple[InvalidIndex, ...] = ()
+    ledger_locked: bool = False

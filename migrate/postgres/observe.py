@@ -14,7 +14,7 @@ from migrate.postgres.connection import pause
 from migrate.postgres.errors import problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from migrate.core.policy import Limits
     from migrate.core.target import Target
@@ -201,11 +201,13 @@ def observe(
     *,
     hashes: Mapping[str, str],
     with_schema: bool,
+    without_ledger_at: Collection[str] = (),
 ) -> Observation:
     """Everything that a decision needs, read in one REPEATABLE READ, READ ONLY transaction.
 
     ``hashes`` are the image's revision ids and file hashes: the ledger's source is fetched only for those that differ.
-    ``with_schema`` reads the whole catalog, for images that have a manifest. Raises Stop (`blocked` when catalog
+    ``with_schema`` reads the whole catalog, for images that have a manifest. At the version rows ``without_ledger_at`` a
+    ledger that somebody has locked is done without. Raises Stop (`blocked` when catalog
     functions queue behind an ALTER for longer than the lock timeout, or when objects are dropped during every read).
     """
     reads = 0
@@ -213,7 +215,7 @@ def observe(
         reads += 1
         try:
             with connection.transaction("REPEATABLE READ READ ONLY", lock_timeout_s=limits.lock_s):
-                return _observe(connection, target, hashes, with_schema=with_schema)
+                return _observe(connection, target, hashes, without_ledger_at, with_schema=with_schema)
         except psycopg2.Error as error:
             found = problem_of(error, doing="reading the catalog", connection=connection)
             if error.pgcode not in _GONE:
@@ -225,7 +227,14 @@ def observe(
             pause(_AGAIN_S, connection.interruption, connection.beat)
 
 
-def _observe(connection: Connection, target: Target, hashes: Mapping[str, str], *, with_schema: bool) -> Observation:
+def _observe(
+    connection: Connection,
+    target: Target,
+    hashes: Mapping[str, str],
+    without_ledger_at: Collection[str],
+    *,
+    with_schema: bool,
+) -> Observation:
     server = read_server(connection, target)
     exists, _, _, schema_exists, may_read = connection.row(
         _RIGHTS,
@@ -253,7 +262,17 @@ def _observe(connection: Connection, target: Target, hashes: Mapping[str, str], 
                 version_table=(server.schema or "", target.version_table),
             )
     key = ledger.target_key(server.schema, target.version_table)
-    known = ledger.read(connection, key=key, rows=rows, hashes=hashes)
+    known, is_locked = ledger.Known(), False
+    can_do_without = bool(rows) and sorted(rows) == sorted(without_ledger_at)
+    if can_do_without:
+        connection.run("SAVEPOINT ledger")
+    try:
+        known = ledger.read(connection, key=key, rows=rows, hashes=hashes)
+    except psycopg2.errors.LockNotAvailable:
+        if not can_do_without:
+            raise
+        connection.run("ROLLBACK TO SAVEPOINT ledger")
+        is_locked = True
     return Observation(
         server=server,
         version_table_exists=exists,
@@ -263,6 +282,7 @@ def _observe(connection: Connection, target: Target, hashes: Mapping[str, str], 
         ledger=known.applied,
         unfinished=known.unfinished,
         invalid_indexes=invalid_indexes(connection, schemas),
+        ledger_locked=is_locked,
     )
 
 

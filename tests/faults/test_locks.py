@@ -186,6 +186,38 @@ def test_version_table_locked_for_a_while(case):
 
 
 @fault(
+    "the ledger is locked, and nothing is pending",
+    "another transaction holds migrate.step in ACCESS EXCLUSIVE mode",
+    0,
+    "done without, and said once: a release does not depend on the ledger",
+)
+def test_ledger_locked(case):
+    case.history()
+    assert case.up().finish().exit_code == 0
+    case.hold("LOCK TABLE migrate.step IN ACCESS EXCLUSIVE MODE")
+    assert case.up("--lock-timeout", "300ms", verb="wait").finish().exit_code == 0
+    result = case.ends(case.up("--lock-timeout", "300ms"))
+    assert result.finished["outcome"] == "noop"
+    assert len(result.named("ledger.warning")) == 1
+    assert not result.named("statement.blocked")
+
+
+@fault(
+    "the ledger is locked, and a revision is pending",
+    "the same, with --lock-tries 2",
+    22,
+    "what the ledger proves is needed: the run looks again, and names the blocker",
+)
+def test_ledger_locked_with_something_pending(case):
+    case.history()
+    assert case.up("--target", "r0002").finish().exit_code == 0
+    case.hold("LOCK TABLE migrate.step IN ACCESS EXCLUSIVE MODE")
+    result = case.ends(case.up("--lock-timeout", "300ms", "--lock-tries", "2"))
+    assert result.finished["problem"] == "blocked"
+    assert "migrate.step" in result.finished["blockers"][0]
+
+
+@fault(
     "the version table is locked while a revision runs",
     "another transaction takes ACCESS EXCLUSIVE on alembic_version and keeps it; --lock-timeout 500ms --lock-tries 2",
     22,
