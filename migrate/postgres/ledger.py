@@ -76,16 +76,25 @@ FINISH_STEP: Final = (
     " WHERE step_id = CAST(:step_id AS bigint)"
 )
 
-_EXISTS: Final = """
-    SELECT coalesce(pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+# An application may have a schema of that name, with tables of these names: ours have these columns.
+_COLUMNS_OF_STEP: Final = (
+    "step_id,run_id,target,kind,revision,parents,file,sha256,source,status,started_at,finished_at,xid,details"
+)
+_COLUMNS_OF_RUN: Final = "run_id,target,verb,started_at,finished_at,outcome,exit_code,problem,from_revision,to_revision,version,context,result"
+_EXISTS: Final = f"""
+    WITH found AS (
+        SELECT c.oid, c.relname, pg_catalog.array_agg(a.attname::text) AS columns
+          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+         WHERE c.relnamespace = pg_catalog.to_regnamespace('migrate') AND c.relname IN ('step', 'run')
+           AND a.attnum > 0 AND NOT a.attisdropped
+         GROUP BY c.oid, c.relname
+    )
+    SELECT coalesce(pg_catalog.has_schema_privilege(pg_catalog.to_regnamespace('migrate'), 'USAGE')
                     AND pg_catalog.has_table_privilege(s.oid, 'SELECT')
                     AND pg_catalog.has_table_privilege(r.oid, 'SELECT'), false), true
-      FROM (SELECT pg_catalog.to_regnamespace('migrate') AS oid) n,
-           -- an application may have a schema of that name, with tables of these names: ours have these columns
-           LATERAL (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
-                     WHERE c.relnamespace = n.oid AND c.relname = 'step' AND a.attname = 'step_id') s,
-           LATERAL (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
-                     WHERE c.relnamespace = n.oid AND c.relname = 'run' AND a.attname = 'run_id') r
+      FROM found s, found r
+     WHERE s.relname = 'step' AND s.columns @> '{{{_COLUMNS_OF_STEP}}}'
+       AND r.relname = 'run' AND r.columns @> '{{{_COLUMNS_OF_RUN}}}'
      UNION ALL SELECT false, false LIMIT 1
 """
 _APPLIED: Final = """

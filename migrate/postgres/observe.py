@@ -11,7 +11,7 @@ from migrate.core.observation import InvalidIndex, Observation, Server
 from migrate.core.problems import stop
 from migrate.postgres import ledger
 from migrate.postgres.connection import pause
-from migrate.postgres.errors import problem_of
+from migrate.postgres.errors import code_of, problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 OLDEST: Final = 140000  # the catalog functions that the schema is read with, and client_connection_check_interval
 LISTED_OBJECTS: Final = 100
 # The catalog's printing functions see an object that was dropped after the snapshot no more (ruleutils.c, lsyscache.c:
-# "could not open relation with OID", "cache lookup failed"): internal_error, undefined_table, _object and _function.
-_GONE: Final = frozenset({"XX000", "42P01", "42704", "42883"})
+# "could not open relation with OID", "cache lookup failed"): internal_error, undefined_table and _object.
+_GONE: Final = frozenset({"XX000", "42P01", "42704"})
 _READS: Final = 3
 _AGAIN_S: Final = 0.2
 
@@ -291,11 +291,17 @@ def version_rows(connection: Connection, schema: str | None, table: str) -> tupl
     quoted = f"{_quote(schema or '')}.{_quote(table)}"
     try:
         found = connection.rows(f"SELECT version_num FROM {quoted} ORDER BY 1")
-    except psycopg2.errors.UndefinedColumn as error:
+    except (psycopg2.OperationalError, psycopg2.InterfaceError):
+        raise
+    except psycopg2.Error as error:
+        if error.pgcode in _GONE or code_of(error.pgcode, ""):
+            raise
+        # a table without the column, or with one that has no order, such as json; a view that raises
         raise stop(
             "other-version-table",
-            f"{schema}.{table} has no column version_num: it is no version table of Alembic's",
+            f"{schema}.{table} is no version table of Alembic's: {error.diag.message_primary}",
             fix="export MIGRATE_VERSION_TABLE=NAME   # the one that env.py configures",
+            sqlstate=error.pgcode,
         ) from error
     return tuple(str(row[0]) for row in found)
 

@@ -175,19 +175,28 @@ def test_a_manifest_that_is_named_and_missing(project, database, run_migrate):
     assert "typo.json" in result.finished["why"]
 
 
-def test_a_version_table_that_is_not_alembics(project, database, run_migrate):
+@pytest.mark.parametrize(
+    "made",
+    [
+        "CREATE TABLE alembic_version (version integer)",
+        "CREATE TABLE alembic_version (version_num json)",
+        "CREATE VIEW alembic_version AS SELECT (1 / (random() * 0)::int)::text AS version_num",
+    ],
+)
+def test_a_version_table_that_is_not_alembics(project, database, run_migrate, made):
     project.linear(1)
-    database.execute("CREATE TABLE alembic_version (version integer)")
+    database.execute(made)
     result = run_migrate("up", database=database)
     result.check_clean()
     assert (result.exit_code, result.finished["problem"]) == (13, "other-version-table")
 
 
-def test_a_schema_of_the_application_that_is_called_migrate(project, database, run_migrate):
+@pytest.mark.parametrize("key", ["{}_id", "id"])
+def test_a_schema_of_the_application_that_is_called_migrate(project, database, run_migrate, key):
     ids = project.linear(1)
     database.execute("CREATE SCHEMA migrate")
-    database.execute("CREATE TABLE migrate.run (id integer)")
-    database.execute("CREATE TABLE migrate.step (id integer)")
+    for table in ("run", "step"):
+        database.execute(f"CREATE TABLE migrate.{table} ({key.format(table)} integer)")
     result = run_migrate("up", database=database)
     result.check_clean()
     assert (result.exit_code, result.finished["applied"]) == (0, ids)
