@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LOCK_NOT_AVAILABLE: Final = "55P03"
 DEADLOCK: Final = "40P01"
 QUERY_CANCELED: Final = "57014"
+_STATEMENT_POOLER: Final = "not allowed in statement pooling mode"  # PgBouncer's word, without an SQLSTATE, to a BEGIN
 RETRIED: Final = frozenset({LOCK_NOT_AVAILABLE, DEADLOCK})
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -70,6 +71,8 @@ def problem_of(error: psycopg2.Error, *, doing: str, connection: Connection | No
     default = (
         "connection-lost" if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) else "internal"
     )
+    if _STATEMENT_POOLER in said:
+        default = "pooler-session"
     found: Problem = problem(
         code_of(sqlstate, default),
         f"{doing}: {said}{behind}",

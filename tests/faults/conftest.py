@@ -430,8 +430,10 @@ def _case(
 
 
 @pytest.fixture
-def pooler(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the database's URL through PgBouncer in transaction mode."""
+def pooler(
+    request: pytest.FixtureRequest, database: Database, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Yield the database's URL through PgBouncer, in transaction mode or the one that an indirect parameter names."""
     program = _pgbouncer()
     if program is None:
         pytest.skip("PgBouncer is not installed (apt-get install pgbouncer)")
@@ -446,7 +448,7 @@ def pooler(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iter
     (folder / "ini").write_text(
         f"[databases]\n* = host=127.0.0.1 port={parts.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
         f"listen_port = {port}\nunix_socket_dir =\nauth_type = plain\nauth_file = {folder}/users\n"
-        "pool_mode = transaction\ndefault_pool_size = 10\nserver_idle_timeout = 1\n"
+        f"pool_mode = {getattr(request, 'param', 'transaction')}\ndefault_pool_size = 10\nserver_idle_timeout = 1\n"
     )
     account = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
     process = subprocess.Popen(

@@ -96,3 +96,17 @@ def test_pooled_signal(case, pooler):
     time.sleep(0.7)
     running.signal(signal.SIGTERM)
     assert case.ends(running).finished["applied"] == ["r0001"]
+
+
+@fault(
+    "a statement pooler is on the URL",
+    "PgBouncer with pool_mode=statement",
+    13,
+    "it forbids transactions: refused at once, with the fix",
+)
+@pytest.mark.parametrize("pooler", ["statement"], indirect=True)
+def test_statement_pooler(case, pooler):
+    case.history()
+    result = case.ends(case.up(url=pooler))
+    assert result.finished["problem"] == "pooler-session"
+    assert "DATABASE_UNPOOLED_URL" in result.finished["fix"]
