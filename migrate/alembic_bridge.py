@@ -415,15 +415,16 @@ class Pulse(threading.Thread):
         super().__init__(name="pulse", daemon=True)
         self._channel = channel
         self._main = threading.main_thread().ident
-        self._waits_for: str | None = None
+        self._told = False
 
     def run(self) -> None:
         """Look at the main thread's stack once a second, for as long as the parent is there."""
         while True:
             time.sleep(PULSE_S)
             waits_for = _waits_for(sys._current_frames().get(self._main or 0))  # noqa: SLF001 - documented since 2.5
-            if waits_for != self._waits_for:
-                self._waits_for = waits_for
+            if waits_for is not None or self._told:
+                # again and again while it waits: to the parent, every other message means that the wait was over
+                self._told = waits_for is not None
                 try:
                     self._channel.tell("waiting", waits_for=waits_for)
                 except OSError:

@@ -209,7 +209,7 @@ class Upgrading:
             if message["say"] == "waiting":
                 # a revision that connects to something else takes the time that that takes
                 is_waiting = message["waits_for"] == "answer" or (message["waits_for"] and attempt.worker_pid is None)
-                attempt.waiting_since = time.monotonic() if is_waiting else None
+                attempt.waiting_since = (attempt.waiting_since or time.monotonic()) if is_waiting else None
                 continue
             attempt.waiting_since = None
             match message["say"]:

@@ -92,19 +92,19 @@ class Round:
         parts = urlsplit(self.database.url)
         self.proxy = Proxy(parts.hostname or "", parts.port or 0)
         self.told: list[str] = []
-        self.results: list[Result] = []
+        self.runners: list[Running] = []
 
     def run(self) -> Counter[int]:
         """Start the runners, do things to them, wait for their ends; the exit codes. Raises AssertionError."""
         watcher = Watcher(self.database)
-        runners = [self.start() for _ in range(self.chance.randint(1, 4))]
+        runners = self.runners = [self.start() for _ in range(self.chance.randint(1, 4))]
         faults: list[Callable[[list[Running]], None]] = [
             self.kill, self.terminate, self.interrupt, self.cut, self.cut, self.silence, self.end_backend, self.lock,
         ]  # fmt: skip
         for _ in range(self.chance.randint(1, 4)):
             time.sleep(self.chance.uniform(0.1, 1.5))
             self.chance.choice(faults)(runners)
-        results = self.results = [runner.finish(150) for runner in runners]
+        results = [runner.finish(150) for runner in runners]
         watcher.end()
         self.proxy.__exit__()
         self.database.close()
@@ -223,9 +223,9 @@ class Round:
 
     def explain(self) -> None:
         """Print what the runners of a failed round said, and what the ledger holds."""
-        for number, result in enumerate(self.results, 1):
-            print(f"-- runner {number}: exit {result.exit_code}")
-            for event in result.events:
+        for number, runner in enumerate(self.runners, 1):
+            print(f"-- runner {number}")
+            for event in runner.so_far.events:
                 print(event["timestamp"], event["event"], event["message"][:200])
         print("-- ledger")
         for step in self.ledger():
