@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import traceback
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -72,7 +72,7 @@ class Channel:
         self._reader = self._socket.makefile("r", encoding="utf-8")
         self._lock = threading.Lock()  # the pulse and threads of the user's that log speak too
         self._pid = os.getpid()
-        self._not_for_forks = [fd]
+        self._driver: Any = None  # the database's connection that a forked process must not speak on
         os.register_at_fork(after_in_child=self._let_go)
 
     @property
@@ -82,15 +82,13 @@ class Channel:
 
     def keep_from_forks(self, connection: Connection) -> None:
         """Let no process that a revision forks speak on the database's connection: its rollback would be ours."""
-        pooled = connection.connection
-        fileno = getattr(getattr(pooled, "dbapi_connection", pooled), "fileno", None)
-        if fileno is not None:
-            self._not_for_forks.append(fileno())
+        self._driver = _driver_of(connection)
 
     def _let_go(self) -> None:
         null = os.open(os.devnull, os.O_RDWR)
-        for fd in self._not_for_forks:
-            os.dup2(null, fd, inheritable=False)
+        os.dup2(null, self._socket.fileno(), inheritable=False)
+        with suppress(Exception):  # closed, or of a driver that has no descriptor to show
+            os.dup2(null, self._driver.fileno(), inheritable=False)
         os.close(null)
 
     def tell(self, say: str, **fields: object) -> None:
@@ -377,8 +375,13 @@ def _is_autocommit(connection: Connection) -> bool:
     """Whether each statement commits by itself: in an autocommit block, or because the engine was made so."""
     if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
         return True
+    return bool(getattr(_driver_of(connection), "autocommit", False))
+
+
+def _driver_of(connection: Connection) -> Any:
+    """The driver's connection, or SQLAlchemy's adapter of it; 1.4 hands out what 2.0 keeps in an attribute."""
     pooled = connection.connection
-    return bool(getattr(getattr(pooled, "dbapi_connection", pooled), "autocommit", False))
+    return getattr(pooled, "dbapi_connection", pooled)
 
 
 def _is_outside(connection: Connection) -> bool:
@@ -386,8 +389,7 @@ def _is_outside(connection: Connection) -> bool:
 
     psycopg2 and psycopg tell (libpq's transaction status, 0 is idle), and asyncpg does; of other drivers it is not known.
     """
-    pooled = connection.connection
-    driver = getattr(pooled, "dbapi_connection", pooled)
+    driver = _driver_of(connection)
     status = getattr(getattr(driver, "info", None), "transaction_status", None)
     if status is not None:
         return int(status) == 0
