@@ -646,7 +646,7 @@ _KINDS: Final = (
         "partly-committed",
         ExitCode.PARTIAL,
         "A part of a revision was committed",
-        "A revision failed after an autocommit block or an embedded COMMIT.",
+        "A revision failed after an autocommit block, an embedded COMMIT or a commit over a second connection of its own.",
         "Its first part is in the database; its version row is not. What is left is named.",
         "migrate repair   # shows what is left; correct {file} so that it can run again",
     ),

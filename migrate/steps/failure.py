@@ -12,7 +12,7 @@ from migrate.core.interruption import Interrupted
 from migrate.core.packages import fix_of_missing
 from migrate.core.privileges import fix_of_denied
 from migrate.core.problems import Stop, stop
-from migrate.core.schema import changes
+from migrate.core.schema import changes, ignored_by, read_change
 from migrate.core.url import URL_VARIABLES
 from migrate.postgres import activity, catalog
 from migrate.postgres.activity import described, fix_of_blocked, who
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SETTLE_S: Final = 2.0  # for the server to notice that a client is gone; then its backend is ended
 LISTED: Final = 20
+_READ_S: Final = 0.5  # for a connection that was lost to come back, before what it would have told is left untold
 UNIQUE_VIOLATION: Final = "23505"
 
 
@@ -69,8 +70,10 @@ def judge(
         raise _partial(attempt, failed, why, about)
     if ending.in_doubt:
         raise _failure(attempt, "commit-unknown", why, failed, about)
-    attempt.close_steps("failed")
     sqlstate = error.get("sqlstate")
+    if sqlstate not in RETRIED and (left := _beside(attempt, failed, why, about)) is not None:
+        raise left
+    attempt.close_steps("failed")
     if sqlstate in RETRIED:
         behind = f"; {who(blocking)}" if blocking else ""
         fix = fix_of_blocked(blocking, run.target.url_from)
@@ -200,6 +203,11 @@ def _cancelled(attempt: Attempt, ending: _Ending) -> Stop | Interrupted:
     if at_fault is not None:
         after = " after a part of it was committed" if ending.part_committed else ""
         return _left(attempt, ending, at_fault, f"revision {at_fault.id} was cancelled ({cause}){after}")
+    if attempt.current is not None:
+        why = f"revision {attempt.current.id} was cancelled ({cause})"
+        left = _beside(attempt, attempt.current, why, facts(attempt.current))
+        if left is not None:
+            return left
     attempt.close_steps("abandoned")
     if signum is not None:
         return Interrupted(signum)
@@ -212,35 +220,58 @@ def _cancelled(attempt: Attempt, ending: _Ending) -> Stop | Interrupted:
 
 def _partial(attempt: Attempt, failed: AtWork, why: str, about: Mapping[str, object]) -> Stop:
     partial = attempt.left_in_part() or failed
-    left = _left_behind(attempt.run, partial)
     why = why if partial is failed else f"{why}; revision {partial.id} before it had committed a part of its own"
+    return _with_residue(attempt, failed, why, about, [*_invalid(attempt.run), *_changed(attempt.run, partial)])
+
+
+def _beside(attempt: Attempt, failed: AtWork, why: str, about: Mapping[str, object]) -> Stop | None:
+    """The stop for a revision that was rolled back and has left something all the same; None where nothing is left.
+
+    It may have connected a second time and committed there: only the schema tells.
+    """
+    changed = _changed(attempt.run, failed)
+    if not changed:
+        return None
+    why = f"{why}; it was rolled back, yet another connection, of its own or somebody else's, changed the schema"
+    return _with_residue(attempt, failed, why, about, changed)
+
+
+def _with_residue(
+    attempt: Attempt, failed: AtWork, why: str, about: Mapping[str, object], residue: Sequence[str]
+) -> Stop:
+    left = list(residue[:LISTED])
     attempt.close_steps("partial", {"residue": left})
     told = [line for line in left if not (line.startswith("+ index ") and line.endswith(" invalid"))]  # named already
     named = f"; it left: {'; '.join(told[:5])}" if told else ""
     return _failure(attempt, "partly-committed", f"{why}{named}", failed, {**about, "residue": left})
 
 
-def _left_behind(run: Run, failed: AtWork) -> list[str]:
-    """What the revision left in the schema, as lines of changes, and the indexes that are INVALID."""
+def _invalid(run: Run) -> list[str]:
     server = run.before.server
     schemas = run.target.schemas or ((server.schema,) if server.schema else ())
+    found = ask(run, lambda connection: invalid_indexes(connection, schemas), within_s=_READ_S) or ()
+    return [f"INVALID index {index.schema}.{index.name} on {index.table}" for index in found]
 
-    def read(connection: Connection) -> list[str]:
-        left = [
-            f"INVALID index {index.schema}.{index.name} on {index.table}"
-            for index in invalid_indexes(connection, schemas)
-        ]
-        if failed.schema_before is not None and server.schema is not None:
-            after = catalog.read_schema(
-                connection,
-                schemas=schemas,
-                version_table=(server.schema, run.target.version_table),
-                lock_timeout_ms=round(run.limits.lock_s * 1000),
-            )
-            left += changes(failed.schema_before, after)
-        return left[:LISTED]
 
-    return ask(run, read, within_s=0.5) or []
+def _changed(run: Run, failed: AtWork) -> list[str]:
+    """What the schema has become since the revision began, as lines of changes; empty where nothing tells.
+
+    The schema before it was read where its text says that it may commit; else the manifest says what it was, and what
+    differed from the manifest before the run does not count.
+    """
+    now = schema_now(run)
+    if now is None:
+        return []
+    if failed.schema_before is not None:
+        return changes(failed.schema_before, now)
+    manifest, at_first = run.image.manifest, run.before.schema
+    rows = rows_now(run, within_s=_READ_S)
+    if manifest is None or at_first is None or rows is None or run.image.graph.unknown(rows):
+        return []
+    expected = manifest.schema_at(rows)
+    known = {*changes(expected, at_first)}
+    is_ignored = ignored_by(run.policy.ignore)
+    return [line for line in changes(expected, now) if line not in known and not is_ignored(read_change(line)[0])]
 
 
 def _failure(
@@ -326,7 +357,7 @@ def _short(path: str, cwd: Path) -> str:
 
 
 def schema_now(run: Run) -> dict[str, str] | None:
-    """The schema before a revision that may commit in parts, so that what it leaves can be named; None without one."""
+    """The whole schema; None where there is none, and where it cannot be read at once."""
     schema = run.before.server.schema
     if schema is None:
         return None
@@ -339,4 +370,4 @@ def schema_now(run: Run) -> dict[str, str] | None:
             lock_timeout_ms=round(run.limits.lock_s * 1000),
         )
 
-    return ask(run, read, within_s=0.0)
+    return ask(run, read, within_s=_READ_S)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import time
+
 import pytest
 
 fault = pytest.mark.fault
@@ -32,8 +35,6 @@ def test_after_an_autocommit_block(case):
 def test_after_an_embedded_commit(case):
     case.history()
     trouble = "op.execute('COMMIT'); op.execute('SELECT 1/0')"
-    path = case.project.versions / "r0002_second.py"
-    path.write_text(path.read_text() + "\n# its trouble may COMMIT\n")
     result = case.ends(case.up(trouble=trouble))
     assert result.finished["problem"] == "partly-committed"
     assert any("items.note" in line for line in result.finished["residue"]), result.finished["residue"]
@@ -91,7 +92,8 @@ def test_unique_violation_in_cic(case):
     result = case.ends(case.up(trouble=trouble))
     assert "INVALID index public.once on items" in result.finished["residue"]
     assert "because a key of it is in the table more than once" in result.finished["why"]
-    assert result.finished["why"].count("items") == 1  # what it left is said once
+    assert "+ index items.once" not in result.finished["why"]  # the INVALID index is said once
+    assert "+ column items.note" in result.finished["why"]  # what was done before the block is committed too
     assert b"a value of a user" not in result.stdout
 
 
@@ -164,3 +166,58 @@ def test_privilege(case):
     case.database.as_superuser.execute("CREATE TABLE secret.plans (id integer)")
     result = case.ends(case.up(trouble="op.execute('SELECT * FROM secret.plans')"))
     assert (result.finished["problem"], result.finished["sqlstate"]) == ("missing-privilege", "42501")
+
+
+BESIDE = (
+    "import sqlalchemy\n"
+    "beside = sqlalchemy.create_engine(op.get_bind().engine.url)\n"
+    "with beside.begin() as other:\n"
+    "    other.execute(sqlalchemy.text('CREATE TABLE left_over (id integer)'))\n"
+)
+
+
+@fault(
+    "a revision that connects a second time commits there, then fails",
+    "engine.begin() with CREATE TABLE in it, then an error",
+    31,
+    "the server says that its own transaction was rolled back, the schema says what is left: it is named",
+)
+def test_committed_over_a_second_connection(case):
+    case.history()
+    result = case.ends(case.up(trouble=f"{BESIDE}raise RuntimeError('no luck')"))
+    assert result.finished["problem"] == "partly-committed"
+    assert "another connection" in result.finished["why"]
+    assert [line for line in result.finished["residue"] if "left_over" in line]
+    assert case.versions() == ("r0001",)
+
+
+@fault(
+    "SIGTERM after a revision has committed over a second connection",
+    "engine.begin() with CREATE TABLE in it, then time.sleep(60)",
+    31,
+    "what is left counts for more than the signal",
+)
+def test_sigterm_after_a_commit_beside(case):
+    case.history()
+    running = case.up(trouble=f"{BESIDE}time.sleep(60)")
+    running.wait_for("revision.started", revision="r0002")
+    until = time.monotonic() + 10
+    while not case.database.rows("SELECT 1 FROM pg_class WHERE relname = 'left_over'"):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    running.signal(signal.SIGTERM)
+    result = case.ends(running)
+    assert [line for line in result.finished["residue"] if "left_over" in line]
+
+
+@fault(
+    "a revision fails on a database that had drifted before",
+    "an index of the first revision is gone, which --drift warn tolerates; the second revision raises",
+    30,
+    "what differed before the run is not taken for something that the revision left",
+)
+def test_fails_on_a_drifted_database(case):
+    case.history()
+    case.at("r0001")
+    case.database.execute("DROP INDEX items_id")
+    case.ends(case.up("--drift", "warn", trouble="raise RuntimeError('no luck')"), fresh=False, then=17)
