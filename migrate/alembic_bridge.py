@@ -45,15 +45,6 @@ PULSE_S: Final = 1.0
 _TIMEOUTS: Final = frozenset({"lock_timeout", "statement_timeout"})
 _CONCURRENTLY: Final = re.compile(r"\bconcurrently\b", re.IGNORECASE)
 
-# The guard's lock, seen from the migrating connection: proves that it is the same database and that the guard is held.
-_GUARD_HELD: Final = """
-    SELECT EXISTS (
-      SELECT 1 FROM pg_catalog.pg_locks l
-       WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid = CAST(:pid AS integer)
-         AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
-         AND CAST(CAST(l.classid AS text) AS bigint) = CAST(:high AS bigint)
-         AND CAST(CAST(l.objid AS text) AS bigint) = CAST(:low AS bigint))
-"""
 _WHERE: Final = """
     SELECT pg_catalog.pg_backend_pid(), CAST(pg_catalog.current_database() AS text),
            CAST(pg_catalog.inet_server_addr() AS text),
@@ -211,7 +202,7 @@ class Seam:
         self._channel.call("connected", backend_pid=pid, one_transaction=self._one_transaction)
 
     def _ask(self, connection: Connection, table: Mapping[str, object]) -> tuple[bool, Any]:
-        held = connection.execute(text(_GUARD_HELD), dict(self._job["guard"])).scalar()
+        held = connection.execute(text(self._job["is_held"])).scalar()
         return bool(held), connection.execute(text(_WHERE), dict(table)).one()
 
     @property
@@ -342,9 +333,9 @@ class Seam:
 
     def _fenced(self, connection: Connection) -> bool:
         if connection.in_transaction():
-            return bool(connection.execute(text(_GUARD_HELD), dict(self._job["guard"])).scalar())
+            return bool(connection.execute(text(self._job["is_held"])).scalar())
         with connection.begin():
-            return bool(connection.execute(text(_GUARD_HELD), dict(self._job["guard"])).scalar())
+            return bool(connection.execute(text(self._job["is_held"])).scalar())
 
     def _on_applied(self, *, ctx: MigrationContext, **_: Any) -> None:
         """Inside the revision's transaction, after its version row moved and before the commit."""

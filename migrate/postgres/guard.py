@@ -45,12 +45,13 @@ _TAKE: Final = """
            pg_catalog.pg_backend_pid(),
            pg_catalog.pg_try_advisory_xact_lock(%(key)s)
 """
+# No parameters, and no `::` to be taken for one: env.py's connection asks it too, over whatever driver it has.
 _HELD: Final = """
-    SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l
-                    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid = %(pid)s
-                      AND l.database = (SELECT oid FROM pg_catalog.pg_database
-                                         WHERE datname = pg_catalog.current_database())
-                      AND l.classid::bigint = %(high)s AND l.objid::bigint = %(low)s)
+    SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_locks l
+                    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid = {pid}
+                      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d
+                                         WHERE d.datname = pg_catalog.current_database())
+                      AND CAST(l.classid AS bigint) = {high} AND CAST(l.objid AS bigint) = {low})
 """
 _HOLDER: Final = """
     SELECT a.pid, a.application_name, a.xact_start
@@ -93,6 +94,14 @@ class Held:
         self._ended, self._end = -1, -1
         self._thread = threading.Thread(target=self._beat, name="guard", daemon=True)
 
+    @property
+    def question(self) -> str:
+        """The SQL that asks, on any connection, whether the guard is still there: a process that was stopped cannot know.
+
+        Seen from env.py's connection, it also proves that this is the same database.
+        """
+        return _HELD.format(pid=self.pid, **self.key.halves)
+
     def _beat(self) -> None:
         while True:
             try:
@@ -127,11 +136,6 @@ class Held:
         if not self._thread.is_alive():
             os.close(self._ended)
             os.close(self._end)
-
-
-def is_held(connection: Connection, held: Held) -> bool:
-    """Ask the server, on any connection, whether the guard is still there: a process that was stopped cannot know."""
-    return bool(connection.row(_HELD, {"pid": held.pid, **held.key.halves})[0])
 
 
 @contextmanager

@@ -68,9 +68,7 @@ def rows_now(run: Run, *, within_s: float) -> tuple[str, ...] | None:
 
 def fence(run: Run, connection: Connection) -> None:
     """Raises Stop where the guard is gone, before a write that another run's work could meanwhile have made wrong."""
-    from migrate.postgres.guard import is_held  # a run with nothing to do has no guard
-
-    if not is_held(connection, run.held):
+    if not connection.row(run.held.question)[0]:
         raise stop("guard-lost", "the guard was gone before the next write")
 
 

@@ -262,7 +262,7 @@ class Upgrading:
             "transaction": str(run.policy.transaction),
             "version_table": run.target.version_table,
             "version_table_schema": run.before.server.schema,
-            "guard": {"pid": run.held.pid, **run.held.key.halves},
+            "is_held": run.held.question,
             "autocommit": [r.file for r in self.revisions if leaves_transaction(run.source_of(r))],
             "session": self._session,
         }
