@@ -227,10 +227,11 @@ def _partial(attempt: Attempt, failed: AtWork, why: str, about: Mapping[str, obj
 def _beside(attempt: Attempt, failed: AtWork, why: str, about: Mapping[str, object]) -> Stop | None:
     """The stop for a revision that was rolled back and has left something all the same; None where nothing is left.
 
-    It may have connected a second time and committed there: only the schema tells.
+    It may have connected a second time and committed there: only the schema tells, while the guard keeps other runs out.
     """
-    changed = _changed(attempt.run, failed)
-    if not changed:
+    run = attempt.run
+    changed = _changed(run, failed)
+    if not changed or not ask(run, lambda control: control.row(run.held.question)[0], within_s=_READ_S):
         return None
     why = f"{why}; it was rolled back, yet another connection, of its own or somebody else's, changed the schema"
     return _with_residue(attempt, failed, why, about, changed)

@@ -221,3 +221,20 @@ def test_fails_on_a_drifted_database(case):
     case.at("r0001")
     case.database.execute("DROP INDEX items_id")
     case.ends(case.up("--drift", "warn", trouble="raise RuntimeError('no luck')"), fresh=False, then=17)
+
+
+@fault(
+    "the guard is lost, and the schema is changed before it is known what became of the revision",
+    "CREATE TABLE on another connection, pg_terminate_backend() of the guard's backend",
+    41,
+    "without the guard it may be another run that goes on: nothing is told to be left",
+)
+def test_changed_after_the_guard_was_lost(case):
+    case.history()
+    end = (
+        'op.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity'
+        " WHERE application_name LIKE 'migrate:guard:%' AND datname = current_database()\")\n"
+    )
+    result = case.up(trouble=f"{BESIDE}{end}time.sleep(60)").finish()
+    case.database.execute("DROP TABLE left_over")
+    assert case.ends(result).finished["problem"] == "guard-lost"
