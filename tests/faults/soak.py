@@ -1,4 +1,4 @@
-"""The soak: rounds of random faults against random runners on a history with concurrent index builds; nothing is lost.
+"""The soak: rounds of random faults against random runners (up, down, adopt; some heal, some back up); nothing is lost.
 
     python -m tests.faults.soak --rounds 200 [--seed N] [--first ROUND]
 
@@ -17,6 +17,7 @@ import time
 import traceback
 from collections import Counter
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 REVISIONS = 8
+EMPTY = "template0"
 # What a run may answer under fire; everything else, 1 above all, is a bug.
 ALLOWED = {0, 15, 20, 21, 22, 23, 25, 30, 31, 40, 41, 130, 143, -signal.SIGKILL}
 TRIES = 6  # of the clean run that ends a round
@@ -79,15 +81,26 @@ def taken_back(id_: str) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Beginnings:
+    """The databases that a round may begin with a copy of."""
+
+    at_head: str
+    untracked: str  # the schema of a revision in the middle, and no version table
+
+
 class Round:
     """One database, some runners, some faults."""
 
-    def __init__(self, server: Server, role: Role, project: Project, at_head: str, chance: random.Random) -> None:
-        """Make the database: an empty one, or a copy of the one that is at the head, from where one can go back."""
+    def __init__(
+        self, server: Server, role: Role, project: Project, beginnings: Beginnings, chance: random.Random
+    ) -> None:
+        """Make the database: an empty one, one at the head, from where one can go back, or one to be adopted."""
         self.chance = chance
         self.project = project
-        self.goes_back = chance.random() < 0.4
-        template = at_head if self.goes_back else "template0"
+        template = chance.choices([EMPTY, beginnings.at_head, beginnings.untracked], [45, 35, 20])[0]
+        self.goes_back = template == beginnings.at_head
+        self.is_untracked = template == beginnings.untracked
         self.database: Database = create_database(server, name=None, owner=role, encoding="UTF8", template=template)
         parts = urlsplit(self.database.url)
         self.proxy = Proxy(parts.hostname or "", parts.port or 0)
@@ -116,10 +129,19 @@ class Round:
     def start(self) -> Running:
         """Start a runner, through the proxy or not."""
         url = self.proxy.url(self.database.url) if self.chance.random() < 0.6 else self.database.url
-        verb = ["up"]
+        verb = ["up", "--adopt", "exact"]
         if self.chance.random() < (0.6 if self.goes_back else 0.1):
             verb = ["down", "--allow-data-loss", "--to", f"r{self.chance.randint(1, REVISIONS - 1):04}"]
             self.told.append(f"down to {verb[-1]}")
+        elif self.is_untracked and self.chance.random() < 0.3:
+            verb = ["adopt"]
+            self.told.append("adopt")
+        elif self.chance.random() < 0.3:
+            verb.append("--heal")
+            self.told.append("heal")
+        if verb[0] != "adopt" and self.chance.random() < 0.2:
+            verb += ["--backup", str(self.project.path / "backups")]
+            self.told.append("backup")
         return Running(
             migrate_command(*verb, "--lock-timeout", "500ms", "--connect-timeout", "10"),
             cwd=self.project.path,
@@ -186,7 +208,7 @@ class Round:
     def converge(self, head: str, expected: dict[str, str], ids: list[str]) -> None:
         """Run until the head is reached, putting right what is refused with 15; then everything took effect once."""
         for _ in range(TRIES):
-            result = self.clean("up")
+            result = self.clean("up", "--adopt", "exact")
             if result.exit_code == 0:
                 break
             assert result.exit_code == 15, result.stdout.decode()
@@ -263,17 +285,23 @@ def main() -> int:
     try:
         project = Project(folder / "project")
         ids = write_history(project)
+        (project.path / "backups").mkdir()
         with throwaway_server(settings={"max_connections": "200"}) as started:
             server = Server(started.url())
             role = create_role(server, name=None, password=None, options="NOSUPERUSER")
-            reference = create_database(server, name=None, owner=role, encoding="UTF8", template="template0")
+            reference, untracked = (
+                create_database(server, name=None, owner=role, encoding="UTF8", template=EMPTY) for _ in range(2)
+            )
             alembic(project, reference, "upgrade", "head")
             expected = schema_of(reference)
+            alembic(project, untracked, "upgrade", ids[REVISIONS // 2])
+            untracked.execute("DROP TABLE alembic_version")
+            beginnings = Beginnings(reference.name, untracked.name)
             with_shadow = {**minimal_environment(), "MIGRATE_SHADOW_URL": server.url()}
             made = Running(migrate_command("manifest"), cwd=project.path, env=with_shadow).finish(120)
             assert made.exit_code == 0, made.stdout.decode()
             for number in range(asked.first, asked.first + asked.rounds):
-                this = Round(server, role, project, reference.name, random.Random(f"{asked.seed}/{number}"))
+                this = Round(server, role, project, beginnings, random.Random(f"{asked.seed}/{number}"))
                 try:
                     found = this.run()
                     this.converge(ids[-1], expected, ids)
