@@ -6,23 +6,23 @@ import sys
 from pathlib import Path
 
 from migrate.core.problems import CATALOGUE
-from migrate.report.markdown import doctor_page, events_page, exit_codes_page, problem_page, trial_page
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 
-import settings_page  # noqa: E402 - found beside this file, wherever it is started
+import catalogue_pages  # noqa: E402 - both are found beside this file, wherever it is started
+import settings_page  # noqa: E402
 
 
 def pages() -> dict[Path, str]:
     """Every made page, by its path."""
     return {
-        DOCS / "reference" / "doctor.md": doctor_page(),
-        DOCS / "reference" / "events.md": events_page(),
-        DOCS / "reference" / "trial.md": trial_page(),
-        DOCS / "reference" / "exit-codes.md": exit_codes_page(),
+        DOCS / "reference" / "doctor.md": catalogue_pages.doctor_page(),
+        DOCS / "reference" / "events.md": catalogue_pages.events_page(),
+        DOCS / "reference" / "trial.md": catalogue_pages.trial_page(),
+        DOCS / "reference" / "exit-codes.md": catalogue_pages.exit_codes_page(),
         settings_page.PAGE: settings_page.page(),
-        **{DOCS / "problems" / f"{kind.code}.md": problem_page(kind) for kind in CATALOGUE.values()},
+        **{DOCS / "problems" / f"{kind.code}.md": catalogue_pages.problem_page(kind) for kind in CATALOGUE.values()},
     }
 
 

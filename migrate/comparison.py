@@ -12,6 +12,7 @@ from migrate.core.policy import Judgement
 from migrate.core.problems import Stop, stop
 from migrate.core.schema import compare
 from migrate.core.state import AtHead, Behind, Empty, classify
+from migrate.core.wording import clauses
 from migrate.judging import connected, look, needed_manifest, refuse_image_faults, rows_named
 from migrate.order import Order, Progress, outcomes
 
@@ -125,12 +126,11 @@ def verify(order: Order, at: str | None = None, against: Against | None = None) 
         verified = Verified.of(actual, expected, order.policy)
         failing = verified.failing(order.policy)
         if failing:
-            why = f"{actual.name} is not that of {expected.name}: {'; '.join(failing[:5])}"
-            more = f"; and {len(failing) - 5} more" if len(failing) > 5 else ""  # noqa: PLR2004 - as in decisions
+            why = f"{actual.name} is not that of {expected.name}: {clauses(failing)}"
             if against is None:
                 fix = "run the SQL that migrate verify prints for it; to release all the same: migrate up --drift warn"
-                raise stop("drift", why + more, fix=fix, differences=failing[:20])
-            raise stop("schemas-differ", why + more, names={"against": against.spelled}, differences=failing[:20])
+                raise stop("drift", why, fix=fix, differences=failing[:20])
+            raise stop("schemas-differ", why, names={"against": against.spelled}, differences=failing[:20])
         return verified, Outcome(Result.NOOP, from_revision=rows, to_revision=rows)
     return verified, progress.outcome()
 

@@ -59,12 +59,7 @@ def connected(order: Order, role: str = GUARD_NAME) -> Iterator[Connection]:
     )
     try:
         server = read_server(connection, order.target)
-        order.bind(
-            server_address=server.address,
-            db_name=server.database,
-            db_user=server.user,
-            db_server_version=server.version,
-        )
+        order.bind(**server.context)
         refuse_wrong_server(server, order.target)
         yield connection
     finally:
@@ -132,9 +127,7 @@ def judge(order: Order, connection: Connection, seen: Judged | None = None) -> J
     decision = decide(image, state, order.policy)
     if isinstance(decision, Plan):
         refuse_broken_files(order, pending_of(state))
-        # a program that waits for the job does not see the job's volume
-        has_place = order.backup is not None or order.verb == "wait"
-        decision = with_backup(decision, image, state, order.policy, has_place=has_place)
+        decision = with_backup(decision, image, state, order.policy, has_place=order.backup is not None)
     if isinstance(decision, Plan) and order.verb != "wait":  # a program that waits runs no revision
         decision = through_pooler(order, observation, decision)
     if isinstance(decision, Plan):

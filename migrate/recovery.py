@@ -16,7 +16,7 @@ from migrate.core.problems import Stop, problem, stop
 from migrate.core.repair import said
 from migrate.core.revisions import HistoryFault
 from migrate.core.state import Ahead, AtHead, Behind, Empty, classify
-from migrate.core.wording import counted
+from migrate.core.wording import counted, shortened
 from migrate.judging import (
     connected,
     look,
@@ -78,8 +78,7 @@ class Loss:
         said = [
             f"{each} ({counted(n, 'row' if each.startswith('table') else 'value')})" for each, n in self.counts.items()
         ]
-        more = f" and {len(said) - 5} more" if len(said) > 5 else ""  # noqa: PLR2004 - as in decisions
-        return f"drops {', '.join(said[:5])}{more}" if said else "drops no table and no column"
+        return f"drops {shortened(said)}" if said else "drops no table and no column"
 
     def fields(self) -> list[str]:
         """The same for a log line: ``table articles: 12``."""

@@ -11,10 +11,11 @@ from migrate import recovery
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
+from migrate.core.problems import ExitCode
 from migrate.recovery import Override
 
 
-@verb("adopt", exits=EXITS)
+@verb("adopt", exits=tuple(code for code in EXITS if code not in {ExitCode.FAILED, ExitCode.PARTIAL}))
 @click.option("--at", metavar="REVISION", help="The operator's word that the database is at this revision.")
 @click.option("--reason", metavar="TEXT", help="Why; needed with --at, and kept in the ledger.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

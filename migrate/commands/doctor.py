@@ -10,7 +10,7 @@ import click
 
 from migrate import judging, order
 from migrate.commands.session import Answer, Report, Session, conduct
-from migrate.commands.up import EXITS
+from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
 from migrate.core import checks
 from migrate.core.checks import Check, Verdict, failed, passed
@@ -41,14 +41,7 @@ _LEVELS: Final = {Verdict.PASS: Level.INFO, Verdict.WARN: Level.WARN, Verdict.FA
 _APPLICATION: Final = "migrate:doctor:"
 
 
-@verb(
-    "doctor",
-    exits=tuple(
-        code
-        for code in EXITS
-        if code <= ExitCode.BLOCKED or code in {ExitCode.LOST, ExitCode.INTERRUPTED, ExitCode.TERMINATED}
-    ),
-)
+@verb("doctor", exits=tuple(code for code in LOOKING_EXITS if code is not ExitCode.DEADLINE))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with every check.")
 def doctor(*, as_json: bool, **flags: Any) -> Answer:
     """Report what would help or hinder a release here: settings, image, server, rights, state. Changes nothing.
@@ -183,12 +176,7 @@ class Examination:
     def _server(self, connection: Connection, target: Target, image: Image | None) -> None:
         session = self._session
         server = read_server(connection, target)
-        session.log.bind(
-            server_address=server.address,
-            db_name=server.database,
-            db_user=server.user,
-            db_server_version=server.version,
-        )
+        session.log.bind(**server.context)
         self._add(checks.check_connection(server))
         try:
             refuse_wrong_server(server, target)

@@ -32,7 +32,10 @@ EXITS = (
     ExitCode.TARGET,
     ExitCode.ACCESS,
     ExitCode.UNREACHABLE,
+    ExitCode.BLOCKED,
     ExitCode.LOST,
+    ExitCode.RESOURCES,
+    ExitCode.DEADLINE,
     ExitCode.INTERRUPTED,
     ExitCode.TERMINATED,
 )
@@ -52,9 +55,9 @@ def history(*, as_json: bool, limit: int, **flags: Any) -> Answer:
             try:
                 server = read_server(connection, order.target)
                 key = ledger.target_key(server.schema, order.target.version_table)
-                runs = ledger.history(connection, key=key, limit=limit)
+                runs = ledger.history(connection, key=key, limit=limit, lock_timeout_s=order.limits.lock_s)
             except psycopg2.Error as error:
-                raise problem_of(error, doing="reading the ledger") from error
+                raise problem_of(error, doing="reading the ledger", connection=connection) from error
         fields: dict[str, object] = {"runs_count": len(runs)}
         if as_json:
             fields["runs"] = [json.loads(json.dumps(run, default=as_text)) for run in runs]

@@ -24,7 +24,7 @@ from migrate.core.problems import ExitCode, Stop, stop
 from migrate.core.replay import passes
 from migrate.core.revisions import Graph, HistoryFault
 from migrate.core.schema import fingerprint
-from migrate.core.wording import counted
+from migrate.core.wording import clauses, counted, shortened
 from migrate.image.manifest import (
     Agreement,
     bad_manifest,
@@ -32,7 +32,6 @@ from migrate.image.manifest import (
     hashes,
     load_manifest,
     manifest_path,
-    shortened,
 )
 
 if TYPE_CHECKING:
@@ -198,7 +197,7 @@ def check_file(work: Work) -> Report:
         work.session.emit(_line_event(work.shown, change))
     raise stop(
         "stale-manifest",
-        f"{work.shown} is not what the revision files make: {shortened(said)}",
+        f"{work.shown} is not what the revision files make: {clauses(said)}",
         names={"manifest": work.shown},
         lines=[change.old_line for change in changes or ()][:SHOWN_CHANGES],
         **agreement.fields(),
@@ -216,11 +215,10 @@ def _refuse_inconsistent(path: Path, found: Manifest) -> None:
 
 def _lines(changes: tuple[LineChange, ...]) -> str:
     spans = []
-    for change in changes[:5]:
+    for change in changes:
         last = change.old_line + max(len(change.old), 1) - 1
         spans.append(str(change.old_line) if last == change.old_line else f"{change.old_line}-{last}")
-    more = f" and {counted(len(changes) - 5, 'more place')}" if len(changes) > 5 else ""  # noqa: PLR2004 - as above
-    return f"line{'s' if len(spans) > 1 or '-' in spans[0] else ''} {', '.join(spans)}{more}"
+    return f"line{'s' if len(spans) > 1 or '-' in spans[0] else ''} {shortened(spans)}"
 
 
 def _without_hashes(change: LineChange) -> LineChange | None:

@@ -8,7 +8,7 @@ import click
 
 from migrate import order, release
 from migrate.commands.session import Answer, Report, Session, conduct
-from migrate.commands.up import EXITS
+from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
 from migrate.core.events import Event, Level, Name
 from migrate.core.plan import Plan
@@ -20,14 +20,7 @@ if TYPE_CHECKING:
     from migrate.order import Judged
 
 
-@verb(
-    "plan",
-    exits=tuple(
-        code
-        for code in (*EXITS, ExitCode.PENDING)
-        if code < ExitCode.BLOCKED or code in {ExitCode.BLOCKED, ExitCode.INTERRUPTED, ExitCode.TERMINATED}
-    ),
-)
+@verb("plan", exits=(*LOOKING_EXITS, ExitCode.PENDING))
 @click.option("--exit-code", "exit_code", is_flag=True, help="Exit 3 when revisions are pending.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def plan(*, as_json: bool, exit_code: bool, **flags: Any) -> Answer:

@@ -16,7 +16,7 @@ from migrate.commands.verb import verb
 from migrate.core.decision import decide, sentence
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Refusal
-from migrate.core.problems import ExitCode, stop
+from migrate.core.problems import stop
 from migrate.core.state import AtHead, Behind, Drifted, classify
 from migrate.core.state import name as position_name
 from migrate.core.wording import counted
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
 
-@verb("report", exits=(*EXITS[: EXITS.index(ExitCode.LOST)], ExitCode.BLOCKED, *EXITS[EXITS.index(ExitCode.LOST) :]))
+@verb("report", exits=EXITS)
 @click.option("--html", "html_file", type=_FILE, metavar="FILE", help="Write one self-contained HTML page.")
 @click.option("--markdown", "markdown_file", type=_FILE, metavar="FILE", help="Write Markdown, as GitHub shows it.")
 @click.option(
@@ -82,9 +82,9 @@ def _read(session: Session, limit: int) -> Page:
         observation = judging.look(order, connection)
         key = ledger.target_key(observation.server.schema, order.target.version_table)
         try:
-            runs = ledger.history(connection, key=key, limit=limit)
+            runs = ledger.history(connection, key=key, limit=limit, lock_timeout_s=order.limits.lock_s)
         except psycopg2.Error as error:
-            raise problem_of(error, doing="reading the ledger") from error
+            raise problem_of(error, doing="reading the ledger", connection=connection) from error
     image = judging.with_sources(order.image, observation, order.source_of)
     state = classify(image, observation, order.policy.target, order.policy.ignore)
     return _page(session, image, observation, state, runs, limit)

@@ -111,7 +111,9 @@ class Session:
     @cached_property
     def target(self) -> Target:
         """The target. Raises Stop."""
-        return self.aimed(self.settings.target())
+        found = self.aimed(self.settings.target())
+        self.log.bind(url_from=found.url_from)
+        return found
 
     def aimed(self, target: Target) -> Target:
         """The target with its version table, guessed from env.py's text where no setting names it. Raises Stop."""

@@ -9,16 +9,13 @@ import click
 from migrate import release
 from migrate.commands.plan import as_text, describe, said
 from migrate.commands.session import Answer, Report, Session, conduct
-from migrate.commands.up import EXITS
+from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
 from migrate.core.outcome import Outcome, Result
 from migrate.core.problems import ExitCode
 
 
-@verb(
-    "status",
-    exits=tuple(code for code in (*EXITS, ExitCode.PENDING) if code < ExitCode.BLOCKED or code > ExitCode.GUARD_LOST),
-)
+@verb("status", exits=(*LOOKING_EXITS, ExitCode.PENDING))
 @click.option(
     "--exit-code",
     "exit_code",

@@ -12,12 +12,15 @@ from migrate.commands.verb import verb
 from migrate.core.problems import ExitCode
 
 EXITS = tuple(code for code in ExitCode if code is not ExitCode.PENDING)
-
-
-@verb(
-    "up",
-    exits=EXITS,
+# of the verbs that look and decide, take no guard and run nothing
+LOOKING_EXITS = (
+    *(code for code in EXITS if code < ExitCode.FAILED and code is not ExitCode.BUSY),
+    ExitCode.INTERRUPTED,
+    ExitCode.TERMINATED,
 )
+
+
+@verb("up", exits=EXITS)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, the last line, instead of the log.")
 def up(*, as_json: bool, **flags: Any) -> Answer:
     """Bring the database to this image's head, or refuse and say why.

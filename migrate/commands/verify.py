@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from migrate.commands.session import Answer, Report, Session, conduct
-from migrate.commands.up import EXITS
+from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
 from migrate.comparison import Against, AgainstDatabase, AgainstManifest, AgainstRevision
 from migrate.comparison import verify as compare
-from migrate.core.problems import ExitCode, stop
+from migrate.core.problems import stop
 from migrate.core.url import DatabaseUrl, MalformedUrl
 from migrate.report import comparison
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _DATABASE: Final = "env:"
 
 
-@verb("verify", exits=tuple(code for code in EXITS if code <= ExitCode.BLOCKED or code >= ExitCode.INTERRUPTED))
+@verb("verify", exits=LOOKING_EXITS)
 @click.option(
     "--at", metavar="REVISION", help="Compare with the manifest at this revision instead of the recorded one."
 )

@@ -13,12 +13,13 @@ import click
 
 from migrate import release, signals
 from migrate.commands.session import Answer, Report, Session, conduct
+from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.usage import report_usage
 from migrate.commands.verb import verb
 from migrate.core.events import Event, Name
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Plan
-from migrate.core.policy import Breaking
+from migrate.core.policy import Backup, Breaking
 from migrate.core.problems import ExitCode, problem
 from migrate.core.wording import counted
 from migrate.postgres.connection import jitter, pause
@@ -41,7 +42,6 @@ HOPELESS: Final = frozenset(
         ExitCode.TERMINATED,
     },
 )
-EXITS: Final = tuple(code for code in ExitCode if code < ExitCode.FAILED or code in HOPELESS)
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 5.0
@@ -50,7 +50,7 @@ _HEARTBEAT_S: Final = 30.0
 _IGNORED_BY_PYTHON: Final = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
-@verb("wait", exits=tuple(code for code in EXITS if code is not ExitCode.PENDING))
+@verb("wait", exits=LOOKING_EXITS)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; without COMMAND only.")
 def wait(*, as_json: bool, command: tuple[str, ...], **flags: Any) -> Answer:
@@ -89,8 +89,8 @@ def _usage(why: str) -> Answer:
 def _wait(session: Session, command: Sequence[str]) -> Outcome:
     """Look until the database is ready, waiting is hopeless, or the time is up."""
     order = session.order()
-    # whether what is pending may run is up to the job that runs it
-    policy = replace(order.policy, breaking=Breaking.ALLOW)
+    # whether what is pending may run is up to the job that runs it, and so is a backup: its volume is not seen from here
+    policy = replace(order.policy, breaking=Breaking.ALLOW, backup=Backup.OFF)
     until = time.monotonic() + order.limits.wait_s
     delay = _FIRST_PAUSE_S
     say = _Once(session.emit)

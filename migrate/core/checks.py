@@ -20,7 +20,7 @@ from migrate.core.repair import plain
 from migrate.core.repair_sql import repairs
 from migrate.core.state import AtHead, Behind, Breaking, Drifted, Edited, Empty, Residue, State
 from migrate.core.state import name as position_name
-from migrate.core.wording import counted
+from migrate.core.wording import counted, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -788,7 +788,4 @@ def _literal(text: str) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return f": {', '.join(names[:_LISTED])}{more}"
+    return f": {shortened(names, _LISTED)}" if names else ""

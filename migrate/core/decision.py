@@ -30,7 +30,7 @@ from migrate.core.state import (
     Unknown,
     Untracked,
 )
-from migrate.core.wording import counted
+from migrate.core.wording import LISTED, clauses, counted, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from migrate.core.state import Finding, Match, Position, State
 
 UNCOMPARED = "without a manifest it is not compared whether the pending change breaks the release that is still running"
-LISTED = 5  # names in a sentence; the log line's fields carry more
 
 
 def decide(image: Image, state: State, policy: Policy) -> Decision:
@@ -142,14 +141,11 @@ def _rows_of(position: Position) -> tuple[str, ...]:
 def refuse_image(image: Image, policy: Policy) -> Refusal | None:
     """The refusal that needs no database: faults of the history, and a target that the image does not have."""
     if image.faults:
-        first, *others = image.faults
-        why = first.message + "".join(f"; {fault.message}" for fault in others[: LISTED - 1])
-        more = f"; and {len(others) - LISTED + 1} more" if len(others) >= LISTED else ""
         return Refusal(
             problem(
                 "bad-history",
-                why + more,
-                names={"fix": first.fix},
+                clauses(fault.message for fault in image.faults),
+                names={"fix": image.faults[0].fix},
                 faults=[fault.message for fault in image.faults],
             ),
         )
@@ -329,16 +325,16 @@ def sentence(finding: Finding) -> str:
                 left = [line for line in step.left if not line.startswith("INVALID ") and not line.endswith(" invalid")]
                 named = f"; it left {_names(left)}" if left else ""
                 parts.append(f"a part of revision {step.revision} is committed (run {step.run_id}){named}")
-            return _clauses(parts)
+            return clauses(parts)
         case Edited(revisions=revisions):
-            return _clauses(
+            return clauses(
                 [f"{revision.file} (revision {revision.id}) was edited after it was applied" for revision in revisions],
             )
         case Drifted(differences=differences):
-            return _clauses(differences.sentences())
+            return clauses(differences.sentences())
         case Breaking(breaks=breaks):
             parts = [f"{broken.sentence} (revision {revision.id}, {revision.file})" for broken, revision in breaks]
-            return f"the pending change breaks the release that is still running: {_clauses(parts)}"
+            return f"the pending change breaks the release that is still running: {clauses(parts)}"
         case _:
             assert_never(finding)
 
@@ -407,7 +403,7 @@ def _unknown(position: Unknown, image: Image, findings: Iterable[Finding], polic
     if position.breaks is None:
         serving = "; without a manifest nothing can be said of its schema"
     elif position.breaks:
-        serving = f"; the live schema does not serve this image: {_clauses([b.sentence for b in position.breaks])}"
+        serving = f"; the live schema does not serve this image: {clauses([b.sentence for b in position.breaks])}"
     else:
         serving = "; the live schema serves this image (--ahead compatible would let it run)"
     return Refusal(
@@ -429,7 +425,7 @@ def _ahead_problem(recorded: tuple[str, ...], breaks: tuple[Break, ...] | None) 
     if breaks is None:
         reason = "; without a manifest it cannot be proven that this image runs on its schema"
     elif breaks:
-        reason = f"; its schema does not serve this image: {_clauses([b.sentence for b in breaks])}"
+        reason = f"; its schema does not serve this image: {clauses([b.sentence for b in breaks])}"
     else:
         reason = "; its schema serves this image, but policy refuses (ahead=refuse)"
     return problem(
@@ -469,18 +465,10 @@ def _proves(match: Match | None) -> str:
             return f"; its schema is that of several revisions: {_names([' '.join(rows) for rows in candidates])}"
         case Nearest(rows=rows, differences=differences, ties=ties):
             nearest = " or ".join(_names(each) for each in (rows, *ties[:LISTED]))
-            return f"; the nearest revision is {nearest}, but {_clauses(differences.sentences())}"
+            return f"; the nearest revision is {nearest}, but {clauses(differences.sentences())}"
         case _:
             assert_never(match)
 
 
-def _clauses(parts: Iterable[str]) -> str:
-    listed = list(parts)
-    more = f"; and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
-    return "; ".join(listed[:LISTED]) + more
-
-
 def _names(names: Iterable[str]) -> str:
-    listed = list(names)
-    more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
-    return (", ".join(listed[:LISTED]) + more) or "base"
+    return shortened(names) or "base"

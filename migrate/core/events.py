@@ -23,20 +23,20 @@ class Name(Explained):
 
     RUN_STARTED = "run.started", "the verb began; carries the context fields"
     RUN_FINISHED = "run.finished", "the last line: outcome, exit code, what was applied and what is pending"
-    IMAGE_LOADED = "image.loaded", "the revision graph of this image was read; says how (manifest, scan, alembic)"
+    IMAGE_LOADED = "image.loaded", "the revision graph of this image was read; `read_by` says how (scan, alembic)"
     IMAGE_WARNING = "image.warning", "something about the image that does not stop the run"
     CONNECT_RETRY = "connect.retry", "the server did not answer yet; the next try follows"
     TARGET_WARNING = "target.warning", "something about the server, the role or the URL that does not stop the run"
     SHADOW_STARTED = "shadow.started", "a throw-away server or database for a replay is ready"
     STATE_OBSERVED = "state.observed", "the position of the database against the image"
     STATE_FINDING = "state.finding", "a finding beside the position: drift, residue, an edited revision"
-    DECISION_MADE = "decision.made", "the plan, or the refusal"
+    DECISION_MADE = "decision.made", "the plan; a refusal is the last line's problem"
     GUARD_WAITING = "guard.waiting", "another run holds the guard; who, and since when"
     GUARD_ACQUIRED = "guard.acquired", "this run holds the guard"
     ORPHAN_WAITING = "orphan.waiting", "a dead run's statement is still executing on the server"
     RUN_ABANDONED = (
         "run.abandoned",
-        "a run that died had begun this revision; `status` says whether it was committed, and it is closed",
+        "a run that died had begun this step; `status` says whether it was committed, and it is closed",
     )
     RUN_RECORDED = (
         "run.recorded",

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.outcome import Result
+from migrate.core.wording import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -91,9 +92,7 @@ def secrets_in(addresses: Iterable[str]) -> list[str]:
 
 
 def _ids(value: object) -> str:
-    listed = list(value) if isinstance(value, (list, tuple)) else []
-    more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
-    return ", ".join(map(str, listed[:_LISTED])) + more
+    return shortened(map(str, value), _LISTED) if isinstance(value, (list, tuple)) else ""
 
 
 def _counted(last: Mapping[str, object], name: str) -> str:

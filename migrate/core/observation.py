@@ -32,6 +32,16 @@ class Server:
         """E.g. 17."""
         return self.version_num // 10000
 
+    @property
+    def context(self) -> dict[str, str | None]:
+        """What the first and the last line say of it."""
+        return {
+            "server_address": self.address,
+            "db_name": self.database,
+            "db_user": self.user,
+            "db_server_version": self.version,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Applied:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from migrate.core.repair_sql import quote, repairs
 from migrate.core.schema import Difference, Differences, dotted, read_change
+from migrate.core.wording import LISTED, clauses
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from migrate.core.observation import InvalidIndex, Observation, Unfinished
     from migrate.core.revisions import Graph
 
-LISTED: Final = 5  # differences in a sentence
 MOST_LEFT: Final = 20  # lines that a run records of what it left; as many may not be all
 MOST_ROWS: Final = 10  # of a split table; every choice among them is compared with the schema
 
@@ -307,10 +307,12 @@ def _on_step(
         named = f"it left: {'; '.join(step.left[:LISTED])}" if step.left else "what it left is not recorded"
         return Left(f"{part}, and nothing proves that it is put right; {named}", f"{word}   # once it is put right")
     if recorded:
-        is_left = f"{part}; it left, and there still is: {_clauses([each.identity for each in drift.without_members().extra])}"
+        is_left = (
+            f"{part}; it left, and there still is: {clauses([each.identity for each in drift.without_members().extra])}"
+        )
     else:
         at = _listed(observation.rows)
-        is_left = f"{part}, and the live schema is not that of {at}: {_clauses(drift.sentences())}"
+        is_left = f"{part}, and the live schema is not that of {at}: {clauses(drift.sentences())}"
     sql = _undoing(drift, image, observation)
     way = (
         f"{_psql(sql, observation.server.schema, variable)} && migrate repair --yes"
@@ -347,11 +349,6 @@ def _psql(statements: Iterable[str], schema: str | None, variable: str) -> str:
     first = [f"SET search_path TO {quote(schema)};"] if schema not in {None, "public"} else []
     commands = "".join(f" -c {shell_quoted(sql)}" for sql in (*first, *statements))
     return f'psql "${variable}"{commands}'
-
-
-def _clauses(parts: Sequence[str]) -> str:
-    more = f"; and {len(parts) - LISTED} more" if len(parts) > LISTED else ""
-    return "; ".join(parts[:LISTED]) + more
 
 
 def _applied(graph: Graph, rows: Collection[str]) -> frozenset[str]:

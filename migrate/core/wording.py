@@ -1,8 +1,30 @@
-"""Numbers in sentences."""
+"""Numbers and lists in sentences."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+LISTED: Final = 5  # names in a sentence; the log line's fields carry more
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
     """The number with its noun: ``1 revision``, ``2 revisions``; ``many`` where it is not ``one`` with an s."""
     return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def shortened(names: Iterable[str], most: int = LISTED) -> str:
+    """The first names and how many more there are: ``a, b and 3 more``; empty for none."""
+    return _first(tuple(names), most, ", ", " and ")
+
+
+def clauses(parts: Iterable[str], most: int = LISTED) -> str:
+    """The first parts of a sentence and how many more there are: ``a; b; and 3 more``; empty for none."""
+    return _first(tuple(parts), most, "; ", "; and ")
+
+
+def _first(parts: Sequence[str], most: int, between: str, last: str) -> str:
+    more = f"{last}{len(parts) - most} more" if len(parts) > most else ""
+    return between.join(parts[:most]) + more

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.problems import stop
+from migrate.core.wording import clauses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from migrate.image.scan import Scan
 
 FILE_NAME: Final = "manifest.json"
-_NAMED: Final = 5
 
 
 def manifest_path(config: AlembicConfig, named: Path | None) -> Path:
@@ -113,13 +113,7 @@ def check_for_release(path: Path, agreement: Agreement) -> tuple[str, ...]:
     if not agreement:
         return ()
     said = agreement.sentences()
-    why = f"{path.name} is not that of the revision files: {shortened(said)}"
+    why = f"{path.name} is not that of the revision files: {clauses(said)}"
     if agreement.is_other_history:
         raise stop("stale-manifest", why, names={"manifest": path}, **agreement.fields())
     return (why,)
-
-
-def shortened(sentences: list[str]) -> str:
-    """The first few, and how many more there are."""
-    more = f"; and {len(sentences) - _NAMED} more" if len(sentences) > _NAMED else ""
-    return "; ".join(sentences[:_NAMED]) + more

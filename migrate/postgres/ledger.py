@@ -203,10 +203,10 @@ def read(connection: Connection, *, key: str, rows: Sequence[str], hashes: Mappi
     return Known(applied, tuple(replace(Unfinished(*step), left=tuple(left)) for *step, left in steps))
 
 
-def history(connection: Connection, *, key: str, limit: int) -> list[dict[str, Any]]:
+def history(connection: Connection, *, key: str, limit: int, lock_timeout_s: float) -> list[dict[str, Any]]:
     """The newest runs first, each with its steps; an empty list where there is no ledger.
 
-    Raises Stop for a ledger that this role may not read, and psycopg2.Error.
+    Raises Stop for a ledger that this role may not read, and psycopg2.Error, for one that is locked as well.
     """
     may_read, is_there = connection.row(_EXISTS)
     if not may_read:
@@ -234,7 +234,9 @@ def history(connection: Connection, *, key: str, limit: int) -> list[dict[str, A
         "context",
         "steps",
     ]
-    return [dict(zip(names, row, strict=True)) for row in connection.rows(_HISTORY, {"target": key, "limit": limit})]
+    with connection.transaction("READ COMMITTED READ ONLY", lock_timeout_s=lock_timeout_s):
+        found = connection.rows(_HISTORY, {"target": key, "limit": limit})
+    return [dict(zip(names, row, strict=True)) for row in found]
 
 
 class Ledger:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from migrate.core.repair_sql import repairs
 from migrate.core.schema import Renamed
+from migrate.report.github import fenced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,8 +64,7 @@ def as_markdown(of: str, other: str, expected_by: str, differences: Differences,
     for title, group in _groups(differences):
         lines += [f"| {title} | {_cell(_said(difference, expected_by))} |" for difference in group]
     if sql:
-        fence = "`" * max(3, 1 + max(_longest_run(statement) for statement in sql))
-        lines += ["", f"Would put right what is simple; {_NEVER}:", "", f"{fence}sql", *sql, fence]
+        lines += ["", f"Would put right what is simple; {_NEVER}:", "", *fenced("sql", *sql)]
     return "\n".join(lines)
 
 
@@ -89,11 +89,3 @@ def _comment(text: str) -> str:
 def _cell(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
     return escaped.replace("_", "\\_").replace("\n", " ")
-
-
-def _longest_run(text: str) -> int:
-    longest = run = 0
-    for character in text:
-        run = run + 1 if character == "`" else 0
-        longest = max(longest, run)
-    return longest

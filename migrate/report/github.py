@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from migrate.core.wording import shortened
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -46,7 +48,7 @@ def summary(last: Mapping[str, object]) -> str:
     lines += [f"| {name} | {_cell(value)} |" for name, value in rows.items() if value]
     if "problem" in last:
         lines += ["", f"**{plain(last['title'])}** ({plain(last['problem'])}): {plain(last['why'])}"]
-        lines += ["", *_fenced(str(last["fix"]))]
+        lines += ["", *fenced("sh", str(last["fix"]))]
     return "\n".join([*lines, "", ""])
 
 
@@ -69,9 +71,7 @@ def _cell(value: object) -> str:
 
 
 def _ids(values: object) -> str:
-    listed = list(values) if isinstance(values, (list, tuple)) else []
-    more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
-    return ", ".join(plain(value) for value in listed[:_LISTED]) + more
+    return shortened((plain(value) for value in values), _LISTED) if isinstance(values, (list, tuple)) else ""
 
 
 def _counted(last: Mapping[str, object], name: str) -> str:
@@ -79,6 +79,7 @@ def _counted(last: Mapping[str, object], name: str) -> str:
     return f"{count}: {_ids(last.get(name))}" if count else ""
 
 
-def _fenced(text: str) -> list[str]:
-    fence = "`" * max([3, *(len(run) + 1 for run in _BACKTICKS.findall(text))])
-    return [f"{fence}sh", text, fence]
+def fenced(language: str, *lines: str) -> list[str]:
+    """The lines as a block of code, between fences that are longer than any run of backticks in them."""
+    fence = "`" * max([3, *(len(run) + 1 for line in lines for run in _BACKTICKS.findall(line))])
+    return [f"{fence}{language}", *lines, fence]

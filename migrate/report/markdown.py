@@ -1,173 +1,19 @@
-"""Renders the reference pages that are made from the code's own catalogues; `docs/generate.py` writes them."""
+"""Renders `migrate report` as Markdown."""
 
 from __future__ import annotations
 
-import re
 from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from migrate.core.checks import PURPOSES
-from migrate.core.events import Name
-from migrate.core.problems import EXIT_MEANINGS, ExitCode, kinds_of
-from migrate.core.trial_checks import DEFAULT_FAIL, Check
-from migrate.report.github import plain
+from migrate.report.github import fenced, plain
 from migrate.report.page import CURRENT, PENDING
 
 if TYPE_CHECKING:
-    from migrate.core.problems import Kind
     from migrate.report.page import Page, RunRow
-
-_MADE: Final = "<!-- Made by `make docs` from {source}; a test compares it with what would be made. -->"
-_BACKTICKS: Final = re.compile("`+")
-_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
-
-_DECADES: Final = (
-    ("0-3", "the answer to a question: done, a bug, wrong flags, or revisions are pending"),
-    (
-        "10-17",
-        "of this run's revisions nothing is left half done (15: of an earlier run's it may be); a person must act",
-    ),
-    ("20-25", "nothing of the failing revision is in the database; the same run may succeed later"),
-    ("30-32", "a revision or its proof failed; a person must act"),
-    ("40-41", "the end of the run is not known for certain; a person must look"),
-    ("130, 143", "stopped by a signal; the same run may succeed later"),
-)
-
-
-def trial_page() -> str:
-    """Render ``docs/reference/trial.md``: the checks of `migrate test`."""
-    rows = [
-        f"| `{check}` | {check.meaning} | {'fails the run' if str(check) in DEFAULT_FAIL else 'warns'} |"
-        for check in Check
-    ]
-    return "\n".join(
-        [
-            "# Checks of `migrate test`",
-            "",
-            _MADE.format(source="migrate/core/trial.py"),
-            "",
-            "What a check means when it passes, and what a finding does unless [`test_fail`](settings.md#test_fail) differs.",
-            "",
-            "| check | passes when | by default |",
-            "|---|---|---|",
-            *rows,
-            "",
-        ]
-    )
-
-
-def problem_page(kind: Kind) -> str:
-    """Render ``docs/problems/<code>.md``."""
-    return "\n".join(
-        [
-            f"# {kind.title}",
-            "",
-            _MADE.format(source="migrate/core/problems.py"),
-            "",
-            "| | |",
-            "|---|---|",
-            f"| problem | `{kind.code}` |",
-            f"| exit code | [{_exit(kind.exit_code)}](../reference/exit-codes.md) |",
-            f"| the same run may succeed later | {_yes(kind.exit_code)} |",
-            "",
-            "## When",
-            "",
-            kind.condition,
-            "",
-            "## What it did",
-            "",
-            kind.effect,
-            "",
-            "## What to do",
-            "",
-            *_fix(kind),
-            "",
-        ],
-    )
-
-
-def exit_codes_page() -> str:
-    """Render ``docs/reference/exit-codes.md``."""
-    retryable = [code for code in ExitCode if code.retryable]
-    lines = [
-        "# Exit codes",
-        "",
-        _MADE.format(source="migrate/core/problems.py"),
-        "",
-        "A platform acts on the code, so its decade says what to do:",
-        "",
-        "| codes | what to do |",
-        "|---|---|",
-        *(f"| {codes} | {meaning} |" for codes, meaning in _DECADES),
-        "",
-        "`migrate explain CODE` prints what is on this page; `migrate VERB --help` lists the codes of one verb.",
-        "",
-        "| code | name | meaning | may succeed later | problems |",
-        "|---|---|---|---|---|",
-    ]
-    for code in ExitCode:
-        problems = ", ".join(f"[`{kind.code}`](../problems/{kind.code}.md)" for kind in kinds_of(code))
-        lines.append(f"| {int(code)} | {code.label} | {EXIT_MEANINGS[code]} | {_yes(code)} | {problems} |")
-    codes = ", ".join(str(int(code)) for code in retryable)
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"A platform may retry on {codes}, and on 137, which a process that was killed leaves behind.",
-            "",
-        ],
-    )
-
-
-def events_page() -> str:
-    """Render ``docs/reference/events.md``."""
-    return "\n".join(
-        [
-            "# Events",
-            "",
-            _MADE.format(source="migrate/core/events.py"),
-            "",
-            "The values of the field `event`, a closed set. Every run that is not killed ends with exactly one",
-            f"`{Name.RUN_FINISHED}`, and nothing follows it.",
-            "",
-            "| event | meaning |",
-            "|---|---|",
-            *(f"| `{name}` | {name.meaning} |" for name in Name),
-            "",
-        ],
-    )
-
-
-def doctor_page() -> str:
-    """Render ``docs/reference/doctor.md``."""
-    return "\n".join(
-        [
-            "# Checks of `migrate doctor`",
-            "",
-            _MADE.format(source="migrate/core/checks.py"),
-            "",
-            "Each check passes, warns or fails, and says its evidence and the fix. The exit code is that of the first check",
-            "that fails, in this order, which is that in which a release would stop; warnings alone exit 0. `--json` prints",
-            "all of them as one object, the log has a line with the event `check.finished` for each.",
-            "",
-            "| check | looks at | warns when | fails when | needs the server |",
-            "|---|---|---|---|---|",
-            *(
-                f"| `{name}` | {purpose.looks_at} | {purpose.warns or 'never'} | {purpose.fails or 'never'}"
-                f" | {'yes' if purpose.needs_server else 'no'} |"
-                for name, purpose in PURPOSES.items()
-            ),
-            "",
-            "A revision's text can compute the name of a table; which tables are touched is what its text and its lines in",
-            "the manifest name. Of other roles' transactions and vacuums a role sees the age only as a member of",
-            "`pg_read_all_stats`.",
-            "",
-        ],
-    )
 
 
 def report_page(page: Page) -> str:
-    """Render `migrate report` for GitHub's step summary and wherever else Markdown is read; nothing in it is markup."""
+    """Render the page for GitHub's step summary and wherever else Markdown is read; nothing in it is markup."""
     lines = [
         f"# {plain(page.database)}: {plain(page.position)}",
         "",
@@ -206,9 +52,8 @@ def report_page(page: Page) -> str:
     if changed:
         lines += ["", "## What each revision changed", ""]
     for revision in changed:
-        fence = "`" * max(3, *(len(run) + 1 for line in revision.lines for run in ["", *_BACKTICKS.findall(line)]))
         lines += [f"<details><summary>{_raw(revision.id)} {_raw(revision.message)}</summary>", ""]
-        lines += [f"{fence}diff", *revision.lines, fence, "", "</details>", ""]
+        lines += [*fenced("diff", *revision.lines), "", "</details>", ""]
     return "\n".join([*lines, ""])
 
 
@@ -222,22 +67,3 @@ def _run(run: RunRow) -> str:
     changed = ", ".join(f"{plain(change.revision)}: {len(change.lines)}" for change in run.changes) or "nothing"
     cells = (run.started, plain(run.run_id), f"{plain(run.verb)} {plain(run.outcome)}{problem}")
     return f"| {' | '.join(cells)} | {plain(run.rows_before)} | {plain(run.rows_after)} | {run.took} | {changed} |"
-
-
-def _exit(code: ExitCode) -> str:
-    return f"{int(code)} {code.label}"
-
-
-def _yes(code: ExitCode) -> str:
-    return "yes" if code.retryable else "no"
-
-
-def _fix(kind: Kind) -> list[str]:
-    if kind.fix_is_of_the_case:
-        return ["It depends on the case: the field `fix` of the log line says it."]
-    lines = ["```sh", kind.general_fix, "```"]
-    names = dict.fromkeys(_PLACEHOLDER.findall(kind.fix))
-    if names:
-        listed = ", ".join(f"`<{name}>`" for name in names)
-        lines += ["", f"The field `fix` of the log line has the names of the case in place of {listed}."]
-    return lines

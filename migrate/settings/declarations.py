@@ -74,7 +74,8 @@ _SHADOW_VERBS: Final = ("manifest", "test")
 _DECIDING_VERBS: Final = ("up", "plan")
 CHANGING_VERBS: Final = ("up", "adopt", "repair", "down")
 _RUNNING_VERBS: Final = ("up", "down")
-_COMPARING_VERBS: Final = ("up", "plan", "status", "wait", "verify", "adopt", "repair", "down", "doctor", "report")
+_DRIFT_VERBS: Final = ("up", "plan", "status", "wait", "verify", "down", "doctor", "report")
+_COMPARING_VERBS: Final = (*_DRIFT_VERBS, "adopt", "repair")
 
 _policy: Final = Policy()
 _limits: Final = Limits()
@@ -193,14 +194,14 @@ SETTINGS: Final = (
         Choice(Judgement),
         _policy.drift,
         "What a missing or changed object does to a run that has something to apply.",
-        verbs=_COMPARING_VERBS,
+        verbs=_DRIFT_VERBS,
     ),
     Setting(
         "extra",
         Choice(Judgement),
         _policy.extra,
         "What an object that the manifest does not have does to a run.",
-        verbs=_COMPARING_VERBS,
+        verbs=(*_DRIFT_VERBS, "adopt"),
     ),
     Setting(
         "ignore",
@@ -276,7 +277,7 @@ SETTINGS: Final = (
         Duration(minimum_s=1),
         _limits.connect_s,
         "How long to try to reach the server.",
-        verbs=_TARGET_VERBS,
+        verbs=tuple(verb for verb in _TARGET_VERBS if verb != "wait"),
     ),
     Setting(
         "guard_timeout",
@@ -298,7 +299,7 @@ SETTINGS: Final = (
         Duration(zero_means="no limit"),
         _limits.statement_s,
         "How long one statement of a revision may take.",
-        verbs=CHANGING_VERBS,
+        verbs=_RUNNING_VERBS,
     ),
     Setting(
         "lock_tries",
@@ -321,7 +322,7 @@ SETTINGS: Final = (
         "The time that the platform gives the whole job: nobody connects, waits or begins a revision after it, and one"
         " that runs is rolled back. Without it, half a minute less than the platform's own limit, where that is known:"
         " 270s in Fly's release_command, 3570s in Heroku's release phase.",
-        verbs=_RUNNING_VERBS,
+        verbs=CHANGING_VERBS,
     ),
     Setting(
         "wait_timeout",
@@ -342,8 +343,8 @@ SETTINGS: Final = (
         "log_queries",
         Switch(),
         default=False,
-        help="Show the query text of sessions that block a revision; it may hold data of users.",
-        verbs=CHANGING_VERBS,
+        help="Show the query text of sessions that block a revision or a repair; it may hold data of users.",
+        verbs=("up", "repair", "down"),
     ),
     Setting(
         "notify",

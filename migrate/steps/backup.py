@@ -100,7 +100,8 @@ class BackingUp:
 
     def _take(self) -> dict[str, object]:
         run, server = self.run, self.run.before.server
-        lsn, at, stamp = ask(run, _where_in_the_log, within_s=ANSWER_S) or (None, None, time.strftime("%Y%m%dT%H%M%SZ"))
+        unknown = (None, None, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+        lsn, at, stamp = ask(run, _where_in_the_log, within_s=ANSWER_S) or unknown
         found: dict[str, object] = {"backup_lsn": lsn, "backup_at": at}
         name = file_name(server.database, run.before.rows, stamp, run.run_id)
         environ = dict(run.environ) | {"MIGRATE_BACKUP_NAME": name}

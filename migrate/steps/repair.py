@@ -25,6 +25,7 @@ from migrate.core.repair import (
     plan_repairs,
     said,
 )
+from migrate.core.wording import clauses
 from migrate.postgres import activity
 from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.connection import connect
@@ -106,14 +107,13 @@ def is_at_work(connection: Connection) -> bool:
 def still_there(found: Repairs, *, was_tried: bool) -> Problem:
     """The problem of residue that stays: what a person must decide, and what is not repaired, though it ``was_tried``."""
     listed = [left.what for left in found.left] + [said(action) for action in found.actions]
-    more = f"; and {len(listed) - 5} more" if len(listed) > 5 else ""  # noqa: PLR2004 - as in decisions
     if found.left and (was_tried or not found.actions):
         fix = found.left[0].fix
     elif was_tried:
         fix = "migrate repair --yes   # tries it again, once what forbade it is put right"
     else:
         fix = f"migrate repair --yes   # does {'what needs no person, and names what is left then' if found.left else 'it'}"
-    return stop("residue", "; ".join(listed[:5]) + more, fix=fix, items=listed[:LISTED]).problem
+    return stop("residue", clauses(listed), fix=fix, items=listed[:LISTED]).problem
 
 
 class Repairing:
@@ -287,7 +287,8 @@ class _Alone:
                     _hang_up(connection)
             elif cancelled_at is None:
                 cancelled_at = now
-                run.emit(Event(Name.INTERRUPTED, "the repair may not go on: cancelling its statement", Level.WARN))
+                if run.interruption.signum is not None:
+                    run.emit(Event(Name.INTERRUPTED, "a signal arrived: cancelling the statement", Level.WARN))
                 ask(run, lambda control: activity.cancel(control, pid), within_s=0.0)
             elif now - cancelled_at > CANCEL_GRACE_S:
                 ask(run, lambda control: activity.terminate(control, pid), within_s=0.0)

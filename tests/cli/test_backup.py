@@ -192,8 +192,9 @@ def test_required_without_a_place_is_a_matter_of_policy(history, database, run_m
     environ = {"MIGRATE_BACKUP": "required"}
     assert run_migrate("plan", database=database, env=environ).exit_code == 12
     # a service that waits for the job needs no place of its own
-    waiting = run_migrate("wait", "--timeout", "0", database=database, env=environ)
-    assert waiting.finished["problem"] == "not-ready"
+    for seen in (environ, {"MIGRATE_BACKUP_DIR": "/not-mounted-here"}):
+        waiting = run_migrate("wait", "--timeout", "0", database=database, env=seen)
+        assert waiting.finished["problem"] == "not-ready"
 
 
 def test_off_is_off(history, folder, database, run_migrate):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 
 def died(database):
     """A run as one that was killed in its backup leaves it, before another closes it."""
@@ -43,3 +45,14 @@ def test_a_ledger_that_may_not_be_read_is_not_without_runs(project, database, ma
         database.execute(statement)
     assert run_migrate("history", database=guest).finished["runs_count"] == 1
     database.as_superuser.execute(f'DROP OWNED BY "{guest.user}" CASCADE')
+
+
+def test_a_ledger_that_is_locked_is_not_waited_for_longer_than_the_lock_timeout(project, database, run_migrate):
+    project.linear(1)
+    assert run_migrate("up", database=database).exit_code == 0
+    with closing(database.connect(application_name="somebody")) as other:
+        other.cursor().execute("LOCK TABLE migrate.step IN ACCESS EXCLUSIVE MODE")
+        refused = run_migrate("history", "--lock-timeout", "200ms", database=database)
+    refused.check_clean()
+    assert (refused.exit_code, refused.finished["problem"]) == (22, "blocked")
+    assert "somebody" in refused.finished["why"]
