@@ -7,6 +7,7 @@ A process of its own, because a revision may do what it likes to its interpreter
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import inspect
 import json
 import os
@@ -14,6 +15,7 @@ import re
 import signal
 import socket
 import sys
+import termios
 import threading
 import time
 import traceback
@@ -74,6 +76,14 @@ class Channel:
     def keep_from_forks(self, connection: Connection) -> None:
         """Let no process that a revision forks speak on the database's connection: its rollback would be ours."""
         self._driver = _driver_of(connection)
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes for the database are still in this machine's socket (Linux' SIOCOUTQ); 0 where that is not told."""
+        with suppress(Exception):  # no connection yet, a closed one, or a driver without a descriptor to show
+            found = fcntl.ioctl(self._driver.fileno(), termios.TIOCOUTQ, bytes(4))
+            return int.from_bytes(found, sys.byteorder)
+        return 0
 
     def _let_go(self) -> None:
         null = os.open(os.devnull, os.O_RDWR)
@@ -241,9 +251,11 @@ class Seam:
     ) -> None:
         del cursor, parameters, context, executemany
         if not _is_autocommit(connection):
-            if _is_outside(connection):
+            if not _is_outside(connection):
+                return
+            if self._job["pooled"]:  # a setting of the session would stay on another client's connection
                 self._tell_autocommit()
-            return
+                return
         # CREATE INDEX CONCURRENTLY waits for others by design: a timeout would leave an INVALID index
         waits_long = bool(_CONCURRENTLY.search(statement))
         settings = [
@@ -419,7 +431,7 @@ class Pulse(threading.Thread):
                 # again and again while it waits: to the parent, every other message means that the wait was over
                 self._told = waits_for is not None
                 try:
-                    self._channel.tell("waiting", waits_for=waits_for)
+                    self._channel.tell("waiting", waits_for=waits_for, unsent=self._channel.unsent)
                 except OSError:
                     return
 
@@ -601,6 +613,13 @@ def _several(value: str | Iterable[str] | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
+def _say(record: Mapping[str, object], channel: Channel) -> None:
+    if channel.is_forked:  # the line to the parent is not its own; what it prints is shown all the same
+        sys.stderr.write(f"{record.get('message')}\n")
+    else:
+        channel.tell("record", record=record)
+
+
 def main(fd: int) -> None:
     """Serve jobs until the parent closes the line."""
     parent = os.getppid()
@@ -615,7 +634,7 @@ def main(fd: int) -> None:
         # a line that a revision prints belongs between the events around it, whatever the locale can encode
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     channel = Channel(fd)
-    foreign_records.capture(lambda record: channel.tell("record", record=record))
+    foreign_records.capture(lambda record: _say(record, channel))
     Pulse(channel).start()
     channel.tell("ready")
     while True:

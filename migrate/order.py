@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -10,7 +11,7 @@ import psycopg2
 from migrate.core.interruption import Interrupted
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
-from migrate.core.problems import ExitCode, Stop, problem
+from migrate.core.problems import ExitCode, Stop, problem, stop
 from migrate.core.state import AtHead, Behind, Empty
 from migrate.core.wording import counted
 from migrate.postgres.errors import problem_of
@@ -57,6 +58,11 @@ class Order:
     log_queries: bool = False
     holds_guard: bool = False
     backup: BackupPlace | None = None
+
+    def go_on(self) -> None:
+        """Raises Stop where the time is up; a signal ends the waits of connections by itself."""
+        if time.monotonic() > self.limits.deadline_at(self.started_s):
+            raise stop("deadline", f"the deadline of {self.limits.deadline_s:g} s came before the first change")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,15 +198,18 @@ class Progress:
         """
         self.signum = signum
         known = self.outcome()
+        late = "when the signal's grace ran out"
+        if self.run is not None and self.run.stamping:
+            found = problem("commit-unknown", f"it was not known {late} whether the version rows were written")
+            return replace(known, result=Result.UNKNOWN, exit_code=found.exit_code, problem=found)
         attempt = self.run.attempt if self.run is not None else None
         if attempt is None:
             return known
-        late = "when the signal's grace ran out"
         part = attempt.left_in_part()
         if part is not None and part.autocommitted:
             why = f"revision {part.id} had committed a part {late}"
             found = problem("partly-committed", why, names={"file": part.file}, revision=part.id)
-        elif attempt.uncommitted or (part is not None and part.may_commit):
+        elif not attempt.is_rolled_back and (attempt.uncommitted or (part is not None and part.may_commit)):
             ids = ", ".join(at.id for at in attempt.uncommitted) or (part.id if part is not None else "")
             found = problem("commit-unknown", f"the end of {ids} was not known {late}", revision=ids)
         else:

@@ -66,7 +66,8 @@ class Loss:
 
         identities = lost_by_reverting(order.image.manifest, order.image.graph, observation.rows, gone)
         schema = observation.server.schema or ""
-        return cls(count_values(connection, identities, schema=schema, lock_timeout_s=order.limits.lock_s))
+        lock_s = order.limits.lock_s
+        return cls(count_values(connection, identities, schema=schema, lock_timeout_s=lock_s, go_on=order.go_on))
 
     @property
     def values(self) -> int:
@@ -210,7 +211,7 @@ def judge_repair(order: Order, connection: Connection, closing: Closing | None) 
         observation,
         source_of=order.source_of,
         ignore=order.policy.ignore,
-        variable=order.target.url_from,
+        go_on=order.go_on,
         closing=closing,
         foresees=True,
     )

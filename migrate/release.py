@@ -16,6 +16,7 @@ from migrate.core.plan import Adopt, Backup, Downgrade, Repair, Upgrade
 from migrate.core.problems import Stop
 from migrate.judging import connected, is_by_run, judge, look, refuse_image_faults
 from migrate.order import Judged, Order, Progress, finish_without_steps, kind_of, outcomes, stepwise
+from migrate.postgres.connection import QUERY_S
 from migrate.postgres.ledger import Ledger, target_key
 from migrate.postgres.observe import read_server, refuse_missing_rights
 from migrate.steps.control import ANSWER_S, revive
@@ -100,7 +101,6 @@ def under_guard(
                 interruption=order.interruption,
                 emit=order.emit,
                 on_lost=lambda: wake(lost_write),
-                url_from=order.target.url_from,
             ) as held,
             connected(order, role="migrate:control:") as control,
         ):
@@ -152,11 +152,15 @@ def under_guard(
 def look_again(order: Order, run: Run) -> Observation:
     """What is there after the last step; on a new connection where this one is lost, for everything may be done."""
     order = replace(order, holds_guard=True)
+    run.control.wait_s = (
+        QUERY_S  # as at the first look: there is no revision any more that it would keep from being watched
+    )
     try:
         return look(order, run.control)
     except Stop as stopped:
         if stopped.problem.kind.code != "connection-lost" or revive(run, within_s=order.limits.connect_s) is None:
             raise
+    run.control.wait_s = QUERY_S
     return look(order, run.control)
 
 

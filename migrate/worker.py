@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SHOWN_LINES: Final = 1000  # of what a run prints; platforms drop whole batches of lines above some 500 a second
 # Of a line; this bounds memory. Far more than is shown (8 KiB after redaction): a secret that is cut here stays unseen.
 LINE_BYTES: Final = 65536
+LAST_WORDS_S: Final = 0.3  # for what a child has printed; a process that it left running may print for ever
 _LEVELS: Final = {"debug": Level.DEBUG, "info": Level.INFO, "warning": Level.WARN, "warn": Level.WARN}
 
 
@@ -128,10 +129,10 @@ class Worker:
                 if not chunk:
                     return self._ended()
                 self._buffer += chunk
-            elif any(fd in self.wake for fd in readable):
-                return None
             elif not self.is_alive:  # a process that it forked holds the line open: nobody will ever speak on it
                 return self._ended()
+            elif any(fd in self.wake for fd in readable):
+                return None
 
     @property
     def is_alive(self) -> bool:
@@ -176,6 +177,7 @@ class Worker:
         return Ended(code)
 
     def _read(self, output: _Output, *, last: bool = False) -> None:
+        until = time.monotonic() + LAST_WORDS_S
         while True:
             try:
                 chunk = os.read(output.fd, 65536)
@@ -202,7 +204,7 @@ class Worker:
                     self._say_line(output, bytes(output.pending))
                 output.is_overlong = True
                 output.pending.clear()
-            if not last:
+            if not last or time.monotonic() > until:
                 return
 
     def _say_line(self, output: _Output, line: bytes) -> None:

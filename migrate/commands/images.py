@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.events import Event, Name
 from migrate.core.image import Image
+from migrate.core.interruption import Interrupted
 from migrate.core.problems import Stop, stop
 from migrate.core.revisions import FaultKind, Graph, Revision
 from migrate.core.wording import counted
@@ -16,8 +18,9 @@ from migrate.image.manifest import check_for_release, compare_with_files, hashes
 
 if TYPE_CHECKING:
     from migrate.commands.session import Session
+    from migrate.worker import Worker
 
-_START_S = 60.0
+_TICK_S: Final = 0.5
 
 
 def load_image(session: Session) -> Image:
@@ -66,9 +69,36 @@ def load_history(session: Session) -> Image:
     return Image(graph, (*faults, *graph.faults), read_by=read_by)
 
 
+def _hear(worker: Worker, session: Session, awaited: str) -> dict[str, Any]:
+    """The child's message that is ``awaited``; revision files may take their time to import. Raises Stop or Interrupted."""
+    limits = session.settings.limits
+    deadline_at = limits.deadline_at(session.pulse.started_s)
+    while True:
+        message = worker.receive(_TICK_S)
+        session.pulse.beat()
+        if session.interruption.signum is not None:
+            raise Interrupted(session.interruption.signum)
+        if time.monotonic() > deadline_at:
+            why = (
+                f"the deadline of {limits.deadline_s:g} s came while Alembic loaded the history, which computes its ids"
+            )
+            raise stop("deadline", why)
+        if isinstance(message, dict) and message["say"] == awaited:
+            return message
+        said = message.sentence if message is not None and not isinstance(message, dict) else None
+        if isinstance(message, dict) and message["say"] == "failed":
+            said = message["error"]["message"]
+        if said is not None:
+            raise stop(
+                "bad-history",
+                f"the history computes its ids, and Alembic could not load it: {said}",
+                names={"fix": "alembic heads   # shows the same error"},
+            )
+
+
 def _through_alembic(session: Session) -> tuple[Revision, ...]:
     """The revisions of a history that computes its ids: only running the files tells them."""
-    from migrate.worker import Ended, Worker
+    from migrate.worker import Worker
 
     project = session.project
     with Worker(environ=os.environ, cwd=project.cwd, emit=session.emit, wake=(session.interruption.fd,)) as worker:
@@ -81,16 +111,9 @@ def _through_alembic(session: Session) -> tuple[Revision, ...]:
             "url": "postgresql+psycopg2://",
             "driver": None,
         }
-        worker.receive(_START_S)
+        _hear(worker, session, "ready")
         worker.send(job)
-        message = worker.receive(_START_S)
-    if message is None or isinstance(message, Ended) or message["say"] != "graph":
-        said = message["error"]["message"] if isinstance(message, dict) and "error" in message else "no answer"
-        raise stop(
-            "bad-history",
-            f"the history computes its ids, and Alembic could not load it: {said}",
-            names={"fix": "alembic heads   # shows the same error"},
-        )
+        message = _hear(worker, session, "graph")
     found = []
     for item in message["revisions"]:
         path = Path(item["file"])

@@ -41,17 +41,12 @@ def _safe(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+]", "_", text)[:_LONGEST_PART].lstrip(".") or "_"
 
 
-def restore_command(path: str, *, url_from: str, raw_url: str, program: str = "pg_restore") -> str:
-    """What brings the backup back, for a shell in which the variable ``url_from`` is set; never the URL itself.
+def restore_command(path: str, *, url: str, program: str = "pg_restore") -> str:
+    """What brings the backup back; ``url`` is the word of a shell that gives the database's (`Target.url_in_shell`).
 
     ``program`` is the path of the pg_restore that read the dump back, where PATH finds another one, which may be too old.
 
     Objects that were made after the backup stay, and what depends on others of them must be dropped first.
     """
-    url = f'"$(cat "${url_from}")"' if url_from.endswith("_FILE") else f'"${url_from}"'
-    scheme = raw_url.partition(":")[0].strip()
-    if "+" in scheme:  # libpq knows no driver in a URL
-        source = f"cat {url[7:-2]}" if url_from.endswith("_FILE") else f"printf %s {url}"
-        url = f"\"$({source} | sed 's/+[a-z0-9]*:/:/')\""
     options = "--clean --if-exists --exit-on-error --single-transaction"
     return f"{shlex.quote(program)} {options} --dbname {url} {shlex.quote(path)}"

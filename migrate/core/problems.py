@@ -583,7 +583,7 @@ _KINDS: Final = (
         "A worker of an earlier run is still at work",
         "A run died, but the server is still executing its statement.",
         "Nothing was changed by this run.",
-        "psql \"${variable}\" -c 'SELECT pg_terminate_backend({pid})'   # or wait until it has ended",
+        "psql {url} -c 'SELECT pg_terminate_backend({pid})'   # or wait until it has ended",
     ),
     Kind(
         "blocked",

@@ -115,14 +115,14 @@ def plan_repairs(
     sources: Mapping[str, str] | None = None,
     ignore: Sequence[str] = (),
     closing: Closing | None = None,
-    variable: str = "DATABASE_URL",
+    url: str = '"$DATABASE_URL"',
     foresees: bool = False,
 ) -> Repairs:
     """What to repair in the observed database.
 
     ``duplicates`` says of unique indexes how many keys occur more than once; ``sources`` are the texts of the revisions
-    that are not applied, by id, which stand in for a missing manifest; ``ignore`` as in `Manifest.compare`; ``variable``
-    has the URL for the commands that are printed. Where it ``foresees``, rows and ledger are judged by the schema that
+    that are not applied, by id, which stand in for a missing manifest; ``ignore`` as in `Manifest.compare`; ``url``
+    is the word of a shell that gives the database's (`Target.url_in_shell`). Where it ``foresees``, rows and ledger are judged by the schema that
     the repair of the indexes is to leave.
     """
     found: list[Action | Left | None] = [
@@ -132,7 +132,7 @@ def plan_repairs(
     if foresees:
         observation = _foreseen(observation, [each for each in found if isinstance(each, RebuildIndex | DropIndex)])
     found.append(_on_rows(image, observation, ignore))
-    found += [_on_step(step, image, observation, ignore, closing, variable) for step in observation.unfinished]
+    found += [_on_step(step, image, observation, ignore, closing, url) for step in observation.unfinished]
     return Repairs(
         tuple(each for each in found if isinstance(each, Action)),
         tuple(each for each in found if isinstance(each, Left)),
@@ -283,7 +283,7 @@ def _on_step(
     observation: Observation,
     ignore: Sequence[str],
     closing: Closing | None,
-    variable: str,
+    url: str,
 ) -> CloseStep | Left:
     revision = step.revision
     if not step.committed:
@@ -315,7 +315,7 @@ def _on_step(
         is_left = f"{part}, and the live schema is not that of {at}: {clauses(drift.sentences())}"
     sql = _undoing(drift, image, observation)
     way = (
-        f"{_psql(sql, observation.server.schema, variable)} && migrate repair --yes"
+        f"{_psql(sql, observation.server.schema, url)} && migrate repair --yes"
         if sql
         else "migrate repair --yes   # once what is named is put right"
     )
@@ -344,11 +344,11 @@ def _undoing(drift: Differences, image: Image, observation: Observation) -> tupl
     return tuple(f"{statement.removesuffix(';')};" for _, sql in found for statement in sql.split(";\n"))
 
 
-def _psql(statements: Iterable[str], schema: str | None, variable: str) -> str:
+def _psql(statements: Iterable[str], schema: str | None, url: str) -> str:
     """The command that runs the statements one by one, each in a transaction of its own."""
     first = [f"SET search_path TO {quote(schema)};"] if schema not in {None, "public"} else []
     commands = "".join(f" -c {shell_quoted(sql)}" for sql in (*first, *statements))
-    return f'psql "${variable}"{commands}'
+    return f"psql {url}{commands}"
 
 
 def _applied(graph: Graph, rows: Collection[str]) -> frozenset[str]:

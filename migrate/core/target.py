@@ -22,3 +22,8 @@ class Target:
     version_table: str = "alembic_version"
     version_table_schema: str | None = None
     schemas: tuple[str, ...] = ()
+
+    @property
+    def url_in_shell(self) -> str:
+        """The word of a shell that gives psql and its like the URL, for commands to be pasted."""
+        return self.url.in_shell(self.url_from)

@@ -287,6 +287,13 @@ class DatabaseUrl:
         raw = changed._render(self._scheme, self.password, self.parameters)  # noqa: SLF001 - it is of this class
         return replace(changed, raw=raw)
 
+    def in_shell(self, variable: str) -> str:
+        """The word of a shell that gives psql and its like this URL, which ``variable`` has; never the URL itself."""
+        source = f'cat "${variable}"' if variable.endswith("_FILE") else f'printf %s "${variable}"'
+        if self.driver is not None:  # libpq knows no driver in a URL
+            return f"\"$({source} | sed 's/+[a-z0-9_]*:/:/')\""
+        return f'"$({source})"' if variable.endswith("_FILE") else f'"${variable}"'
+
     def driven_by(self, driver: str) -> Self:
         """Give the same database another driver, and asyncpg only the parameters that it knows."""
         parameters = self.parameters

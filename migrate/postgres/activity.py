@@ -221,12 +221,11 @@ def described(blocker: Mapping[str, Any]) -> str:
     return f"backend {blocker['pid']} ({name}, {blocker['state']}, {blocker['age_s']:.0f} s){on}{query}"
 
 
-def fix_of_blocked(found: Sequence[Mapping[str, Any]], variable: str) -> str | None:
-    """What ends the sessions in the way, for a shell that has ``variable``; None where they are unknown or runs of ours."""
+def fix_of_blocked(found: Sequence[Mapping[str, Any]], url: str) -> str | None:
+    """What ends the sessions in the way; None where they are unknown or runs of ours. ``url``: `Target.url_in_shell`."""
     pids = [blocker["pid"] for blocker in found if not blocker["application_name"].startswith("migrate:")]
     if not pids:
         return None
-    url = f'"$(cat "${variable}")"' if variable.endswith("_FILE") else f'"${variable}"'
     ended = ", ".join(f"pg_terminate_backend({pid})" for pid in pids[:5])
     return f"psql {url} -c 'SELECT {ended}'   # or wait until they have ended; then run migrate again"
 

@@ -67,7 +67,7 @@ class Connection(psycopg2.extensions.connection):
     wait_s: float = ATTEMPT_S
     interruption: Interruption | None = None
     beat: Callable[[], None] | None = None  # called while it waits
-    url_from: str = ""  # the variable that names the target, for the commands of fixes
+    target: Target
 
     def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """All rows of one query."""
@@ -93,6 +93,30 @@ class Connection(psycopg2.extensions.connection):
                 self.run("ROLLBACK")
             raise
         self.run("COMMIT")
+
+    @contextmanager
+    def patient(self, go_on: Callable[[], None]) -> Iterator[None]:
+        """In a transaction: wait however long an answer takes, unless ``go_on`` raises, which is called every second.
+
+        The connection is closed then, and the server, which looks for its client meanwhile, ends the statement.
+        """
+        wait_s, beat = self.wait_s, self.beat
+
+        def beat_and_go_on() -> None:
+            if beat is not None:
+                beat()
+            go_on()
+
+        self.run("SAVEPOINT patient")
+        try:
+            self.run("SELECT pg_catalog.set_config('client_connection_check_interval', '500ms', true)")
+        except psycopg2.Error:  # some systems cannot
+            self.run("ROLLBACK TO SAVEPOINT patient")
+        self.wait_s, self.beat = float("inf"), beat_and_go_on
+        try:
+            yield
+        finally:
+            self.wait_s, self.beat = wait_s, beat
 
     def run(self, sql: str, parameters: Mapping[str, object] | None = None) -> int:
         """Execute a statement; the number of rows that it changed."""
@@ -170,7 +194,7 @@ def connect(
         made.wait_s = min(timeout_s, ATTEMPT_S)
         made.interruption = interruption
         made.beat = beat
-        made.url_from = target.url_from
+        made.target = target
         made.__init__(dsn, async_)  # type: ignore[misc]  # the limits must stand before libpq starts to wait
         return made
 

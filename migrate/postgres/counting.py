@@ -10,27 +10,30 @@ from migrate.core.schema import parse
 from migrate.postgres.errors import problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from migrate.postgres.connection import Connection
 
 
 def count_values(
-    connection: Connection, identities: Iterable[str], *, schema: str, lock_timeout_s: float
+    connection: Connection,
+    identities: Iterable[str],
+    *,
+    schema: str,
+    lock_timeout_s: float,
+    go_on: Callable[[], None],
 ) -> dict[str, int]:
     """The rows of each table, and the values that are not null of each column, by its identity.
 
     ``schema`` is where unqualified identities are. Reads the tables, however long that takes; one that is not there has
-    nothing in it. Raises Stop, or Interrupted by a connection that has an interruption.
+    nothing in it. Raises Stop, and what ``go_on`` raises, as in `Connection.patient`.
     """
-    wait_s, connection.wait_s = connection.wait_s, float("inf")
+    reading = connection.transaction("REPEATABLE READ READ ONLY", lock_timeout_s=lock_timeout_s)
     try:
-        with connection.transaction("REPEATABLE READ READ ONLY", lock_timeout_s=lock_timeout_s):
+        with reading, connection.patient(go_on):
             return {identity: _count(connection, identity, schema) for identity in identities}
     except psycopg2.Error as error:
         raise problem_of(error, doing="counting what would be dropped", connection=connection) from error
-    finally:
-        connection.wait_s = wait_s
 
 
 def _count(connection: Connection, identity: str, schema: str) -> int:

@@ -61,7 +61,7 @@ def problem_of(error: psycopg2.Error, *, doing: str, connection: Connection | No
             blockers = exclusive(connection)
             behind = f"; {who(blockers)}" if blockers else ""
             workers = [b["application_name"] for b in blockers if b["application_name"].startswith(WORKER_NAME)]
-            fix = fix_of_blocked(blockers, connection.url_from)
+            fix = fix_of_blocked(blockers, connection.target.url_in_shell)
             if workers:
                 fix = f"migrate wait   # a run is at work: {workers[0]} is not to be ended"
             facts = {
@@ -80,7 +80,7 @@ def problem_of(error: psycopg2.Error, *, doing: str, connection: Connection | No
         names={
             "verb": "up",
             "grant": "-- see the message above",
-            "variable": connection.url_from if connection is not None else "DATABASE_URL",
+            "variable": connection.target.url_from if connection is not None else "DATABASE_URL",
         },
         sqlstate=sqlstate,
         **facts,

@@ -149,12 +149,11 @@ def guard(
     emit: Emit,
     on_lost: Callable[[], None],
     deadline_at: float = float("inf"),
-    url_from: str = "DATABASE_URL",
 ) -> Iterator[Held]:
     """Hold the guard on ``connection``, which does nothing else from here on and is closed at the end.
 
     Polls for at most ``timeout_s`` seconds, then waits as long for what a dead run still has at work on the server; both
-    end at ``deadline_at`` of the monotonic clock. ``url_from`` is the variable that a fix names. Raises Stop
+    end at ``deadline_at`` of the monotonic clock. Raises Stop
     (`guard-busy`, `orphan-worker`, `deadline`, `connection-lost`) or Interrupted.
     """
     connection.wait_s = HEARTBEAT_ANSWER_S
@@ -175,7 +174,6 @@ def guard(
             deadline_at=deadline_at,
             interruption=interruption,
             emit=emit,
-            url_from=url_from,
         )
     except psycopg2.Error as error:
         raise problem_of(error, doing="taking the guard") from error
@@ -242,7 +240,6 @@ def _wait_for_orphans(
     deadline_at: float,
     interruption: Interruption | None,
     emit: Emit,
-    url_from: str,
 ) -> None:
     """Return when no worker of a run without a guard is at work; asking keeps the lease.
 
@@ -263,7 +260,7 @@ def _wait_for_orphans(
                 "orphan-worker",
                 f"backend {orphan.pid} ({orphan.name}, {orphan.state}) of a dead run is still at work after"
                 f" {orphan.age_s:.0f} s",
-                names={"pid": orphan.pid, "variable": url_from},
+                names={"pid": orphan.pid, "url": connection.target.url_in_shell},
             )
         _refuse_overdue(deadline_at, waited, f"backend {orphan.pid} ({orphan.state}), which a dead run left behind")
         if time.monotonic() - said_at >= SAY_AGAIN_S:

@@ -76,6 +76,11 @@ FINISH_STEP: Final = (
     " WHERE step_id = CAST(:step_id AS bigint)"
 )
 
+_FINISH: Final = """
+    UPDATE migrate.step SET status = %(status)s, details = details || %(details)s::jsonb,
+           finished_at = coalesce(finished_at, pg_catalog.clock_timestamp())
+     WHERE step_id = %(id)s
+"""
 # An application may have a schema of that name, with tables of these names: ours have these columns.
 _COLUMNS_OF_STEP: Final = (
     "step_id,run_id,target,kind,revision,parents,file,sha256,source,status,started_at,finished_at,xid,details"
@@ -324,11 +329,23 @@ class Ledger:
     def finish(self, step_id: int | None, status: str, details: Mapping[str, object] | None = None) -> None:
         """Close a step from the control connection: ``finished``, ``failed``, ``abandoned`` or ``partial``."""
         if step_id is not None:
-            self._write(
-                "UPDATE migrate.step SET status = %(status)s, details = details || %(details)s::jsonb,"
-                " finished_at = coalesce(finished_at, pg_catalog.clock_timestamp()) WHERE step_id = %(id)s",
-                {"status": status, "id": step_id, "details": _json(details or {})},
-            )
+            self._write(_FINISH, {"status": status, "id": step_id, "details": _json(details or {})})
+
+    def finish_within(self, connection: Connection, step_id: int | None, details: Mapping[str, object]) -> bool:
+        """Close a step as finished in the transaction that does it, with which the row commits or rolls back.
+
+        False where that cannot be written: it is no reason not to do the step.
+        """
+        if step_id is None or not self._usable:
+            return False
+        connection.run("SAVEPOINT ledger")
+        try:
+            return bool(connection.run(_FINISH, {"status": "finished", "id": step_id, "details": _json(details)}))
+        except psycopg2.Error:
+            if connection.closed:
+                raise
+            connection.run("ROLLBACK TO SAVEPOINT ledger")
+            return False
 
     def close(self, outcome: Outcome) -> None:
         """This run's end."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from migrate.postgres.backend_names import GUARD_NAME, WORKER_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from migrate.core.observation import InvalidIndex
     from migrate.postgres.connection import Connection
@@ -30,16 +30,18 @@ _LIVE: Final = f"""
 """
 
 
-def duplicates(connection: Connection, indexes: Iterable[InvalidIndex]) -> dict[InvalidIndex, int]:
+def duplicates(
+    connection: Connection, indexes: Iterable[InvalidIndex], go_on: Callable[[], None]
+) -> dict[InvalidIndex, int]:
     """How many keys of each unique index occur more than once; reads the tables, however long that takes.
 
-    Raises psycopg2.Error, or Interrupted by a connection that has an interruption.
+    Raises psycopg2.Error, and what ``go_on`` raises, as in `Connection.patient`.
     """
-    wait_s, connection.wait_s = connection.wait_s, float("inf")
-    try:
-        return {index: _count(connection, index) for index in indexes if index.is_unique}
-    finally:
-        connection.wait_s = wait_s
+    unique = [index for index in indexes if index.is_unique]
+    if not unique:
+        return {}
+    with connection.transaction("READ COMMITTED READ ONLY"), connection.patient(go_on):
+        return {index: _count(connection, index) for index in unique}
 
 
 def _count(connection: Connection, index: InvalidIndex) -> int:

@@ -49,10 +49,19 @@ class Attempt:
     uncommitted: list[AtWork] = field(default_factory=list)  # applied in a transaction that is still open
     worker_pid: int | None = None
     one_transaction: bool = False
-    waiting_since: float | None = None  # since when the child waits in its driver
+    waiting_since: float | None = None  # since when the child waits in its driver, and nothing was sent any more
     cancelled_at: float | None = None
     killed: bool = False  # by us, because it did not heed the cancel
+    is_rolled_back: bool = False  # all that is not applied, as the server said once the attempt had ended
+    _unsent: int = 0
     _warned: bool = False
+
+    def note_waiting(self, unsent: int | None) -> None:
+        """The child waits in its driver, with so many bytes of its statement still to be sent; None: it does not wait."""
+        if unsent is None:
+            self.waiting_since = None
+        elif self.waiting_since is None or unsent != self._unsent:
+            self.waiting_since, self._unsent = time.monotonic(), unsent
 
     def begin(self, at: AtWork) -> None:
         """A revision is about to run."""

@@ -145,8 +145,7 @@ class BackingUp:
             "backup_by": f"pg_dump {tools.version}",
             "restore": restore_command(
                 str(path),
-                url_from=run.target.url_from,
-                raw_url=run.target.url.raw,
+                url=run.target.url_in_shell,
                 program=tools.restore_as_typed(run.environ),
             ),
         }
@@ -247,7 +246,7 @@ class BackingUp:
             raise Interrupted(run.interruption.signum)
         if run.held.lost is not None:
             raise self._lost()
-        if now > run.limits.deadline_at(run.started_s):
+        if run.must_end:
             raise ended_early(run)
         if now > self._ends_s:
             fix = "allow more time: export MIGRATE_BACKUP_TIMEOUT=4h"

@@ -35,7 +35,7 @@ def ask(run: Run, question: Callable[[Connection], Answer], *, within_s: float) 
                 _reconnect(run, min(within_s, ANSWER_S))
             return question(run.control)
         except psycopg2.Error:
-            limit = INTERRUPTED_S if run.interruption.signum is not None else within_s
+            limit = within_s if run.interruption.signum is None else min(within_s, INTERRUPTED_S)
             if time.monotonic() - began + _RETRY_S > limit:
                 return None
             pause(_RETRY_S, None)

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 SETTLE_S: Final = 2.0  # for the server to notice that a client is gone; then its backend is ended
 LISTED: Final = 20
-_READ_S: Final = 0.5  # for a connection that was lost to come back, before what it would have told is left untold
+# What would only be told beside the end is left untold where it cannot be read soon: a signal's grace is short.
+_READ_S: Final = 0.5
+_LOCK_MS: Final = 200
 UNIQUE_VIOLATION: Final = "23505"
 
 
@@ -76,7 +78,7 @@ def judge(
     attempt.close_steps("failed")
     if sqlstate in RETRIED:
         behind = f"; {who(blocking)}" if blocking else ""
-        fix = fix_of_blocked(blocking, run.target.url_from)
+        fix = fix_of_blocked(blocking, run.target.url_in_shell)
         return stop("blocked", f"{why}{behind}", fix=fix, blockers=[described(b) for b in blocking], **about)
     default = "revision-exited" if error.get("exited") else "revision-failed"
     if error.get("disconnect") and not sqlstate:
@@ -114,6 +116,14 @@ def ended_early(run: Run) -> Stop:
     return stop("deadline", f"the deadline of {run.limits.deadline_s:g} s came after {spent:.0f} s")
 
 
+def go_on(run: Run) -> None:
+    """Raises Interrupted or Stop where the run must end."""
+    if run.interruption.signum is not None:
+        raise Interrupted(run.interruption.signum)
+    if run.must_end:
+        raise ended_early(run)
+
+
 def facts(failed: AtWork | None, error: Mapping[str, Any] | None = None) -> dict[str, object]:
     """The fields of a problem about a revision."""
     found: dict[str, object] = {}
@@ -144,14 +154,19 @@ def _settle(attempt: Attempt) -> _Ending:
     xids = failed.xids if failed is not None else attempt.uncommitted[-1].xids
     found = statuses(run, xids, pid=attempt.worker_pid, name=worker_name(run))
     rows = rows_now(run, within_s=run.limits.connect_s) if found is not None else None
+    at_work = [*attempt.uncommitted, *([failed] if failed is not None else [])]
+    by_itself = any(at.autocommitted for at in at_work)
     if rows is None or found is None:
-        sent = bool(attempt.uncommitted) or (failed is not None and (failed.autocommitted or failed.may_commit))
-        return _Ending(in_doubt=sent)
+        attempt.is_rolled_back = set(found or ()) == {"aborted"} and not by_itself
+        sent = bool(attempt.uncommitted) or by_itself or (failed is not None and failed.may_commit)
+        return _Ending(in_doubt=sent and not attempt.is_rolled_back)
     if attempt.uncommitted:
         attempt.committed(attempt.shown_by(rows))
     still = attempt.current
     part_committed = still is not None and (still.autocommitted or "committed" in found)
-    return _Ending(part_committed=part_committed or any(at.autocommitted for at in attempt.uncommitted))
+    part_committed = part_committed or any(at.autocommitted for at in attempt.uncommitted)
+    attempt.is_rolled_back = not part_committed
+    return _Ending(part_committed=part_committed)
 
 
 def statuses(run: Run, xids: Sequence[int], *, pid: int | None, name: str | None) -> list[str | None] | None:
@@ -264,15 +279,17 @@ def _changed(run: Run, failed: AtWork) -> list[str]:
     if now is None:
         return []
     if failed.schema_before is not None:
-        return changes(failed.schema_before, now)
+        is_ignored = ignored_by(run.policy.ignore)
+        return [line for line in changes(failed.schema_before, now) if not is_ignored(read_change(line)[0])]
     manifest, at_first = run.image.manifest, run.before.schema
     rows = rows_now(run, within_s=_READ_S)
     if manifest is None or at_first is None or rows is None or run.image.graph.unknown(rows):
         return []
+    # what the manifest tolerates, such as a view that another major version prints otherwise, is no difference
+    differing = manifest.compare(rows, now, major=run.before.server.major, ignore=run.policy.ignore).identities
     expected = manifest.schema_at(rows)
     known = {*changes(expected, at_first)}
-    is_ignored = ignored_by(run.policy.ignore)
-    return [line for line in changes(expected, now) if line not in known and not is_ignored(read_change(line)[0])]
+    return [line for line in changes(expected, now) if line not in known and read_change(line)[0] in differing]
 
 
 def _failure(
@@ -368,7 +385,7 @@ def schema_now(run: Run) -> dict[str, str] | None:
             connection,
             schemas=run.target.schemas or (schema,),
             version_table=(schema, run.target.version_table),
-            lock_timeout_ms=round(run.limits.lock_s * 1000),
+            lock_timeout_ms=_LOCK_MS,
         )
 
     return ask(run, read, within_s=_READ_S)

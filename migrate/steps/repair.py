@@ -33,7 +33,7 @@ from migrate.postgres.errors import problem_of
 from migrate.postgres.observe import invalid_indexes, observe
 from migrate.postgres.residue import duplicates, live_runs
 from migrate.steps.control import ask, fence
-from migrate.steps.failure import ended_early
+from migrate.steps.failure import go_on
 from migrate.steps.stamp import stamp
 from migrate.steps.upgrade import SESSION
 from migrate.steps.watch import Watch
@@ -62,13 +62,14 @@ def assess(
     *,
     source_of: Callable[[Revision], str],
     ignore: Sequence[str],
-    variable: str,
+    go_on: Callable[[], None],
     closing: Closing | None = None,
     foresees: bool = False,
 ) -> Repairs:
     """What is to be repaired in an observed database; reads unique tables for duplicates. Raises Stop or Interrupted.
 
-    Steps of runs that are alive are not a dead run's. The rest as in `migrate.core.repair.plan_repairs`.
+    Steps of runs that are alive are not a dead run's; ``go_on`` raises what ends the reading. The rest as in
+    `migrate.core.repair.plan_repairs`.
     """
     sources: dict[str, str] = {}
     if observation.invalid_indexes and image.manifest is None:
@@ -77,7 +78,7 @@ def assess(
         sources = {each.id: source_of(each) for each in graph.revisions if each.id not in applied}
     try:
         alive = live_runs(connection)
-        repeated = duplicates(connection, observation.invalid_indexes)
+        repeated = duplicates(connection, observation.invalid_indexes, go_on)
     except psycopg2.Error as error:
         raise problem_of(error, doing="looking for residue") from error
     dead = tuple(step for step in observation.unfinished if step.run_id not in alive)
@@ -88,7 +89,7 @@ def assess(
         sources=sources,
         ignore=ignore,
         closing=closing,
-        variable=variable,
+        url=connection.target.url_in_shell,
         foresees=foresees,
     )
 
@@ -158,7 +159,7 @@ class Repairing:
             observation,
             source_of=run.source_of,
             ignore=run.policy.ignore,
-            variable=run.target.url_from,
+            go_on=lambda: go_on(run),
             closing=self.closing,
         )
 
@@ -253,6 +254,7 @@ class _Alone:
         except psycopg2.Error as error:
             raise problem_of(error, doing="connecting for the repair") from error
         try:
+            go_on(run)
             fence(run, connection)
             connection.wait_s = float("inf")
             self._watch(connection)
@@ -282,7 +284,7 @@ class _Alone:
                 break
             run.beat()
             now = time.monotonic()
-            if not self._must_end():
+            if not run.must_end:
                 if watch.look(pid, self.action.index.name, began):
                     _hang_up(connection)
             elif cancelled_at is None:
@@ -297,9 +299,7 @@ class _Alone:
             return
         self._end(pid)
         if cancelled_at is not None:
-            if run.interruption.signum is not None:
-                raise Interrupted(run.interruption.signum)
-            raise ended_early(run)
+            go_on(run)
         raise problem_of(self._error, doing=self.action.sql) from self._error
 
     def _end(self, pid: int) -> None:
@@ -320,11 +320,6 @@ class _Alone:
             connection.run(self.action.sql)
         except psycopg2.Error as error:
             self._error = error
-
-    def _must_end(self) -> bool:
-        run = self.run
-        is_overdue = time.monotonic() > run.limits.deadline_at(run.started_s)
-        return run.interruption.signum is not None or run.held.lost is not None or is_overdue
 
 
 def _hang_up(connection: Connection) -> None:

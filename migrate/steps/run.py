@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,17 @@ class Run:
     attempt: Attempt | None = None  # of the upgrade, while it is at work
     applied: list[str] = field(default_factory=list)
     backup: Mapping[str, object] | None = None  # the way back, for the last line
+    stamping: bool = False  # the COMMIT of version rows of ours is under way
     on_commit: Callable[[Sequence[str]], None] | None = (
         None  # told which revisions a commit has brought, before the next
     )
+
+    @property
+    def time_left_s(self) -> float:
+        """The seconds until the deadline; infinite without one."""
+        return self.limits.deadline_at(self.started_s) - time.monotonic()
+
+    @property
+    def must_end(self) -> bool:
+        """Whether a signal came, the guard is gone or the time is up."""
+        return self.interruption.signum is not None or self.held.lost is not None or self.time_left_s <= 0

@@ -28,6 +28,7 @@ def stamp(
     """
     pid = run.control.info.backend_pid
     xid: int | None = None
+    is_recorded = False
     try:
         with run.control.transaction(lock_timeout_s=run.limits.lock_s):
             version_table.replace_rows(
@@ -38,7 +39,9 @@ def stamp(
                 rows=rows,
                 fence=lambda: fence(run, run.control),
             )
+            is_recorded = run.ledger.finish_within(run.control, step_id, details)
             xid = activity.transaction_id(run.control)
+            run.stamping = True
     except psycopg2.Error as error:
         found = problem_of(error, doing="writing the version table", connection=run.control)
         if xid is None or found.problem.kind.code != "connection-lost":
@@ -48,9 +51,12 @@ def stamp(
         if ended is None or ended == [None]:
             raise stop("commit-unknown", found.problem.why) from error
         if ended != ["committed"]:
+            run.stamping = False
             run.ledger.finish(step_id, "failed", details)
             raise found from error
     except BaseException:
         run.ledger.finish(step_id, "failed", details)
         raise
-    run.ledger.finish(step_id, "finished", details)
+    run.stamping = False
+    if not is_recorded:
+        run.ledger.finish(step_id, "finished", details)

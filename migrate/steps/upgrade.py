@@ -162,7 +162,7 @@ class Upgrading:
             if message is not None:
                 return
             self.run.beat()
-            if self._must_end():
+            if self.run.must_end:
                 raise cancelled(self.attempt)
         raise stop("env-cannot-run", "the process that runs the revisions did not start", names=names(self.run))
 
@@ -183,8 +183,8 @@ class Upgrading:
                 },
             ),
         )
-        pause(min(delay_s, max(self._time_left(), 0.0)), self.run.interruption, self.run.beat)
-        if self._must_end():
+        pause(min(delay_s, max(self.run.time_left_s, 0.0)), self.run.interruption, self.run.beat)
+        if self.run.must_end:
             raise cancelled(self.attempt)
         self.watch.say_who_would_block(str(about.get("revision")))
 
@@ -209,7 +209,7 @@ class Upgrading:
             if message["say"] == "waiting":
                 # a revision that connects to something else takes the time that that takes
                 is_waiting = message["waits_for"] == "answer" or (message["waits_for"] and attempt.worker_pid is None)
-                attempt.waiting_since = (attempt.waiting_since or time.monotonic()) if is_waiting else None
+                attempt.note_waiting(unsent=message["unsent"] if is_waiting else None)
                 continue
             attempt.waiting_since = None
             match message["say"]:
@@ -265,16 +265,18 @@ class Upgrading:
             "is_held": run.held.question,
             "autocommit": [r.file for r in self.revisions if leaves_transaction(run.source_of(r))],
             "session": self._session,
+            "pooled": run.before.server.pooled,
         }
 
     def _start(self, revision_id: str, xid: int | None, worker: Worker) -> dict[str, object]:
-        if self._must_end():
+        if self.run.must_end:
             return {"do": "stop"}
         revision = self.run.image.graph.get(revision_id)
         source = self.run.source_of(revision) if revision is not None else ""
         words = source.lower()
         may_commit = "commit" in words or "rollback" in words or leaves_transaction(source)
-        before = schema_now(self.run) if may_commit else None
+        # else a part of this transaction is in the way: it has locked what it changed, and nobody else sees it
+        before = schema_now(self.run) if may_commit and not self.attempt.uncommitted else None
         step_id = self.run.ledger.start(self.kind, revision=revision, source=source, xid=xid)
         worker.revision = revision_id
         self.attempt.begin(
@@ -325,7 +327,7 @@ class Upgrading:
         """Look at what runs and end what must not go on; an error where the child waits for what will not come."""
         attempt = self.attempt
         self.run.beat()
-        if self._must_end():
+        if self.run.must_end:
             self._cancel(worker)
             return None
         if attempt.worker_pid is None:
@@ -360,12 +362,6 @@ class Upgrading:
             "message": "the server did not answer what env.py asked before the migrations",
             "disconnect": True,
         }
-
-    def _must_end(self) -> bool:
-        return self.run.interruption.signum is not None or self.run.held.lost is not None or self._time_left() <= 0
-
-    def _time_left(self) -> float:
-        return self.run.limits.deadline_at(self.run.started_s) - time.monotonic()
 
     def _cancel(self, worker: Worker) -> None:
         """End what is running: first politely on the server, then backend and child."""

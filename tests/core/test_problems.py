@@ -52,7 +52,7 @@ def test_a_fix_that_is_only_a_placeholder_depends_on_the_case(fix: str, *, expec
 
 def test_the_names_of_the_case_are_in_the_fix_and_a_missing_one_stays_visible() -> None:
     assert problem("guard-busy", "busy", names={"holder": "r1"}).fix.startswith("wait for run r1")
-    assert problem("orphan-worker", "at work", names={"pid": 7}).fix.startswith('psql "$<variable>" -c \'SELECT')
+    assert problem("orphan-worker", "at work", names={"pid": 7}).fix.startswith("psql <url> -c 'SELECT")
 
 
 def test_without_a_case_a_name_is_a_placeholder_in_angle_brackets() -> None:

@@ -234,7 +234,7 @@ def test_what_a_part_left_is_named_with_the_way_out(image, schema, left, named, 
 def test_statements_name_the_schema_that_is_not_everybodys():
     observation = seen("one", schema=TWO_SCHEMA, unfinished=[part(INDEX_LEFT)])
     tenants = replace(observation, server=replace(SERVER, schema="Tenant"))
-    (found,) = plan_repairs(IMAGE, tenants, variable="OURS").left
+    (found,) = plan_repairs(IMAGE, tenants, url='"$OURS"').left
     tenants_own = """psql "$OURS" -c 'SET search_path TO "Tenant";' -c 'DROP INDEX CONCURRENTLY late;'"""
     assert found.fix.startswith(f"{tenants_own} && ")
 

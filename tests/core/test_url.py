@@ -11,6 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from migrate.core.redaction import Redactor
+from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl, Fault, Host, MalformedUrl
 
 HARD_PASSWORD = "p@:/?#% +&=é'\"\\"
@@ -361,3 +362,16 @@ def test_another_driver_for_the_same_database(driver: str, expected: str) -> Non
     url = DatabaseUrl.parse("postgres://u:p%40@h:1/d?sslmode=require&connect_timeout=3&target_session_attrs=any")
     other = url.driven_by(driver)
     assert (other.sqlalchemy, other.raw, other.driver, other.secrets) == (expected, expected, driver, url.secrets)
+
+
+@pytest.mark.parametrize(
+    ("variable", "raw", "expected"),
+    [
+        ("DATABASE_URL", "postgres://u:p@h/d", '"$DATABASE_URL"'),
+        ("DATABASE_URL_FILE", "postgresql://h/d", '"$(cat "$DATABASE_URL_FILE")"'),
+        ("X", "postgresql+asyncpg://h/d", """"$(printf %s "$X" | sed 's/+[a-z0-9_]*:/:/')\""""),
+        ("X_FILE", "postgresql+psycopg_async://h/d", """"$(cat "$X_FILE" | sed 's/+[a-z0-9_]*:/:/')\""""),
+    ],
+)
+def test_a_shell_gets_it_from_its_variable(variable, raw, expected):
+    assert Target(DatabaseUrl.parse(raw), variable).url_in_shell == expected

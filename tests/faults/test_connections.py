@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
+from datetime import datetime
 
 import pytest
 
+from migrate.steps.watch import LOST_S
 from tests.support.proxy import Action
 
 fault = pytest.mark.fault
@@ -657,7 +660,7 @@ def test_role_timeouts(case):
     assert case.ends(running).finished["applied"] == ["r0001", "r0002", "r0003"]
 
 
-def adopting(case, side):
+def adopting(case, side, action=Action.CUT, then=None):
     """A run that adopts, whose connection is reset at the COMMIT of the version rows, or at the answer to it."""
     case.history()
     case.at("r0001")
@@ -667,9 +670,9 @@ def adopting(case, side):
         Action.PASS,
         b'INSERT INTO "public"."alembic_version"',
         role="control",
-        then=lambda: case.proxy.on(Action.CUT, pattern, role="control", side=side),
+        then=lambda: case.proxy.on(action, pattern, role="control", side=side, then=then),
     )
-    return case.up("--adopt", "exact", proxied=True)
+    return case.up("--adopt", "exact", "--connect-timeout", "3", proxied=True)
 
 
 def adoptions(case):
@@ -703,3 +706,52 @@ def test_cut_before_the_commit_of_an_adoption(case):
     again = case.up("--adopt", "exact").finish()
     assert again.exit_code == 0, again.stdout.decode()
     case.ends(result)
+
+
+@fault(
+    "a long statement over a slow line",
+    "32 MB in one statement, of which the proxy passes on 64 KiB in 20 ms",
+    0,
+    "the server has nothing to do for 5 s and more, but what is being sent still arrives: nobody calls it lost",
+)
+def test_slow_line(case):
+    case.history()
+    case.proxy.delay_s = 0.02
+    running = case.up(trouble="op.execute('SELECT length(\\'' + 'x' * 32_000_000 + '\\')')", proxied=True)
+    result = case.ends(running)
+    started, finished = (
+        next(datetime.fromisoformat(event["timestamp"]) for event in result.named(name) if event["revision"] == "r0002")
+        for name in ("revision.started", "revision.finished")
+    )
+    assert (finished - started).total_seconds() > 2 * LOST_S, "not slow enough to show anything"
+
+
+@fault(
+    "the COMMIT of an adoption is not answered, and no server can be reached any more",
+    "the proxy drops the server's answer to it and refuses connections; --connect-timeout 3",
+    40,
+    "nobody knows; the ledger's row was committed with the version rows, so that the next run does not call it abandoned",
+)
+def test_adoption_in_doubt(case):
+    result = adopting(case, "server", then=case.proxy.refuse).finish()
+    assert result.finished["problem"] == "commit-unknown"
+    assert (case.versions(), adoptions(case)) == (("r0001",), ["finished"])
+    again = case.ends(result)
+    assert not again.named("run.abandoned")
+
+
+@fault(
+    "SIGTERM while the COMMIT of an adoption is not answered",
+    "the proxy falls silent at the server's answer to it",
+    40,
+    "not an empty 143: the version rows may have been written",
+)
+def test_sigterm_in_the_commit_of_an_adoption(case):
+    running = adopting(case, "server", action=Action.SILENCE)
+    until = time.monotonic() + 10
+    while not case.versions():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    running.signal(signal.SIGTERM)
+    assert case.ends(running).finished["problem"] == "commit-unknown"
+    assert adoptions(case) == ["finished"]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 
 import pytest
+
+from migrate.core.manifest import Manifest
+from migrate.core.schema import apply, fingerprint
 
 fault = pytest.mark.fault
 
@@ -238,3 +242,80 @@ def test_changed_after_the_guard_was_lost(case):
     result = case.up(trouble=f"{BESIDE}{end}time.sleep(60)").finish()
     case.database.execute("DROP TABLE left_over")
     assert case.ends(result).finished["problem"] == "guard-lost"
+
+
+@fault(
+    "an ALTER that waits for a lock after an embedded COMMIT",
+    "op.execute('COMMIT'), then ALTER TABLE on a table that another transaction has read; --lock-timeout 500ms",
+    31,
+    "SET LOCAL ended with the transaction, the lock timeout did not: readers queue no longer than it lasts",
+)
+def test_lock_after_an_embedded_commit(case):
+    case.history()
+    case.at("r0001")
+    trouble = (
+        "op.execute('COMMIT')\nop.execute('SELECT pg_sleep(1)')\nop.execute('ALTER TABLE items ADD COLUMN other text')"
+    )
+    running = case.up("--lock-timeout", "500ms", trouble=trouble)
+    until = time.monotonic() + 10
+    while not case.database.rows("SELECT 1 FROM pg_attribute WHERE attname = 'note'"):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    case.hold()
+    result = case.ends(running)
+    assert (result.finished["problem"], result.finished["sqlstate"]) == ("partly-committed", "55P03")
+
+
+@fault(
+    "kill -9 after an embedded COMMIT",
+    "SIGKILL of the parent in pg_sleep(60) that follows op.execute('COMMIT')",
+    -9,
+    "the server still looks for its client: the statement is ended; the next run names the part",
+)
+def test_kill_after_an_embedded_commit(case):
+    case.history()
+    running = case.up(trouble="op.execute('COMMIT')\nop.execute('SELECT pg_sleep(60)')")
+    running.wait_for("revision.started", revision="r0002")
+    until = time.monotonic() + 10
+    while not case.database.rows(
+        "SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'"
+    ):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    running.signal(signal.SIGKILL)
+    case.ends(running, then=15, fresh=False)
+
+
+@fault(
+    "a revision fails where a view is printed otherwise than in the manifest",
+    "the manifest is of another major version of PostgreSQL; the third revision raises",
+    30,
+    "what the manifest tolerates is not taken for something that the revision left",
+)
+def test_fails_where_a_view_is_printed_otherwise(case):
+    case.history()
+    case.project.revision(
+        "r0002",
+        down="r0001",
+        message="second",
+        upgrade="op.execute('CREATE VIEW names AS SELECT items.name FROM items')\n"
+        "op.execute(\"INSERT INTO journal VALUES ('r0002')\")",
+    )
+    case.project.revision(
+        "r0003",
+        down="r0002",
+        message="third",
+        upgrade="import os\nexec(os.environ.get('TROUBLE', ''))\nop.execute(\"INSERT INTO journal VALUES ('r0003')\")",
+    )
+    assert case.manifest
+    path = case.project.versions.parent / "manifest.json"
+    document = json.loads(path.read_text())
+    document["postgres"] = 15 if case.database.server.version != 15 else 16
+    schema = {}
+    for entry in document["revisions"]:
+        entry["changes"] = [line.replace("SELECT name", "SELECT items.name") for line in entry["changes"]]
+        schema = apply(schema, entry["changes"])
+        entry["schema"] = fingerprint(schema)
+    path.write_text(Manifest.parse(json.dumps(document)).serialise())
+    result = case.ends(case.up(trouble="raise RuntimeError('no luck')"))
+    assert (result.finished["problem"], result.finished["applied"]) == ("revision-failed", ["r0001", "r0002"])

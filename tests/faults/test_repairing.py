@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from contextlib import closing
 
 import psycopg2
 import pytest
@@ -280,3 +281,53 @@ def test_four_begin_at_once(case):
     assert sorted(result.finished["outcome"] for result in results) == ["noop", "noop", "noop", "repaired"]
     assert steps(case) == ["finished"]
     case.ends(results[0])
+
+
+def slow_to_count(case):
+    """Leave an INVALID unique index, and a table in which each key takes its time to be computed."""
+    case.history()
+    case.at("r0002")
+    function = "CREATE OR REPLACE FUNCTION slow(integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql AS 'BEGIN {} END'"
+    with closing(case.database.connect()) as connection:
+        connection.autocommit = True
+        cursor = connection.cursor()
+        cursor.execute(function.format("RETURN $1;"))
+        cursor.execute("CREATE TABLE big AS SELECT 1 AS id FROM generate_series(1, 2)")
+        with pytest.raises(psycopg2.errors.UniqueViolation):
+            cursor.execute("CREATE UNIQUE INDEX CONCURRENTLY big_id ON big (slow(id))")
+        cursor.execute("DELETE FROM big")
+        cursor.execute("INSERT INTO big SELECT generate_series(1, 200)")
+        cursor.execute(function.format("PERFORM pg_sleep(0.1); RETURN $1;"))
+    assert invalid(case) == ["big_id"]
+
+
+@fault(
+    "the deadline comes while the keys of an INVALID unique index are counted",
+    "`migrate up --heal --deadline 2s`; to compute a key takes 0.1 s",
+    25,
+    "the counting is ended on the server, and no rebuild begins after the deadline",
+)
+def test_deadline_while_counting(case):
+    slow_to_count(case)
+    result = case.ends(case.up("--heal", "--deadline", "2s"), fresh=False, then=15)
+    assert result.finished["problem"] == "deadline"
+    assert not result.named("repair.action")
+    assert invalid(case) == ["big_id"]
+
+
+@fault(
+    "SIGTERM while the keys of an INVALID unique index are counted",
+    "`migrate up --heal`; to compute a key takes 0.1 s",
+    143,
+    "the counting is ended on the server, the ledger is closed",
+)
+def test_sigterm_while_counting(case):
+    slow_to_count(case)
+    running = case.up("--heal")
+    running.wait_for("step.started")
+    time.sleep(0.7)
+    began = time.monotonic()
+    running.signal(signal.SIGTERM)
+    result = running.finish()
+    assert time.monotonic() - began < ENDS_IN_SECONDS
+    case.ends(result, fresh=False, then=15)

@@ -418,3 +418,52 @@ def test_after_the_last_line(case):
         except AssertionError:
             continue
     case.ends(result)
+
+
+@fault(
+    "SIGTERM while somebody keeps readers of the catalog out",
+    "in pg_sleep() of a revision whose text speaks of a commit; another transaction has locked another table",
+    143,
+    "what the server said of the transaction counts, what only the catalog would tell is left untold",
+)
+def test_sigterm_while_the_catalog_is_locked(case):
+    case.history()
+    path = case.project.versions / "r0002_second.py"
+    path.write_text(path.read_text() + "\n# commits nothing early\n")
+    case.at("r0001")
+    case.database.execute("CREATE TABLE other (id integer CHECK (id > 0))")
+    running = case.up(trouble=SLEEP)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.7)
+    case.hold("LOCK TABLE other IN ACCESS EXCLUSIVE MODE")
+    began = time.monotonic()
+    running.signal(signal.SIGTERM)
+    result = running.finish()
+    assert time.monotonic() - began < ENDS_IN_SECONDS
+    case.blocked.pop().close()
+    case.database.execute("DROP TABLE other")
+    assert case.database.rows("SELECT outcome FROM migrate.run") == [("interrupted",)]
+    case.ends(result)
+
+
+@fault(
+    "SIGTERM while Alembic loads a history that computes its ids",
+    "a revision file sleeps as it is imported",
+    143,
+    "the child is ended",
+)
+def test_sigterm_while_a_computed_history_is_loaded(case):
+    case.history()
+    assert case.manifest
+    path = case.project.versions / "r0003_third.py"
+    text = path.read_text()
+    slow = text.replace("revision = 'r0003'", "import time; time.sleep(60); revision = ''.join(['r00', '03'])")
+    assert slow != text
+    path.write_text(slow)
+    running = case.up()
+    running.wait_for("run.started")
+    time.sleep(1.5)
+    running.signal(signal.SIGTERM)
+    result = running.finish()
+    path.write_text(text)
+    case.ends(result)

@@ -307,6 +307,42 @@ def test_fork_goes_on(case):
 
 
 @fault(
+    "a revision computes in a pool of processes, which log",
+    "multiprocessing.Pool(2).map() of a function with logging.warning()",
+    0,
+    "what a forked process logs is shown as what it prints, and ends nothing",
+)
+def test_pool_that_logs(case):
+    case.history()
+    (case.project.path / "pooled.py").write_text(
+        "import logging\n\n\ndef work(n):\n    logging.getLogger('app').warning('row %s', n)\n    return n\n"
+    )
+    trouble = (
+        "import multiprocessing; sys.path.insert(0, os.getcwd()); import pooled\n"
+        "with multiprocessing.get_context('fork').Pool(2) as pool: pool.map(pooled.work, [1, 2])"
+    )
+    result = case.ends(case.up("--deadline", "30s", trouble=trouble))
+    assert sorted(e["message"] for e in result.named("revision.output") if e["message"].startswith("row")) == [
+        "row 1",
+        "row 2",
+    ]
+
+
+@fault(
+    "a revision leaves a program behind that prints without end",
+    "subprocess.Popen(['yes'])",
+    0,
+    "its last words are read for a moment only",
+)
+def test_program_that_prints_without_end(case):
+    case.history()
+    trouble = "import subprocess; print('pid', subprocess.Popen(['yes', 'x' * 60], start_new_session=True).pid)"
+    result = case.ends(case.up(trouble=trouble))
+    pid = next(e["message"].split()[1] for e in result.named("revision.output") if e["message"].startswith("pid"))
+    subprocess.run(["kill", pid], check=False)
+
+
+@fault(
     "a revision leaves a program behind that holds its output open",
     "subprocess.Popen(['sleep', '600'], start_new_session=True)",
     0,
