@@ -19,7 +19,7 @@ import termios
 import threading
 import time
 import traceback
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -179,12 +179,9 @@ class Seam:
 
     def _prove(self, context: MigrationContext, connection: Connection) -> None:
         table = {"table": context.version_table}
-        if connection.in_transaction():
-            held, where = self._ask(connection, table)
-        else:  # a stray statement would begin a transaction that Alembic does not expect
-            with connection.begin():
-                held, where = self._ask(connection, table)
-        pid, database, address, schema = where
+        with _in_transaction(connection):
+            held = connection.execute(text(self._job["is_held"])).scalar()
+            pid, database, address, schema = connection.execute(text(_WHERE), dict(table)).one()
         schema = context.version_table_schema or schema
         if not held:
             there = f"database {database} at {address or 'a local socket'}"
@@ -211,10 +208,6 @@ class Seam:
                 raise Refused(code, why, env_py=self._job["env_py"])
         self._channel.call("connected", backend_pid=pid, one_transaction=self._one_transaction)
 
-    def _ask(self, connection: Connection, table: Mapping[str, object]) -> tuple[bool, Any]:
-        held = connection.execute(text(self._job["is_held"])).scalar()
-        return bool(held), connection.execute(text(_WHERE), dict(table)).one()
-
     @property
     def _one_transaction(self) -> bool:
         return bool(self._job["transaction"] == "all" or self._held_transaction)
@@ -232,10 +225,8 @@ class Seam:
         """Timeouts and the worker's name hold for each transaction; through the driver, as no transaction of ours may begin."""
         if _is_autocommit(connection):
             return
-        # constants of ours and numbers; a driver-neutral spelling of parameters does not exist at this level
-        settings = [f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in self._job["session"].items()]
         # a statement of its own: in the first one of a transaction, the timeouts that a role brings are in force
-        do_by_driver(connection, f"SELECT {', '.join(settings)}")
+        _configure(connection, self._job["session"], is_local=True)
         xid, pid = do_by_driver(connection, "SELECT pg_catalog.txid_current(), pg_catalog.pg_backend_pid()")
         self.xid = int(xid)
         self._channel.call("began", xid=self.xid, backend_pid=pid)
@@ -257,12 +248,8 @@ class Seam:
                 self._tell_autocommit()
                 return
         # CREATE INDEX CONCURRENTLY waits for others by design: a timeout would leave an INVALID index
-        waits_long = bool(_CONCURRENTLY.search(statement))
-        settings = [
-            f"pg_catalog.set_config('{name}', '{0 if waits_long and name in _TIMEOUTS else value}', false)"
-            for name, value in self._job["session"].items()
-        ]
-        do_by_driver(connection, f"SELECT {', '.join(settings)}")
+        none = dict.fromkeys(_TIMEOUTS, "0") if _CONCURRENTLY.search(statement) else {}
+        _configure(connection, {**self._job["session"], **none}, is_local=False)
         self._in_autocommit = True
         self._tell_autocommit()
 
@@ -285,8 +272,7 @@ class Seam:
         for name in self._job["session"]:
             do_by_driver(connection, f"RESET {name}")
         if connection.in_transaction() and not _is_autocommit(connection):
-            for name, value in self._job["session"].items():
-                do_by_driver(connection, f"SELECT pg_catalog.set_config('{name}', '{value}', true)")
+            _configure(connection, self._job["session"], is_local=True)
         self._in_autocommit = False
 
     def _steps(self, heads: Any, context: MigrationContext) -> Iterator[RevisionStep]:
@@ -344,9 +330,7 @@ class Seam:
             raise Stopped
 
     def _fenced(self, connection: Connection) -> bool:
-        if connection.in_transaction():
-            return bool(connection.execute(text(self._job["is_held"])).scalar())
-        with connection.begin():
+        with _in_transaction(connection):
             return bool(connection.execute(text(self._job["is_held"])).scalar())
 
     def _on_applied(self, *, ctx: MigrationContext, **_: Any) -> None:
@@ -374,6 +358,11 @@ def _id_of(step: RevisionStep) -> str:
     return str(step.info.up_revision_id or step.info.down_revision_ids)
 
 
+def _in_transaction(connection: Connection) -> AbstractContextManager[Any]:
+    """Its transaction, or one for the block: a stray statement would begin one that Alembic does not expect."""
+    return nullcontext() if connection.in_transaction() else connection.begin()
+
+
 def _is_autocommit(connection: Connection) -> bool:
     """Whether each statement commits by itself: in an autocommit block, or because the engine was made so."""
     if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
@@ -398,6 +387,13 @@ def _is_outside(connection: Connection) -> bool:
         return int(status) == 0
     is_inside = getattr(getattr(driver, "driver_connection", None), "is_in_transaction", None)
     return is_inside is not None and not is_inside()
+
+
+def _configure(connection: Connection, settings: Mapping[str, str], *, is_local: bool) -> None:
+    """Set them for the transaction, or for the session."""
+    # constants of ours and numbers: there is no spelling of parameters that every driver has
+    calls = [f"pg_catalog.set_config('{name}', '{value}', {is_local})" for name, value in settings.items()]
+    do_by_driver(connection, f"SELECT {', '.join(calls)}")
 
 
 def do_by_driver(connection: Connection, sql: str) -> Any:

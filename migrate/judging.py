@@ -144,7 +144,7 @@ def judge(order: Order, connection: Connection, seen: Judged | None = None) -> J
 def through_pooler(order: Order, observation: Observation, decision: Plan) -> Decision:
     """The plan, or its refusal where a transaction pooler cannot carry one of its revisions."""
     steps = (step for step in decision.steps if isinstance(step, Upgrade | Downgrade))
-    revisions = (r for step in steps for r in (step.pending if isinstance(step, Upgrade) else step.reverting))
+    revisions = (revision for step in steps for revision in step.revisions)
     sources = ((revision.file, order.source_of(revision)) for revision in revisions)
     refused = refuse_pooled(observation.server, order.target.url_from, sources)
     return decision if refused is None else Refusal(refused)

@@ -125,7 +125,6 @@ class Progress:
     """How far a run has come, so that its last line can say applied, failed and not started however it ends."""
 
     def __init__(self, order: Order) -> None:
-        order.began(self)
         self.before: Observation | None = None
         self.after: Observation | None = None
         self.pending: tuple[str, ...] = ()
@@ -135,6 +134,7 @@ class Progress:
         self.problem: Problem | None = None
         self.signum: int | None = None
         self.result: Result | None = None
+        order.began(self)  # from here on a signal's thread may ask
 
     def note(self, judged: Judged) -> None:
         """Remember what was seen last."""
@@ -142,9 +142,7 @@ class Progress:
         decision = judged.decision
         steps = decision.steps if isinstance(decision, Plan) else ()
         self.reverting = any(isinstance(step, Downgrade) for step in steps)
-        changes = [
-            s.pending if isinstance(s, Upgrade) else s.reverting for s in steps if isinstance(s, Upgrade | Downgrade)
-        ]
+        changes = [step.revisions for step in steps if isinstance(step, Upgrade | Downgrade)]
         listed = changes[0] if changes else pending_of(judged.state)
         self.pending = tuple(revision.id for revision in listed)
         if isinstance(judged.state.position, AtHead) and not self.reverting:
@@ -250,7 +248,7 @@ _REFUSALS = frozenset(
 )
 
 
-class outcomes:  # noqa: N801 - used as a `with` statement, like contextlib's own
+class outcomes:  # noqa: N801 - as contextlib's own; not made by `contextmanager`, whose type does not say that it swallows
     """Turn a stop or a signal into the run's outcome."""
 
     def __init__(self, progress: Progress) -> None:

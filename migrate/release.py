@@ -5,7 +5,6 @@ Nothing here reads settings or renders: it is handed an `Order` and says what ha
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
@@ -16,6 +15,7 @@ from migrate.core.plan import Adopt, Backup, Downgrade, Repair, Upgrade
 from migrate.core.problems import Stop
 from migrate.judging import connected, is_by_run, judge, look, refuse_image_faults
 from migrate.order import Judged, Order, Progress, finish_without_steps, kind_of, outcomes, stepwise
+from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.postgres.connection import QUERY_S
 from migrate.postgres.ledger import Ledger, target_key
 from migrate.postgres.observe import read_server, refuse_missing_rights
@@ -88,65 +88,58 @@ def under_guard(
     refuse_missing_rights(server, order.target)
     if seen is not None:
         refuse_impossible_backup(order, seen)
-    lost_read, lost_write = os.pipe()
     key = GuardKey.of(server.schema, order.target.version_table)
-    try:
-        with (
-            guard(
-                connection,
-                key,
-                run_id=order.run_id,
-                timeout_s=order.limits.guard_s,
-                deadline_at=order.limits.deadline_at(order.started_s),
-                interruption=order.interruption,
-                emit=order.emit,
-                on_lost=lambda: wake(lost_write),
-            ) as held,
-            connected(order, role="migrate:control:") as control,
-        ):
-            judged = judge_again(replace(order, holds_guard=True), control)
-            progress.note(judged)
-            if not stepwise(judged).steps:  # another run has done it while we waited
-                return finish_without_steps(judged)
-            ledger = Ledger(
-                control,
-                run_id=order.run_id,
-                key=target_key(server.schema, order.target.version_table),
-                emit=order.emit,
-            )
-            run = Run(
-                run_id=order.run_id,
-                project=order.project,
-                target=order.target,
-                image=order.image,
-                policy=order.policy,
-                limits=order.limits,
-                environ=order.environ,
-                interruption=order.interruption,
-                emit=order.emit,
-                beat=order.beat,
-                redact=order.redact,
-                source_of=order.source_of,
-                control=control,
-                held=held,
-                ledger=ledger,
-                before=judged.observation,
-                lost_fd=lost_read,
-                started_s=order.started_s,
-                log_queries=order.log_queries,
-            )
-            progress.run = run
-            ledger.reconnect = lambda: revive(run, within_s=ANSWER_S)
-            control.interruption = None  # from here on a signal is answered by a cancel that this connection sends
-            ledger.open(verb=order.verb, version=order.version, rows=judged.observation.rows, context=order.context)
-            with outcomes(progress):
-                carry_out(order, run, judged, progress)
-            outcome = progress.outcome()
-            ledger.close(outcome)
-            return outcome
-    finally:
-        os.close(lost_read)
-        os.close(lost_write)
+    with (
+        guard(
+            connection,
+            key,
+            run_id=order.run_id,
+            timeout_s=order.limits.guard_s,
+            deadline_at=order.limits.deadline_at(order.started_s),
+            interruption=order.interruption,
+            emit=order.emit,
+        ) as held,
+        connected(order, role=CONTROL_NAME) as control,
+    ):
+        judged = judge_again(replace(order, holds_guard=True), control)
+        progress.note(judged)
+        if not stepwise(judged).steps:  # another run has done it while we waited
+            return finish_without_steps(judged)
+        ledger = Ledger(
+            control,
+            run_id=order.run_id,
+            key=target_key(server.schema, order.target.version_table),
+            emit=order.emit,
+        )
+        run = Run(
+            run_id=order.run_id,
+            project=order.project,
+            target=order.target,
+            image=order.image,
+            policy=order.policy,
+            limits=order.limits,
+            environ=order.environ,
+            interruption=order.interruption,
+            emit=order.emit,
+            beat=order.beat,
+            redact=order.redact,
+            source_of=order.source_of,
+            control=control,
+            held=held,
+            ledger=ledger,
+            before=judged.observation,
+            started_s=order.started_s,
+            log_queries=order.log_queries,
+        )
+        progress.run = run
+        ledger.reconnect = lambda: revive(run, within_s=ANSWER_S)
+        control.interruption = None  # from here on a signal is answered by a cancel that this connection sends
+        ledger.open(verb=order.verb, version=order.version, rows=judged.observation.rows, context=order.context)
+        with outcomes(progress):
+            carry_out(order, run, judged, progress)
+        outcome = progress.outcome()
+        ledger.close(outcome)
+        return outcome
 
 
 def look_again(order: Order, run: Run) -> Observation:
@@ -170,11 +163,6 @@ def refuse_impossible_backup(order: Order, seen: Judged) -> None:
         from migrate.steps.backup import refuse_impossible
 
         refuse_impossible(order.backup, seen.observation.server, order.target, order.environ)
-
-
-def wake(fd: int) -> None:
-    """Make the other end of a pipe readable for whoever waits."""
-    os.write(fd, b"!")
 
 
 def carry_out(order: Order, run: Run, judged: Judged, progress: Progress) -> None:

@@ -20,7 +20,7 @@ from migrate.core.events import LogFormat
 from migrate.core.policy import Adopt, Judgement, Limits, Policy
 from migrate.core.problems import ExitCode, Problem, Stop
 from migrate.core.url import URL_VARIABLES
-from migrate.settings import SETTINGS, Setting, Settings, Source, load, settings_options
+from migrate.settings import SETTINGS, Setting, Settings, Source, environment_secrets, load, settings_options
 from migrate.settings.kinds import (
     Addresses,
     Choice,
@@ -497,7 +497,7 @@ def test_the_secrets_of_every_variable_are_told(tmp_path: Path) -> None:
         "POSTGRES_USER": "postgres",
         "PATH": "/usr/lib/postgresql/bin",
     }
-    assert set(settings(environ, tmp_path).secrets()) == {
+    assert set(environment_secrets(environ, tmp_path)) == {
         "topsecret",
         "pooled",
         "pool%65d",

@@ -26,6 +26,8 @@ class Server:
     may_create: bool  # CREATE on that schema; on the database where it does not exist yet: env.py may make it
     may_write_versions: bool  # INSERT, UPDATE and DELETE on the version table, True where there is none
     schema_exists: bool = True
+    has_version_table: bool = True
+    may_read_versions: bool = True  # SELECT on the version table, True where there is none
 
     @property
     def major(self) -> int:
@@ -91,7 +93,6 @@ class Observation:
     """
 
     server: Server
-    version_table_exists: bool
     rows: tuple[str, ...]
     objects: tuple[str, ...] = ()
     schema: Mapping[str, str] | None = None

@@ -39,6 +39,11 @@ class Upgrade:
     target: str
     pending: tuple[Revision, ...]
 
+    @property
+    def revisions(self) -> tuple[Revision, ...]:
+        """Those that run, in their order."""
+        return self.pending
+
 
 @dataclass(frozen=True, slots=True)
 class Downgrade:
@@ -46,6 +51,11 @@ class Downgrade:
 
     target: str  # a revision, or "base"
     reverting: tuple[Revision, ...]
+
+    @property
+    def revisions(self) -> tuple[Revision, ...]:
+        """Those that run, in their order."""
+        return self.reverting
 
 
 @dataclass(frozen=True, slots=True)

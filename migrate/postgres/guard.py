@@ -25,7 +25,7 @@ from migrate.postgres.connection import jitter, pause
 from migrate.postgres.errors import problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from migrate.core.events import Emit
     from migrate.core.interruption import Interruption
@@ -83,14 +83,14 @@ class GuardKey:
 
 
 class Held:
-    """The guard while this run holds it; ``lost`` is set, and ``on_lost`` called, when it no longer does."""
+    """The guard while this run holds it; ``lost`` is set, and ``lost_fd`` is readable, when it no longer does."""
 
-    def __init__(self, connection: Connection, key: GuardKey, pid: int, on_lost: Callable[[], None]) -> None:
+    def __init__(self, connection: Connection, key: GuardKey, pid: int) -> None:
         self.key = key
         self.pid = pid
         self.lost: str | None = None
         self._connection = connection
-        self._on_lost = on_lost
+        self.lost_fd, self._lost = -1, -1
         self._ended, self._end = -1, -1
         self._thread = threading.Thread(target=self._beat, name="guard", daemon=True)
 
@@ -112,14 +112,14 @@ class Held:
                 self._connection.row("SELECT 1")
             except psycopg2.Error as error:
                 self.lost = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
-                with suppress(OSError):  # nobody listens any more: the run is ending
-                    self._on_lost()
+                os.write(self._lost, b"!")  # never read: it stays readable for whoever waits next
                 return
 
     def start(self) -> None:
         """Begin the heartbeat."""
         self._connection.beat = None  # only who does the work says that it goes on
         self._connection.interruption = None  # a signal must not end the lock before the statement is rolled back
+        self.lost_fd, self._lost = os.pipe()
         self._ended, self._end = os.pipe()
         self._thread.start()
 
@@ -134,8 +134,8 @@ class Held:
         with suppress(psycopg2.Error):
             self._connection.close()
         if not self._thread.is_alive():
-            os.close(self._ended)
-            os.close(self._end)
+            for fd in (self.lost_fd, self._lost, self._ended, self._end):
+                os.close(fd)
 
 
 @contextmanager
@@ -147,7 +147,6 @@ def guard(
     timeout_s: float,
     interruption: Interruption | None,
     emit: Emit,
-    on_lost: Callable[[], None],
     deadline_at: float = float("inf"),
 ) -> Iterator[Held]:
     """Hold the guard on ``connection``, which does nothing else from here on and is closed at the end.
@@ -166,7 +165,6 @@ def guard(
             deadline_at=deadline_at,
             interruption=interruption,
             emit=emit,
-            on_lost=on_lost,
         )
         _wait_for_orphans(
             connection,
@@ -193,7 +191,6 @@ def _take(
     deadline_at: float,
     interruption: Interruption | None,
     emit: Emit,
-    on_lost: Callable[[], None],
 ) -> Held:
     began = time.monotonic()
     said_at = float("-inf")
@@ -208,7 +205,7 @@ def _take(
                     fields={"waited_ms": round(waited * 1000), "backend_pid": pid},
                 ),
             )
-            return Held(connection, key, pid, on_lost)
+            return Held(connection, key, pid)
         who, since = holder
         if waited >= timeout_s:
             raise stop(

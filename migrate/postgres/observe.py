@@ -125,7 +125,7 @@ def _read_server(connection: Connection, target: Target) -> Server:
     number, version, address, database, user, encoding, recovery, read_only, pid, schema = connection.row(
         _SERVER, asked
     )
-    _, may_create, may_write, schema_exists, _ = connection.row(
+    has_table, may_create, may_write, schema_exists, may_read = connection.row(
         _RIGHTS, {"schema": schema, "table": target.version_table}
     )
     return Server(
@@ -142,6 +142,8 @@ def _read_server(connection: Connection, target: Target) -> Server:
         may_create=may_create,
         may_write_versions=may_write,
         schema_exists=schema_exists,
+        has_version_table=has_table,
+        may_read_versions=may_read,
     )
 
 
@@ -236,16 +238,12 @@ def _observe(
     with_schema: bool,
 ) -> Observation:
     server = read_server(connection, target)
-    exists, _, _, schema_exists, may_read = connection.row(
-        _RIGHTS,
-        {"schema": server.schema, "table": target.version_table},
-    )
-    if not may_read:
+    if not server.may_read_versions:
         refuse_missing_rights(server, target)
     rows: tuple[str, ...] = ()
-    if exists:
+    if server.has_version_table:
         rows = version_rows(connection, server.schema, target.version_table)
-    schemas = [*(target.schemas or ((server.schema,) if schema_exists and server.schema else ()))]
+    schemas = [*(target.schemas or ((server.schema,) if server.schema_exists and server.schema else ()))]
     names = {"schema": server.schema, "table": target.version_table, "schemas": schemas}
     objects: tuple[str, ...] = ()
     if not rows:
@@ -275,7 +273,6 @@ def _observe(
         is_locked = True
     return Observation(
         server=server,
-        version_table_exists=exists,
         rows=rows,
         objects=objects,
         schema=live,

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from datetime import date, time
 from enum import Enum
 from typing import TYPE_CHECKING, Final
@@ -55,11 +55,6 @@ def render(fields: Mapping[str, object]) -> str:
     if _size(line) >= MOST_BYTES:
         line = _dumped(_fitting(simple))
     return line + "\n"
-
-
-def render_event_dict(_logger: object, _method: str, event_dict: MutableMapping[str, object]) -> str:
-    """`render` as the last processor of a structlog pipeline, whose logger adds the line feed."""
-    return render(event_dict).removesuffix("\n")
 
 
 def flat(fields: Mapping[str, object]) -> dict[str, Plain]:

@@ -12,13 +12,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.deployment import platform_deadline
-from migrate.core.notification import secrets_in
 from migrate.core.policy import Backup, Limits, Policy
 from migrate.core.problems import problem, stop
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl, MalformedUrl
 from migrate.core.wording import counted
-from migrate.settings.database_url import environment_secrets, read_database_url
+from migrate.settings.database_url import read_database_url
 from migrate.settings.declarations import SETTINGS, TABLE, VARIABLE_PREFIX, Setting
 from migrate.settings.kinds import File, Number, Switch, Words
 
@@ -113,10 +112,6 @@ class Settings:
         except MalformedUrl as error:
             why = f"The value of {source} is no PostgreSQL URL. {error}"
             raise stop("bad-database-url", why, names={"variable": "MIGRATE_SHADOW_URL"}) from None
-
-    def secrets(self) -> tuple[str, ...]:
-        """Every text of the environment that must not be shown, for the redactor. Never raises."""
-        return (*environment_secrets(self._environ, self._cwd), *secrets_in(self.notify))
 
     def described(self) -> list[str]:
         """Each setting with its value and where that came from: `lock_timeout = 2s (MIGRATE_LOCK_TIMEOUT)`."""

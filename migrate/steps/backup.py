@@ -209,7 +209,7 @@ class BackingUp:
             os.close(line)  # ends the program and what it started, if it has not ended
             process.wait()
         if process.returncode != 0:
-            select.select([self.run.lost_fd], [], [], NOTICED_S)
+            select.select([self.run.held.lost_fd], [], [], NOTICED_S)
             self._go_on()
             code = process.returncode
             ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
@@ -220,7 +220,7 @@ class BackingUp:
         pending = b""
         while True:
             self._go_on()
-            readable, _, _ = select.select([fd, self.run.interruption.fd, self.run.lost_fd], [], [], TICK_S)
+            readable, _, _ = select.select([fd, self.run.interruption.fd, self.run.held.lost_fd], [], [], TICK_S)
             if fd not in readable:
                 continue
             chunk = os.read(fd, 65536)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -207,45 +206,38 @@ class Replay:
     @contextmanager
     def under_guard(self, target: Target) -> Iterator[Run]:
         """The guard on the shadow: that env.py's connection sees it proves where env.py went."""
-        lost_read, lost_write = os.pipe()
         pulse = Pulse(self._emit)
-        try:
-            with closing(self.connect(target, CONTROL_NAME)) as control:
-                server = read_server(control, target)
-                before = self.observe(control, target, with_schema=False)
-                with guard(
-                    self.connect(target, GUARD_NAME),
-                    GuardKey.of(server.schema, target.version_table),
+        with closing(self.connect(target, CONTROL_NAME)) as control:
+            server = read_server(control, target)
+            before = self.observe(control, target, with_schema=False)
+            with guard(
+                self.connect(target, GUARD_NAME),
+                GuardKey.of(server.schema, target.version_table),
+                run_id=self._run_id,
+                timeout_s=self._limits.guard_s,
+                interruption=self._interruption,
+                emit=lambda _event: None,  # nobody else knows of this database
+            ) as held:
+                control.interruption = None  # a signal is answered by a cancel that this connection sends
+                yield Run(
                     run_id=self._run_id,
-                    timeout_s=self._limits.guard_s,
+                    project=self._project,
+                    target=target,
+                    image=self._image,
+                    policy=Policy(target="heads", transaction=Transaction.REVISION),
+                    limits=self._limits,
+                    environ=shadows.environment(self._environ, target.url),
                     interruption=self._interruption,
-                    emit=lambda _event: None,  # nobody else knows of this database
-                    on_lost=lambda: _wake(lost_write),
-                ) as held:
-                    control.interruption = None  # a signal is answered by a cancel that this connection sends
-                    yield Run(
-                        run_id=self._run_id,
-                        project=self._project,
-                        target=target,
-                        image=self._image,
-                        policy=Policy(target="heads", transaction=Transaction.REVISION),
-                        limits=self._limits,
-                        environ=shadows.environment(self._environ, target.url),
-                        interruption=self._interruption,
-                        emit=pulse.emit,
-                        beat=pulse.beat,
-                        redact=self._redact,
-                        source_of=self._source_of,
-                        control=control,
-                        held=held,
-                        ledger=_NoLedger(control, run_id=self._run_id, key="", emit=self._emit),
-                        before=before,
-                        lost_fd=lost_read,
-                        started_s=pulse.started_s,
-                    )
-        finally:
-            os.close(lost_read)
-            os.close(lost_write)
+                    emit=pulse.emit,
+                    beat=pulse.beat,
+                    redact=self._redact,
+                    source_of=self._source_of,
+                    control=control,
+                    held=held,
+                    ledger=_NoLedger(control, run_id=self._run_id, key="", emit=self._emit),
+                    before=before,
+                    started_s=pulse.started_s,
+                )
 
     def _shared(self, schema: Mapping[str, str]) -> dict[str, str]:
         """The schema with each text kept once: thousands of revisions share nearly all of theirs."""
@@ -282,10 +274,6 @@ class Replay:
             return Stop(replace(needed, facts=found.facts))
         file = found.facts.get("file") or found.facts.get("revision")
         return Stop(replace(found, fix=f"correct {file}, then run migrate manifest again"))
-
-
-def _wake(fd: int) -> None:
-    os.write(fd, b"!")
 
 
 class _NoLedger(Ledger):

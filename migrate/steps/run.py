@@ -63,7 +63,6 @@ class Run:
     held: Held
     ledger: Ledger
     before: Observation
-    lost_fd: int
     started_s: float  # monotonic
     log_queries: bool = False
     attempt: Attempt | None = None  # of the upgrade, while it is at work

@@ -115,7 +115,7 @@ class TrialRun:
             if self._worker is not None:
                 self._worker.end()
             self._worker = Worker(environ=child_environment(run), cwd=run.project.cwd, emit=run.emit)
-        self._worker.wake = (run.interruption.fd, run.lost_fd)
+        self._worker.wake = (run.interruption.fd, run.held.lost_fd)
         return self._worker, is_new
 
     # The way through the history

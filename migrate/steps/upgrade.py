@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import signal
 import time
 from contextlib import contextmanager, suppress
@@ -12,14 +11,13 @@ import psycopg2
 
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
-from migrate.core.plan import Upgrade
 from migrate.core.pooling import leaves_transaction
 from migrate.core.problems import Stop, stop
 from migrate.core.retry import Retries
 from migrate.core.url import URL_VARIABLES
 from migrate.postgres import activity
 from migrate.postgres.backend_names import WORKER_NAME
-from migrate.postgres.connection import pause
+from migrate.postgres.connection import jitter, pause
 from migrate.postgres.ledger import FINISH_STEP
 from migrate.steps.attempt import Attempt, AtWork
 from migrate.steps.control import ANSWER_S, ask, revive, rows_now
@@ -30,7 +28,7 @@ from migrate.worker import Ended, Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from migrate.core.plan import Downgrade
+    from migrate.core.plan import Downgrade, Upgrade
     from migrate.postgres.connection import Connection
     from migrate.steps.run import Run
 
@@ -58,7 +56,7 @@ class Upgrading:
         self.run = run
         self.plan = plan
         self.kind = type(plan).__name__.lower()  # as the bridge and the ledger call it
-        self.revisions = plan.pending if isinstance(plan, Upgrade) else plan.reverting
+        self.revisions = plan.revisions
         self.numbers = {revision.id: number for number, revision in enumerate(self.revisions, 1)}
         self.attempt = Attempt(run, len(self.revisions), self.kind)
         self.watch = Watch(run)
@@ -86,7 +84,7 @@ class Upgrading:
                     blocked_since = None
                 now = time.monotonic()
                 blocked_since = blocked_since or now
-                delay = retries.delay_s(self.attempt.number, now - blocked_since, random.random())  # noqa: S311 - jitter
+                delay = retries.delay_s(self.attempt.number, now - blocked_since, jitter(0.0, 1.0))
                 if delay is None:
                     raise blocked
                 self._wait_for_another_try(blocked, delay)
@@ -99,7 +97,7 @@ class Upgrading:
             environ=child_environment(self.run),
             cwd=self.run.project.cwd,
             emit=self.run.emit,
-            wake=(self.run.interruption.fd, self.run.lost_fd),
+            wake=(self.run.interruption.fd, self.run.held.lost_fd),
         ) as worker:
             self.expect_ready(worker)
             yield worker

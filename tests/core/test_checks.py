@@ -71,7 +71,7 @@ ONE = Revision("one", (), (), (), "first", "one.py", "1")
 TWO = Revision("two", ("one",), (), (), "second", "two.py", "2")
 GRAPH = Graph.build([ONE, TWO])
 IMAGE = Image(GRAPH)
-OBSERVATION = Observation(server=SERVER, version_table_exists=True, rows=("one",))
+OBSERVATION = Observation(server=SERVER, rows=("one",))
 INDEX = InvalidIndex("public", "t", "ix", "CREATE INDEX ix ON t (n)")
 
 

@@ -47,9 +47,7 @@ ODD = InvalidIndex("Other", '"T"', '"a ""b"""', "")
 
 
 def seen(*rows: str, schema=None, unfinished=(), indexes=()) -> Observation:
-    return Observation(
-        SERVER, bool(rows), rows, schema=schema, unfinished=tuple(unfinished), invalid_indexes=tuple(indexes)
-    )
+    return Observation(SERVER, rows, schema=schema, unfinished=tuple(unfinished), invalid_indexes=tuple(indexes))
 
 
 def step(revision: str | None, *, committed: bool = True, kind: str = "upgrade") -> Unfinished:

@@ -39,7 +39,7 @@ IMAGE = Image(Graph.build([ONE, TWO]))
 
 
 def seen(*rows: str, **facts) -> Observation:
-    return Observation(SERVER, version_table_exists=bool(rows), rows=rows, **facts)
+    return Observation(SERVER, rows=rows, **facts)
 
 
 def ledger(*entries: Applied) -> dict[str, Applied]:

@@ -122,9 +122,12 @@ def test_runner_killed_in_cic(case):
     running.wait_for("revision.started", revision="r0002")
     time.sleep(1.5)
     killed = kill(running)
+    time.sleep(1.5)  # the server looks after its client every half second; only then may the other transaction end
     result = case.ends(killed, then=15, fresh=False)
     assert result.exit_code == -9
     assert [row for row in steps(case) if row[0] == "r0002"] == [("r0002", "started")]
+    assert "index items_name" in case.again.finished["why"]
+    assert "r0002" in case.again.finished["why"]
 
 
 @fault(

@@ -171,6 +171,7 @@ def test_killed_in_a_concurrent_drop(case):
     killed = running.finish()
     time.sleep(1.5)  # the server looks after its client every half second; only then may the other transaction end
     case.ends(killed, then=15, fresh=False)
+    assert "index items_name" in case.again.finished["why"]
     repaired(case)
 
 

@@ -134,8 +134,17 @@ def test_session_settings(case):
         "op.execute('CREATE SCHEMA IF NOT EXISTS mine'); op.execute('SET search_path = public, mine')\n"
         "op.execute(\"SET statement_timeout = '5s'\")"
     )
-    running = case.up(trouble=trouble)
-    case.ends(running)
+    case.project.revision(
+        "r0003",
+        down="r0002",
+        message="third",
+        upgrade="op.execute(\"CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS lock,"
+        " current_setting('statement_timeout') AS statement, current_setting('application_name') AS name\")\n"
+        "op.execute(\"INSERT INTO journal VALUES ('r0003')\")",
+    )
+    result = case.ends(case.up(trouble=trouble))
+    seen = ("2s", "0", f"migrate:worker:{result.finished['run_id']}")
+    assert case.database.rows("SELECT lock, statement, name FROM seen") == [seen]
 
 
 @fault(

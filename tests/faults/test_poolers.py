@@ -19,6 +19,9 @@ def test_pooled(case, pooler):
     case.history()
     result = case.ends(case.up(url=pooler))
     assert result.finished["applied"] == ["r0001", "r0002", "r0003"]
+    assert not result.named("ledger.warning")
+    steps = case.database.rows("SELECT revision, status FROM migrate.step ORDER BY step_id")
+    assert steps == [(revision, "finished") for revision in case.ids]
 
 
 @fault(

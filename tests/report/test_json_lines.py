@@ -10,13 +10,12 @@ from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
 from migrate.core.outcome import Outcome, Result
 from migrate.core.problems import problem
-from migrate.report.json_lines import MOST_BYTES, WHOLE, flat, render, render_event_dict
+from migrate.report.json_lines import MOST_BYTES, WHOLE, flat, render
 
 ALWAYS = {
     "timestamp": "2026-11-22T12:00:00.000Z",
@@ -203,15 +202,3 @@ def test_nested_mappings_become_flat_keys_even_when_they_hold_themselves() -> No
         "server_up": True,
     }
     assert set(parsed(render({"x": endless}))) == {"x_a_a_a"}
-
-
-def test_it_is_the_last_processor_of_a_structlog_pipeline() -> None:
-    lines: list[str] = []
-
-    class _Lines:
-        def info(self, line: str) -> None:
-            lines.append(line)
-
-    logger = structlog.wrap_logger(_Lines(), processors=[render_event_dict])
-    logger.info("run.started", message="a\nb")
-    assert parsed(lines[0] + "\n") == {"event": "run.started", "message": "a\nb"}

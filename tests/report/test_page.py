@@ -60,7 +60,7 @@ def page(count=3, at=2, runs=None, **facts):
     ids, image = history(count)
     runs = [ran(ids[:at])] if runs is None else runs
     recorded = {entry.revision.id: entry.changes for entry in image.manifest.revisions}
-    observation = Observation(server=SERVER, version_table_exists=True, rows=tuple(ids[at - 1 : at]))
+    observation = Observation(server=SERVER, rows=tuple(ids[at - 1 : at]))
     made = Page(
         service="shop",
         version="1",
@@ -144,7 +144,7 @@ def test_going_back_is_shown_with_what_it_changed_and_takes_the_date_away():
 def test_a_run_that_did_not_end_and_a_revision_of_a_newer_image():
     run = ran(["new"], finished_at=None, outcome=None, exit_code=None, to_revision=None, context=None)
     _, image = history(1)
-    observation = Observation(server=SERVER, version_table_exists=True, rows=("new",))
+    observation = Observation(server=SERVER, rows=("new",))
     newest, known = revision_rows(image, observation, (), [run])
     assert (newest.id, newest.message, newest.mark, newest.took) == ("new", "not in this image", "current", "1.5 s")
     assert known.mark == "not applied"
