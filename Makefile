@@ -23,7 +23,7 @@ $(NODE_MODULES)/installed: $(VENV)/installed tests/platforms/package-lock.json
 	cd tests/platforms && PATH="$(abspath $(BIN)):$$PATH" npm ci --silent
 	touch $@
 
-demo: $(VENV)/installed ## a throw-away PostgreSQL, `migrate up` on the example, status, and `up` again
+demo: $(VENV)/installed ## a throw-away PostgreSQL, `migrate up` on the example, `up` again, a refusal and the way out
 	@$(BIN)/python -m migrate.postgres.embedded -- bash examples/demo.sh $(abspath $(BIN))/migrate
 
 # The long ones: whole histories replayed, every revision tried with rows, platforms' own tools, dumps read back.

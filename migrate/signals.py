@@ -45,7 +45,8 @@ def interruption(*, on_overdue: Callable[[int], None]) -> Iterator[Interruption]
                     on_overdue(found.signum)
 
     for number in SIGNALS:
-        signal.signal(number, lambda *_: None)
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # what nohup asks for
+            signal.signal(number, lambda *_: None)
     previous_fd = signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     listener = threading.Thread(target=listen, name="signals", daemon=True)
     listener.start()

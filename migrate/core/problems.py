@@ -589,7 +589,7 @@ _KINDS: Final = (
         "blocked",
         ExitCode.BLOCKED,
         "A lock was not granted in time",
-        "Other transactions held locks on the same objects through every try.",
+        "Other transactions held locks on the same objects through every try, or dropped objects during each reading of them.",
         "The revision was rolled back; those before it stay.",
         "end or wait for the named transactions, then run migrate up again (or raise MIGRATE_LOCK_BUDGET)",
     ),

@@ -20,8 +20,13 @@ def test_the_demo(database):
         capture_output=True,
         check=True,
     )
-    ends = [line for line in map(json.loads, done.stdout.splitlines()) if line["event"] == "run.finished"]
+    said = done.stdout.decode()
+    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    ends = [line for line in lines if line["event"] == "run.finished"]
     first, status, second = ends
     assert (first["outcome"], first["exit_code"], first["applied"]) == ("applied", 0, list(REVISIONS))
     assert status["position"] == "at-head"
     assert (second["outcome"], second["exit_code"], second["applied"]) == ("noop", 0, [])
+    assert "(unknown-revision, exit code 15)" in said
+    assert "# exit code 15" in done.stderr.decode()
+    assert f"adopted at {list(REVISIONS)[-1]}" in said

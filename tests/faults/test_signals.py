@@ -467,3 +467,33 @@ def test_sigterm_while_a_computed_history_is_loaded(case):
     result = running.finish()
     path.write_text(text)
     case.ends(result)
+
+
+@fault(
+    "SIGHUP to a run under nohup",
+    "SIGHUP is ignored when it starts, and arrives in a statement",
+    0,
+    "it stays ignored, as whoever started it asked for",
+)
+def test_hangup_that_is_ignored(case):
+    case.history()
+    running = case.up(trouble="op.execute('SELECT pg_sleep(2)')", prefix=("sh", "-c", "trap '' HUP; exec \"$@\"", "sh"))
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.5)
+    running.signal(signal.SIGHUP)
+    assert case.ends(running).finished["applied"] == ["r0001", "r0002", "r0003"]
+
+
+@fault(
+    "SIGHUP: the terminal is gone",
+    "in pg_sleep()",
+    143,
+    "ended as by SIGTERM",
+)
+def test_hangup(case):
+    case.history()
+    running = case.up(trouble=SLEEP)
+    running.wait_for("revision.started", revision="r0002")
+    time.sleep(0.5)
+    running.signal(signal.SIGHUP)
+    assert case.ends(running).finished["outcome"] == "interrupted"
