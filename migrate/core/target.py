@@ -23,6 +23,10 @@ class Target:
     version_table_schema: str | None = None
     schemas: tuple[str, ...] = ()
 
+    def schemas_beside(self, schema: str | None) -> tuple[str, ...]:
+        """The schemas whose objects belong to the image, where the version table is in ``schema``."""
+        return self.schemas or ((schema,) if schema else ())
+
     @property
     def url_in_shell(self) -> str:
         """The word of a shell that gives psql and its like the URL, for commands to be pasted."""

@@ -204,7 +204,7 @@ def _diagnose(
     timeouts: tuple[Timeout, ...],
 ) -> Diagnosis:
     place: dict[str, Any] = {"schema": schema, "table": target.version_table}
-    schemas = [*(target.schemas or ((schema,) if schema else ()))]
+    schemas = [*target.schemas_beside(schema)]
     tables = _tables(connection, schema, touched)
     oids = {"oids": [oid for oid, _ in tables], "older_s": limits.lock_s}
     shapes = connection.rows(_VERSION_TABLE, place)

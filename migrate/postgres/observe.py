@@ -243,7 +243,7 @@ def _observe(
     rows: tuple[str, ...] = ()
     if server.has_version_table:
         rows = version_rows(connection, server.schema, target.version_table)
-    schemas = [*(target.schemas or ((server.schema,) if server.schema_exists and server.schema else ()))]
+    schemas = [*target.schemas_beside(server.schema if server.schema_exists else None)]
     names = {"schema": server.schema, "table": target.version_table, "schemas": schemas}
     objects: tuple[str, ...] = ()
     if not rows:

@@ -263,8 +263,7 @@ def _with_residue(
 
 
 def _invalid(run: Run) -> list[str]:
-    server = run.before.server
-    schemas = run.target.schemas or ((server.schema,) if server.schema else ())
+    schemas = run.target.schemas_beside(run.before.server.schema)
     found = ask(run, lambda connection: invalid_indexes(connection, schemas), within_s=_READ_S) or ()
     return [f"INVALID index {index.schema}.{index.name} on {index.table}" for index in found]
 
@@ -383,7 +382,7 @@ def schema_now(run: Run) -> dict[str, str] | None:
     def read(connection: Connection) -> dict[str, str]:
         return catalog.read_schema(
             connection,
-            schemas=run.target.schemas or (schema,),
+            schemas=run.target.schemas_beside(schema),
             version_table=(schema, run.target.version_table),
             lock_timeout_ms=_LOCK_MS,
         )

@@ -216,7 +216,7 @@ class Repairing:
     def _invalid(self) -> tuple[InvalidIndex, ...] | None:
         """The INVALID indexes now; None where no server answers."""
         run = self.run
-        schemas = run.target.schemas or ((run.before.server.schema,) if run.before.server.schema else ())
+        schemas = run.target.schemas_beside(run.before.server.schema)
         return ask(run, lambda connection: invalid_indexes(connection, schemas), within_s=run.limits.connect_s)
 
     def _keep_rows(self, action: KeepRows) -> None:

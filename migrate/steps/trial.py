@@ -368,7 +368,7 @@ class TrialRun:
         ):
             reader.wait_s = READ_S
             schema = run.before.server.schema or "public"
-            scope = Scope(target.schemas or (schema,), (schema, target.version_table))
+            scope = Scope(target.schemas_beside(schema), (schema, target.version_table))
             yield _Stage(run, reader, scope)
 
     def _keep(self) -> str:

@@ -430,3 +430,7 @@ def test_an_adoption_decides_where_the_backup_counts_from():
 def test_what_a_downgrade_is_refused_for(findings, policy, code):
     found = refuse_downgrade(State(AtHead(("two",)), findings), (TWO,), Policy(**policy))
     assert (found.problem.kind.code if found else None) == code
+
+
+def test_both_ways_say_which_revisions_run():
+    assert (FULL.revisions, DOWN.revisions) == ((ONE, TWO), (TWO,))

@@ -190,3 +190,12 @@ def test_what_an_adoption_would_go_on_to_break_is_named_too():
 def test_pending_revisions_that_only_add_break_nothing():
     grown = build(17, IMAGE.graph, {"one": AT_ONE, "two": {**AT_ONE, "column t.b": "integer"}})
     assert classify(Image(IMAGE.graph, manifest=grown), seen("one", schema=AT_ONE), "head").findings == ()
+
+
+def test_what_the_last_line_says_of_a_server():
+    assert SERVER.context == {
+        "server_address": None,
+        "db_name": "app",
+        "db_user": "app",
+        "db_server_version": "17.0",
+    }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import migrate
-from migrate.core.wording import counted
+from migrate.core.wording import clauses, counted, shortened
 
 PACKAGE = Path(migrate.__file__).parent
 # A number, put into a text before a noun in the plural.
@@ -28,6 +28,13 @@ def test_one_is_no_plural(number: int, said: str) -> None:
 def test_a_plural_that_is_no_s() -> None:
     assert counted(1, "run is", "runs are") == "1 run is"
     assert counted(2, "run is", "runs are") == "2 runs are"
+
+
+def test_a_long_list_says_how_many_more() -> None:
+    assert (shortened([]), clauses([])) == ("", "")
+    assert shortened("abcde") == "a, b, c, d, e"
+    assert shortened("abcdefg") == "a, b, c, d, e and 2 more"
+    assert clauses(iter("abc"), 2) == "a; b; and 1 more"
 
 
 def test_the_search_finds_what_it_must() -> None:
