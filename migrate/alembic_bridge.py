@@ -30,6 +30,7 @@ from alembic.runtime.migration import RevisionStep
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import event, text
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
 from migrate import foreign_records
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 PULSE_S: Final = 1.0
 _TIMEOUTS: Final = frozenset({"lock_timeout", "statement_timeout"})
+_READS: Final = re.compile(r"\s*(?:select|show|set|reset|explain|begin|commit|rollback)\b", re.IGNORECASE)
 _CONCURRENTLY: Final = re.compile(r"\bconcurrently\b", re.IGNORECASE)
 
 _WHERE: Final = """
@@ -145,7 +147,9 @@ class Seam:
         self._channel = channel
         self._held_transaction = False
         self._in_autocommit = False
+        self._waits_long = False
         self._autocommit_told = False
+        self._driver: Any = None
         self._statements = 0
         self.current: str | None = None
         self.xid: int | None = None
@@ -214,6 +218,7 @@ class Seam:
 
     def _listen(self, connection: Connection) -> None:
         self._channel.keep_from_forks(connection)
+        self._driver = _driver_of(connection)
         event.listen(connection, "begin", self._on_begin)
         event.listen(connection, "before_cursor_execute", self._on_statement)
         if "crash_after" in self._job:
@@ -248,10 +253,43 @@ class Seam:
                 self._tell_autocommit()
                 return
         # CREATE INDEX CONCURRENTLY waits for others by design: a timeout would leave an INVALID index
-        none = dict.fromkeys(_TIMEOUTS, "0") if _CONCURRENTLY.search(statement) else {}
-        _configure(connection, {**self._job["session"], **none}, is_local=False)
-        self._in_autocommit = True
+        waits_long = _CONCURRENTLY.search(statement) is not None
+        if not self._in_autocommit or waits_long != self._waits_long:  # in between, the user's own settings hold
+            none = dict.fromkeys(_TIMEOUTS, "0") if waits_long else {}
+            _configure(connection, {**self._job["session"], **none}, is_local=False)
+        self._in_autocommit, self._waits_long = True, waits_long
         self._tell_autocommit()
+
+    def listen_beside(self) -> None:
+        """See what a revision commits on connections of its own, as far as SQLAlchemy makes them."""
+        event.listen(Engine, "commit", self._on_commit_beside)
+        event.listen(Engine, "before_cursor_execute", self._on_statement_beside)
+
+    def stop_listening(self) -> None:
+        """The opposite of `listen_beside`: engines outlive a job."""
+        event.remove(Engine, "commit", self._on_commit_beside)
+        event.remove(Engine, "before_cursor_execute", self._on_statement_beside)
+
+    def _on_commit_beside(self, connection: Connection) -> None:
+        if self._is_beside(connection) and self._do_beside(connection, "SELECT pg_catalog.txid_current_if_assigned()"):
+            self._tell_autocommit()
+
+    def _on_statement_beside(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        writes = _READS.match(statement) is None and self._is_beside(connection) and _is_autocommit(connection)
+        if writes and self._do_beside(connection, "SELECT true"):
+            self._tell_autocommit()
+
+    def _is_beside(self, connection: Connection) -> bool:
+        at_work = self.phase == "revision" and not self._autocommit_told and not self._channel.is_forked
+        return at_work and connection.dialect.name == "postgresql" and _driver_of(connection) is not self._driver
+
+    def _do_beside(self, connection: Connection, sql: str) -> bool:
+        """Whether another connection is in this database, where the guard is seen, and its answer is not empty."""
+        with suppress(Exception):  # a transaction that has failed commits nothing, whatever its owner asks for
+            is_here = do_by_driver(connection, self._job["is_held"])
+            answer = do_by_driver(connection, sql) if is_here and is_here[0] else None
+            return answer is not None and answer[0] is not None
+        return False
 
     def _tell_autocommit(self) -> None:
         """Say, once for each revision, that its next statement commits by itself."""
@@ -541,8 +579,12 @@ def run(job: Mapping[str, Any], channel: Channel) -> None:
             channel.tell("graph", revisions=graph_of(script))
             return
         seam = Seam(config, script, job, channel)
-        with seam.environment:
-            script.run_env()
+        seam.listen_beside()
+        try:
+            with seam.environment:
+                script.run_env()
+        finally:
+            seam.stop_listening()
         if seam.raised is not None:
             raise seam.raised
         channel.tell("done", revision=seam.current)

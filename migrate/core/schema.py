@@ -224,12 +224,6 @@ class Differences:
         """How many objects differ: what `nearest` is measured by."""
         return len(self.missing) + len(self.changed) + len(self.extra) + len(self.renamed)
 
-    @property
-    def identities(self) -> frozenset[str]:
-        """What differs, by name; of a renamed object both names."""
-        both = {name for pair in self.renamed for name in (pair.expected_identity, pair.actual_identity)}
-        return frozenset(both | {each.identity for each in (*self.missing, *self.changed, *self.extra)})
-
     def sentences(self, expected_by: str = "the manifest") -> list[str]:
         """One sentence for each difference; what belongs to a missing or extra table is not told beside it."""
         told = self.without_members()

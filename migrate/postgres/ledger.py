@@ -76,6 +76,7 @@ FINISH_STEP: Final = (
     " WHERE step_id = CAST(:step_id AS bigint)"
 )
 
+_LOCK_MS: Final = 2000  # nobody else writes a run's rows: whoever keeps them locked is not waited for
 _FINISH: Final = """
     UPDATE migrate.step SET status = %(status)s, details = details || %(details)s::jsonb,
            finished_at = coalesce(finished_at, pg_catalog.clock_timestamp())
@@ -340,6 +341,7 @@ class Ledger:
             return False
         connection.run("SAVEPOINT ledger")
         try:
+            connection.run(f"SELECT pg_catalog.set_config('lock_timeout', '{_LOCK_MS}ms', true)")
             return bool(connection.run(_FINISH, {"status": "finished", "id": step_id, "details": _json(details)}))
         except psycopg2.Error:
             if connection.closed:
@@ -387,7 +389,7 @@ class Ledger:
             return self._execute_as_is(sql, {name: _ascii(value) for name, value in parameters.items()})
 
     def _execute_as_is(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
-        with self._connection.transaction(lock_timeout_s=2.0), self._connection.cursor() as cursor:
+        with self._connection.transaction(lock_timeout_s=_LOCK_MS / 1000), self._connection.cursor() as cursor:
             cursor.execute(sql, parameters)
             return cursor.fetchall() if cursor.description else []
 

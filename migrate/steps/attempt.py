@@ -79,7 +79,7 @@ class Attempt:
             self.current.xids.append(xid)
 
     def entered_autocommit(self) -> None:
-        """The next statement of the current revision commits by itself."""
+        """The next statement of the current revision commits by itself, or on another connection of its own."""
         if self.current is not None:
             self.current.autocommitted = True
             self.run.ledger.note_autocommit(self.current.step_id)

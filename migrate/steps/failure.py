@@ -72,10 +72,8 @@ def judge(
         raise _partial(attempt, failed, why, about)
     if ending.in_doubt:
         raise _failure(attempt, "commit-unknown", why, failed, about)
-    sqlstate = error.get("sqlstate")
-    if sqlstate not in RETRIED and (left := _beside(attempt, failed, why, about)) is not None:
-        raise left
     attempt.close_steps("failed")
+    sqlstate = error.get("sqlstate")
     if sqlstate in RETRIED:
         behind = f"; {who(blocking)}" if blocking else ""
         fix = fix_of_blocked(blocking, run.target.url_in_shell)
@@ -218,11 +216,6 @@ def _cancelled(attempt: Attempt, ending: _Ending) -> Stop | Interrupted:
     if at_fault is not None:
         after = " after a part of it was committed" if ending.part_committed else ""
         return _left(attempt, ending, at_fault, f"revision {at_fault.id} was cancelled ({cause}){after}")
-    if attempt.current is not None:
-        why = f"revision {attempt.current.id} was cancelled ({cause})"
-        left = _beside(attempt, attempt.current, why, facts(attempt.current))
-        if left is not None:
-            return left
     attempt.close_steps("abandoned")
     if signum is not None:
         return Interrupted(signum)
@@ -235,27 +228,8 @@ def _cancelled(attempt: Attempt, ending: _Ending) -> Stop | Interrupted:
 
 def _partial(attempt: Attempt, failed: AtWork, why: str, about: Mapping[str, object]) -> Stop:
     partial = attempt.left_in_part() or failed
+    left = [*_invalid(attempt.run), *_changed(attempt.run, partial)][:LISTED]
     why = why if partial is failed else f"{why}; revision {partial.id} before it had committed a part of its own"
-    return _with_residue(attempt, failed, why, about, [*_invalid(attempt.run), *_changed(attempt.run, partial)])
-
-
-def _beside(attempt: Attempt, failed: AtWork, why: str, about: Mapping[str, object]) -> Stop | None:
-    """The stop for a revision that was rolled back and has left something all the same; None where nothing is left.
-
-    It may have connected a second time and committed there: only the schema tells, while the guard keeps other runs out.
-    """
-    run = attempt.run
-    changed = _changed(run, failed)
-    if not changed or not ask(run, lambda control: control.row(run.held.question)[0], within_s=_READ_S):
-        return None
-    why = f"{why}; it was rolled back, yet another connection, of its own or somebody else's, changed the schema"
-    return _with_residue(attempt, failed, why, about, changed)
-
-
-def _with_residue(
-    attempt: Attempt, failed: AtWork, why: str, about: Mapping[str, object], residue: Sequence[str]
-) -> Stop:
-    left = list(residue[:LISTED])
     attempt.close_steps("partial", {"residue": left})
     told = [line for line in left if not (line.startswith("+ index ") and line.endswith(" invalid"))]  # named already
     named = f"; it left: {'; '.join(told[:5])}" if told else ""
@@ -269,26 +243,12 @@ def _invalid(run: Run) -> list[str]:
 
 
 def _changed(run: Run, failed: AtWork) -> list[str]:
-    """What the schema has become since the revision began, as lines of changes; empty where nothing tells.
-
-    The schema before it was read where its text says that it may commit; else the manifest says what it was, and what
-    differed from the manifest before the run does not count.
-    """
-    now = schema_now(run)
-    if now is None:
+    """What the schema has become since the revision began, as lines of changes; empty where nothing tells."""
+    now = schema_now(run) if failed.schema_before is not None else None
+    if now is None or failed.schema_before is None:
         return []
-    if failed.schema_before is not None:
-        is_ignored = ignored_by(run.policy.ignore)
-        return [line for line in changes(failed.schema_before, now) if not is_ignored(read_change(line)[0])]
-    manifest, at_first = run.image.manifest, run.before.schema
-    rows = rows_now(run, within_s=_READ_S)
-    if manifest is None or at_first is None or rows is None or run.image.graph.unknown(rows):
-        return []
-    # what the manifest tolerates, such as a view that another major version prints otherwise, is no difference
-    differing = manifest.compare(rows, now, major=run.before.server.major, ignore=run.policy.ignore).identities
-    expected = manifest.schema_at(rows)
-    known = {*changes(expected, at_first)}
-    return [line for line in changes(expected, now) if line not in known and read_change(line)[0] in differing]
+    is_ignored = ignored_by(run.policy.ignore)
+    return [line for line in changes(failed.schema_before, now) if not is_ignored(read_change(line)[0])]
 
 
 def _failure(

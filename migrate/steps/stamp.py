@@ -45,6 +45,7 @@ def stamp(
     except psycopg2.Error as error:
         found = problem_of(error, doing="writing the version table", connection=run.control)
         if xid is None or found.problem.kind.code != "connection-lost":
+            run.stamping = False
             run.ledger.finish(step_id, "failed", details)
             raise found from error
         ended = statuses(run, [xid], pid=pid, name=f"{CONTROL_NAME}{run.run_id}")

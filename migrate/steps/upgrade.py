@@ -234,6 +234,7 @@ class Upgrading:
                 case "revision":
                     worker.send(self._start(message["revision"], message["xid"], worker))
                 case "autocommit":
+                    self._keep_schema()
                     attempt.entered_autocommit()
                     worker.send({})
                 case "applied":
@@ -273,8 +274,9 @@ class Upgrading:
         source = self.run.source_of(revision) if revision is not None else ""
         words = source.lower()
         may_commit = "commit" in words or "rollback" in words or leaves_transaction(source)
-        # else a part of this transaction is in the way: it has locked what it changed, and nobody else sees it
-        before = schema_now(self.run) if may_commit and not self.attempt.uncommitted else None
+        is_read = may_commit or "engine" in words
+        # what this transaction has done already is in the way: it has locked what it changed, and nobody else sees it
+        before = schema_now(self.run) if is_read and not self.attempt.uncommitted else None
         step_id = self.run.ledger.start(self.kind, revision=revision, source=source, xid=xid)
         worker.revision = revision_id
         self.attempt.begin(
@@ -290,6 +292,12 @@ class Upgrading:
             ),
         )
         return {"do": "go", "step_id": step_id, "finish_sql": FINISH_STEP}
+
+    def _keep_schema(self) -> None:
+        """A part of the revision is about to be committed: keep the schema before it, if its text did not announce that."""
+        at = self.attempt.current
+        if at is not None and at.schema_before is None and not self.attempt.uncommitted:
+            at.schema_before = schema_now(self.run) if self.run.applied else self.run.before.schema
 
     def _commit_what_is_there(self) -> None:
         """Note what the version rows show as done; env.py may have rolled back what was applied, and said nothing."""

@@ -395,16 +395,3 @@ def test_a_branch_may_have_changed_what_the_line_starts_from() -> None:
 def test_what_is_no_line_of_changes_is_refused(line: str) -> None:
     with pytest.raises(ChangeError, match="not a line of changes"):
         apply({}, [line])
-
-
-def test_what_differs_by_name() -> None:
-    actual = {key: value for key, value in ARTICLES.items() if not key.startswith("index")}
-    actual |= {"index articles.other": "btree (title)", "table more": "table", "column articles.id": "bigint not null"}
-    del actual["constraint articles.articles_pkey"]
-    assert compare(ARTICLES, actual, same_major=True).identities == {
-        "index articles.ix_articles_title",
-        "index articles.other",
-        "table more",
-        "column articles.id",
-        "constraint articles.articles_pkey",
-    }

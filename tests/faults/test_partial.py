@@ -39,6 +39,8 @@ def test_after_an_autocommit_block(case):
 def test_after_an_embedded_commit(case):
     case.history()
     trouble = "op.execute('COMMIT'); op.execute('SELECT 1/0')"
+    path = case.project.versions / "r0002_second.py"
+    path.write_text(path.read_text() + "\n# its trouble may COMMIT\n")
     result = case.ends(case.up(trouble=trouble))
     assert result.finished["problem"] == "partly-committed"
     assert any("items.note" in line for line in result.finished["residue"]), result.finished["residue"]
@@ -180,17 +182,23 @@ BESIDE = (
 )
 
 
+def asks_the_engine(case):
+    """Let the second revision's text say what its trouble does, as the text of a real one would."""
+    path = case.project.versions / "r0002_second.py"
+    path.write_text(path.read_text() + "\n# its trouble asks the engine for a connection\n")
+
+
 @fault(
     "a revision that connects a second time commits there, then fails",
     "engine.begin() with CREATE TABLE in it, then an error",
     31,
-    "the server says that its own transaction was rolled back, the schema says what is left: it is named",
+    "its own transaction was rolled back, the other was not: what it left is named",
 )
 def test_committed_over_a_second_connection(case):
     case.history()
+    asks_the_engine(case)
     result = case.ends(case.up(trouble=f"{BESIDE}raise RuntimeError('no luck')"))
     assert result.finished["problem"] == "partly-committed"
-    assert "another connection" in result.finished["why"]
     assert [line for line in result.finished["residue"] if "left_over" in line]
     assert case.versions() == ("r0001",)
 
@@ -203,6 +211,7 @@ def test_committed_over_a_second_connection(case):
 )
 def test_sigterm_after_a_commit_beside(case):
     case.history()
+    asks_the_engine(case)
     running = case.up(trouble=f"{BESIDE}time.sleep(60)")
     running.wait_for("revision.started", revision="r0002")
     until = time.monotonic() + 10
@@ -225,23 +234,6 @@ def test_fails_on_a_drifted_database(case):
     case.at("r0001")
     case.database.execute("DROP INDEX items_id")
     case.ends(case.up("--drift", "warn", trouble="raise RuntimeError('no luck')"), fresh=False, then=17)
-
-
-@fault(
-    "the guard is lost, and the schema is changed before it is known what became of the revision",
-    "CREATE TABLE on another connection, pg_terminate_backend() of the guard's backend",
-    41,
-    "without the guard it may be another run that goes on: nothing is told to be left",
-)
-def test_changed_after_the_guard_was_lost(case):
-    case.history()
-    end = (
-        'op.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity'
-        " WHERE application_name LIKE 'migrate:guard:%' AND datname = current_database()\")\n"
-    )
-    result = case.up(trouble=f"{BESIDE}{end}time.sleep(60)").finish()
-    case.database.execute("DROP TABLE left_over")
-    assert case.ends(result).finished["problem"] == "guard-lost"
 
 
 @fault(
@@ -319,3 +311,84 @@ def test_fails_where_a_view_is_printed_otherwise(case):
     path.write_text(Manifest.parse(json.dumps(document)).serialise())
     result = case.ends(case.up(trouble="raise RuntimeError('no luck')"))
     assert (result.finished["problem"], result.finished["applied"]) == ("revision-failed", ["r0001", "r0002"])
+
+
+@fault(
+    "a revision that connects a second time commits there, then waits for a lock",
+    "engine.begin() with CREATE TABLE in it, then ALTER TABLE on a table that another transaction has read",
+    31,
+    "never tried again: what it left would be in the way",
+)
+def test_lock_after_a_commit_beside(case):
+    case.history()
+    case.at("r0001")
+    case.database.execute("CREATE TABLE other (id integer)")
+    case.hold("LOCK TABLE other IN ACCESS SHARE MODE")
+    trouble = f"{BESIDE}op.execute('ALTER TABLE other ADD COLUMN x integer')"
+    result = case.ends(case.up("--lock-timeout", "300ms", trouble=trouble))
+    assert result.finished["sqlstate"] == "55P03"
+    assert not result.named("revision.retry")
+    assert [line for line in result.finished["residue"] if "left_over" in line]
+
+
+@fault(
+    "a revision builds an index on a second connection in AUTOCOMMIT, then fails",
+    "engine.connect() with isolation_level='AUTOCOMMIT'",
+    31,
+    "the statement that commits by itself is told before it is sent",
+)
+def test_autocommit_beside(case):
+    case.history()
+    case.at("r0001")
+    beside = BESIDE.replace(".begin()", ".connect().execution_options(isolation_level='AUTOCOMMIT')")
+    result = case.ends(case.up(trouble=f"{beside}raise RuntimeError('no luck')"))
+    assert [line for line in result.finished["residue"] if "left_over" in line]
+
+
+@fault(
+    "a revision that has read on a second connection fails",
+    "SELECT in engine.begin() and in AUTOCOMMIT, and CREATE TABLE in another database; then an error",
+    30,
+    "nothing of it is in this database: it may run again once it is corrected",
+)
+def test_read_beside(case, make_database):
+    other = make_database()
+    other.as_superuser.execute(f'GRANT ALL ON SCHEMA public TO "{case.database.user}"')
+    case.history()
+    read = BESIDE.replace("CREATE TABLE left_over (id integer)", "SELECT 1")
+    by_itself = read.replace(".begin()", ".connect().execution_options(isolation_level='AUTOCOMMIT')")
+    elsewhere = BESIDE.replace("op.get_bind().engine.url", f"op.get_bind().engine.url.set(database='{other.name}')")
+    result = case.ends(case.up(trouble=f"{read}{by_itself}{elsewhere}raise RuntimeError('no luck')"))
+    assert result.finished["problem"] == "revision-failed"
+    assert other.scalar("SELECT count(*) FROM pg_class WHERE relname = 'left_over'") == 1
+
+
+@fault(
+    "kill -9 after a revision has committed over a second connection",
+    "engine.begin() with CREATE TABLE in it, then time.sleep(60)",
+    -9,
+    "the ledger was told before that commit: the next run refuses with 15 and names the revision",
+)
+def test_kill_after_a_commit_beside(case):
+    case.history()
+    running = case.up(trouble=f"{BESIDE}time.sleep(60)")
+    running.wait_for("revision.started", revision="r0002")
+    until = time.monotonic() + 10
+    while not case.database.rows("SELECT 1 FROM pg_class WHERE relname = 'left_over'"):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    running.signal(signal.SIGKILL)
+    case.ends(running, then=15, fresh=False)
+    assert "r0002" in case.again.finished["why"]
+
+
+@fault(
+    "a revision's own SET after an embedded COMMIT",
+    "--statement-timeout 1s; op.execute('COMMIT'), SET statement_timeout = 0, then a statement of 2 s",
+    0,
+    "ours are set once, when the transaction is left; what the revision sets holds",
+)
+def test_own_set_after_an_embedded_commit(case):
+    case.history()
+    trouble = "op.execute('COMMIT'); op.execute('SET statement_timeout = 0'); op.execute('SELECT pg_sleep(2)')"
+    case.ends(case.up("--statement-timeout", "1s", trouble=trouble))
