@@ -494,7 +494,9 @@ def test_hangup_that_is_ignored(case):
 def test_hangup(case):
     case.history()
     # whatever the suite itself was started by: what is ignored at the start of a process stays ignored
-    heeding = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    heeding = (
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    )
     running = case.up(trouble=SLEEP, prefix=(sys.executable, "-c", heeding))
     running.wait_for("revision.started", revision="r0002")
     time.sleep(0.5)
