@@ -156,6 +156,16 @@ def orphans(connection: Connection) -> list[Orphan]:
     return [Orphan(*row) for row in connection.rows(_ORPHANS, {})]
 
 
+def is_served(connection: Connection, name: str, within_s: float) -> bool:
+    """Whether the server has had anything to do for the sessions of this ``application_name`` in the last ``within_s``."""
+    found = connection.row(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE application_name = %(name)s AND (state = 'active'"
+        " OR state_change > pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => %(within)s)))",
+        {"name": name, "within": within_s},
+    )
+    return bool(found[0])
+
+
 def statement(connection: Connection, pid: int) -> Statement | None:
     """What backend ``pid`` does; None where it is gone."""
     found = connection.rows(_STATEMENT, {"pid": pid})
@@ -238,6 +248,16 @@ def cancel(connection: Connection, pid: int, name: str | None = None) -> None:
 def terminate(connection: Connection, pid: int, name: str | None = None) -> None:
     """End backend ``pid``; nothing where it is gone, or is no longer called ``name``."""
     _tell("pg_terminate_backend", connection, pid, name)
+
+
+def terminate_all(connection: Connection, name: str) -> None:
+    """End every backend of this ``application_name``."""
+    with suppress(psycopg2.Error):
+        connection.rows(
+            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
+            " WHERE application_name = %(name)s",
+            {"name": name},
+        )
 
 
 def _tell(function: str, connection: Connection, pid: int, name: str | None) -> None:

@@ -29,7 +29,7 @@ ATTEMPT_S: Final = 10.0  # one try to connect; libpq does not apply its own conn
 BEAT_S: Final = 1.0  # how often a connection that waits lets itself be heard
 QUERY_S: Final = 30.0  # no query of ours takes this long: whoever does not answer is gone
 # A peer that vanished without a FIN is noticed by the kernel within about 20 s (libpq's tcp_* parameters).
-_KEEPALIVE: Final[Mapping[str, object]] = {
+KEEPALIVE: Final[Mapping[str, object]] = {
     "keepalives_idle": 5,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -183,7 +183,7 @@ def connect(
     Raises psycopg2.OperationalError (TimedOut within it) or Interrupted.
     """
     parameters: dict[str, Any] = {
-        **_KEEPALIVE,
+        **KEEPALIVE,
         **target.url.libpq,
         "application_name": application_name,
         "client_encoding": "utf8",  # SQL_ASCII databases would hand out bytes that psycopg2 cannot decode

@@ -22,8 +22,10 @@ from migrate.core.backup import file_name, restore_command
 from migrate.core.events import Event, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.problems import Stop, stop
+from migrate.postgres import activity
 from migrate.postgres.backend_names import BACKUP_NAME
 from migrate.postgres.client_tools import find_client_tools
+from migrate.postgres.connection import KEEPALIVE
 from migrate.postgres.errors import problem_of
 from migrate.steps.control import ANSWER_S, ask
 from migrate.steps.failure import ended_early
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 TICK_S: Final = 0.5
 ANSWER_EVERY_S: Final = 20.0  # a control connection that is silent for hours would be ended by a role's timeouts
+SILENT_S: Final = 60.0  # as long as the guard's lease: pg_dump asks again and again, or lets itself be sent rows
 NOTICED_S: Final = 0.5  # within which the guard's end is noticed, where the server ended pg_dump with it
 SHOWN_LINES: Final = 200
 LINE_BYTES: Final = 6000
@@ -81,6 +84,7 @@ class BackingUp:
         self.place = place
         self._shown = 0
         self._answered_s = time.monotonic()
+        self._served_s: float | None = None  # when pg_dump was last seen to be served, while it is at work
         self._ends_s = time.monotonic() + run.limits.backup_s if run.limits.backup_s else float("inf")
 
     def carry_out(self) -> None:
@@ -126,7 +130,9 @@ class BackingUp:
             with _connection_of(run) as (dsn, environ):
                 wait = f"--lock-wait-timeout={run.limits.lock_s * 1000:.0f}"
                 argv = [str(tools.pg_dump), "-Fc", "--no-password", wait, f"--file={unproven}", f"--dbname={dsn}"]
+                self._served_s = time.monotonic()
                 self._run(argv, environ, "pg_dump")
+                self._served_s = None
             entries = self._prove(tools, unproven)
             digest, size = self._digest(unproven)
             unproven.rename(path)
@@ -254,7 +260,16 @@ class BackingUp:
         run.beat()
         if now - self._answered_s > ANSWER_EVERY_S:
             self._answered_s = now
-            ask(run, lambda connection: connection.row("SELECT 1"), within_s=0.0)
+            name = f"{BACKUP_NAME}{run.run_id}"
+            is_served = ask(run, lambda connection: activity.is_served(connection, name, ANSWER_EVERY_S), within_s=0.0)
+            if self._served_s is None:
+                return
+            if is_served is not False:
+                self._served_s = now
+            elif now - self._served_s > SILENT_S:
+                ask(run, lambda connection: activity.terminate_all(connection, name), within_s=0.0)  # it holds locks
+                why = f"the server has had nothing to do for pg_dump for {SILENT_S:.0f} s: its connection is lost"
+                raise stop("connection-lost", f"no change without a backup: {why}")
 
     def _lost(self) -> Stop:
         """The stop for a guard that is gone: alone, or with all the others, as at the server's end."""
@@ -291,7 +306,8 @@ def _connection_of(run: Run) -> Iterator[tuple[str, dict[str, str]]]:
 
     The password goes by PGPASSWORD; any other secret, for which libpq has no variable, by a service file.
     """
-    given = run.target.url.libpq
+    never_for_good = {**KEEPALIVE, "connect_timeout": round(run.limits.connect_s)}  # libpq itself waits without limit
+    given = {name: str(value) for name, value in never_for_good.items()} | run.target.url.libpq
     hidden = {name: value for name, value in given.items() if _SECRET.search(name)}
     environ = dict(run.environ) | {"PGAPPNAME": f"{BACKUP_NAME}{run.run_id}"}
     if "password" in hidden:

@@ -117,7 +117,7 @@ class Round:
         for _ in range(self.chance.randint(1, 4)):
             time.sleep(self.chance.uniform(0.1, 1.5))
             self.chance.choice(faults)(runners)
-        results = [runner.finish(150) for runner in runners]
+        results = [runner.finish(240) for runner in runners]
         watcher.end()
         self.proxy.__exit__()
         self.database.close()

@@ -280,6 +280,28 @@ def test_connection_cut(case, folder):
 
 
 @fault(
+    "pg_dump's connection falls silent",
+    "the proxy passes nothing on from where pg_dump begins with a table's rows; the limit is 3 s in this test (60 s"
+    " otherwise)",
+    23,
+    "the server has nothing to do for it: its backend is ended, no file is left, nothing is changed",
+)
+def test_connection_silent(case, folder):
+    behind(case)
+    case.proxy.on(Action.SILENCE, STREAM)
+    limits = {"migrate.steps.backup.SILENT_S": 3.0}
+    running = back_up(case, folder, proxied=True, constants={**limits, "migrate.steps.backup.ANSWER_EVERY_S": 1.0})
+    result = running.finish()
+    backends = (
+        "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'migrate:backup:%' AND datname = current_database()"
+    )
+    assert case.database.as_superuser.rows(backends) == []
+    case.ends(result)
+    assert (result.finished["problem"], left(folder)) == ("connection-lost", [])
+    nothing_changed(case, result)
+
+
+@fault(
     "the guard's connection is reset during pg_dump",
     "the proxy resets it, while pg_dump waits for a table that another transaction has locked",
     41,
