@@ -409,9 +409,9 @@ def _is_autocommit(connection: Connection) -> bool:
 
 
 def _driver_of(connection: Connection) -> Any:
-    """The driver's connection, or SQLAlchemy's adapter of it; 1.4 hands out what 2.0 keeps in an attribute."""
+    """The driver's connection, or SQLAlchemy's adapter of it."""
     pooled = connection.connection
-    return getattr(pooled, "dbapi_connection", pooled)
+    return getattr(pooled, "dbapi_connection" if hasattr(pooled, "dbapi_connection") else "connection")  # before 1.4.24
 
 
 def _is_outside(connection: Connection) -> bool:
