@@ -67,7 +67,7 @@ class Channel:
         self._reader = self._socket.makefile("r", encoding="utf-8")
         self._lock = threading.Lock()  # the pulse and threads of the user's that log speak too
         self._pid = os.getpid()
-        self._driver: Any = None  # the database's connection that a forked process must not speak on
+        self.driver: Any = None  # the database's connection that a forked process must not speak on
         os.register_at_fork(after_in_child=self._let_go)
 
     @property
@@ -77,13 +77,13 @@ class Channel:
 
     def keep_from_forks(self, connection: Connection) -> None:
         """Let no process that a revision forks speak on the database's connection: its rollback would be ours."""
-        self._driver = _driver_of(connection)
+        self.driver = _driver_of(connection)
 
     @property
     def unsent(self) -> int:
         """How many bytes for the database are still in this machine's socket (Linux' SIOCOUTQ); 0 where that is not told."""
         with suppress(Exception):  # no connection yet, a closed one, or a driver without a descriptor to show
-            found = fcntl.ioctl(self._driver.fileno(), termios.TIOCOUTQ, bytes(4))
+            found = fcntl.ioctl(self.driver.fileno(), termios.TIOCOUTQ, bytes(4))
             return int.from_bytes(found, sys.byteorder)
         return 0
 
@@ -91,7 +91,7 @@ class Channel:
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, self._socket.fileno(), inheritable=False)
         with suppress(Exception):  # closed, or of a driver that has no descriptor to show
-            os.dup2(null, self._driver.fileno(), inheritable=False)
+            os.dup2(null, self.driver.fileno(), inheritable=False)
         os.close(null)
 
     def tell(self, say: str, **fields: object) -> None:
@@ -149,7 +149,6 @@ class Seam:
         self._in_autocommit = False
         self._waits_long = False
         self._autocommit_told = False
-        self._driver: Any = None
         self._statements = 0
         self.current: str | None = None
         self.xid: int | None = None
@@ -218,7 +217,6 @@ class Seam:
 
     def _listen(self, connection: Connection) -> None:
         self._channel.keep_from_forks(connection)
-        self._driver = _driver_of(connection)
         event.listen(connection, "begin", self._on_begin)
         event.listen(connection, "before_cursor_execute", self._on_statement)
         if "crash_after" in self._job:
@@ -271,25 +269,19 @@ class Seam:
         event.remove(Engine, "before_cursor_execute", self._on_statement_beside)
 
     def _on_commit_beside(self, connection: Connection) -> None:
-        if self._is_beside(connection) and self._do_beside(connection, "SELECT pg_catalog.txid_current_if_assigned()"):
+        if self._is_beside(connection) and _answers(connection, "SELECT pg_catalog.txid_current_if_assigned()"):
             self._tell_autocommit()
 
     def _on_statement_beside(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        writes = _READS.match(statement) is None and self._is_beside(connection) and _is_autocommit(connection)
-        if writes and self._do_beside(connection, "SELECT true"):
+        if _READS.match(statement) is None and _is_autocommit(connection) and self._is_beside(connection):
             self._tell_autocommit()
 
     def _is_beside(self, connection: Connection) -> bool:
-        at_work = self.phase == "revision" and not self._autocommit_told and not self._channel.is_forked
-        return at_work and connection.dialect.name == "postgresql" and _driver_of(connection) is not self._driver
-
-    def _do_beside(self, connection: Connection, sql: str) -> bool:
-        """Whether another connection is in this database, where the guard is seen, and its answer is not empty."""
-        with suppress(Exception):  # a transaction that has failed commits nothing, whatever its owner asks for
-            is_here = do_by_driver(connection, self._job["is_held"])
-            answer = do_by_driver(connection, sql) if is_here and is_here[0] else None
-            return answer is not None and answer[0] is not None
-        return False
+        """Whether a revision speaks on another connection to this database, from where the guard is seen."""
+        if self.phase != "revision" or self._autocommit_told or self._channel.is_forked:
+            return False
+        is_other = connection.dialect.name == "postgresql" and _driver_of(connection) is not self._channel.driver
+        return is_other and _answers(connection, self._job["is_held"])
 
     def _tell_autocommit(self) -> None:
         """Say, once for each revision, that its next statement commits by itself."""
@@ -432,6 +424,14 @@ def _configure(connection: Connection, settings: Mapping[str, str], *, is_local:
     # constants of ours and numbers: there is no spelling of parameters that every driver has
     calls = [f"pg_catalog.set_config('{name}', '{value}', {is_local})" for name, value in settings.items()]
     do_by_driver(connection, f"SELECT {', '.join(calls)}")
+
+
+def _answers(connection: Connection, sql: str) -> bool:
+    """Whether the answer is one that counts; a transaction that has failed gives none, and commits nothing."""
+    with suppress(Exception):
+        answer = do_by_driver(connection, sql)
+        return bool(answer and answer[0])
+    return False
 
 
 def do_by_driver(connection: Connection, sql: str) -> Any:

@@ -121,9 +121,9 @@ def plan_repairs(
     """What to repair in the observed database.
 
     ``duplicates`` says of unique indexes how many keys occur more than once; ``sources`` are the texts of the revisions
-    that are not applied, by id, which stand in for a missing manifest; ``ignore`` as in `Manifest.compare`; ``url``
-    is the word of a shell that gives the database's (`Target.url_in_shell`). Where it ``foresees``, rows and ledger are judged by the schema that
-    the repair of the indexes is to leave.
+    that are not applied, by id, which stand in for a missing manifest; ``ignore`` as in `Manifest.compare`; ``url`` is the
+    word of a shell that gives the database's (`Target.url_in_shell`). Where it ``foresees``, rows and ledger are judged by
+    the schema that the repair of the indexes is to leave.
     """
     found: list[Action | Left | None] = [
         _on_index(index, image, observation, (duplicates or {}).get(index, 0), sources or {})

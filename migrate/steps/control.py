@@ -10,12 +10,13 @@ import psycopg2
 from migrate.core.problems import stop
 from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.postgres.connection import connect, pause
-from migrate.postgres.observe import version_rows
+from migrate.postgres.observe import invalid_indexes, version_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
 
+    from migrate.core.observation import InvalidIndex
     from migrate.postgres.connection import Connection
     from migrate.steps.run import Run
 
@@ -64,6 +65,12 @@ def rows_now(run: Run, *, within_s: float) -> tuple[str, ...] | None:
             return ()
 
     return ask(run, read, within_s=within_s)
+
+
+def invalid_now(run: Run, *, within_s: float) -> tuple[InvalidIndex, ...] | None:
+    """The INVALID indexes as they are now; None where no server answers in time."""
+    schemas = run.target.schemas_beside(run.before.server.schema)
+    return ask(run, lambda connection: invalid_indexes(connection, schemas), within_s=within_s)
 
 
 def fence(run: Run, connection: Connection) -> None:

@@ -19,8 +19,7 @@ from migrate.postgres.activity import described, fix_of_blocked, who
 from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.connection import is_exhausted, is_rejected, pause
 from migrate.postgres.errors import QUERY_CANCELED, RETRIED, code_of
-from migrate.postgres.observe import invalid_indexes
-from migrate.steps.control import ask, rows_now
+from migrate.steps.control import ask, invalid_now, rows_now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -228,18 +227,14 @@ def _cancelled(attempt: Attempt, ending: _Ending) -> Stop | Interrupted:
 
 def _partial(attempt: Attempt, failed: AtWork, why: str, about: Mapping[str, object]) -> Stop:
     partial = attempt.left_in_part() or failed
-    left = [*_invalid(attempt.run), *_changed(attempt.run, partial)][:LISTED]
+    invalid = invalid_now(attempt.run, within_s=_READ_S) or ()
+    left = [f"INVALID index {index.schema}.{index.name} on {index.table}" for index in invalid]
+    left = [*left, *_changed(attempt.run, partial)][:LISTED]
     why = why if partial is failed else f"{why}; revision {partial.id} before it had committed a part of its own"
     attempt.close_steps("partial", {"residue": left})
     told = [line for line in left if not (line.startswith("+ index ") and line.endswith(" invalid"))]  # named already
     named = f"; it left: {'; '.join(told[:5])}" if told else ""
     return _failure(attempt, "partly-committed", f"{why}{named}", failed, {**about, "residue": left})
-
-
-def _invalid(run: Run) -> list[str]:
-    schemas = run.target.schemas_beside(run.before.server.schema)
-    found = ask(run, lambda connection: invalid_indexes(connection, schemas), within_s=_READ_S) or ()
-    return [f"INVALID index {index.schema}.{index.name} on {index.table}" for index in found]
 
 
 def _changed(run: Run, failed: AtWork) -> list[str]:

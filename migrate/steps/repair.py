@@ -30,9 +30,9 @@ from migrate.postgres import activity
 from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.connection import connect
 from migrate.postgres.errors import problem_of
-from migrate.postgres.observe import invalid_indexes, observe
+from migrate.postgres.observe import observe
 from migrate.postgres.residue import duplicates, live_runs
-from migrate.steps.control import ask, fence
+from migrate.steps.control import ask, fence, invalid_now
 from migrate.steps.failure import go_on
 from migrate.steps.stamp import stamp
 from migrate.steps.upgrade import SESSION
@@ -173,7 +173,7 @@ class Repairing:
         details = {"index": f"{index.schema}.{index.name}", "sql": action.sql, "definition": index.definition}
         step_id = run.ledger.start("repair")
         run.emit(Event(Name.REPAIR_ACTION, said(action), fields=details))
-        before = self._invalid() or ()
+        before = invalid_now(run, within_s=run.limits.connect_s) or ()
         try:
             _Alone(run, action).execute()
         except (Stop, Interrupted) as error:
@@ -195,7 +195,7 @@ class Repairing:
         """
         run = self.run
         code = error.problem.kind.code if isinstance(error, Stop) else None
-        invalid = self._invalid()
+        invalid = invalid_now(run, within_s=run.limits.connect_s)
         fresh = [found for found in invalid or () if found not in before]
         if code == "connection-lost" and invalid is not None and not fresh and action.index not in invalid:
             run.ledger.finish(step_id, "finished", details)
@@ -212,12 +212,6 @@ class Repairing:
             fix = "migrate repair --yes   # drops it and goes on"
             raise stop("partly-committed", why, fix=fix, residue=left) from error
         raise error
-
-    def _invalid(self) -> tuple[InvalidIndex, ...] | None:
-        """The INVALID indexes now; None where no server answers."""
-        run = self.run
-        schemas = run.target.schemas_beside(run.before.server.schema)
-        return ask(run, lambda connection: invalid_indexes(connection, schemas), within_s=run.limits.connect_s)
 
     def _keep_rows(self, action: KeepRows) -> None:
         run = self.run

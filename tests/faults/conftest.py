@@ -271,6 +271,13 @@ class Case:
         self.blocked.append(connection)
         return connection
 
+    def wait_for_row(self, query: str) -> None:
+        """Wait until the query finds something."""
+        until = time.monotonic() + 10
+        while not self.database.rows(query):
+            assert time.monotonic() < until, query
+            time.sleep(0.05)
+
     # The checks.
 
     def ends(

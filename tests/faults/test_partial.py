@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 
 import pytest
 
@@ -71,7 +70,7 @@ def test_after_an_embedded_rollback(case):
 def test_guard_lost_after_an_autocommit_block(case):
     case.history(concurrently=True)
     trouble = (
-        'op.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()'
+        'op.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()'
         " AND application_name LIKE 'migrate:guard:%'\")"
     )
     result = case.ends(case.up(trouble=trouble))
@@ -214,10 +213,7 @@ def test_sigterm_after_a_commit_beside(case):
     asks_the_engine(case)
     running = case.up(trouble=f"{BESIDE}time.sleep(60)")
     running.wait_for("revision.started", revision="r0002")
-    until = time.monotonic() + 10
-    while not case.database.rows("SELECT 1 FROM pg_class WHERE relname = 'left_over'"):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    case.wait_for_row("SELECT 1 FROM pg_class WHERE relname = 'left_over'")
     running.signal(signal.SIGTERM)
     result = case.ends(running)
     assert [line for line in result.finished["residue"] if "left_over" in line]
@@ -249,10 +245,7 @@ def test_lock_after_an_embedded_commit(case):
         "op.execute('COMMIT')\nop.execute('SELECT pg_sleep(1)')\nop.execute('ALTER TABLE items ADD COLUMN other text')"
     )
     running = case.up("--lock-timeout", "500ms", trouble=trouble)
-    until = time.monotonic() + 10
-    while not case.database.rows("SELECT 1 FROM pg_attribute WHERE attname = 'note'"):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    case.wait_for_row("SELECT 1 FROM pg_attribute WHERE attname = 'note'")
     case.hold()
     result = case.ends(running)
     assert (result.finished["problem"], result.finished["sqlstate"]) == ("partly-committed", "55P03")
@@ -268,12 +261,7 @@ def test_kill_after_an_embedded_commit(case):
     case.history()
     running = case.up(trouble="op.execute('COMMIT')\nop.execute('SELECT pg_sleep(60)')")
     running.wait_for("revision.started", revision="r0002")
-    until = time.monotonic() + 10
-    while not case.database.rows(
-        "SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'"
-    ):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    case.wait_for_row("SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'")
     running.signal(signal.SIGKILL)
     case.ends(running, then=15, fresh=False)
 
@@ -373,10 +361,7 @@ def test_kill_after_a_commit_beside(case):
     case.history()
     running = case.up(trouble=f"{BESIDE}time.sleep(60)")
     running.wait_for("revision.started", revision="r0002")
-    until = time.monotonic() + 10
-    while not case.database.rows("SELECT 1 FROM pg_class WHERE relname = 'left_over'"):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    case.wait_for_row("SELECT 1 FROM pg_class WHERE relname = 'left_over'")
     running.signal(signal.SIGKILL)
     case.ends(running, then=15, fresh=False)
     assert "r0002" in case.again.finished["why"]
