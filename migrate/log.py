@@ -77,6 +77,16 @@ class Log:
             self._seq += 1
             self._output.show(self._fields(event))
 
+    @property
+    def context(self) -> dict[str, object]:
+        """What the first and the last line carry beside their own fields, as far as it is known by now."""
+        with self._lock:
+            return dict(self._context)
+
+    def redacted(self, fields: Mapping[str, object]) -> dict[str, object]:
+        """The fields without any secret; the words that are ours to choose stay whatever the secrets are."""
+        return {key: value if key in _OUR_WORDS else self._redactor.value(value) for key, value in fields.items()}
+
     def bind(self, **context: object) -> None:
         """Add context that was learned later; the last line carries it."""
         with self._lock:
@@ -103,12 +113,7 @@ class Log:
         }
         context = self._context if self._ended or self._seq == 1 else {}
         said = flat({**context, **event.fields})
-        return always | redacted({key: value for key, value in said.items() if key not in always}, self._redactor)
-
-
-def redacted(fields: Mapping[str, object], redactor: Redactor) -> dict[str, object]:
-    """The fields without any secret; the words that are ours to choose stay whatever the secrets are."""
-    return {key: value if key in _OUR_WORDS else redactor.value(value) for key, value in fields.items()}
+        return always | self.redacted({key: value for key, value in said.items() if key not in always})
 
 
 def open_log(

@@ -12,16 +12,20 @@ import click
 from migrate.commands.session import Answer
 from migrate.commands.verb import verb
 from migrate.core.problems import CATALOGUE, EXIT_MEANINGS, ExitCode, kinds_of
-from migrate.report.terminal import exit_explanation, explanation
+from migrate.report.terminal import every_explanation, exit_explanation, explanation
 
 
 @verb("explain", exits=(ExitCode.OK, ExitCode.USAGE), settings=False)
-@click.argument("code")
+@click.argument("code", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def explain(code: str, *, as_json: bool) -> Answer:
-    """Explain CODE: a problem (untracked) or an exit code (15). Connects to nothing."""
+def explain(code: str | None, *, as_json: bool) -> Answer:
+    """Explain CODE: a problem (untracked) or an exit code (15); without one, list them. Connects to nothing."""
     known_exits = {str(int(known)): known for known in ExitCode}
-    if code in CATALOGUE:
+    fields: dict[str, object]
+    if code is None:
+        fields = {"exit_codes": [{**_exit_fields(each), "problems": _codes(each)} for each in ExitCode]}
+        text = every_explanation(_width())
+    elif code in CATALOGUE:
         kind = CATALOGUE[code]
         fields = {
             "problem": kind.code,
@@ -34,18 +38,21 @@ def explain(code: str, *, as_json: bool) -> Answer:
         text = explanation(kind, _width())
     elif code in known_exits:
         exit_code = known_exits[code]
-        kinds = kinds_of(exit_code)
         fields = {
             **_exit_fields(exit_code),
             "meaning": EXIT_MEANINGS[exit_code],
-            "problems": [kind.code for kind in kinds],
+            "problems": _codes(exit_code),
         }
-        text = exit_explanation(exit_code, kinds)
+        text = exit_explanation(exit_code, kinds_of(exit_code))
     else:
         close = get_close_matches(code, [*CATALOGUE, *known_exits], n=3, cutoff=0.5)
         like = f"; the closest are {', '.join(close)}" if close else ""
         raise click.BadParameter(f"{code!r} is neither a problem nor an exit code of migrate{like}", param_hint="CODE")
     return Answer(int(ExitCode.OK), json.dumps(fields) if as_json else text.rstrip("\n"))
+
+
+def _codes(code: ExitCode) -> list[str]:
+    return [kind.code for kind in kinds_of(code)]
 
 
 def _exit_fields(code: ExitCode) -> dict[str, object]:

@@ -40,6 +40,14 @@ _HOOK: Final = """\
     # The job of the last release is kept until the next one, so that its log can be read.
     helm.sh/hook-delete-policy: before-hook-creation
 """
+# started, not healthy: a health check is not everybody's, and the job waits for the server by itself
+_COMPOSE_DATABASE: Final = """\
+    depends_on:
+      {database}:
+        condition: service_started
+"""
+_COMPOSE_FILES: Final = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+_COMPOSE_SERVICE: Final = re.compile(r"""^ +["']?(db|database|postgres|postgresql)["']? *:""", re.MULTILINE)
 _INSTALL: Final = "install migrate into the service's image: pip install migrate-job   # or a clone of it"
 
 
@@ -72,6 +80,7 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
         (
             _INSTALL,
             "export DATABASE_URL=...",
+            "docker compose -f compose.yaml -f compose.release.yaml run --build --rm migrate   # first: a refusal leaves all",
             "docker compose -f compose.yaml -f compose.release.yaml up --build --detach",
         ),
     ),
@@ -121,6 +130,10 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
 @click.option("--service", default="web", show_default=True, help="The service that must not start before the job.")
 @click.option("--image", help="The image that has migrate and the history. [default: the project's name]")
 @click.option("--dockerfile", default="Dockerfile", show_default=True, help="What builds that image.")
+@click.option(
+    "--database",
+    help="With compose: the service that is the database. [default: db or postgres, where compose.yaml has one]",
+)
 @click.option("--start", default="uvicorn app:app --host 0.0.0.0 --port 8000", help="What starts the service.")
 @click.option(
     "--health", default="/health", show_default=True, help="The path that answers 200 when the service is up."
@@ -160,10 +173,12 @@ def placeholders(folder: Path, platform: str, names: Mapping[str, str | None]) -
     service = names["service"] or ""
     image = names["image"] or project
     start = names["start"] or ""
+    database = names["database"] or _compose_database(folder)
     for flag, value, allowed in (
         ("--project", project, _NAME),
         ("--service", service, _NAME),
         ("--image", image, _IMAGE),
+        ("--database", database or "db", _NAME),
         ("--dockerfile", names["dockerfile"] or "", re.compile(r"[\w./-]+")),
         ("--health", names["health"] or "", _PATH),
         ("--start", start, re.compile(r"[^\n\r\0]+")),
@@ -178,6 +193,7 @@ def placeholders(folder: Path, platform: str, names: Mapping[str, str | None]) -
         "project-name": project,
         "service": json.dumps(service),
         "service-name": service,
+        "database": _COMPOSE_DATABASE.format(database=database) if database else "",
         "image": '"{{ .Values.migrateImage }}"' if is_helm else image,
         "image-name": image.partition(":")[0].partition("@")[0],
         "dockerfile": json.dumps(names["dockerfile"]),
@@ -187,6 +203,20 @@ def placeholders(folder: Path, platform: str, names: Mapping[str, str | None]) -
         "header": _HOOK_HEADER if is_helm else _JOB_HEADER.format(project=project),
         "annotations": _HOOK if is_helm else "",
     }
+
+
+def _compose_database(folder: Path) -> str | None:
+    """The service of the project's own Compose file that is named as databases are; None where there is none.
+
+    Read as text: a YAML parser for one name would be a dependency in everybody's image.
+    """
+    for name in _COMPOSE_FILES:
+        try:
+            found = _COMPOSE_SERVICE.search((folder / name).read_text("utf-8", "replace"))
+        except OSError:
+            continue
+        return found[1] if found else None
+    return None
 
 
 def render(template: str, values: Mapping[str, str]) -> str:

@@ -112,7 +112,7 @@ class Session:
     def target(self) -> Target:
         """The target. Raises Stop."""
         found = self.aimed(self.settings.target())
-        self.log.bind(url_from=found.url_from)
+        self.log.bind(url_from=found.url_from, server_address=found.url.address, db_name=found.url.database)
         return found
 
     def aimed(self, target: Target) -> Target:
@@ -281,7 +281,7 @@ def conduct(
         message = report.message or last_words(verb, report)
         if addresses and tells:
             assert settings is not None
-            _tell({"verb": verb, **fields}, settings, redactor, emit)
+            _tell({"verb": verb, **fields}, settings, sink, emit)
         if not (is_product and report.text):
             emit(Event(Name.RUN_FINISHED, message, Level.ERROR if outcome.problem else Level.INFO, fields))
         sink.close()
@@ -289,7 +289,7 @@ def conduct(
         in_github = is_github(os.environ)
         if as_json or in_github:
             said = {"event": str(Name.RUN_FINISHED), "verb": verb, "message": message, **fields}
-            last = log.redacted(json.loads(json.dumps(said, default=str)), redactor)
+            last = sink.redacted(json.loads(json.dumps(said, default=str)))
             if in_github:
                 mark = tell_github(last, os.environ, _folder(settings))
                 # A workflow command among JSON lines would be no JSON, and what a verb makes is nobody's to add to.
@@ -355,14 +355,13 @@ def _pasteable(fields: Mapping[str, object], flags: Sequence[ProjectFlag], again
     return with_pasteable_fixes(fields, flags, again=again)
 
 
-def _tell(fields: Mapping[str, object], settings: Settings, redactor: Redactor, emit: Emit) -> None:
+def _tell(fields: Mapping[str, object], settings: Settings, sink: log.Log, emit: Emit) -> None:
     """Tell people how the run ended, if they want to hear of such an end; what goes wrong is a warning and no more."""
     from migrate.core.notification import notification
     from migrate.notify import notify
 
-    about = {"service": settings.service, **platform_context(os.environ)}
-    last = log.redacted(json.loads(json.dumps(fields, default=str)), redactor)
-    message = notification(last, log.redacted(about, redactor))
+    last = sink.redacted(json.loads(json.dumps(fields, default=str)))
+    message = notification(last, sink.redacted({"service": settings.service, **sink.context}))
     if message.occasion in settings.notify_on:
         for wrong in notify(settings.notify, message):
             emit(Event(Name.NOTIFY_WARNING, wrong, Level.WARN))

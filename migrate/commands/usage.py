@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import shlex
+from typing import TYPE_CHECKING, Final
 
 from migrate import __version__, log
 from migrate.core.events import Event, Level, LogFormat, Name
@@ -17,11 +18,41 @@ if TYPE_CHECKING:
     import click
 
 
+# What people type who come from Alembic: its command -> the verb that does it here.
+_OF_ALEMBIC: Final = {
+    "upgrade": "migrate up",
+    "downgrade": "migrate down --to {revision}",
+    "stamp": "migrate adopt   # records the revision that the schema proves; another one: --at {revision} --reason 'WHY'",
+    "current": "migrate status",
+    "heads": "migrate status",
+    "show": "alembic show {revision}",
+    "branches": "alembic branches",
+    "check": "migrate test   # its check `models` says what `alembic check` says",
+    "merge": "alembic merge {revision}   # then: migrate manifest",
+    "revision": "alembic revision {revision}   # then: migrate manifest",
+    "ensure_version": "migrate up",
+    "list_templates": "alembic list_templates",
+    "edit": "alembic edit {revision}",
+}
+
+
+def _of_alembic(verb: str, arguments: Sequence[str]) -> str | None:
+    """The command that does what this one of Alembic's does; None for a verb that is not Alembic's either."""
+    fix = _OF_ALEMBIC.get(verb)
+    rest = [shlex.quote(each) for each in arguments[list(arguments).index(verb) + 1 :]] if fix else []
+    if verb == "upgrade" and rest and rest[0] != "head" and not rest[0].startswith("-"):
+        return f"migrate up --target {rest[0]}"
+    return fix and fix.format(revision=" ".join(rest) if verb in {"revision", "merge"} else (rest or ["REVISION"])[0])
+
+
 def report_usage(error: click.ClickException, arguments: Sequence[str], verbs: Collection[str]) -> int:
     """Write the problem and the last line; the exit code. ``verbs`` are those that there are."""
     verb = next((argument for argument in arguments if not argument.startswith("-")), "")
-    fix = f"migrate {verb} --help" if verb in verbs else "migrate --help"
-    found = problem("usage", " ".join(error.format_message().split()), fix=fix)  # click lists choices line by line
+    fix = f"migrate {verb} --help" if verb in verbs else _of_alembic(verb, arguments) or "migrate --help"
+    why = " ".join(error.format_message().split())  # click lists choices line by line
+    if verb in _OF_ALEMBIC:
+        why = f"{verb} is a command of alembic; migrate has verbs of its own"
+    found = problem("usage", why, fix=fix)
     sink = log.open_log(
         log_format=_log_format(),
         stream_fd=1,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _LISTED: Final = 10
+_ABOUT: Final = ("service", "platform", "environment", "deployment_id", "commit_sha")
 _SHORTEST: Final = 8  # characters: shorter parts of an address are words such as "hooks", and tokens are longer
 
 
@@ -45,12 +46,16 @@ class Notification:
 def notification(last: Mapping[str, object], about: Mapping[str, object]) -> Notification:
     """The message about a run, from the fields of ``run.finished``, already redacted.
 
-    ``about`` is what tells this service from others, e.g. its name and the platform's environment.
+    ``about`` is what tells this release from others: the service's name, the platform's context, and the database.
     """
     code = f"exit code {last['exit_code']} {last['exit_name']}"
-    where = ", ".join(str(value) for value in about.values() if value)
+    told = dict.fromkeys(str(about[name]) for name in _ABOUT if about.get(name))
+    where = ", ".join(told)
+    database = " at ".join(str(about[name]) for name in ("db_name", "server_address") if about.get(name))
+    subject = ", ".join(str(about[name]) for name in ("service", "db_name") if about.get(name))
     lines = {
         "where": where,
+        "database": database,
         "state": f"{last['outcome']}, {code}{'; the same run may succeed later' if last.get('retryable') else ''}",
         "from": _ids(last.get("from_revision")) or "base",
         "to": _ids(last.get("to_revision")) or "base",
@@ -64,7 +69,7 @@ def notification(last: Mapping[str, object], about: Mapping[str, object]) -> Not
     }
     return Notification(
         occasion_of(str(last["outcome"])),
-        f"migrate {last['verb']}: {last.get('title') or last['outcome']}",
+        f"migrate {last['verb']}: {last.get('title') or last['outcome']}" + (f" ({subject})" if subject else ""),
         "\n".join(f"{name}: {text}" for name, text in lines.items() if text),
     )
 

@@ -20,6 +20,17 @@ _COMMAND: Final = re.compile(
 _UP: Final = re.compile(r"(?<![\w./`-])migrate up(?![\w.`-]| --)")
 
 
+# The programs that our fixes begin with; a sentence begins with another word.
+_PROGRAM: Final = re.compile(
+    r"(?:[A-Z_]+=\S+ +)*(?:migrate|alembic|pg_dump|pg_restore|psql|createdb|pip|git|docker|ls|rm|kill|export|unset)(?= [^\s,.;]|$)"
+)
+
+
+def is_command(fix: str) -> bool:
+    """Whether a fix is for a shell: a sentence of advice, or SQL, is not."""
+    return _PROGRAM.match(fix) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class ProjectFlag:
     """A flag without which a command would find another project; ``value`` is quoted for a shell."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TextIO
 
 from migrate.core.events import Name
-from migrate.core.problems import EXIT_MEANINGS, ExitCode
+from migrate.core.problems import EXIT_MEANINGS, ExitCode, kinds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -273,6 +273,16 @@ def explanation(kind: Kind, width: int | None = None) -> str:
         *_labelled("exit code", f"{int(kind.exit_code)} {kind.exit_code.label}", width),
         *_labelled("retry", again, width),
     ]
+    return "".join(f"{line.text}\n" for line in lines)
+
+
+def every_explanation(width: int | None = None) -> str:
+    """List every exit code, each with the problems that end with it."""
+    lines: list[Line] = []
+    for code in ExitCode:
+        lines.append(Line(f"{int(code):>3} {code.label}: {EXIT_MEANINGS[code]}"))
+        lines += _labelled("", ", ".join(kind.code for kind in kinds_of(code)), width)
+    lines.append(Line("more: migrate explain CODE"))
     return "".join(f"{line.text}\n" for line in lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 
@@ -218,3 +219,27 @@ def test_a_schema_that_env_py_makes(project, database, run_migrate):
     result = run_migrate("up", database=database)
     result.check_clean()
     assert (result.exit_code, result.finished["applied"]) == (0, ids)
+
+
+@pytest.mark.parametrize(
+    ("typed", "fix"),
+    [
+        ("upgrade head", "migrate up"),
+        ("upgrade", "migrate up"),
+        ("upgrade ae10", "migrate up --target ae10"),
+        ("downgrade -1", "migrate down --to -1"),
+        ("downgrade", "migrate down --to REVISION"),
+        ("current", "migrate status"),
+        ("current -v", "migrate status"),
+        ("stamp head", "migrate adopt   # records the revision that the schema proves; another one: --at head"),
+        ("stamp 'a;b'", "migrate adopt   # records the revision that the schema proves; another one: --at 'a;b'"),
+        ("check", "migrate test "),
+        ("revision -m x", "alembic revision -m x   # then: migrate manifest"),
+    ],
+    ids=lambda value: value.replace(" ", "_"),
+)
+def test_a_command_of_alembic_is_answered_with_the_verb_that_does_it(run_migrate, project, typed, fix):
+    result = run_migrate(*shlex.split(typed))
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (2, "usage")
+    assert result.finished["fix"].startswith(fix)

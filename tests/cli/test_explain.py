@@ -39,6 +39,17 @@ def test_an_exit_code_lists_its_problems() -> None:
         assert (f"explain {kind.code} " in text) is (kind.exit_code == 15)
 
 
+def test_without_a_code_it_lists_what_there_is() -> None:
+    code, text = explain()
+    assert code == 0
+    for exit_code in ExitCode:
+        assert f"{exit_code:d} {exit_code.label}: " in text
+    listed = json.loads(explain("--json")[1])["exit_codes"]
+    assert [each["exit_code"] for each in listed] == list(ExitCode)
+    assert {problem for each in listed for problem in each["problems"]} == set(CATALOGUE)
+    assert all(problem in text for problem in CATALOGUE)
+
+
 def test_a_fix_that_depends_on_the_case_is_no_placeholder() -> None:
     assert "depends on the case" in explain("bad-setting")[1]
     assert json.loads(explain("bad-setting", "--json")[1])["fix"] is None

@@ -85,14 +85,28 @@ def test_a_refusal_is_told(refused, run_migrate):
     ((path, told),) = server.told
     assert path == f"/{TOKEN}x/", "the receiver was found by the whole address"
     assert told["type"] == "warning"
-    assert told["title"] == f"migrate up: {result.finished['title']}"
+    database = result.finished["db_name"]
+    assert told["title"] == f"migrate up: {result.finished['title']} (shop, {database})"
     lines = dict(line.split(": ", 1) for line in told["message"].splitlines())
     assert lines["where"] == "shop"
+    assert lines["database"] == f"{database} at {result.finished['server_address']}"
     assert lines["state"].startswith("refused, exit code 15 state")
     assert lines["problem"].startswith("untracked: ")
     assert lines["fix"] == result.finished["fix"]
     assert lines["run"] == result.finished["run_id"]
     assert lines["took"] == f"{result.finished['duration_ms']} ms"
+
+
+def test_a_database_that_is_not_reached_is_named_by_its_url(project, run_migrate):
+    project.linear(1)
+    with receiver() as server, socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        closed.close()
+        env = {"DATABASE_URL": f"postgresql://u@{address}/shop_db", "MIGRATE_CONNECT_TIMEOUT": "1"}
+        result = run_migrate("up", "--notify", server.url(), env=env)
+    assert result.exit_code == 20
+    ((_, told),) = server.told
+    assert f"database: shop_db at {address}" in told["message"].splitlines()
 
 
 def test_a_failure_is_told(project, database, run_migrate):
@@ -130,7 +144,8 @@ def test_success_is_told_only_where_it_is_asked_for(project, database, run_migra
         result = run_migrate("up", "--notify", server.url(), "--notify-on", "success", database=database)
     assert result.exit_code == 0
     ((_, told),) = server.told
-    assert (told["type"], told["title"]) == ("success", "migrate up: applied")
+    assert told["type"] == "success"
+    assert told["title"] == f"migrate up: applied (migrate, {result.finished['db_name']})"
     assert "applied: 1: s0001" in told["message"].splitlines()
 
 

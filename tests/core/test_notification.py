@@ -24,7 +24,7 @@ def test_success():
     found = notification(
         last(Outcome(Result.APPLIED, to_revision=("r11",), applied=applied)), {"service": "shop", "x": None}
     )
-    assert found.title == "migrate up: applied"
+    assert found.title == "migrate up: applied (shop)"
     assert found.body.splitlines() == [
         "where: shop",
         "state: applied, exit code 0 ok",
@@ -34,6 +34,16 @@ def test_success():
         "run: abc",
         "took: 5 ms",
     ]
+
+
+def test_service_and_database_are_named():
+    about = {
+        "verb": "up", "service": "shop", "platform": "railway", "environment": "production",
+        "db_name": "shop_db", "server_address": "10.0.0.5:5432", "db_user": "app",
+    }  # fmt: skip
+    found = notification(last(Outcome(Result.APPLIED)), about)
+    assert found.title == "migrate up: applied (shop, shop_db)"
+    assert found.body.splitlines()[:2] == ["where: shop, railway, production", "database: shop_db at 10.0.0.5:5432"]
 
 
 def test_a_problem():

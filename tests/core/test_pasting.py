@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.pasting import ProjectFlag, pasteable, with_pasteable_fixes
+from migrate.core.pasting import ProjectFlag, is_command, pasteable, with_pasteable_fixes
 from migrate.core.problems import CATALOGUE
 
 VERBS = ("up", "repair", "status", "history", "manifest", "adopt", "verify")
@@ -83,3 +83,20 @@ def test_a_fix_repeats_the_command_that_ran(fix: str, printed: str) -> None:
     assert with_pasteable_fixes({"fix": fix}, (), again="migrate down --to a") == {"fix": printed}
     completed = with_pasteable_fixes({"fix": fix}, FLAGS, again="migrate down --to a")["fix"]
     assert completed == pasteable(printed, FLAGS)
+
+
+@pytest.mark.parametrize(
+    ("fix", "expected"),
+    [
+        ("migrate up   # again", True),
+        ("MIGRATE_DEBUG=1 migrate up", True),
+        ("export DATABASE_URL='x'", True),
+        ("git log --oneline -- versions/a.py   # put back", True),
+        ("correct versions/a.py, then run migrate up again", False),
+        ("end or wait for the named transactions", False),
+        ("GRANT SELECT ON t TO r;", False),
+        ("let env.py take its URL", False),
+    ],
+)
+def test_a_command_is_told_from_a_sentence(fix: str, expected: bool) -> None:
+    assert is_command(fix) is expected

@@ -49,6 +49,26 @@ def test_compose(run_migrate, project):
     assert services["api"]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
 
 
+def test_compose_starts_the_database_that_the_job_needs(run_migrate, project):
+    for own, arguments, expected in (
+        ("services:\n  web:\n    image: a\n  postgres:\n    image: postgres:17\n", (), "postgres"),
+        ("services:\n  web:\n    image: a\n", (), None),
+        ("services:\n  web:\n    image: a\n", ("--database", "store"), "store"),
+        (None, (), None),
+    ):
+        (project.path / "compose.yaml").unlink(missing_ok=True)
+        if own is not None:
+            (project.path / "compose.yaml").write_text(own, encoding="utf-8")
+        result = run_migrate("init", "compose", "--force", *arguments)
+        assert result.exit_code == 0, result.stdout
+        file = project.path / "compose.release.yaml"
+        check_compose(file)
+        job = yaml.safe_load(file.read_text(encoding="utf-8"))["services"]["migrate"]
+        assert job.get("depends_on") == ({expected: {"condition": "service_started"}} if expected else None)
+        # so that `run --rm migrate plan` is a verb
+        assert (job["entrypoint"], job["command"]) == (["migrate"], ["up"])
+
+
 def test_kubernetes_and_helm(run_migrate, project):
     for platform, image in (("kubernetes", NAMES[5]), ("helm", "{{ .Values.migrateImage }}")):
         file = written(run_migrate, project, platform)

@@ -49,7 +49,8 @@ def test_the_summary_names_what_was_applied_failed_and_left() -> None:
     assert "| failed | two |" in text
     assert "| pending | 2: two, three |" in text
     assert "division by zero" in text
-    assert "```sh\ncorrect versions/a.py" in text
+    assert "\ncorrect versions/a.py, build a new image, and run migrate up again\n" in text
+    assert "```" not in text, "a sentence is for people, a fence for what is pasted into a shell"
     assert text.endswith("\n\n"), "what the next step appends begins a paragraph of its own"
 
 
@@ -58,8 +59,14 @@ def test_markup_of_a_message_is_only_shown() -> None:
     assert r"\<img src=x\> \| forged \| row \| \# heading \[a\](b)" in text
 
 
+def test_a_command_stands_in_a_block_that_can_be_copied() -> None:
+    found = problem("deadline", "why", fix="export MIGRATE_DEADLINE=1h   # then: migrate up")
+    text = summary({**Outcome(Result.FAILED, ExitCode.DEADLINE, found).fields(), **MADE})
+    assert "\n```sh\nexport MIGRATE_DEADLINE=1h   # then: migrate up\n```\n" in text
+
+
 def test_a_fence_in_the_fix_does_not_end_the_block() -> None:
-    found = problem("internal", "why", fix="a\n```\nb")
+    found = problem("internal", "why", fix="migrate up\n```\nb")
     lines = summary({**Outcome(Result.FAILED, ExitCode.INTERNAL, found).fields(), **MADE}).splitlines()
     assert lines.count("````") == 1
     assert "````sh" in lines
