@@ -677,7 +677,3 @@ def main(fd: int) -> None:
     channel.tell("ready")
     while True:
         run(channel.receive(), channel)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

@@ -1,6 +1,7 @@
 """`pytest --migrate`: one test for each revision and check of `migrate test`; nothing is imported or run without the flag.
 
-The trial runs in a process of its own, once, when the first of its tests is due.
+The trial runs in a process of its own, once, when the first of its tests is due. Installed as `pytest_migrate_job`, and never
+imports `migrate`: pytest loads it at every start, also in a project whose own module has that name.
 """
 
 from __future__ import annotations
@@ -54,8 +55,10 @@ class _Trial(pytest.Collector):
         for case in _ask(self.config, "--list")["cases"]:
             item = _Case.from_parent(self, name=f"{case['revision'] or 'history'}-{case['check']}")
             item.key = (case["revision"], case["check"])
-            # the trial is one process: with `--dist loadgroup` one worker of pytest-xdist runs it, and no other
-            item.add_marker(pytest.mark.xdist_group("migrate"))
+            # The trial is one process: with `--dist loadgroup` one worker of pytest-xdist runs it, and no other. Without
+            # that plugin nobody has registered the marker.
+            if self.config.pluginmanager.hasplugin("xdist"):
+                item.add_marker(pytest.mark.xdist_group("migrate"))
             yield item
 
 
@@ -100,7 +103,8 @@ def _in_full(case: dict[str, Any]) -> str:
 
 def _ask(config: pytest.Config, *arguments: str) -> dict[str, Any]:
     """What `migrate test --json` prints. Raises pytest.UsageError where it cannot try anything."""
-    command = [sys.executable, "-P", "-m", "migrate", "test", "--json", *arguments]
+    # -P, -E: neither the current folder nor PYTHONPATH may lead to another `migrate`; env.py is run with both
+    command = [sys.executable, "-P", "-E", "-m", "migrate", "test", "--json", *arguments]
     for flag in ("since", "base"):
         value = config.getoption(f"--migrate-{flag}")
         if value is not None:

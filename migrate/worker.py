@@ -11,13 +11,14 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import migrate
 from migrate.core.events import Event, Level, Name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from migrate.core.events import Emit
 
@@ -25,6 +26,10 @@ SHOWN_LINES: Final = 1000  # of what a run prints; platforms drop whole batches 
 # Of a line; this bounds memory. Far more than is shown (8 KiB after redaction): a secret that is cut here stays unseen.
 LINE_BYTES: Final = 65536
 LAST_WORDS_S: Final = 0.3  # for what a child has printed; a process that it left running may print for ever
+_CHILD: Final = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import migrate.alembic_bridge; sys.path.pop(0);"
+    " migrate.alembic_bridge.main(int(sys.argv[2]))"
+)
 _LEVELS: Final = {"debug": Level.DEBUG, "info": Level.INFO, "warning": Level.WARN, "warn": Level.WARN}
 
 
@@ -74,8 +79,8 @@ class Worker:
         self._buffer = bytearray()
         with theirs:
             self._process = subprocess.Popen(
-                # -P: the current folder must not shadow our own package in the child
-                [sys.executable, "-P", "-m", "migrate.alembic_bridge", str(theirs.fileno())],
+                # neither the current folder (-P) nor PYTHONPATH may shadow our own package in the child
+                [sys.executable, "-P", "-c", _CHILD, str(Path(migrate.__file__).parents[1]), str(theirs.fileno())],
                 cwd=cwd,
                 env=dict(environ),
                 stdin=subprocess.DEVNULL,

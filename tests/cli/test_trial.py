@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from contextlib import closing
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -18,7 +19,7 @@ from tests.support.process import Running, migrate_command, minimal_environment
 from tests.support.project import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from tests.support.process import Result
@@ -279,8 +280,10 @@ def test_people_get_a_table(project: Project, run_trial: Callable[..., Result]) 
 # pytest --migrate
 
 
-def pytest_in(project: Project, server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
-    env = {**minimal_environment(), "MIGRATE_SHADOW_URL": server.admin_url}
+def pytest_in(
+    project: Project, server: Server, *arguments: str, environ: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
+    env = {**minimal_environment(), "MIGRATE_SHADOW_URL": server.admin_url, **environ}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
     return subprocess.run(command, cwd=project.path, env=env, capture_output=True, text=True, check=False)
 
@@ -301,6 +304,29 @@ def test_pytest_has_a_test_for_each_revision_and_check(project: Project, server:
     done = subprocess.run(command, cwd=project.path, env=failing, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "column r0001.no is left behind" in done.stdout
+
+
+def test_pytest_runs_it_without_xdist_with_strict_markers_and_with_warnings_as_errors(
+    project: Project, server: Server
+) -> None:
+    project.linear(1)
+    done = pytest_in(project, server, "--migrate", "-v", "-p", "no:xdist", "--strict-markers", "-W", "error")
+    assert "r0001-upgrade PASSED" in done.stdout
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("own", ["migrate.py", "migrate/__init__.py"])
+def test_a_project_may_have_a_module_named_migrate(project: Project, server: Server, own: str) -> None:
+    project.linear(1)
+    (project.path / own).parent.mkdir(exist_ok=True)
+    (project.path / own).write_text("MINE = True\n")
+    (project.path / "test_own.py").write_text("import migrate\n\n\ndef test_own():\n    assert migrate.MINE\n")
+    # `python -m pytest` puts the project's folder on the path, and PYTHONPATH hands it to what pytest starts
+    path = {"PYTHONPATH": str(project.path)}
+    done = pytest_in(project, server, "--migrate", "-v", "test_own.py", environ=path)
+    assert "test_own PASSED" in done.stdout
+    assert "r0001-upgrade PASSED" in done.stdout
+    assert done.returncode == 0, done.stdout
 
 
 def test_without_the_flag_pytest_is_as_ever(project: Project, server: Server) -> None:
