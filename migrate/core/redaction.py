@@ -25,20 +25,21 @@ _DEPTH: Final = 2
 # What a fix tells people to type must survive; a password that is really this word is one of the known secrets.
 _TYPED_BY_PEOPLE: Final = "PASSWORD"
 
-# A match ends where the next URL begins, so that a megabyte of "://" costs one pass.
-_URL: Final = re.compile(r"://((?:(?!://)[^\s\"'<>])*+)")
+# All that could be URLs, without a blank or a quote between them: each "://" in it begins one.
+_URLS: Final = re.compile(r"""://[^\s"'<>]*""")
 
 # password=x of a DSN, a query string or keywords, "password": "x" of JSON (also of JSON in JSON), PGPASSWORD=,
-# sslpassword=, and SQL's PASSWORD 'x'. A quoted value ends at its quote, a bare one at a space or an ampersand.
+# sslpassword=, and SQL's PASSWORD 'x'. A quoted value ends at its quote, a bare one at a space or an ampersand. No
+# character fits two parts that follow each other, so a megabyte costs one pass.
 _NAMED: Final = re.compile(
     r"""(passw(?:or)?d|passphrase)
-        (\\?["']?\s*+[=:]\s*+ | \s++(?=e?'))
-        (?: (e?')(?:[^'\\]|\\.|'')*+'? | (")(?:[^"\\]|\\.)*+"? | (\\")(?:[^"\\]|\\[^"])*+(?:\\")?
-          | (?:[^\s&\\]|\\.)++ )""",
+        (\\?["']?\s*[=:]\s* | \s+(?=e?'))
+        (?: (e?')(?:[^'\\]|\\.|'')*'? | (")(?:[^"\\]|\\.)*"? | (\\")(?:[^"\\]|\\[^"])*(?:\\")?
+          | (?:[^\s&\\]|\\.)+ )""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 _AUTHORIZATION: Final = re.compile(
-    r"""(authorization\\?["']?\s*+[=:]\s*+\\?["']?)[^\s"'\\][^\r\n"'\\]*+""",
+    r"""(authorization\\?["']?\s*[=:]\s*\\?["']?)[^\s"'\\][^\r\n"'\\]*""",
     re.IGNORECASE,
 )
 
@@ -91,18 +92,23 @@ class Redactor:
         # The known ones first: a pattern that ends at a space would take the half of a secret with a space in it.
         if self._known is not None:
             text = self._known.sub(PLACEHOLDER, text)
-        text = _URL.sub(_without_password, text)
+        text = _URLS.sub(_without_passwords, text)
         text = _NAMED.sub(_without_value, text)
         return _AUTHORIZATION.sub(rf"\1{PLACEHOLDER}", text)
 
 
-def _without_password(url: re.Match[str]) -> str:
+def _without_passwords(urls: re.Match[str]) -> str:
+    return "://".join(map(_without_password, urls[0].split("://")))
+
+
+def _without_password(url: str) -> str:
+    """A URL without its password; `url` is what follows its "://"."""
     # The last @ ends the password, even behind a slash: people do paste passwords into URLs without quoting them.
-    userinfo, at, rest = url[1].rpartition("@")
+    userinfo, at, rest = url.rpartition("@")
     user, colon, password = userinfo.partition(":")
     if not (at and colon) or password == _TYPED_BY_PEOPLE:
-        return url[0]
-    return f"://{user}:{PLACEHOLDER}@{rest}"
+        return url
+    return f"{user}:{PLACEHOLDER}@{rest}"
 
 
 def _without_value(named: re.Match[str]) -> str:

@@ -335,7 +335,7 @@ def _by_table(difference: Difference) -> tuple[tuple[str, ...], int, str]:
 # the identity or the old definition too early is marked with a backslash, so that any text comes back as it was; in
 # what people write, there is nothing to mark but an arrow operator with blanks around it.
 _ARROW = re.compile(r"(?<![^ ])(\\*)->(?![^ ])")
-_CHANGE = re.compile(r"([-+~]) ((?:[^\\:]++|\\.|:(?! ))*+): (.*)", re.DOTALL)
+_MARKED_OR_END = re.compile(r"\\.|: ", re.DOTALL)
 _SEPARATOR = re.compile(r"(?<= )->(?= )")
 
 
@@ -381,17 +381,18 @@ def read_change(line: str) -> tuple[str, str | None]:
 
     Raises ChangeError.
     """
-    found = _CHANGE.fullmatch(line)
-    if found is None:
+    sign = line[:1]
+    end = next((mark.start() for mark in _MARKED_OR_END.finditer(line, 2) if mark[0] == ": "), None)
+    if sign not in ("+", "-", "~") or line[1:2] != " " or end is None:
         raise ChangeError(f"not a line of changes: {line}")
-    sign, identity, definition = found.groups()
+    identity, definition = line[2:end], line[end + 2 :]
     if "\\" in identity:
         identity = re.sub(r"\\(.)", r"\1", identity, flags=re.DOTALL)
     if sign == "-":
         return identity, None
     if sign == "+":
         return identity, definition
-    arrow = _SEPARATOR.search(line, found.start(3) - 1)
+    arrow = _SEPARATOR.search(line, end + 1)
     if arrow is None:
         raise ChangeError(f"not a line of changes: {line}")
     return identity, line[arrow.end() + 1 :]

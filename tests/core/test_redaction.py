@@ -194,3 +194,42 @@ def test_a_value_is_redacted_to_any_depth() -> None:
 
 def test_a_secret_that_is_a_regular_expression_is_taken_literally() -> None:
     assert Redactor([".*.*"]).text("abcd .*.*") == "abcd ***"
+
+
+HOSTILE = (
+    "://",
+    "://a:b@",
+    "://:",
+    ":",
+    "://a",
+    "password=",
+    "password='",
+    "password=''",
+    "password=\\'",
+    'password="',
+    'password=\\"',
+    "password=\\",
+    "password",
+    "password ",
+    "password =",
+    "passphrase\\",
+    "authorization",
+    "authorization: ",
+    "authorization:\\",
+    "authorization:'",
+    " ",
+    "\\",
+    "'",
+    "''",
+    "\\'",
+    "&",
+    "=",
+)
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+@pytest.mark.parametrize("head", ["", "password", "password='", 'password=\\"', "authorization:"])
+def test_a_megabyte_of_anything_is_read_in_linear_time(head: str, unit: str) -> None:
+    # Backtracking would make these hang the test.
+    text = head + unit * (1_000_000 // len(unit)) + "&"
+    assert len(Redactor([]).text(text)) <= 2 * len(text)

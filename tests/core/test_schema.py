@@ -24,6 +24,7 @@ from migrate.core.schema import (
     parse,
     parse_column,
     parse_labels,
+    read_change,
 )
 
 ARTICLES = {
@@ -395,3 +396,13 @@ def test_a_branch_may_have_changed_what_the_line_starts_from() -> None:
 def test_what_is_no_line_of_changes_is_refused(line: str) -> None:
     with pytest.raises(ChangeError, match="not a line of changes"):
         apply({}, [line])
+
+
+@pytest.mark.parametrize("unit", ["a", ":", "\\", "\\:", "\\: ", ":a", "->", "\\->"])
+@pytest.mark.parametrize("sign", "+-~")
+def test_a_line_of_a_megabyte_is_read_in_linear_time(sign: str, unit: str) -> None:
+    # Backtracking would make these hang the test.
+    with pytest.raises(ChangeError):
+        read_change(f"{sign} {unit * (1_000_000 // len(unit))}")
+    [line] = changes({}, {f"table {unit * 500_000}": "text"})
+    assert read_change(line) == (f"table {unit * 500_000}", "text")
