@@ -33,7 +33,8 @@ from sqlalchemy import event, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
-from migrate import foreign_records
+from migrate import driver_fence, foreign_records
+from migrate.core.shadow import strangers
 from migrate.core.url import DatabaseUrl
 
 if TYPE_CHECKING:
@@ -153,6 +154,9 @@ class Seam:
         self.current: str | None = None
         self.xid: int | None = None
         self.phase = "env"
+        self.strayed: Refused | None = (
+            None  # a connection to another server; an env.py that swallows it ends in no success
+        )
         self.raised: BaseException | None = None  # by the migrations; an env.py that swallows it ends in no success
 
     def configure(self, *args: Any, **options: Any) -> None:
@@ -579,12 +583,16 @@ def run(job: Mapping[str, Any], channel: Channel) -> None:
             channel.tell("graph", revisions=graph_of(script))
             return
         seam = Seam(config, script, job, channel)
+        if job["fence"] is not None:
+            _keep_inside(job["fence"], seam, job["env_py"])
         seam.listen_beside()
         try:
             with seam.environment:
                 script.run_env()
         finally:
             seam.stop_listening()
+        if seam.strayed is not None:
+            raise seam.strayed
         if seam.raised is not None:
             raise seam.raised
         channel.tell("done", revision=seam.current)
@@ -599,6 +607,21 @@ def run(job: Mapping[str, Any], channel: Channel) -> None:
         if isinstance(error, CommandError) and phase == "env":
             phase = "alembic"
         channel.tell("failed", phase=phase, revision=seam.current if seam else None, error=report(error, job))
+
+
+def _keep_inside(fence: Mapping[str, Any], seam: Seam, env_py: str) -> None:
+    """Let no driver connect to another server than a shadow's, whatever env.py and the revisions ask for."""
+    url = DatabaseUrl.parse(fence["url"])
+
+    def judge(server: driver_fence.Server) -> None:
+        others = strangers(*server, url, fence["allowed"])
+        if others:
+            who = f"revision {seam.current}" if seam.current is not None else "env.py"
+            why = f"{who} would have connected to {', '.join(others)}, which is not the throw-away server"
+            seam.strayed = Refused("other-server", why, env_py=env_py, allow=",".join(others))
+            raise seam.strayed
+
+    driver_fence.of_this_process().judge = judge
 
 
 def differences_of(context: MigrationContext) -> list[str] | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from migrate.core.problems import Stop, stop
-from migrate.core.shadow import same_server
+from migrate.core.shadow import environment, same_server
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from migrate.core.image import Image
     from migrate.postgres.shadow import Shadow
     from migrate.steps.replay import BaselineFile, Replay
+
+
+_VARIABLE: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*=(.*)$", re.MULTILINE)
 
 
 def read_baseline(path: Path, root: Path) -> BaselineFile:
@@ -65,20 +70,37 @@ def make_replay(
     """The replay of an image in a shadow; ``emit`` where its events are not the verb's own."""
     from migrate.steps.replay import Replay
 
+    target = _target(session)
     return Replay(
         shadow,
         run_id=session.run_id,
         project=session.project,
-        target=_target(session),
+        target=target,
         image=image,
         limits=session.settings.limits,
-        environ=os.environ,
+        environment=partial(
+            environment,
+            os.environ,
+            target=target.url if target.url_from else None,
+            more=session.settings.shadow_environ,
+            written=_written(session.cwd / ".env"),
+        ),
+        allowed=session.settings.shadow_allow,
         interruption=session.interruption,
         emit=emit or session.emit,
         redact=session.redactor.text,
         source_of=session.source_of,
         baseline=baseline,
     )
+
+
+def _written(file: Path) -> dict[str, str]:
+    """The variables of a file that applications read by themselves; empty where there is none."""
+    try:
+        text = file.read_text("utf-8", "replace")
+    except OSError:
+        return {}
+    return {name: value.strip().strip("'\"") for name, value in _VARIABLE.findall(text)}
 
 
 def _target(session: Session) -> Target:

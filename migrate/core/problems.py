@@ -450,6 +450,16 @@ _KINDS: Final = (
         "let {env_py} take its URL from config.get_main_option('sqlalchemy.url') or from DATABASE_URL",
     ),
     Kind(
+        "other-server",
+        ExitCode.TARGET,
+        "env.py leaves the throw-away server",
+        "In a replay (`migrate manifest`, `migrate test`), env.py or a revision connects to a server that is not the"
+        " throw-away one.",
+        "The connection was refused before its first byte; nothing of that server was read or changed.",
+        "export MIGRATE_SHADOW_ALLOW={allow}   # if it may; else let {env_py} take its URL from 'sqlalchemy.url' or"
+        " DATABASE_URL, or name the parts that it reads: export MIGRATE_SHADOW_ENVIRON='NAME={{host}}'",
+    ),
+    Kind(
         "other-version-table",
         ExitCode.TARGET,
         "env.py uses another version table",

@@ -152,6 +152,22 @@ SETTINGS: Final = (
         verbs=_SHADOW_VERBS,
     ),
     Setting(
+        "shadow_environ",
+        Words("NAME=TEXT,...", "variables with {url}, {host}, {port}, {user}, {password} or {database} in their text"),
+        (),
+        "Variables by which env.py finds a shadow database, for an application that puts its URL together of parts whose"
+        " names do not tell: APP_STORE={host}:{port}. Parts with usual names, and parts that are the target's, are found.",
+        verbs=_SHADOW_VERBS,
+    ),
+    Setting(
+        "shadow_allow",
+        Words("HOST[:PORT],...", "servers"),
+        (),
+        "Servers that env.py and revisions may connect to in a replay, beside the shadow's own; connections to all others"
+        " are refused before their first byte.",
+        verbs=_SHADOW_VERBS,
+    ),
+    Setting(
         "test_fail",
         Selection("CHECK,...", ", ".join(Check), Check),
         DEFAULT_FAIL,

@@ -81,6 +81,8 @@ class Settings:
     schemas: tuple[str, ...]
     manifest: Path | None
     shadow_beside_target: bool
+    shadow_environ: tuple[str, ...]
+    shadow_allow: tuple[str, ...]
     test_fail: tuple[str, ...]
     backup_dir: Path | None
     backup_command: tuple[str, ...] | None
@@ -216,6 +218,8 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> tup
         schemas=values["schemas"],
         manifest=values["manifest"],
         shadow_beside_target=values["shadow_beside_target"],
+        shadow_environ=values["shadow_environ"],
+        shadow_allow=values["shadow_allow"],
         test_fail=values["test_fail"],
         backup_dir=values["backup_dir"],
         backup_command=values["backup_command"],

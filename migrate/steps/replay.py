@@ -6,7 +6,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from migrate.core import shadow as shadows
 from migrate.core.events import Event, Level, Name
 from migrate.core.manifest import Baseline
 from migrate.core.plan import Upgrade
@@ -20,7 +19,7 @@ from migrate.postgres.ledger import Ledger
 from migrate.postgres.observe import observe, read_server
 from migrate.postgres.shadow import CONNECT_S, load_baseline
 from migrate.pulse import Pulse
-from migrate.steps.run import Run
+from migrate.steps.run import Fence, Run
 from migrate.steps.upgrade import Upgrading
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from migrate.core.revisions import Revision
     from migrate.core.state import Rows
     from migrate.core.target import Target
+    from migrate.core.url import DatabaseUrl
     from migrate.postgres.connection import Connection
     from migrate.postgres.shadow import Shadow
     from migrate.steps.run import Project
@@ -69,7 +69,11 @@ class _Undivided(Exception):  # noqa: N818 - a finding
 
 
 class Replay:
-    """One replay; ``target`` says which version table and schemas, and how the project spells its URL."""
+    """One replay; ``target`` says which version table and schemas, and how the project spells its URL.
+
+    ``environment`` is the one in which env.py finds the database of a URL, and no other; ``allowed`` are the servers to
+    which it may connect beside the shadow's.
+    """
 
     def __init__(
         self,
@@ -80,7 +84,8 @@ class Replay:
         target: Target,
         image: Image,
         limits: Limits,
-        environ: Mapping[str, str],
+        environment: Callable[[DatabaseUrl], Mapping[str, str]],
+        allowed: Sequence[str],
         interruption: Interruption,
         emit: Emit,
         redact: Callable[[str], str],
@@ -95,7 +100,8 @@ class Replay:
         # The platform's deadline is for releases.
         self._limits = replace(limits, deadline_s=0.0)
         # Alembic's order of several branches follows the hash seed: two replays must not differ by it.
-        self._environ = {**environ, "PYTHONHASHSEED": "0"}
+        self._environment = environment
+        self._allowed = allowed
         self._interruption = interruption
         self._emit = emit
         self._redact = redact
@@ -226,7 +232,8 @@ class Replay:
                     image=self._image,
                     policy=Policy(target="heads", transaction=Transaction.REVISION),
                     limits=self._limits,
-                    environ=shadows.environment(self._environ, target.url),
+                    environ={**self._environment(target.url), "PYTHONHASHSEED": "0"},
+                    fence=Fence(target.url, self._allowed),
                     interruption=self._interruption,
                     emit=pulse.emit,
                     beat=pulse.beat,

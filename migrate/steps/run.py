@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from migrate.core.policy import Limits, Policy
     from migrate.core.revisions import Revision
     from migrate.core.target import Target
+    from migrate.core.url import DatabaseUrl
     from migrate.postgres.connection import Connection
     from migrate.postgres.guard import Held
     from migrate.postgres.ledger import Ledger
@@ -43,6 +44,14 @@ class BackupPlace:
     command: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """To which servers env.py and the revisions may connect: that of ``url``, and the ``allowed`` (HOST or HOST:PORT)."""
+
+    url: DatabaseUrl
+    allowed: Sequence[str]
+
+
 @dataclass(slots=True)
 class Run:
     """One run under the guard. ``control`` is for the ledger, watching and cancelling; never for a migration."""
@@ -65,6 +74,7 @@ class Run:
     before: Observation
     started_s: float  # monotonic
     log_queries: bool = False
+    fence: Fence | None = None  # of a shadow's run
     attempt: Attempt | None = None  # of the upgrade, while it is at work
     applied: list[str] = field(default_factory=list)
     backup: Mapping[str, object] | None = None  # the way back, for the last line

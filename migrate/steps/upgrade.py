@@ -265,6 +265,7 @@ class Upgrading:
             "autocommit": [r.file for r in self.revisions if leaves_transaction(run.source_of(r))],
             "session": self._session,
             "pooled": run.before.server.pooled,
+            "fence": {"url": run.fence.url.raw, "allowed": run.fence.allowed} if run.fence is not None else None,
         }
 
     def _start(self, revision_id: str, xid: int | None, worker: Worker) -> dict[str, object]:
