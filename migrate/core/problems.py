@@ -457,7 +457,7 @@ _KINDS: Final = (
         " throw-away one.",
         "The connection was refused before its first byte; nothing of that server was read or changed.",
         "export MIGRATE_SHADOW_ALLOW={allow}   # if it may; else let {env_py} take its URL from 'sqlalchemy.url' or"
-        " DATABASE_URL, or name the parts that it reads: export MIGRATE_SHADOW_ENVIRON='NAME={{host}}'",
+        " DATABASE_URL, or map the variables that it reads (MIGRATE_SHADOW_ENVIRON)",
     ),
     Kind(
         "other-version-table",
