@@ -23,6 +23,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
@@ -698,5 +699,18 @@ def main(fd: int) -> None:
     foreign_records.capture(lambda record: _say(record, channel))
     Pulse(channel).start()
     channel.tell("ready")
+    engines: WeakSet[Engine] = WeakSet()
+    event.listen(Engine, "engine_connect", lambda connection, *_: engines.add(connection.engine))
     while True:
-        run(channel.receive(), channel)
+        job = channel.receive()
+        for engine in list(engines):  # an application's own keeps connections to a database that was replaced since
+            _forget_connections(engine)
+        run(job, channel)
+
+
+def _forget_connections(engine: Engine) -> None:
+    """Let an engine's pool begin anew, without a word on its old connections: they are another event loop's, or cut."""
+    if "close" in inspect.signature(engine.dispose).parameters:  # since SQLAlchemy 1.4.33
+        engine.dispose(close=False)
+    else:
+        engine.dispose()

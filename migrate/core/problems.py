@@ -274,6 +274,15 @@ _KINDS: Final = (
         "pip install 'migrate-job[embedded]'   # or name a server that may be written to: export MIGRATE_SHADOW_URL=…",
     ),
     Kind(
+        "shadow-lacks",
+        ExitCode.CONFIG,
+        "The throw-away server lacks something",
+        "A revision needs an extension, a collation, a language or a role that the throw-away server does not have.",
+        "The throw-away database was dropped; nothing else was connected to.",
+        "export MIGRATE_SHADOW_URL='postgresql://USER:PASSWORD@HOST:5432/postgres'   # a server that has it; a role or a"
+        " schema can also stand in a file: migrate {verb} --baseline FILE",
+    ),
+    Kind(
         "shadow-is-target",
         ExitCode.CONFIG,
         "The shadow is on the target's server",

@@ -37,6 +37,16 @@ _USUAL: Final[Mapping[str, tuple[str, ...]]] = {
     "password": ("POSTGRES_PASSWORD", "DB_PASSWORD"),
     "dbname": ("POSTGRES_DB", "DB_NAME"),
 }
+_NO_ROLE: Final = frozenset({"42704", "22023"})  # undefined_object; invalid_parameter_value, which SET ROLE gives
+SET_ROLE: Final = "22023"
+_ROLE: Final = re.compile(r'role "((?:[^"]|"")+)" does not exist')
+# feature_not_supported, undefined_file, undefined_object, config_file_error: what a server may be without.
+_LACKING: Final = frozenset({"0A000", "58P01", "42704", "F0000"})
+_LACKED: Final = re.compile(
+    r'extension "[^"]*" is not available|extension control file|could not access file|not supported (?:in|by) this build'
+    r'|(?:collation|language|tablespace|access method|role) "[^"]*"(?: for encoding "[^"]*")? does not exist'
+    r"|unrecognized configuration parameter|could not open (?:dictionary|stop-word|thesaurus|affix)"
+)
 _OWN: Final = ("MIGRATE_DATABASE_URL", "MIGRATE_SHADOW_URL")
 
 
@@ -75,6 +85,17 @@ def environment(
         name, _, text = each.partition("=")
         found[name.strip()] = _PLACE.sub(lambda place: places.get(place[1], place[0]), text)
     return found
+
+
+def missing_role(sqlstate: object, said: str) -> str | None:
+    """The role that a statement missed on the shadow's server; None where something else went wrong."""
+    found = _ROLE.search(said) if sqlstate in _NO_ROLE else None
+    return found[1] if found is not None else None
+
+
+def is_lacking(sqlstate: object, said: str) -> bool:
+    """Whether a statement failed for what the shadow's server does not have, or was built without."""
+    return sqlstate in _LACKING and _LACKED.search(said) is not None
 
 
 def _turned(known: Mapping[str, str], url: DatabaseUrl, target: DatabaseUrl | None) -> dict[str, str]:

@@ -58,6 +58,7 @@ class Shadow:
         self._made: list[str] = []
         self._admin: Connection | None = None
         self._own_roles: set[int] = set()  # of the server itself
+        self._owner: str | None = None  # of databases that are made from now on, quoted
         self._roles: dict[str, dict[int, str]] = {}  # of each database: OID -> name
 
     def open(self, interruption: Interruption | None, emit: Emit, redact: Callable[[str], str]) -> None:
@@ -84,6 +85,8 @@ class Shadow:
         options = f"TEMPLATE {template}"
         if template == "template0":
             options += " ENCODING 'UTF8'"
+        if self._owner is not None:
+            options += f" OWNER {self._owner}"
         if self._version >= _FILE_COPY_SINCE:
             options += " STRATEGY file_copy"
         self._made.append(name)
@@ -95,6 +98,25 @@ class Shadow:
     def drop(self, name: str) -> None:
         """Drop a database that `create` made, and whatever is still connected to it. Raises Stop."""
         self._run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", "dropping a shadow database")
+
+    def make_role(self, name: str, *, owns: bool) -> bool:
+        """Make a role that the cluster of the target has and this server misses; False where the server is somebody's.
+
+        It cannot log in. ``owns``: it is what env.py acts as (SET ROLE), so that the databases are its own.
+        """
+        if not self._exclusive:
+            return False
+        assert self._admin is not None
+        self._note_roles()
+        role = quote_ident(name, self._admin)
+        self._run(f"CREATE ROLE {role} NOLOGIN", "making a role for a shadow")
+        self._own_roles |= {oid for oid, made in self._admin.rows(_ROLES) if made == name}
+        if owns:
+            self._owner = role
+            for database in self._made:
+                if self._admin.row("SELECT 1 FROM pg_catalog.pg_database WHERE datname = %(name)s", {"name": database}):
+                    self._run(f"ALTER DATABASE {database} OWNER TO {role}", "giving a shadow database to a role")
+        return True
 
     def disconnect(self, name: str) -> None:
         """End every session of a database that `create` made, so that it can be copied: an application's pool, for one."""

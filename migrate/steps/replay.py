@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from migrate.core import shadow as shadows
 from migrate.core.events import Event, Level, Name
 from migrate.core.manifest import Baseline
 from migrate.core.plan import Upgrade
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from migrate.core.interruption import Interruption
     from migrate.core.observation import Observation
     from migrate.core.policy import Limits
+    from migrate.core.problems import Problem
     from migrate.core.replay import Pass
     from migrate.core.revisions import Revision
     from migrate.core.state import Rows
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
 READ_S: Final = 300.0  # a schema of tens of thousands of objects
 # What a revision misses where the history builds on something that it does not make: a table, a schema.
+_OF_REVISIONS: Final = frozenset({"revision-failed", "revision-exited", "partly-committed"})
 _MISSING: Final = frozenset({"42P01", "3F000"})
 
 
@@ -149,8 +152,26 @@ class Replay:
         self._found.baseline = Baseline.of(self._baseline.file, self._baseline.sha256, schema)
         return name
 
+    def provide(self, found: Problem, emit: Emit) -> bool:
+        """Make the role that a statement missed, where the server is our own; whether it is worth another try."""
+        sqlstate = found.facts.get("sqlstate")
+        role = shadows.missing_role(sqlstate, found.why)
+        if role is None or not self._shadow.make_role(role.replace('""', '"'), owns=sqlstate == shadows.SET_ROLE):
+            return False
+        said = f'role "{role}" is not on the throw-away server: it was made there, without login'
+        emit(Event(Name.IMAGE_WARNING, said, Level.WARN, {"role": role}))
+        return True
+
     def _run(self, each: Pass, template: str) -> str:
         """One pass; the name of its database, at the pass's target."""
+        while True:
+            try:
+                return self._run_once(each, template)
+            except Stop as stopped:
+                if not self.provide(stopped.problem, self._emit):
+                    raise self._explained(stopped) from stopped
+
+    def _run_once(self, each: Pass, template: str) -> str:
         rows = () if each.start is None else (each.start,)
         pending = self._image.graph.pending(rows, each.target)
         assert not isinstance(pending, HistoryFault)
@@ -204,10 +225,7 @@ class Replay:
                     self._found.joined[each.joined] = self._shared(seen.schema or {})
 
             run.on_commit = read
-            try:
-                Upgrading(run, step).carry_out()
-            except Stop as stopped:
-                raise self._explained(stopped) from stopped
+            Upgrading(run, step).carry_out()
 
     @contextmanager
     def under_guard(self, target: Target) -> Iterator[Run]:
@@ -274,13 +292,24 @@ class Replay:
     def _explained(self, stopped: Stop) -> Stop:
         """A failure in the shadow: its fix is not that of a release."""
         found = stopped.problem
-        if found.kind.code != "revision-failed":
+        sqlstate = found.facts.get("sqlstate")
+        if shadows.is_lacking(sqlstate, found.why):
+            lacks = problem("shadow-lacks", found.why, names={"verb": "manifest"})
+            return Stop(replace(lacks, facts=found.facts))
+        if found.kind.code == "authentication":
+            why = f"{found.why}; env.py gives a user or a password of its own to the throw-away server"
+            fix = "export MIGRATE_SHADOW_URL='postgresql://USER:PASSWORD@HOST:5432/postgres'   # a server that accepts them"
+            return Stop(replace(found, why=why, fix=fix))
+        if found.kind.code not in _OF_REVISIONS:
             return stopped
-        if self._baseline is None and found.facts.get("sqlstate") in _MISSING:
+        if self._baseline is None and sqlstate in _MISSING:
             needed = problem("baseline-needed", f"in an empty database, {found.why}")
             return Stop(replace(needed, facts=found.facts))
         file = found.facts.get("file") or found.facts.get("revision")
-        return Stop(replace(found, fix=f"correct {file}, then run migrate manifest again"))
+        fix = f"correct {file}, then run migrate manifest again"
+        # a part that was committed went with the throw-away database: there is nothing to repair
+        failed = problem("revision-failed", found.why, fix=fix) if found.kind.code == "partly-committed" else found
+        return Stop(replace(failed, fix=fix, facts=found.facts))
 
 
 class _NoLedger(Ledger):

@@ -397,6 +397,8 @@ class TrialRun:
         try:
             trying.carry_out()
         except Stop as stopped:
+            if self.replay.provide(stopped.problem, self.emit):
+                return self._carry_out(stage, trying)
             if "revision" in stopped.problem.facts or stopped.problem.kind.code == "env-holds-transaction":
                 return stopped.problem
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.shadow import environment, same_server, strangers
+from migrate.core.shadow import environment, is_lacking, missing_role, same_server, strangers
 from migrate.core.url import DatabaseUrl
 
 SHADOW = DatabaseUrl.parse("postgresql://me:hidden@shadow:5433/throwaway")
@@ -165,3 +165,30 @@ def test_a_url_is_spelled_like_another():
     assert asyncpg.raw == "postgresql+asyncpg://me:hidden@shadow:5433/throwaway"
     assert asyncpg.sqlalchemy == asyncpg.raw
     assert asyncpg.libpq == SHADOW.libpq
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "said", "role"),
+    [
+        ("42704", 'revision a (x.py, line 3): role "app" does not exist', "app"),
+        ("22023", 'role "App Owner" does not exist', "App Owner"),
+        ("42704", 'type "app" does not exist', None),
+        ("42P01", 'relation "role" does not exist', None),
+        (None, 'role "app" does not exist', None),
+    ],
+)
+def test_a_role_that_is_missed_is_named(sqlstate, said, role):
+    assert missing_role(sqlstate, said) == role
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "said", "expected"),
+    [
+        ("0A000", 'extension "vector" is not available', True),
+        ("0A000", "cannot drop column id of view v", False),
+        ("42704", 'type "mood" does not exist', False),
+        (None, "", False),
+    ],
+)
+def test_what_a_server_lacks_is_told_from_what_a_revision_does_wrong(sqlstate, said, expected):
+    assert is_lacking(sqlstate, said) is expected
