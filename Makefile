@@ -96,7 +96,7 @@ docs: $(VENV)/installed ## write the pages that are made from the code
 lock: ## compile the hash-pinned requirements anew
 	$(BIN)/python -m pip install -q --disable-pip-version-check uv
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras \
-	  --extra embedded --group test --group example --group lint --group build pyproject.toml -o requirements/dev.txt
+	  --extra embedded --group test --group flask --group example --group lint --group build pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras \
 	  --group image pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras \

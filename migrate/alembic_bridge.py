@@ -19,7 +19,7 @@ import termios
 import threading
 import time
 import traceback
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -37,6 +37,7 @@ from sqlalchemy.exc import DBAPIError
 from migrate import driver_fence, foreign_records
 from migrate.core.shadow import strangers
 from migrate.core.url import DatabaseUrl
+from migrate.flask_context import NoApplication, application_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -558,6 +559,8 @@ def load_config(job: Mapping[str, Any]) -> Config:
     if job.get("toml") and "toml_file" in inspect.signature(Config).parameters:  # Alembic reads it since 1.16
         options["toml_file"] = job["toml"]
     config = Config(job["config"], **options)
+    if config.get_main_option("script_location") is None:  # Flask-Migrate's ini file does not say it
+        config.set_main_option("script_location", str(job["folders"][0]).replace("%", "%%"))
     config.set_main_option("sqlalchemy.url", _url(config, job).replace("%", "%%"))
     return config
 
@@ -577,6 +580,7 @@ def _url(config: Config, job: Mapping[str, Any]) -> str:
 def run(job: Mapping[str, Any], channel: Channel) -> None:
     """Do one job and tell how it ended: `done`, `refused`, `stopped` or `failed`."""
     seam: Seam | None = None
+    no_application: NoApplication | None = None
     try:
         config = load_config(job)
         script = ScriptDirectory.from_config(config)
@@ -588,7 +592,7 @@ def run(job: Mapping[str, Any], channel: Channel) -> None:
             _keep_inside(job["fence"], seam, job["env_py"])
         seam.listen_beside()
         try:
-            with seam.environment:
+            with seam.environment, _context_of(script, job) as no_application:
                 script.run_env()
         finally:
             seam.stop_listening()
@@ -604,10 +608,26 @@ def run(job: Mapping[str, Any], channel: Channel) -> None:
     except BaseException as error:  # noqa: BLE001 - sys.exit() in a revision must not end as a success
         if channel.is_forked:
             os._exit(0 if isinstance(error, SystemExit) and not error.code else 1)
+        if no_application is not None and isinstance(error, RuntimeError) and "application context" in str(error):
+            why = f"env.py needs the context of a Flask application, and none was found: {no_application}"
+            channel.tell("refused", code="no-flask-app", why=why, names={"env_py": job["env_py"]})
+            return
         phase = seam.phase if seam is not None else "env"
         if isinstance(error, CommandError) and phase == "env":
             phase = "alembic"
         channel.tell("failed", phase=phase, revision=seam.current if seam else None, error=report(error, job))
+
+
+@contextmanager
+def _context_of(script: ScriptDirectory, job: Mapping[str, Any]) -> Iterator[NoApplication | None]:
+    """The context that env.py needs; why there is none, which counts only where env.py has none of its own."""
+    try:
+        context = application_context(Path(script.dir) / "env.py", job["flask_app"])
+    except NoApplication as found:
+        yield found
+        return
+    with context:
+        yield None
 
 
 def _keep_inside(fence: Mapping[str, Any], seam: Seam, env_py: str) -> None:

@@ -163,6 +163,7 @@ class Session:
             section=config.section,
             env_py=os.path.relpath(config.env_py, self.cwd),
             folders=(str(config.script_location), *(str(folder) for folder in config.version_locations)),
+            flask_app=self.settings.flask_app,
         )
 
     def source_of(self, revision: Revision) -> str:

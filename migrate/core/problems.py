@@ -384,6 +384,14 @@ _KINDS: Final = (
         "alembic -c {config} current   # shows the same error; the image may lack a package that env.py imports",
     ),
     Kind(
+        "no-flask-app",
+        ExitCode.HISTORY,
+        "env.py needs a Flask application",
+        "env.py uses Flask's current_app, as that of Flask-Migrate does, and no application was found.",
+        "Nothing was changed.",
+        "export FLASK_APP='MODULE:FACTORY'   # or: flask_app = \"MODULE:FACTORY\" in [tool.migrate]",
+    ),
+    Kind(
         "env-holds-transaction",
         ExitCode.HISTORY,
         "env.py's transaction cannot be divided",

@@ -95,11 +95,16 @@ class _Options:
         self.section = section
         self.ini = ini if ini.exists() else None
         self.toml = toml if toml.exists() else None
-        self.from_ini = _read_ini(self.ini, self.cwd)
         self.from_toml = _read_toml(self.toml)
+        flask_migrate = cwd / "migrations" / "alembic.ini"  # where `flask db init` puts it
+        if named is None and self.ini is None and not self.from_toml and flask_migrate.exists():
+            self.ini = flask_migrate
+        self.from_ini = _read_ini(self.ini, self.cwd)
 
     def config(self) -> AlembicConfig:
         script_location = self.text("script_location")
+        if not script_location and self.ini is not None and (self.ini.parent / "env.py").exists():
+            script_location = str(self.ini.parent)  # as Flask-Migrate, whose ini file does not say it
         if not script_location:
             raise self.no_script_location()
         prepend_sys_path = self.prepend_sys_path()

@@ -135,6 +135,14 @@ SETTINGS: Final = (
         finds_project=True,
     ),
     Setting(
+        "flask_app",
+        Text("MODULE[:FACTORY]", "as FLASK_APP"),
+        None,
+        "The Flask application whose context env.py needs (Flask-Migrate). Default: FLASK_APP, otherwise wsgi.py or app.py.",
+        verbs=(*_RUNNING_VERBS, *_SHADOW_VERBS),
+        finds_project=True,
+    ),
+    Setting(
         "shadow_url",
         Secret("URL", "URL of PostgreSQL"),
         None,

@@ -80,6 +80,7 @@ class Settings:
     version_table_schema: str | None
     schemas: tuple[str, ...]
     manifest: Path | None
+    flask_app: str | None
     shadow_beside_target: bool
     shadow_environ: tuple[str, ...]
     shadow_allow: tuple[str, ...]
@@ -217,6 +218,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> tup
         version_table_schema=values["version_table_schema"],
         schemas=values["schemas"],
         manifest=values["manifest"],
+        flask_app=values["flask_app"],
         shadow_beside_target=values["shadow_beside_target"],
         shadow_environ=values["shadow_environ"],
         shadow_allow=values["shadow_allow"],

@@ -34,6 +34,7 @@ class Project:
     section: str
     env_py: str
     folders: tuple[str, ...]
+    flask_app: str | None = None  # the setting; FLASK_APP is in the environment
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,6 +256,7 @@ class Upgrading:
             "section": project.section,
             "folders": project.folders,
             "env_py": project.env_py,
+            "flask_app": project.flask_app,
             "url": run.target.url.sqlalchemy,
             "driver": run.target.url.driver,  # None where the user's URL names none
             "transaction": str(run.policy.transaction),
