@@ -35,6 +35,8 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
 from migrate import driver_fence, foreign_records
+from migrate.core.repair_sql import quote
+from migrate.core.search_path import first_meant
 from migrate.core.shadow import strangers
 from migrate.core.url import DatabaseUrl
 from migrate.flask_context import NoApplication, application_context
@@ -60,6 +62,7 @@ _WHERE: Final = """
                       WHERE c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(CAST(:table AS text)))),
                     CAST(pg_catalog.current_schema() AS text))
 """
+_PATH: Final = "SELECT pg_catalog.current_setting('search_path'), CAST(current_user AS text)"
 
 
 class Channel:
@@ -191,11 +194,16 @@ class Seam:
         with _in_transaction(connection):
             held = connection.execute(text(self._job["is_held"])).scalar()
             pid, database, address, schema = connection.execute(text(_WHERE), dict(table)).one()
+            named = connection.execute(text(_PATH)).one() if schema is None else ("", "")
         schema = context.version_table_schema or schema
         if not held:
             there = f"database {database} at {address or 'a local socket'}"
             code, why = "other-database", f"env.py connected to {there}, from where this run's guard is not visible"
             raise Refused(code, why, env_py=self._job["env_py"])
+        if schema is None:
+            missing = first_meant(*named)
+            code, why = "missing-schema", f"env.py's search_path is {named[0]}, and no schema of it exists here"
+            raise Refused(code, why, schema=quote(missing), missing_schema=missing)
         if (context.version_table, schema) != (self._job["version_table"], self._job["version_table_schema"]):
             observed = f"{self._job['version_table_schema']}.{self._job['version_table']}"
             code, why = (

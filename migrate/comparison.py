@@ -108,6 +108,8 @@ def verify(order: Order, at: str | None = None, against: Against | None = None) 
     verified: Verified | None = None
     with outcomes(progress):
         refuse_image_faults(order)
+        if isinstance(against, AgainstManifest):
+            order = replace(order, target=order.target.using({*order.target.used, *against.manifest.schemas}))
         rows: tuple[str, ...] = ()
         if against is None:
             needed_manifest(order)  # before a connection is made for nothing
@@ -144,7 +146,8 @@ def other_side(order: Order, against: Against) -> Side:
     if isinstance(against, AgainstManifest):
         tips = tuple(sorted(against.graph.tips(revision.id for revision in against.graph)))
         return recorded_schema(against.manifest, tips, against.spelled)
-    aimed = replace(order, target=against.target, bind=lambda **_: None)  # the run's context is its own target's
+    target = against.target.using(order.target.used)
+    aimed = replace(order, target=target, bind=lambda **_: None)  # the run's context is its own target's
     with connected(aimed) as connection:
         observation = look(aimed, connection, with_schema=True)
     return Side(f"the database of {against.target.url_from}", observation.schema or {}, observation.server.major)

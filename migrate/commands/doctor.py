@@ -77,6 +77,8 @@ class Examination:
             self._add(checks.check_settings(settings.described(), settings.given(), settings.warnings))
         target = self._target()
         image = self._image()
+        if target is not None and image is not None:
+            target = image.aim(target)
         if target is None or fault is not None:  # a server is not asked with other settings than those that are meant
             return
         connection = self._connection(target)

@@ -12,12 +12,12 @@ import click
 
 from migrate.commands.images import load_history
 from migrate.commands.session import Answer, Report, Session, conduct
-from migrate.commands.shadow import lend_shadow, make_replay, read_baseline
+from migrate.commands.shadow import lend_shadow, make_replay, read_baseline, with_schema_of_env_py
 from migrate.commands.verb import verb
 from migrate.core.decision import refuse_image
 from migrate.core.events import Event, Level, Name
 from migrate.core.line_diff import line_diff
-from migrate.core.manifest import MalformedManifest, Manifest, build
+from migrate.core.manifest import MalformedManifest, Manifest, build, used_schemas
 from migrate.core.outcome import Outcome, Result
 from migrate.core.policy import Policy
 from migrate.core.problems import ExitCode, Stop, stop
@@ -35,6 +35,7 @@ from migrate.image.manifest import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from migrate.core.image import Image
@@ -281,7 +282,7 @@ def propose(work: Work) -> Manifest:
     if previous is not None and not work.full:
         proven = previous.proven(graph, postgres=previous.postgres, baseline=baseline)
         if proven >= everything:  # files were renamed or taken away at the end: there is nothing to be read
-            return _build(work, previous.postgres, None)
+            return _build(work, previous.postgres, None, previous.schemas)
     with lend_shadow(work.session) as shadow:
         unproven = everything
         if previous is not None and not work.full:
@@ -292,7 +293,8 @@ def propose(work: Work) -> Manifest:
                     " revision is read anew",
                 )
             unproven = everything - previous.proven(graph, postgres=shadow.major, baseline=baseline)
-        replayed = _replay(work, shadow, unproven)
+        known = previous.schemas if previous is not None and unproven < everything else ()
+        replayed, used = _replay(work, shadow, unproven, known)
         moved = _disproven(previous, replayed, everything - unproven)
         if moved:
             _warn(
@@ -300,12 +302,20 @@ def propose(work: Work) -> Manifest:
                 f"revision {moved} leaves another schema than {work.shown} says, although its file is the same: every"
                 " revision is read anew",
             )
-            replayed = _replay(work, shadow, everything)
-        return _build(work, shadow.major, replayed)
+            replayed, used = _replay(work, shadow, everything, ())
+        return _build(work, shadow.major, replayed, used)
 
 
-def _replay(work: Work, shadow: Shadow, unproven: set[str]) -> Replayed:
-    return make_replay(work.session, shadow, work.image, work.baseline).carry_out(passes(work.image.graph, unproven))
+def _replay(work: Work, shadow: Shadow, unproven: set[str], known: Sequence[str]) -> tuple[Replayed, Collection[str]]:
+    """What the replay reads of the schemas that the history uses, and which those are beside the default one.
+
+    ``known`` are those of the revisions that are not read. Where the operator has named the schemas, all of them count.
+    """
+    replay = make_replay(work.session, shadow, work.image, work.baseline)
+    ways = passes(work.image.graph, unproven)
+    found = with_schema_of_env_py(replay, lambda: replay.carry_out(ways))
+    used = used_schemas(work.image.graph, found.schemas, found.base).union(known)
+    return (found if work.session.settings.schemas else found.within(used)), used
 
 
 def _disproven(previous: Manifest | None, replayed: Replayed, proven: set[str]) -> str | None:
@@ -317,12 +327,12 @@ def _disproven(previous: Manifest | None, replayed: Replayed, proven: set[str]) 
     return next((id_ for id_, schema in read if id_ in proven and fingerprint(schema) != recorded[id_]), None)
 
 
-def _build(work: Work, major: int, replayed: Replayed | None) -> Manifest:
+def _build(work: Work, major: int, replayed: Replayed | None, used: Collection[str]) -> Manifest:
     if replayed is None:
         assert work.previous is not None
-        return build(major, work.image.graph, {}, work.previous.baseline, work.previous)
+        return build(major, work.image.graph, {}, work.previous.baseline, work.previous, used)
     try:
-        new = build(major, work.image.graph, replayed.schemas, replayed.baseline, work.previous)
+        new = build(major, work.image.graph, replayed.schemas, replayed.baseline, work.previous, used)
     except MalformedManifest as fault:
         raise bad_manifest(work.path, fault) from fault
     for rows, live in replayed.joined.items():

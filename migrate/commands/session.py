@@ -182,13 +182,13 @@ class Session:
 
     def order(self) -> Order:
         """What `migrate.release` is given. Raises Stop for every fault that needs no database."""
-        target = self.target
+        target = self.target  # a fault of the settings is reported before one of the image
         image = self.image
         return Order(
             verb=self.verb,
             run_id=self.run_id,
             version=__version__,
-            target=target,
+            target=image.aim(target),
             image=image,
             project=self.project,
             policy=self.settings.policy,

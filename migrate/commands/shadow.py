@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from migrate.core.problems import Stop, stop
 from migrate.core.shadow import environment, same_server
@@ -14,6 +14,7 @@ from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from migrate.postgres.shadow import Shadow
     from migrate.steps.replay import BaselineFile, Replay
 
-
+_T = TypeVar("_T")
 _VARIABLE: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*=(.*)$", re.MULTILINE)
 
 
@@ -75,7 +76,7 @@ def make_replay(
         shadow,
         run_id=session.run_id,
         project=session.project,
-        target=target,
+        target=image.aim(target),
         image=image,
         limits=session.settings.limits,
         environment=partial(
@@ -101,6 +102,21 @@ def _written(file: Path) -> dict[str, str]:
     except OSError:
         return {}
     return {name: value.strip().strip("'\"") for name, value in _VARIABLE.findall(text)}
+
+
+def with_schema_of_env_py(replay: Replay, carry_out: Callable[[], _T]) -> _T:
+    """Carry out a replay, again where env.py turned out to work in a schema of its own, such as a tenant's.
+
+    Only env.py knows its name; in a database that was made for the replay it is not there.
+    """
+    try:
+        return carry_out()
+    except Stop as stopped:
+        missing = stopped.problem.facts.get("missing_schema")
+        if not isinstance(missing, str):
+            raise
+        replay.make_schema(missing)
+        return carry_out()
 
 
 def _target(session: Session) -> Target:

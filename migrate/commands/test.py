@@ -14,7 +14,7 @@ import click
 from migrate.commands.github import is_github
 from migrate.commands.manifest import EXITS
 from migrate.commands.session import Answer, Report, Session, conduct
-from migrate.commands.shadow import lend_shadow, make_replay, read_baseline
+from migrate.commands.shadow import lend_shadow, make_replay, read_baseline, with_schema_of_env_py
 from migrate.commands.verb import verb
 from migrate.core.decision import refuse_image
 from migrate.core.outcome import Outcome, Result
@@ -145,17 +145,21 @@ def _try(session: Session, image: Image, selected: Sequence[Revision], baseline:
     with lend_shadow(session) as shadow:
         # What a revision says while it is tried six times over is no news; what is wrong with it, the findings say.
         replay = make_replay(session, shadow, image, _baseline(session, image, baseline), emit=lambda _event: None)
-        trial = TrialRun(
-            replay,
-            shadow,
-            image,
-            [revision.id for revision in selected],
-            findings,
-            session.project.env_py,
-            session.source_of,
-            session.emit,
-        )
-        trial.carry_out(replay.make_base() if replay.has_baseline else EMPTY)
+
+        def carry_out() -> None:
+            trial = TrialRun(
+                replay,
+                shadow,
+                image,
+                [revision.id for revision in selected],
+                findings,
+                session.project.env_py,
+                session.source_of,
+                session.emit,
+            )
+            trial.carry_out(replay.make_base() if replay.has_base else EMPTY)
+
+        with_schema_of_env_py(replay, carry_out)
     for check in (Check.TWICE, Check.MODELS):
         findings.skipped(check, None, "not every revision can be applied")
     return findings.trial(selected)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from migrate.core.manifest import Manifest
     from migrate.core.revisions import Graph, HistoryFault
+    from migrate.core.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +27,7 @@ class Image:
     read_by: str = "scan"
     warnings: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+
+    def aim(self, target: Target) -> Target:
+        """The target, looked at wherever the history makes something, as far as the manifest knows."""
+        return target.using(self.manifest.schemas) if self.manifest is not None else target

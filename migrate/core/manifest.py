@@ -31,6 +31,7 @@ from migrate.core.schema import (
     dotted,
     fingerprint,
     parse,
+    place_of,
     read_change,
 )
 from migrate.core.state import Exact, Match, Nearest, Rows, Several
@@ -43,11 +44,13 @@ if TYPE_CHECKING:
 FORMAT: Final = 1
 
 _KEYS: Final = frozenset({"format", "heads", "postgres", "revisions"})
-_OPTIONAL: Final = frozenset({"baseline"})
+_OPTIONAL: Final = frozenset({"baseline", "schemas"})
 _TEXTS: Final = frozenset({"file", "id", "message", "schema", "sha256"})
 _LISTS: Final = frozenset({"changes", "depends_on", "down", "labels"})
 _BASELINE_TEXTS: Final = frozenset({"file", "schema", "sha256"})
 _BASELINE_LISTS: Final = frozenset({"changes"})
+
+_HOSTS: Final = ("extension ", "schema ")  # what others than the history put into databases
 
 _CONFLICT_MARKER = re.compile(r"^(?:<{7}|={7}|>{7}|\|{7})(?: .*)?$", re.MULTILINE)
 
@@ -141,13 +144,15 @@ class Manifest:
     """The content of `manifest.json`.
 
     `postgres` is the major version of the server that printed the definitions. `revisions` has every revision after all
-    that it builds on. Where lines of changes do not lead to the fingerprint beside them, the methods that need them
+    that it builds on. `schemas` are the schemas beside the default one in which a revision makes, changes or drops an
+    object: whoever compares a database with the manifest looks at those, too. Where lines of changes do not lead to the fingerprint beside them, the methods that need them
     raise MalformedManifest. Rows handed to the methods must be revisions of the manifest, else KeyError.
     """
 
     postgres: int
     revisions: tuple[Entry, ...]
     baseline: Baseline | None = None
+    schemas: tuple[str, ...] = ()
     _text: str = field(default="", compare=False, repr=False)
 
     # Reading and writing
@@ -189,12 +194,16 @@ class Manifest:
             item = document["baseline"]
             _check_values(item, _BASELINE_TEXTS, _BASELINE_LISTS, ("baseline",))
             baseline = Baseline(item["file"], item["sha256"], item["schema"], tuple(item["changes"]))
+        schemas = document.get("schemas", [])
+        if type(schemas) is not list or not all(type(each) is str for each in schemas):
+            raise _Fault(("schemas",), "schemas is no list of texts")
         if type(document["revisions"]) is not list:
             raise _Fault(("revisions",), "revisions is no list")
         manifest = cls(
             document["postgres"],
             tuple(_entry(item, at) for at, item in enumerate(document["revisions"])),
             baseline,
+            tuple(schemas),
             text,
         )
         manifest._parents  # noqa: B018 - raises where the revisions do not hold together
@@ -245,7 +254,7 @@ class Manifest:
             lines += _members(members, "   ")
         if self.revisions:
             lines.append("  }")
-        lines += [" ]", "}", ""]
+        lines += [f' ],\n "schemas": {_json(self.schemas)}' if self.schemas else " ]", "}", ""]
         # A lone surrogate, from an escape in somebody's docstring, is no UTF-8; this spelling of it is JSON's too.
         return "\n".join(lines).encode("utf-8", "backslashreplace").decode()
 
@@ -334,7 +343,7 @@ class Manifest:
 
         `ignore`: see `migrate.core.schema.compare`. An object in conflict may be as any of the branches leaves it.
         """
-        live = self._without_providers_extensions(live)
+        live = self._without_foreign(live)
         if len(rows) == 1 and self.revisions[self._at[rows[0]]].schema == fingerprint(live):
             return Differences()
         expected = self.schema_at(rows)
@@ -384,7 +393,7 @@ class Manifest:
         equally little the latest in the manifest is the nearest, and the others are named beside it. Without a baseline
         nothing is near to the base but its equal: every database would be, with everything in it extra.
         """
-        live = self._without_providers_extensions(live)
+        live = self._without_foreign(live)
         exact: list[Rows] = []
         if major == self.postgres and not ignore:
             printed = fingerprint(live)
@@ -405,21 +414,22 @@ class Manifest:
         differences = self.compare(nearest, live, major=major, ignore=ignore)
         return Nearest(nearest, differences, tuple(ties))
 
-    def _without_providers_extensions(self, live: Schema) -> Schema:
-        """The live schema without the extensions that no revision ever made or dropped.
+    def _without_foreign(self, live: Schema) -> Schema:
+        """The live schema without the extensions and the schemas that no revision ever made or dropped.
 
-        Providers put some into every database (pg_stat_statements, for one); they say nothing of the history.
+        Providers put extensions into every database (pg_stat_statements, for one), and a schema may have been there
+        before the history: they say nothing of it.
         """
-        foreign = {identity for identity in live if identity.startswith("extension ")} - self._extensions
+        foreign = {identity for identity in live if identity.startswith(_HOSTS)} - self._hosts
         return {identity: live[identity] for identity in live.keys() - foreign} if foreign else live
 
     @cached_property
-    def _extensions(self) -> frozenset[str]:
+    def _hosts(self) -> frozenset[str]:
         lines = chain(
             self.baseline.changes if self.baseline is not None else (), *(entry.changes for entry in self.revisions)
         )
         # As they are written, because only whoever folds the lines says what is wrong with them.
-        return frozenset(line[2:].rpartition(": ")[0] for line in lines if line.startswith("extension ", 2))
+        return frozenset(line[2:].rpartition(": ")[0] for line in lines if line.startswith(_HOSTS, 2))
 
     def _recorded(self) -> Iterator[tuple[Rows, str]]:
         yield (), fingerprint({}) if self.baseline is None else self.baseline.schema
@@ -599,10 +609,11 @@ def build(
     schemas: Mapping[str, Schema],
     baseline: Baseline | None = None,
     previous: Manifest | None = None,
+    used: Iterable[str] = (),
 ) -> Manifest:
     """The manifest of a history, from the schema that a replay to exactly each revision left.
 
-    Revisions without a schema are taken from `previous`, which must have proven them (`Manifest.proven`). `graph` has no
+    `used` are the schemas beside the default one that `used_schemas` found. Revisions without a schema are taken from `previous`, which must have proven them (`Manifest.proven`). `graph` has no
     faults. Raises KeyError where a revision is in neither, and MalformedManifest where `previous` proves nothing.
     """
     known = {entry.revision.id: entry for entry in previous.revisions} if previous is not None else {}
@@ -620,7 +631,32 @@ def build(
         differing = {identity for identity, _ in before.items() ^ schema.items()}
         lines = changes(*({i: some[i] for i in differing if i in some} for some in (before, schema)))
         entries.append(Entry(revision, fingerprint(schema), tuple(lines)))
-    return Manifest(postgres, tuple(entries), baseline)
+    return Manifest(postgres, tuple(entries), baseline, tuple(sorted(used)))
+
+
+def used_schemas(graph: Graph, schemas: Mapping[str, Schema], base: Schema) -> frozenset[str]:
+    """The schemas beside the default one in which a revision that was read makes, changes or drops an object.
+
+    `base` is what is there before the first revision: a dump brings other people's schemas along, too.
+    """
+    named = {identity for schema in (base, *schemas.values()) for identity in schema}
+    elsewhere = {identity: place for identity in named if (place := place_of(identity)) and identity[:7] != "schema "}
+    if not elsewhere:
+        return frozenset()
+    found: set[str] = set()
+    for revision, parents in _ordered(graph):
+        if revision.id in schemas:
+            after = _items(schemas[revision.id], elsewhere)
+            before = [_items(schemas[parent], elsewhere) for parent in parents if parent in schemas]
+            before = before or [_items(base, elsewhere)]
+            made = after.difference(*before)
+            gone = before[0].intersection(*before) - after
+            found |= {elsewhere[identity] for identity, _ in made | gone}
+    return frozenset(found)
+
+
+def _items(schema: Schema, identities: Iterable[str]) -> set[tuple[str, str]]:
+    return {(identity, schema[identity]) for identity in identities if identity in schema}
 
 
 def _ordered(graph: Graph) -> list[tuple[Revision, tuple[str, ...]]]:

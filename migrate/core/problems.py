@@ -485,6 +485,14 @@ _KINDS: Final = (
         "export MIGRATE_VERSION_TABLE={version_table} MIGRATE_VERSION_TABLE_SCHEMA={version_table_schema}",
     ),
     Kind(
+        "missing-schema",
+        ExitCode.TARGET,
+        "The schema that env.py works in does not exist",
+        "The search_path that env.py sets names no schema of this database, so that no table can be made or found.",
+        "Nothing was changed.",
+        "CREATE SCHEMA {schema};   -- or correct the search_path that env.py sets",
+    ),
+    Kind(
         "pooler-session",
         ExitCode.TARGET,
         "A transaction pooler cannot hold what the plan needs",

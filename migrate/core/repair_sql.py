@@ -87,6 +87,8 @@ def repair_sql(difference: Difference | Renamed, expected: Schema, actual: Schem
     identity = parse(difference.identity)
     if identity.kind == "enum":
         return _add_labels(difference, identity)
+    if identity.kind == "schema" and difference.actual is None:
+        return f"CREATE SCHEMA {_sql(identity.path)};"
     owner = f"{_owner_kind(identity, actual)} {dotted(identity.owner)}"
     if owner not in actual or expected.get(owner) != actual[owner]:
         return None  # the table itself is missing, extra or another one, and comes first

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -25,6 +25,7 @@ MEMBERS = ("column", "constraint", "index", "trigger", "rule", "policy")
 ASPECTS = ("options", "row security", "replica identity")
 
 OTHERS = (
+    "schema",
     "extension",
     "collation",
     "enum",
@@ -98,6 +99,24 @@ def name(part: str) -> str:
 def dotted(path: Iterable[str]) -> str:
     """A path as identities write it."""
     return ".".join(map(name, path))
+
+
+def place_of(identity: str) -> str | None:
+    """The schema, by its name, that the object is in or is; None for the default one's, and for extensions."""
+    parsed = parse(identity.removeprefix("comment on "))
+    if parsed.kind in ("schema", "extension"):
+        return parsed.path[0] if parsed.kind == "schema" else None
+    return parsed.path[0] if len(parsed.path) > (2 if parsed.kind in MEMBERS else 1) else None
+
+
+def is_alone(identity: str) -> bool:
+    """Whether the object is no part of another one, and more than a place for others."""
+    return parse(identity).kind not in (*MEMBERS, *ASPECTS, "schema")
+
+
+def within(schema: Schema, places: Collection[str]) -> dict[str, str]:
+    """The part of a schema that is in the default one or in these beside it."""
+    return {identity: text for identity, text in schema.items() if (place_of(identity) or "") in {"", *places}}
 
 
 def fingerprint(schema: Schema) -> str:

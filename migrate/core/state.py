@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from migrate.core.revisions import HistoryFault
@@ -199,9 +199,11 @@ def classify(image: Image, observation: Observation, target: str, ignore: Sequen
     )
     if edited:
         findings.append(Edited(edited))
-    if image.manifest is not None and observation.schema is not None and isinstance(position, (AtHead, Behind)):
+    if image.manifest is not None and observation.schema is not None and isinstance(position, (AtHead, Behind, Empty)):
         major = observation.server.major
-        differences = image.manifest.compare(position.rows, observation.schema, major=major, ignore=ignore)
+        differences = image.manifest.compare(observation.rows, observation.schema, major=major, ignore=ignore)
+        if isinstance(position, Empty):  # nothing is expected yet; in schemas that are shared, others have theirs
+            differences = replace(differences, missing=(), changed=(), renamed=())
         if differences:
             findings.append(Drifted(differences))
     start = _start(position)
@@ -229,8 +231,9 @@ def _position(image: Image, observation: Observation, target: str, ignore: Seque
     rows = observation.rows
     graph = image.graph
     if not rows:
-        if observation.objects:
-            return Untracked(observation.objects, _match(image, observation, ignore))
+        objects = observation.objects or _known_elsewhere(image, observation)
+        if objects:
+            return Untracked(objects, _match(image, observation, ignore))
         return Empty(_pending(graph, (), target))
     recorded = tuple(sorted({row for row in rows if row not in graph}))
     overlap = graph.split(rows)
@@ -249,6 +252,16 @@ def _position(image: Image, observation: Observation, target: str, ignore: Seque
         return Unknown(rows, recorded, breaks, _match(image, observation, ignore))
     pending = _pending(graph, rows, target)
     return Behind(rows, pending) if pending else AtHead(rows)
+
+
+def _known_elsewhere(image: Image, observation: Observation) -> tuple[str, ...]:
+    """What the history makes beside the default schema, as far as it is there; somebody else's objects may be, too."""
+    if image.manifest is None or not image.manifest.schemas or observation.schema is None:
+        return ()
+    from migrate.core.schema import is_alone, place_of
+
+    there = observation.schema.keys() & image.manifest.identities
+    return tuple(sorted(each for each in there if place_of(each) is not None and is_alone(each)))
 
 
 def _pending(graph: Graph, rows: Rows, target: str) -> tuple[Revision, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from migrate.core.url import DatabaseUrl
 
 
@@ -13,8 +15,9 @@ if TYPE_CHECKING:
 class Target:
     """One database: where it is, and where its version table and its objects are.
 
-    ``version_table_schema`` is None where the connection's own search_path decides, as in Alembic; ``schemas`` is empty
-    for "the version table's schema". ``url_from`` is the variable's name, never its value.
+    ``version_table_schema`` is None where the connection's own search_path decides, as in Alembic. ``schemas`` are those
+    that the operator named; where there are none, it is the version table's and those that the history ``used`` beside
+    it, as its manifest knows. ``url_from`` is the variable's name, never its value.
     """
 
     url: DatabaseUrl
@@ -22,10 +25,23 @@ class Target:
     version_table: str = "alembic_version"
     version_table_schema: str | None = None
     schemas: tuple[str, ...] = ()
+    used: tuple[str, ...] = ()
 
     def schemas_beside(self, schema: str | None) -> tuple[str, ...]:
         """The schemas whose objects belong to the image, where the version table is in ``schema``."""
+        return self.schemas or tuple(dict.fromkeys((*self.own_schemas(schema), *self.used)))
+
+    def own_schemas(self, schema: str | None) -> tuple[str, ...]:
+        """Those of them in which nobody else's objects are expected, where the version table is in ``schema``."""
         return self.schemas or ((schema,) if schema else ())
+
+    def default_schema(self, schema: str | None) -> str:
+        """The schema whose names are not qualified, where the version table is in ``schema``."""
+        return self.schemas[0] if self.schemas else schema or ""
+
+    def using(self, used: Iterable[str]) -> Target:
+        """The target of a history that uses these schemas beside the version table's."""
+        return replace(self, used=tuple(used))
 
     @property
     def url_in_shell(self) -> str:

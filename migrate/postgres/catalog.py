@@ -17,6 +17,7 @@ What each kind of entry holds, with names relative to the default schema:
 | `type C`, `range R`, `sequence S`, `collation C`, `statistics S` | what CREATE says after the name |
 | `function F(types)`, `procedure P(types)`, `aggregate A(types)` | what CREATE says after the name |
 | `extension E` | `installed` |
+| `schema S` | `schema`; only of those beside the default one |
 | `comment on …` | the text, if asked for |
 
 Left out, because it differs between databases that are rightly of one revision: owners and privileges, tablespaces,
@@ -79,13 +80,19 @@ def read_schema(
     schemas: Sequence[str],
     version_table: tuple[str, str],
     default_schema: str | None = None,
+    qualified: Sequence[str] | None = None,
     comments: bool = False,
     lock_timeout_ms: int | None = None,
 ) -> dict[str, str]:
     """Read the schema in a snapshot of its own: see `snapshot` and `schema_of`."""
     with snapshot(connection, lock_timeout_ms=lock_timeout_ms) as cursor:
         return schema_of(
-            cursor, schemas=schemas, version_table=version_table, default_schema=default_schema, comments=comments
+            cursor,
+            schemas=schemas,
+            version_table=version_table,
+            default_schema=default_schema,
+            qualified=qualified,
+            comments=comments,
         )
 
 
@@ -95,23 +102,25 @@ def schema_of(
     schemas: Sequence[str],
     version_table: tuple[str, str],
     default_schema: str | None = None,
+    qualified: Sequence[str] | None = None,
     comments: bool = False,
 ) -> dict[str, str]:
     """Read the objects of `schemas` inside the transaction that the cursor is in, and set its `search_path`.
 
     `default_schema` (the first of `schemas` if None) is the one whose names are not qualified; `version_table` is a
-    schema and a name. The connection's client encoding must be able to hold every name (for a SQL_ASCII database: set
+    schema and a name. Names in `public` and in the schemas of extensions print without their schema, too, but for those
+    in `qualified` (`schemas` if None). The connection's client encoding must be able to hold every name (for a SQL_ASCII database: set
     UTF8), and the role needs USAGE on the schemas of extensions, or their types print qualified. Raises
     psycopg2.Error; one of them is `psycopg2.InternalError` (XX000) where an object vanishes while it is being printed.
     """
     default = schemas[0] if default_schema is None else default_schema
-    cursor.execute(_SETTINGS, {"default": default, "schemas": list(schemas)})
+    cursor.execute(_SETTINGS, {"default": default, "qualified": list(schemas if qualified is None else qualified)})
     cursor.execute(_SCHEMAS, {"schemas": list(schemas), "ledger": LEDGER})
     names: dict[int, str] = dict(cursor.fetchall())
     cursor.execute("SELECT unnest(pg_catalog.current_schemas(false))")
     unqualify = _unqualifier([row[0] for row in cursor.fetchall()])
     cursor.execute(_RELATIONS, {"namespaces": list(names), "schema": version_table[0], "table": version_table[1]})
-    arguments = {"namespaces": list(names), "relations": [row[0] for row in cursor.fetchall()]}
+    arguments = {"namespaces": list(names), "relations": [row[0] for row in cursor.fetchall()], "default": default}
 
     schema: dict[str, str] = {}
     identities: dict[tuple[int, int, int], str] = {}
@@ -169,11 +178,11 @@ _FUNCTION = re.compile(
 # Whatever a session may have set that changes how PostgreSQL prints an expression. `jit` costs more than it gives here;
 # pg_temp is last, because it would come before pg_catalog otherwise.
 _SETTINGS = _qualified("""
-SELECT set_config('search_path', concat_ws(', ', quote_ident(%(default)s), (
+SELECT set_config('search_path', concat_ws(', ', quote_ident(nullif(%(default)s, '')), (
          SELECT string_agg(quote_ident(nspname), ', ' ORDER BY nspname)
          FROM pg_namespace
          WHERE (nspname = 'public' OR oid IN (SELECT extnamespace FROM pg_extension))
-           AND nspname <> 'pg_catalog' AND nspname <> %(default)s AND nspname <> ALL (%(schemas)s::text[])
+           AND nspname <> 'pg_catalog' AND nspname <> %(default)s AND nspname <> ALL (%(qualified)s::text[])
        ), 'pg_temp'), true),
        set_config('bytea_output', 'hex', true),
        set_config('datestyle', 'ISO, MDY', true),
@@ -495,10 +504,17 @@ _EXTENSIONS = """
 SELECT 'extension', NULL::oid, NULL, extname, NULL, 'installed', 0, 0, 0 FROM pg_extension WHERE extname <> 'plpgsql'
 """
 
+# Where the default schema is, a database says; every one comes with `public`.
+_NAMESPACES = """
+SELECT 'schema', NULL::oid, NULL, nspname, NULL, 'schema', tableoid, oid, 0
+FROM pg_namespace WHERE oid = ANY (%(namespaces)s::oid[]) AND nspname NOT IN ('public', %(default)s)
+"""
+
 _OBJECTS = tuple(
     map(
         _qualified,
         (
+            _NAMESPACES,
             _TABLES,
             _ASPECTS,
             _COLUMNS,

@@ -111,6 +111,15 @@ _INVALID: Final = """
 """
 
 
+_USER_SCHEMAS: Final = """
+    SELECT n.nspname::text FROM pg_catalog.pg_namespace n
+     WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'migrate')
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_namespace'::regclass
+                         AND d.objid = n.oid AND d.deptype = 'e')
+     ORDER BY 1
+"""
+
+
 def read_server(connection: Connection, target: Target) -> Server:
     """Who answers and what this role may do there. Raises Stop."""
     try:
@@ -243,10 +252,11 @@ def _observe(
     rows: tuple[str, ...] = ()
     if server.has_version_table:
         rows = version_rows(connection, server.schema, target.version_table)
-    schemas = [*target.schemas_beside(server.schema if server.schema_exists else None)]
-    names = {"schema": server.schema, "table": target.version_table, "schemas": schemas}
+    there = server.schema if server.schema_exists else None
+    schemas = target.schemas_beside(there)
     objects: tuple[str, ...] = ()
     if not rows:
+        names = {"schema": server.schema, "table": target.version_table, "schemas": [*target.own_schemas(there)]}
         found = connection.rows(_OBJECTS, {**names, "limit": LISTED_OBJECTS})
         objects = tuple(f"{kind} {name}" for kind, name in found)
     live = None
@@ -258,6 +268,8 @@ def _observe(
                 cursor,
                 schemas=schemas,
                 version_table=(server.schema or "", target.version_table),
+                default_schema=target.default_schema(server.schema),
+                qualified=target.schemas,
             )
     key = ledger.target_key(server.schema, target.version_table)
     known, is_locked = ledger.Known(), False
@@ -281,6 +293,11 @@ def _observe(
         invalid_indexes=invalid_indexes(connection, schemas),
         ledger_locked=is_locked,
     )
+
+
+def user_schemas(connection: Connection) -> tuple[str, ...]:
+    """Every schema of the database that neither PostgreSQL, an extension nor the ledger made."""
+    return tuple(row[0] for row in connection.rows(_USER_SCHEMAS))
 
 
 def version_rows(connection: Connection, schema: str | None, table: str) -> tuple[str, ...]:

@@ -122,7 +122,8 @@ SETTINGS: Final = (
         "schemas",
         Words("NAME,...", "names of schemas"),
         (),
-        "The schemas whose objects belong to this image. Without it, the version table's schema.",
+        "The schemas whose objects belong to this image. Without it, the version table's schema, and those beside it in"
+        " which the manifest's revisions make something.",
         verbs=_IMAGE_VERBS,
         finds_project=True,
     ),

@@ -91,7 +91,8 @@ def refused(attempt: Attempt, code: str, why: str, fix_names: Mapping[str, objec
     if at_fault is not None:
         return _left(attempt, ending, at_fault, f"revision {at_fault.id}: {why}")
     attempt.close_steps("failed")
-    return stop(code, why, names=fix_names, **facts(attempt.current))
+    missing = {name: fix_names[name] for name in ("missing_schema",) if name in fix_names}
+    return stop(code, why, names=fix_names, **facts(attempt.current), **missing)
 
 
 def cancelled(attempt: Attempt) -> Stop | Interrupted:
@@ -339,6 +340,8 @@ def schema_now(run: Run) -> dict[str, str] | None:
             connection,
             schemas=run.target.schemas_beside(schema),
             version_table=(schema, run.target.version_table),
+            default_schema=run.target.default_schema(schema),
+            qualified=run.target.schemas,
             lock_timeout_ms=_LOCK_MS,
         )
 

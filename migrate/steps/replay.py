@@ -12,24 +12,27 @@ from migrate.core.manifest import Baseline
 from migrate.core.plan import Upgrade
 from migrate.core.policy import Policy, Transaction
 from migrate.core.problems import Stop, problem, stop
+from migrate.core.repair_sql import quote
 from migrate.core.revisions import HistoryFault
+from migrate.core.schema import within
 from migrate.postgres.backend_names import CONTROL_NAME, GUARD_NAME
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.guard import GuardKey, guard
 from migrate.postgres.ledger import Ledger
-from migrate.postgres.observe import observe, read_server
+from migrate.postgres.observe import observe, read_server, user_schemas
 from migrate.postgres.shadow import CONNECT_S, load_baseline
 from migrate.pulse import Pulse
 from migrate.steps.run import Fence, Run
 from migrate.steps.upgrade import Upgrading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from migrate.core.events import Emit
     from migrate.core.image import Image
     from migrate.core.interruption import Interruption
+    from migrate.core.manifest import Manifest
     from migrate.core.observation import Observation
     from migrate.core.policy import Limits
     from migrate.core.problems import Problem
@@ -63,8 +66,19 @@ class Replayed:
     """What the replay read: the schema after revisions, and at version rows where branches have just met."""
 
     baseline: Baseline | None = None
+    base: Mapping[str, str] = field(default_factory=dict)  # the baseline's schema
     schemas: dict[str, Mapping[str, str]] = field(default_factory=dict)
     joined: dict[Rows, Mapping[str, str]] = field(default_factory=dict)
+
+    def within(self, places: Collection[str]) -> Replayed:
+        """The same, without what is in other schemas than the default one and these beside it."""
+        base, known = within(self.base, places), self.baseline
+        return Replayed(
+            Baseline.of(known.file, known.sha256, base) if known is not None else None,
+            base,
+            {id_: within(schema, places) for id_, schema in self.schemas.items()},
+            {rows: within(schema, places) for rows, schema in self.joined.items()},
+        )
 
 
 class _Undivided(Exception):  # noqa: N818 - a finding
@@ -111,13 +125,14 @@ class Replay:
         self._source_of = source_of
         self._baseline = baseline
         self._undivided = False
+        self._schema = target.version_table_schema  # which must be there before the first revision, whoever makes it
         self._texts: dict[str, str] = {}
         self._found = Replayed()
 
     def carry_out(self, passes: Sequence[Pass]) -> Replayed:
         """Run every pass. Raises Stop, whose problem names the revision at fault, or Interrupted."""
         self._found = Replayed()
-        databases: dict[str | None, str] = {None: self.make_base()} if self._baseline is not None else {}
+        databases: dict[str | None, str] = {None: self.make_base()} if self.has_base else {}
         for at, each in enumerate(passes):
             databases[each.target] = self._run(each, databases.get(each.start, "template0"))
             wanted = {later.start for later in passes[at + 1 :]}
@@ -128,29 +143,42 @@ class Replay:
         return self._found
 
     @property
-    def has_baseline(self) -> bool:
+    def has_base(self) -> bool:
         """Whether something is there before the first revision."""
-        return self._baseline is not None
+        return self._baseline is not None or self._schema is not None
+
+    def make_schema(self, name: str) -> None:
+        """Let every database of the replay have this schema, in which env.py turned out to work."""
+        self._schema = name
+        self._target = replace(self._target, version_table_schema=name)
 
     def make_base(self) -> str:
-        """A database with the baseline in it, which every pass from nothing copies; its name. Raises Stop."""
-        assert self._baseline is not None
+        """What is there before the first revision, which every pass from nothing copies; its name. Raises Stop."""
         name = self._shadow.create()
         target = self.aim(name)
-        with closing(self.connect(target, CONTROL_NAME)) as connection:
-            load_baseline(connection, self._baseline.sql, self._baseline.path)
+        if self._baseline is not None:
+            with closing(self.connect(target, CONTROL_NAME)) as connection:
+                load_baseline(connection, self._baseline.sql, self._baseline.path)
+        if self._schema is not None:
+            with closing(self.connect(target, CONTROL_NAME)) as connection:
+                connection.run(f"CREATE SCHEMA IF NOT EXISTS {quote(self._schema)}")
+        if self._baseline is not None:
+            self._read_base(target, self._baseline)
+        return name
+
+    def _read_base(self, target: Target, baseline: BaselineFile) -> None:
         with closing(self.connect(target, CONTROL_NAME)) as connection:
             observation = self.observe(connection, target)
         if observation.rows:
             raise stop(
                 "bad-baseline",
-                f"{self._baseline.file} has version rows ({', '.join(observation.rows)}), but it stands for what is there"
+                f"{baseline.file} has version rows ({', '.join(observation.rows)}), but it stands for what is there"
                 " before the first revision",
-                names={"baseline": self._baseline.file},
+                names={"baseline": baseline.file},
             )
         schema = self._shared(observation.schema or {})
-        self._found.baseline = Baseline.of(self._baseline.file, self._baseline.sha256, schema)
-        return name
+        self._found.base = schema
+        self._found.baseline = Baseline.of(baseline.file, baseline.sha256, schema)
 
     def provide(self, found: Problem, emit: Emit) -> bool:
         """Make the role that a statement missed, where the server is our own; whether it is worth another try."""
@@ -270,8 +298,14 @@ class Replay:
         return {keep(identity, identity): keep(definition, definition) for identity, definition in schema.items()}
 
     def observe(self, connection: Connection, target: Target, *, with_schema: bool = True) -> Observation:
-        """What is in a shadow database. Raises Stop."""
+        """What is in a shadow database, in whichever schema, unless the operator has named those. Raises Stop."""
+        if with_schema:
+            target = target.using(user_schemas(connection))
         return observe(connection, target, self._limits, hashes={}, with_schema=with_schema)
+
+    def known_to(self, manifest: Manifest, schema: Mapping[str, str]) -> Mapping[str, str]:
+        """What of a shadow's schema the manifest speaks of: a baseline brings other people's schemas along."""
+        return schema if self._target.schemas else within(schema, manifest.schemas)
 
     def aim(self, name: str) -> Target:
         """A shadow database as a target, its URL spelled as the project's."""

@@ -214,7 +214,7 @@ class TrialRun:
         if manifest is None:
             self.findings.skipped(Check.SCHEMA, id_, "there is no manifest")
             return
-        differences = manifest.compare((id_,), after.schema, major=self.shadow.major)
+        differences = manifest.compare((id_,), self.replay.known_to(manifest, after.schema), major=self.shadow.major)
         if differences:
             said = "the upgrade leaves another schema than the manifest has"
             self.findings.found(Check.SCHEMA, id_, said, differences.sentences())

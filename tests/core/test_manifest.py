@@ -21,6 +21,7 @@ from migrate.core.manifest import (
     Manifest,
     ManifestConflict,
     build,
+    used_schemas,
 )
 from migrate.core.revisions import Graph, Revision
 from migrate.core.schema import Difference, Differences, Renamed, apply, compare, fingerprint
@@ -202,6 +203,8 @@ def changed(old: str, new: str, text: str = GOOD) -> str:
         (changed('"format": 1', '"format": 2'), 2, r"format 2 is not one that this version reads \(1\)"),
         (changed(' "postgres"', ' "extra": 0,\n "postgres"'), 4, "the manifest has 'extra', which means nothing"),
         (changed("17", '"17"'), 4, "postgres is no major version"),
+        (changed(' "revisions": [', ' "schemas": "audit",\n "revisions": ['), 5, "schemas is no list of texts"),
+        (changed(' "revisions": [', ' "schemas": [1],\n "revisions": ['), 5, "schemas is no list of texts"),
         (changed(' "heads": ["a4"],\n', ""), 1, "the manifest has no heads"),
         (changed('["a4"]', '["a3"]'), 3, r'heads is \["a3"\], but the heads of its revisions are \["a4"\]'),
         (changed('["a4"]', "7"), 3, "heads is 7"),
@@ -696,3 +699,64 @@ def test_extensions_that_no_revision_made_are_the_providers(base: Baseline | Non
     assert not manifest.compare(("a2",), at_a2, major=major)
     assert manifest.compare(("a2",), at_a1, major=major).sentences() == ["extension citext is missing"]
     assert manifest.compare(("a1",), at_a2, major=major).sentences() == ["extension citext is not in the manifest"]
+
+
+# Other schemas than the default one
+
+ELSEWHERE = {
+    revision("s1"): {"schema billing": "schema", "table billing.bills": "", "column billing.bills.x": "integer"},
+    revision("s2", "s1"): {"table t": "", "column t.x": "integer", "extension citext": "installed"},
+}
+
+
+def uses(
+    history: Mapping[Revision, Ops], base: Mapping[str, str] | None = None, *, only: str | None = None
+) -> set[str]:
+    graph = Graph.build(history)
+    ops = {revision.id: ops for revision, ops in history.items()}
+    schemas = {r.id: replayed(graph, ops, r.id, base) for r in graph if only is None or r.id == only}
+    return set(used_schemas(graph, schemas, base or {}))
+
+
+def test_a_history_uses_the_schemas_in_which_its_revisions_make_change_or_drop_something() -> None:
+    assert uses(ELSEWHERE) == {"billing"}
+    assert uses({revision("only"): {"schema empty": "schema", "table t": ""}}) == set()
+    base = {"table auth.users": "", "table audit.log": "", "table old.things": "", "schema auth": "schema"}
+    touched: Ops = {"column audit.log.x": "integer", "table old.things": None}
+    assert uses({revision("r"): touched}, base) == {"audit", "old"}
+    assert uses({revision("r"): {"table t": ""}}, base) == set()
+
+
+def test_what_a_merge_brings_together_is_no_use_of_its_own() -> None:
+    base = {"table auth.users": ""}
+    history: dict[Revision, Ops] = {
+        revision("root"): {},
+        revision("left", "root"): {"table left.t": ""},
+        revision("right", "root"): {"table right.t": ""},
+        revision("merge", "left", "right"): {"table left.t": None},
+    }
+    assert uses(history, base) == {"left", "right"}
+    assert uses({**history, revision("merge", "left", "right"): {}}, base, only="root") == set()
+
+
+def test_the_manifest_names_the_schemas_that_its_history_uses() -> None:
+    graph = Graph.build(ELSEWHERE)
+    ops = {revision.id: ops for revision, ops in ELSEWHERE.items()}
+    schemas = {revision.id: replayed(graph, ops, revision.id) for revision in graph}
+    found = build(17, graph, schemas, used=uses(ELSEWHERE))
+    text = found.serialise()
+    assert text.endswith('  }\n ],\n "schemas": ["billing"]\n}\n')
+    assert Manifest.parse(text) == found
+    assert Manifest.parse(text).serialise() == text
+    assert found.schema_at(["s2"]) == schemas["s2"]
+
+
+def test_a_schema_that_was_there_before_the_history_says_nothing_of_it() -> None:
+    older = manifest_of({revision("s1"): {"table billing.bills": ""}})  # as one that was written for named schemas
+    live = {"table billing.bills": "", "schema billing": "schema"}
+    assert older.identify(live, major=17) == Exact(("s1",))
+    assert not older.compare(("s1",), live, major=17)
+    known = manifest_of(ELSEWHERE)
+    without = known.schema_at(["s2"]).keys() - {"schema billing"}
+    found = known.compare(("s2",), dict.fromkeys(without, ""), major=17)
+    assert "schema billing is missing" in found.sentences()

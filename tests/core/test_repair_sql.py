@@ -130,6 +130,8 @@ CASES: list[tuple[Entries, Entries, str | None]] = [
         "CREATE UNIQUE INDEX CONCURRENTLY ix ON articles USING btree (title) WHERE (id > 1);",
     ),
     ({"index totals.ix": "btree (n)"}, {}, "CREATE INDEX CONCURRENTLY ix ON totals USING btree (n);"),
+    ({"schema audit": "schema"}, {}, "CREATE SCHEMA audit;"),
+    ({}, {"schema audit": "schema"}, None),
     ({'index audit."Log".ix': "btree (a)"}, {}, 'CREATE INDEX ix ON audit."Log" USING btree (a);'),
     ({}, {'index audit."Log".ix': "btree (a)"}, "DROP INDEX audit.ix;"),
     ({}, {"index articles.ix": "btree (a)"}, "DROP INDEX CONCURRENTLY ix;"),

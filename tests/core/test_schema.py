@@ -24,7 +24,9 @@ from migrate.core.schema import (
     parse,
     parse_column,
     parse_labels,
+    place_of,
     read_change,
+    within,
 )
 
 ARTICLES = {
@@ -406,3 +408,32 @@ def test_a_line_of_a_megabyte_is_read_in_linear_time(sign: str, unit: str) -> No
         read_change(f"{sign} {unit * (1_000_000 // len(unit))}")
     [line] = changes({}, {f"table {unit * 500_000}": "text"})
     assert read_change(line) == (f"table {unit * 500_000}", "text")
+
+
+@pytest.mark.parametrize(
+    ("identity", "place"),
+    [
+        ("table t", None),
+        ("table audit.t", "audit"),
+        ('table "a.b".t', "a.b"),
+        ("column t.x", None),
+        ("column audit.t.x", "audit"),
+        ("index audit.t.i", "audit"),
+        ("row security t", None),
+        ("row security audit.t", "audit"),
+        ("constraint handle.c", None),
+        ("constraint audit.handle.c", "audit"),
+        ("function f(audit.state)", None),
+        ("function audit.f(text, integer)", "audit"),
+        ("enum audit.state", "audit"),
+        ("extension citext", None),
+        ("schema audit", "audit"),
+        ("comment on column t.x", None),
+        ("comment on column audit.t.x", "audit"),
+        ("comment on table audit.t", "audit"),
+    ],
+)
+def test_where_an_object_is(identity, place):
+    assert place_of(identity) == place
+    assert (identity in within({identity: ""}, [])) is (place is None)
+    assert identity in within({identity: ""}, ["other", place or ""])

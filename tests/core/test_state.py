@@ -26,6 +26,8 @@ from migrate.core.state import (
     name,
     same_program,
 )
+from migrate.core.target import Target
+from migrate.core.url import DatabaseUrl
 
 SERVER = Server(170000, "17.0", None, "app", "app", "UTF8", False, False, False, "public", True, True)
 
@@ -199,3 +201,37 @@ def test_what_the_last_line_says_of_a_server():
         "db_user": "app",
         "db_server_version": "17.0",
     }
+
+
+@pytest.fixture
+def elsewhere():
+    graph = Graph.build([ONE])
+    made = {"schema audit": "schema", "table audit.log": "table", "column audit.log.x": "integer"}
+    return Image(graph, manifest=build(17, graph, {"one": made}, used=["audit"]))
+
+
+def test_what_the_history_makes_in_other_schemas_is_there_too(elsewhere):
+    live = {"table audit.log": "table", "column audit.log.x": "integer"}
+    position = classify(elsewhere, seen(schema=live), "head").position
+    assert isinstance(position, Untracked)
+    assert position.objects == ("table audit.log",)
+
+
+def test_what_others_have_there_is_no_object_of_the_history_and_was_there_before(elsewhere):
+    live = {"schema audit": "schema", "table audit.theirs": "table"}
+    state = classify(elsewhere, seen(schema=live), "head")
+    assert state.position == Empty((ONE,))
+    (finding,) = state.findings
+    assert isinstance(finding, Drifted)
+    assert finding.differences.sentences() == [
+        "schema audit is not in the manifest",
+        "table audit.theirs is not in the manifest",
+    ]
+    assert classify(elsewhere, seen(schema={}), "head").findings == ()
+    assert classify(elsewhere, seen(), "head").position == Empty((ONE,))
+
+
+def test_an_image_is_aimed_where_its_manifest_makes_something(elsewhere):
+    target = Target(DatabaseUrl.parse("postgresql://u@h/d"), "DATABASE_URL")
+    assert elsewhere.aim(target).schemas_beside("public") == ("public", "audit")
+    assert IMAGE.aim(target) == target

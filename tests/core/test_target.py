@@ -15,3 +15,14 @@ def test_the_schemas_are_those_named_or_the_version_tables():
     target = Target(DatabaseUrl.parse("postgresql://u@h/d"), "DATABASE_URL")
     assert (target.schemas_beside("app"), target.schemas_beside(None)) == (("app",), ())
     assert replace(target, schemas=("one", "two")).schemas_beside("app") == ("one", "two")
+
+
+def test_the_schemas_that_the_history_uses_stand_beside_the_version_tables_and_the_operator_overrides_them():
+    target = Target(DatabaseUrl.parse("postgresql://u@h/d"), "DATABASE_URL").using(["app", "audit"])
+    assert target.schemas_beside("app") == ("app", "audit")
+    assert target.own_schemas("app") == ("app",)
+    assert (target.schemas_beside(None), target.own_schemas(None)) == (("app", "audit"), ())
+    assert (target.default_schema("app"), target.default_schema(None)) == ("app", "")
+    named = replace(target, schemas=("one", "two"))
+    assert named.schemas_beside("app") == named.own_schemas("app") == ("one", "two")
+    assert named.default_schema("app") == "one"
