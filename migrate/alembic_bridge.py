@@ -52,6 +52,8 @@ _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 PULSE_S: Final = 1.0
 _TIMEOUTS: Final = frozenset({"lock_timeout", "statement_timeout"})
 _READS: Final = re.compile(r"\s*(?:select|show|set|reset|explain|begin|commit|rollback)\b", re.IGNORECASE)
+_TEXTS: Final = re.compile(r"'(?:[^']|'')*'")
+SHOWN_SQL: Final = 120  # characters of a statement that a message names
 _CONCURRENTLY: Final = re.compile(r"\bconcurrently\b", re.IGNORECASE)
 
 _WHERE: Final = """
@@ -159,43 +161,87 @@ class Seam:
         self.current: str | None = None
         self.xid: int | None = None
         self.phase = "env"
-        self.strayed: Refused | None = (
-            None  # a connection to another server; an env.py that swallows it ends in no success
-        )
+        # a connection to another server, by env.py or a revision; one that swallows it ends in no success
+        self.strayed: Refused | None = None
         self.raised: BaseException | None = None  # by the migrations; an env.py that swallows it ends in no success
+        self._openers: dict[int, str] = {}  # by driver's connection: the statement that began its transaction
+        self._opener = ""  # of the transaction that env.py hands over
+        self._proven: MigrationContext | None = None  # that the last call of run_migrations() was proven for
+        self._is_offline = False
 
     def configure(self, *args: Any, **options: Any) -> None:
         """Note whether env.py hands over a transaction that is not ours to divide."""
         connection = options.get("connection", args[0] if args else None)
         if connection is not None and hasattr(connection, "in_transaction"):
             self._held_transaction = connection.in_transaction()
+            self._opener = self._openers.get(id(_driver_of(connection)), "") if self._held_transaction else ""
         self._configure(*args, **options)
 
     def run_migrations(self, **options: Any) -> None:
         """Prove where env.py connected before Alembic reads or makes the version table."""
         foreign_records.rearm()
+        if isinstance(self.raised, Refused | Stopped):
+            raise self.raised  # env.py has swallowed it and goes on, perhaps to its next target
         context = self.environment.get_context()
+        if context.as_sql:  # it prints SQL and touches no database; what counts is whether env.py also runs online
+            self._is_offline = True
+            self._run_migrations(**options)
+            return
+        try:
+            self._enter(context)
+            self._run_migrations(**options)
+        except BaseException as error:
+            # a revision's failure that env.py has swallowed says more than what is wrong with the next call
+            if self.raised is None or not isinstance(error, Refused | Stopped):
+                self.raised = error
+            raise
+
+    def refuse_unproven(self) -> None:
+        """Raises what the migrations raised, whatever env.py has made of it, and a refusal where it ran none."""
+        for refusal in (self.strayed, self.raised):
+            if refusal is not None:
+                raise refusal
+        if self._proven is None:
+            if self._is_offline:
+                code, why = "env-cannot-run", "env.py configured offline mode: it passed no connection"
+                raise Refused(code, why, config=self._job["config"])
+            code, why = "unproven", "env.py ended without calling context.run_migrations(): no revision was run"
+            raise Refused(code, why, fix=f"let {self._job['env_py']} call context.run_migrations() for this database")
+
+    def _enter(self, context: MigrationContext) -> None:
+        """Prove one call of run_migrations(), and see from here on what it does."""
         connection = context.connection
         if connection is None:
             code, why = "env-cannot-run", "env.py configured offline mode: it passed no connection"
             raise Refused(code, why, config=self._job["config"])
-        self._prove(context, connection)
+        is_anew = self._proven not in {None, context} and not self._held_transaction
+        self._prove(context, connection, is_anew=is_anew)
         self._listen(connection)
+        self._proven = context
         self.raised = None
+        if is_anew:  # what an earlier call has done is in the database, or nowhere
+            self.current = self.xid = None
         self.phase = "version-table"
-        try:
-            self._run_migrations(**options)
-        except BaseException as error:
-            self.raised = error
-            raise
 
-    def _prove(self, context: MigrationContext, connection: Connection) -> None:
+    def _prove(self, context: MigrationContext, connection: Connection, *, is_anew: bool) -> None:
         table = {"table": context.version_table}
         with _in_transaction(connection):
             held = connection.execute(text(self._job["is_held"])).scalar()
             pid, database, address, schema = connection.execute(text(_WHERE), dict(table)).one()
             named = connection.execute(text(_PATH)).one() if schema is None else ("", "")
-        schema = context.version_table_schema or schema
+        # SQLAlchemy puts the version table where it puts the user's own
+        moved = connection.get_execution_options().get("schema_translate_map") or {}
+        schema = moved.get(context.version_table_schema, context.version_table_schema) or schema
+        observed = (self._job["version_table"], self._job["version_table_schema"])
+        is_other = not held or (context.version_table, schema) != observed
+        if is_other and self._proven is not None:
+            there = "" if held else f" in database {database} at {address or 'a local socket'}"
+            before, now = f"{observed[1]}.{observed[0]}", f"{schema}.{context.version_table}{there}"
+            code, why = (
+                "several-targets",
+                f"env.py calls run_migrations() for more than one target: after {before} for {now}",
+            )
+            raise Refused(code, why, env_py=self._job["env_py"], version_table_schema=observed[1])
         if not held:
             there = f"database {database} at {address or 'a local socket'}"
             code, why = "other-database", f"env.py connected to {there}, from where this run's guard is not visible"
@@ -204,11 +250,10 @@ class Seam:
             missing = first_meant(*named)
             code, why = "missing-schema", f"env.py's search_path is {named[0]}, and no schema of it exists here"
             raise Refused(code, why, schema=quote(missing), missing_schema=missing)
-        if (context.version_table, schema) != (self._job["version_table"], self._job["version_table_schema"]):
-            observed = f"{self._job['version_table_schema']}.{self._job['version_table']}"
+        if is_other:
             code, why = (
                 "other-version-table",
-                f"env.py configures {schema}.{context.version_table}, but {observed} was observed",
+                f"env.py configures {schema}.{context.version_table}, but {observed[1]}.{observed[0]} was observed",
             )
             raise Refused(code, why, version_table=context.version_table, version_table_schema=schema)
         if self._held_transaction and self._job["transaction"] == "revision":
@@ -223,7 +268,12 @@ class Seam:
                     f"{self._job['autocommit'][0]} needs an autocommit block, but env.py already began a transaction",
                 )
                 raise Refused(code, why, env_py=self._job["env_py"])
-        self._channel.call("connected", backend_pid=pid, one_transaction=self._one_transaction)
+        self._channel.call("connected", backend_pid=pid, one_transaction=self._one_transaction, anew=is_anew)
+
+    @property
+    def opener(self) -> str | None:
+        """The statement that began the transaction which env.py handed over; None where it handed over none."""
+        return self._opener if self._held_transaction else None
 
     @property
     def _one_transaction(self) -> bool:
@@ -274,19 +324,27 @@ class Seam:
 
     def listen_beside(self) -> None:
         """See what a revision commits on connections of its own, as far as SQLAlchemy makes them."""
+        event.listen(Engine, "begin", self._on_begin_beside)
         event.listen(Engine, "commit", self._on_commit_beside)
         event.listen(Engine, "before_cursor_execute", self._on_statement_beside)
 
     def stop_listening(self) -> None:
         """The opposite of `listen_beside`: engines outlive a job."""
+        event.remove(Engine, "begin", self._on_begin_beside)
         event.remove(Engine, "commit", self._on_commit_beside)
         event.remove(Engine, "before_cursor_execute", self._on_statement_beside)
+
+    def _on_begin_beside(self, connection: Connection) -> None:
+        if self.phase == "env":
+            self._openers[id(_driver_of(connection))] = ""
 
     def _on_commit_beside(self, connection: Connection) -> None:
         if self._is_beside(connection) and _answers(connection, "SELECT pg_catalog.txid_current_if_assigned()"):
             self._tell_autocommit()
 
     def _on_statement_beside(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if self.phase == "env" and self._openers.get(id(_driver_of(connection))) == "":
+            self._openers[id(_driver_of(connection))] = _without_values(statement)
         if _READS.match(statement) is None and _is_autocommit(connection) and self._is_beside(connection):
             self._tell_autocommit()
 
@@ -321,6 +379,11 @@ class Seam:
 
     def _steps(self, heads: Any, context: MigrationContext) -> Iterator[RevisionStep]:
         """The seam: Alembic runs each yielded step, and this generator runs between them."""
+        if context.as_sql:
+            yield from self._script._upgrade_revs(self._job["target"], heads)  # noqa: SLF001 - as alembic.command does
+            return
+        if self._proven is not context:  # env.py called the context's own run_migrations()
+            self._enter(context)
         self.phase = "env"
         if self._job["do"] == "compare":
             self._channel.tell("compared", differences=differences_of(context))
@@ -456,6 +519,12 @@ def do_by_driver(connection: Connection, sql: str) -> Any:
         return cursor.fetchone() if cursor.description else None
     finally:
         cursor.close()
+
+
+def _without_values(statement: str) -> str:
+    """A statement on one line, short, and without the texts in it, which may be secrets."""
+    said = " ".join(_TEXTS.sub("'…'", statement).split())
+    return said if len(said) <= SHOWN_SQL else f"{said[:SHOWN_SQL]}…"
 
 
 class Pulse(threading.Thread):
@@ -602,13 +671,13 @@ def run(job: Mapping[str, Any], channel: Channel) -> None:
         try:
             with seam.environment, _context_of(script, job) as no_application:
                 script.run_env()
+        except BaseException:
+            if seam.raised is None or channel.is_forked:
+                raise
         finally:
             seam.stop_listening()
-        if seam.strayed is not None:
-            raise seam.strayed
-        if seam.raised is not None:
-            raise seam.raised
-        channel.tell("done", revision=seam.current)
+        seam.refuse_unproven()
+        channel.tell("done", revision=seam.current, opener=seam.opener)
     except Refused as refused:
         channel.tell("refused", code=refused.code, why=str(refused), names=refused.names)
     except Stopped:

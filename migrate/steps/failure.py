@@ -11,7 +11,7 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.packages import fix_of_missing
 from migrate.core.privileges import fix_of_denied
-from migrate.core.problems import Stop, stop
+from migrate.core.problems import ExitCode, Stop, stop
 from migrate.core.schema import changes, ignored_by, read_change
 from migrate.core.url import URL_VARIABLES
 from migrate.postgres import activity, catalog
@@ -91,8 +91,33 @@ def refused(attempt: Attempt, code: str, why: str, fix_names: Mapping[str, objec
     if at_fault is not None:
         return _left(attempt, ending, at_fault, f"revision {at_fault.id}: {why}")
     attempt.close_steps("failed")
-    missing = {name: fix_names[name] for name in ("missing_schema",) if name in fix_names}
-    return stop(code, why, names=fix_names, **facts(attempt.current), **missing)
+    # what env.py has brought to another target is not seen, and what this run has committed stays
+    is_late = code == "several-targets" and bool(attempt.run.applied)
+    exit_code = ExitCode.UNPROVEN if is_late else None
+    about = {name: fix_names[name] for name in ("missing_schema",) if name in fix_names} | facts(attempt.current)
+    return stop(code, why, fix=fix_names.get("fix"), names=fix_names, exit_code=exit_code, **about)
+
+
+def never_committed(attempt: Attempt, opener: str | None) -> Stop:
+    """The stop for an env.py that has ended well without committing what the revisions did.
+
+    ``opener`` as in `Upgrading`: the statement that began the transaction which env.py handed over.
+    """
+    env_py = attempt.run.project.env_py
+    ids = ", ".join(at.id for at in attempt.uncommitted[:LISTED])
+    if opener is None:
+        why = "env.py rolled back, or never committed, what they did"
+        fix = (
+            f"let {env_py} call context.run_migrations() inside 'with context.begin_transaction():', and not roll back"
+        )
+    else:
+        began = f"with: {opener}" if opener else "by engine.begin() or connection.begin()"
+        why = f"env.py began a transaction before context.begin_transaction() and never committed it; it began {began}"
+        fix = (
+            f"in {env_py}: call connection.commit() after the statement that is named, or move it inside 'with"
+            " context.begin_transaction():'"
+        )
+    return refused(attempt, "unproven", f"nothing of {ids} is in the database: {why}", {"fix": fix})
 
 
 def cancelled(attempt: Attempt) -> Stop | Interrupted:

@@ -247,6 +247,8 @@ class Replay:
                 if not self._is_looked_at(ids[-1], each):
                     return
                 seen = self.observe(reader, target)
+                if ids[-1] not in seen.rows:
+                    raise _not_there(ids[-1], seen.rows)
                 if ids[-1] in each.reads:
                     self._found.schemas[ids[-1]] = self._shared(seen.schema or {})
                 elif sorted(seen.rows) == sorted(each.joined):
@@ -254,6 +256,9 @@ class Replay:
 
             run.on_commit = read
             Upgrading(run, step).carry_out()
+            for revision in step.pending:
+                if revision.id in each.reads and revision.id not in self._found.schemas:
+                    raise _not_there(revision.id, self.observe(reader, target, with_schema=False).rows)
 
     @contextmanager
     def under_guard(self, target: Target) -> Iterator[Run]:
@@ -344,6 +349,15 @@ class Replay:
         # a part that was committed went with the throw-away database: there is nothing to repair
         failed = problem("revision-failed", found.why, fix=fix) if found.kind.code == "partly-committed" else found
         return Stop(replace(failed, fix=fix, facts=found.facts))
+
+
+def _not_there(revision: str, rows: Rows) -> Stop:
+    """The stop for a revision that ran without an error, and was not seen in the database."""
+    return stop(
+        "unproven",
+        f"after revision {revision} the version rows are {', '.join(rows) or 'none'}",
+        revision=revision,
+    )
 
 
 class _NoLedger(Ledger):

@@ -21,7 +21,7 @@ from migrate.postgres.connection import jitter, pause
 from migrate.postgres.ledger import FINISH_STEP
 from migrate.steps.attempt import Attempt, AtWork
 from migrate.steps.control import ANSWER_S, ask, revive, rows_now
-from migrate.steps.failure import cancelled, judge, names, refused, schema_now, worker_name
+from migrate.steps.failure import cancelled, judge, names, never_committed, refused, schema_now, worker_name
 from migrate.steps.watch import Watch
 from migrate.worker import Ended, Worker
 
@@ -212,7 +212,7 @@ class Upgrading:
             attempt.waiting_since = None
             match message["say"]:
                 case "done":
-                    self._commit_what_is_there()
+                    self._commit_what_is_there(message["opener"])
                     return None
                 case "failed":
                     return self._judge(message["phase"], message["error"])
@@ -225,6 +225,8 @@ class Upgrading:
                 case "warning":
                     self.run.emit(Event(Name.IMAGE_WARNING, message["message"], Level.WARN))
                 case "connected":
+                    if message["anew"]:
+                        self._end_earlier_call()
                     attempt.worker_pid = message["backend_pid"]
                     attempt.one_transaction = message["one_transaction"]
                     worker.send({})
@@ -301,12 +303,28 @@ class Upgrading:
         if at is not None and at.schema_before is None and not self.attempt.uncommitted:
             at.schema_before = schema_now(self.run) if self.run.applied else self.run.before.schema
 
-    def _commit_what_is_there(self) -> None:
-        """Note what the version rows show as done; env.py may have rolled back what was applied, and said nothing."""
-        rows = rows_now(self.run, within_s=self.run.limits.connect_s) if self.attempt.uncommitted else ()
-        if rows is not None:  # else the proof, which reads again, will say that nobody can be asked
-            self.attempt.committed(self.attempt.shown_by(rows))
-            self.attempt.close_steps("failed")
+    def _commit_what_is_there(self, opener: str | None) -> None:
+        """Note what the version rows show as done. Raises Stop for what env.py has not committed, and said nothing.
+
+        ``opener`` is the statement that began the transaction which env.py handed over, empty where none did, None where
+        it handed over none.
+        """
+        attempt = self.attempt
+        rows = rows_now(self.run, within_s=self.run.limits.connect_s) if attempt.uncommitted else ()
+        if rows is None:  # the proof, which reads again, will say that nobody can be asked
+            return
+        attempt.committed(attempt.shown_by(rows))
+        if attempt.uncommitted:
+            raise never_committed(attempt, opener)
+
+    def _end_earlier_call(self) -> None:
+        """Settle what an earlier call of run_migrations() did, before another one: it is in the database, or nowhere."""
+        attempt = self.attempt
+        rows = rows_now(self.run, within_s=self.run.limits.connect_s) if attempt.uncommitted else ()
+        if rows is not None:
+            attempt.committed(attempt.shown_by(rows))
+            attempt.close_steps("failed")
+            attempt.current, attempt.uncommitted = None, []
 
     def _judge(self, phase: str, error: Mapping[str, Any]) -> Stop | None:
         return judge(self.attempt, phase, error, blocking=self.watch.blocking)

@@ -1,0 +1,306 @@
+"""An env.py is believed for the one target that was observed, and for what it has committed there; nothing else is green."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+import pytest
+
+PRELUDE = """\
+import os
+
+from alembic import context
+from sqlalchemy import create_engine, pool, text
+
+url = os.environ["DATABASE_URL"].replace("postgresql://", "postgresql+psycopg2://", 1)
+engine = create_engine(url, poolclass=pool.NullPool)
+
+
+def run(tenant, **options):
+    with engine.connect() as connection:
+        connection.execute(text(f'SET search_path TO "{tenant}"'))
+        connection.commit()
+        context.configure(connection=connection, version_table_schema=tenant, **options)
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+"""
+SHAPES = {
+    "a loop": """
+        for tenant in ("tenant_a", "tenant_b"):
+            run(tenant)
+        """,
+    "map": "list(map(run, ('tenant_a', 'tenant_b')))",
+    "one after the other": "run('tenant_a')\nrun('tenant_b')",
+    "try around each": """
+        for tenant in ("tenant_a", "tenant_b"):
+            try:
+                run(tenant)
+            except Exception as error:
+                print("never mind", type(error).__name__)
+        """,
+    "a bare except and an exit": """
+        for tenant in ("tenant_a", "tenant_b"):
+            try:
+                run(tenant)
+            except:
+                raise SystemExit(0)
+        """,
+    "one connection": """
+        with engine.connect() as connection:
+            for tenant in ("tenant_a", "tenant_b"):
+                connection.execute(text(f'SET search_path TO "{tenant}"'))
+                connection.commit()
+                context.configure(connection=connection)
+                with context.begin_transaction():
+                    context.run_migrations()
+        """,
+    "translated schemas": """
+        for tenant in ("tenant_a", "tenant_b"):
+            with engine.connect().execution_options(schema_translate_map={None: tenant}) as connection:
+                connection.execute(text(f'SET search_path TO "{tenant}"'))
+                connection.commit()
+                context.configure(connection=connection)
+                with context.begin_transaction():
+                    context.run_migrations()
+        """,
+    "contexts that run themselves": """
+        for tenant in ("tenant_a", "tenant_b"):
+            with engine.connect() as connection:
+                connection.execute(text(f'SET search_path TO "{tenant}"'))
+                connection.commit()
+                context.configure(connection=connection, version_table_schema=tenant)
+                with context.begin_transaction():
+                    from alembic.operations import Operations
+                    with Operations.context(context.get_context()):
+                        context.get_context().run_migrations()
+        """,
+    "tables of its own": """
+        for table in ("alembic_version", "other_version"):
+            run("tenant_a", version_table=table)
+        """,
+}
+TENANT_A = {"MIGRATE_VERSION_TABLE_SCHEMA": "tenant_a", "MIGRATE_VERSION_TABLE": "alembic_version"}
+
+
+def write_env(project, body):
+    project.env.write_text(PRELUDE + dedent(body))
+
+
+def tenants(database):
+    database.execute("CREATE SCHEMA tenant_a; CREATE SCHEMA tenant_b")
+
+
+def is_there(database, name):
+    return database.scalar(f"SELECT to_regclass('{name}') IS NOT NULL")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_env_py_that_goes_on_to_another_target_is_never_green(project, database, run_migrate, shape):
+    tenants(database)
+    project.linear(1)
+    write_env(project, SHAPES[shape])
+    first = run_migrate("up", database=database, env=TENANT_A)
+    first.check_clean()
+    assert (first.exit_code, first.finished["problem"]) == (32, "several-targets")
+    assert "tenant_a.alembic_version" in first.finished["why"]
+    assert not is_there(database, "tenant_b.r0001")
+
+
+def test_a_refusal_that_env_py_swallows_ends_the_run(project, database, run_migrate):
+    tenants(database)
+    project.linear(1)
+    write_env(project, SHAPES["try around each"])
+    result = run_migrate("up", database=database, env={**TENANT_A, "MIGRATE_VERSION_TABLE_SCHEMA": "tenant_b"})
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (13, "other-version-table")
+    assert not is_there(database, "tenant_a.alembic_version")
+    assert not is_there(database, "tenant_b.alembic_version")
+
+
+def test_a_failure_that_env_py_swallows_counts_for_more_than_its_next_target(project, database, run_migrate):
+    tenants(database)
+    project.revision("bad", message="bad", upgrade="op.execute('SELECT 1/0')")
+    write_env(project, SHAPES["try around each"])
+    result = run_migrate("up", database=database, env=TENANT_A)
+    result.check_clean()
+    assert (result.exit_code, result.finished["failed"]) == (30, "bad")
+
+
+def test_the_multidb_template_is_never_green(project, make_database, run_migrate):
+    database, other = make_database(), make_database()
+    project.linear(1)
+    write_env(
+        project,
+        """
+        def run_on(name):
+            with create_engine(name, poolclass=pool.NullPool).connect() as connection:
+                context.configure(connection=connection, upgrade_token="a", downgrade_token="b")
+                with context.begin_transaction():
+                    context.run_migrations()
+
+
+        for name in (url, os.environ["OTHER"]):
+            run_on(name)
+        """,
+    )
+    env = {"OTHER": other.url.replace("postgresql://", "postgresql+psycopg2://", 1)}
+    result = run_migrate("up", database=database, env=env)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (32, "several-targets")
+    assert other.name in result.finished["why"]
+    assert not is_there(other, "alembic_version")
+
+
+def test_a_manifest_is_not_written_for_an_env_py_with_several_targets(project, server, run_migrate):
+    project.linear(1)
+    write_env(
+        project,
+        """
+        with engine.connect() as connection:
+            connection.execute(text("CREATE SCHEMA IF NOT EXISTS tenant_a"))
+            connection.commit()
+        run("public")
+        run("tenant_a")
+        """,
+    )
+    result = run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()})
+    assert (result.exit_code, result.finished["problem"]) == (32, "several-targets")
+    assert not project.manifest.exists()
+
+
+LEGITIMATE = {
+    "another context before": """
+        with engine.connect() as connection:
+            context.configure(connection=connection, version_table="other_version")
+            context.get_context().get_current_heads()
+        run("tenant_a", version_table="alembic_version")
+        """,
+    "a second try": """
+        for number in range(3):
+            try:
+                if number == 0:
+                    raise RuntimeError("not yet")
+                run("tenant_a")
+                break
+            except RuntimeError:
+                continue
+        """,
+    "twice the same": 'run("tenant_a")\nrun("tenant_a")',
+    "a dry run that is printed": """
+        context.configure(url=url, as_sql=True, literal_binds=True)
+        with context.begin_transaction():
+            context.run_migrations()
+        run("tenant_a", as_sql=False)
+        """,
+    "a dry run that is rolled back": """
+        with engine.connect() as connection:
+            connection.execute(text("SET search_path TO tenant_a"))
+            context.configure(connection=connection, version_table_schema="tenant_a")
+            context.run_migrations()
+            connection.rollback()
+        run("tenant_a")
+        """,
+    "a translated schema": """
+        with engine.connect().execution_options(schema_translate_map={None: "tenant_a"}) as connection:
+            connection.execute(text("SET search_path TO tenant_a"))
+            connection.commit()
+            context.configure(connection=connection)
+            with context.begin_transaction():
+                context.run_migrations()
+        """,
+}
+
+
+@pytest.mark.parametrize("shape", LEGITIMATE)
+def test_an_env_py_that_runs_its_one_target_is_proven(project, database, run_migrate, shape):
+    tenants(database)
+    ids = project.linear(2)
+    write_env(project, LEGITIMATE[shape])
+    result = run_migrate("up", database=database, env=TENANT_A)
+    result.check_clean()
+    assert (result.exit_code, result.finished["applied"]) == (0, ids)
+    assert is_there(database, "tenant_a.r0002")
+    assert (
+        database.scalar("SELECT status FROM migrate.step WHERE revision = 'r0002' ORDER BY step_id DESC LIMIT 1")
+        == "finished"
+    )
+
+
+# What is never committed
+
+STATEMENT = "connection.exec_driver_sql(\"SET LOCAL app.tenant = 'hunter22'\")"
+
+
+@pytest.mark.parametrize("engine", ["sync", "async"])
+def test_an_env_py_that_never_commits_is_named_by_every_verb(project, database, server, run_migrate, engine):
+    ids = project.linear(2)
+    project.write_env(engine=engine)
+    text = project.env.read_text()
+    project.env.write_text(
+        text.replace("def migrate_on(connection):\n", f"def migrate_on(connection):\n    {STATEMENT}\n")
+    )
+    shadow = {"MIGRATE_SHADOW_URL": server.url()}
+    up = run_migrate("up", database=database)
+    up.check_clean()
+    assert (up.exit_code, up.finished["problem"], up.finished["applied"]) == (32, "unproven", [])
+    assert f"nothing of {', '.join(ids)} is in the database" in up.finished["why"]
+    assert "SET LOCAL app.tenant = '…'" in up.finished["why"]
+    assert "connection.commit()" in up.finished["fix"]
+    assert b"hunter22" not in up.stdout
+    assert not is_there(database, "alembic_version")
+    manifest = run_migrate("manifest", env=shadow)
+    assert (manifest.exit_code, manifest.finished["problem"]) == (32, "unproven")
+    assert "SET LOCAL" in manifest.finished["why"]
+    assert not project.manifest.exists()
+    trial = run_migrate("test", env=shadow)
+    assert trial.exit_code == 11
+    assert "SET LOCAL" in trial.finished["why"]
+    # the way out that the fix names
+    project.env.write_text(
+        text.replace("(connection):\n", f"(connection):\n    {STATEMENT}\n    connection.commit()\n")
+    )
+    assert run_migrate("up", database=database).finished["applied"] == ids
+
+
+def test_a_transaction_that_engine_begin_began_and_nobody_committed(project, database, run_migrate):
+    project.linear(1)
+    write_env(
+        project,
+        """
+        with engine.connect() as connection:
+            transaction = connection.begin()
+            context.configure(connection=connection)
+            context.run_migrations()
+            transaction.rollback()
+        """,
+    )
+    result = run_migrate("up", database=database)
+    assert (result.exit_code, result.finished["problem"]) == (32, "unproven")
+    assert "engine.begin() or connection.begin()" in result.finished["why"]
+
+
+def test_a_history_of_one_revision_outside_begin_transaction_is_not_committed(project, database, run_migrate):
+    project.linear(1)
+    write_env(
+        project,
+        """
+        with engine.connect() as connection:
+            context.configure(connection=connection)
+            context.run_migrations()
+        """,
+    )
+    result = run_migrate("up", database=database)
+    assert (result.exit_code, result.finished["problem"]) == (32, "unproven")
+    assert "inside 'with context.begin_transaction():'" in result.finished["fix"]
+
+
+@pytest.mark.parametrize("verb", ["up", "manifest", "test"])
+def test_an_env_py_that_runs_nothing_is_no_success(project, database, server, run_migrate, verb):
+    project.linear(1)
+    write_env(project, "for tenant in ():\n    run(tenant)")
+    where = {"database": database} if verb == "up" else {"env": {"MIGRATE_SHADOW_URL": server.url()}}
+    result = run_migrate(verb, **where)
+    assert (result.exit_code, result.finished["problem"]) == (32, "unproven")
+    assert "without calling context.run_migrations()" in result.finished["why"]
