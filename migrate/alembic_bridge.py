@@ -283,6 +283,8 @@ class Seam:
         self._channel.keep_from_forks(connection)
         event.listen(connection, "begin", self._on_begin)
         event.listen(connection, "before_cursor_execute", self._on_statement)
+        if "recorded" in self._job:
+            event.listen(connection, "before_cursor_execute", self._record)
         if "crash_after" in self._job:
             event.listen(connection, "after_cursor_execute", self._crash)
         if connection.in_transaction():
@@ -360,6 +362,20 @@ class Seam:
         if self.current is not None and not self._autocommit_told:
             self._autocommit_told = True
             self._channel.call("autocommit")
+
+    def _record(self, connection: Connection, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        """Tell a statement as the driver sends it; one that does not show that, with its parameters beside it."""
+        del connection
+        if self.phase != "revision":
+            return
+        for each in parameters if isinstance(parameters, list) else [parameters]:
+            if hasattr(cursor, "mogrify"):
+                sql = cursor.mogrify(statement, each).decode()
+            elif not each:
+                sql = statement
+            else:
+                sql = f"{statement}\n-- parameters: {each!r}"
+            self._channel.tell("sent", revision=self.current, sql=sql)
 
     def _crash(self, connection: Connection, *_: Any) -> None:
         """End the connection after the revision's n-th statement, as a node that is lost would; for trials."""

@@ -11,19 +11,29 @@ from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
 from migrate.core.events import Event, Level, Name
-from migrate.core.plan import Plan
+from migrate.core.plan import Adopt, Plan, Upgrade
 from migrate.core.problems import ExitCode
 from migrate.core.state import name as position_name
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from migrate.core.outcome import Outcome
+    from migrate.core.revisions import Revision
     from migrate.order import Judged
+    from migrate.steps.record_sql import Sent
 
 
 @verb("plan", exits=(*LOOKING_EXITS, ExitCode.PENDING))
 @click.option("--exit-code", "exit_code", is_flag=True, help="Exit 3 when revisions are pending.")
+@click.option(
+    "--sql",
+    "with_sql",
+    is_flag=True,
+    help="Print the SQL that the pending revisions send, as run in a throw-away database that is at the same revisions.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def plan(*, as_json: bool, exit_code: bool, **flags: Any) -> Answer:
+def plan(*, as_json: bool, exit_code: bool, with_sql: bool, **flags: Any) -> Answer:
     """Show what `migrate up` would do: the state, the decision and the pending revisions. Changes nothing.
 
     Exits with the refusal that `migrate up` would give.
@@ -38,15 +48,52 @@ def plan(*, as_json: bool, exit_code: bool, **flags: Any) -> Answer:
             driver = check_driver(missing, session.target.url_from)
             session.emit(Event(Name.IMAGE_WARNING, driver.evidence, Level.WARN, {"fix": driver.fix}))
         pending = exit_code and outcome.problem is None and bool(outcome.pending)
+        fields = describe(judged)
+        text = None if with_sql else as_text(judged, outcome)
+        if with_sql and judged is not None and outcome.problem is None:
+            sent = _sql(session, judged)
+            fields["sql"] = [{"revision": each.revision, "sql": each.sql} for each in sent]
+            text = sql_text(sent, {revision.id: revision for revision in order.pending_of(judged.state)})
         return Report(
             outcome,
-            describe(judged),
-            text=as_text(judged, outcome),
+            fields,
+            text=text,
             message=said(judged, outcome),
             exit_code=ExitCode.PENDING if pending else None,
         )
 
-    return conduct("plan", flags, body, as_json=as_json, reads=True)
+    return conduct("plan", flags, body, as_json=as_json, reads=True, is_product=with_sql)
+
+
+def _sql(session: Session, judged: Judged) -> Sequence[Sent]:
+    """What the pending revisions send. Raises Stop."""
+    from migrate.commands.shadow import lend_shadow, make_replay, manifest_baseline, with_schema_of_env_py
+    from migrate.steps.record_sql import record_sql
+
+    steps = judged.decision.steps if isinstance(judged.decision, Plan) else ()
+    upgrade = next((step for step in steps if isinstance(step, Upgrade)), None)
+    if upgrade is None:
+        return ()
+    adopted = next((step.rows for step in steps if isinstance(step, Adopt)), judged.observation.rows)
+    with lend_shadow(session) as shadow:
+        quiet = make_replay(
+            session, shadow, session.image, manifest_baseline(session, session.image), emit=lambda _: None
+        )
+        return with_schema_of_env_py(
+            quiet, lambda: record_sql(quiet, shadow, session.image, adopted, upgrade, session.emit)
+        )
+
+
+def sql_text(sent: Sequence[Sent], revisions: Mapping[str, Revision]) -> str:
+    """The statements, each revision's under its name."""
+    lines: list[str] = []
+    for number, each in enumerate(sent):
+        if not number or sent[number - 1].revision != each.revision:
+            found = revisions.get(each.revision)
+            about = f": {found.message} ({found.file})" if found is not None else ""
+            lines += [*([""] if lines else []), f"-- revision {each.revision}{about}"]
+        lines.append(f"{each.sql.strip().rstrip(';')};")
+    return "\n".join(lines)
 
 
 def said(judged: Judged | None, outcome: Outcome) -> str | None:

@@ -38,6 +38,14 @@ def read_baseline(path: Path, root: Path) -> BaselineFile:
     return BaselineFile(path, os.path.relpath(path, root), sha256, sql)
 
 
+def manifest_baseline(session: Session, image: Image, given: Path | None = None) -> BaselineFile | None:
+    """What a replay starts from: the file that is given, else the one that the manifest names. Raises Stop."""
+    root = session.config.root
+    named = image.manifest.baseline if image.manifest is not None else None
+    path = given or (root / named.file if named is not None else None)
+    return read_baseline(path, root) if path is not None else None
+
+
 def lend_shadow(session: Session) -> AbstractContextManager[Shadow]:
     """The place for shadow databases that the settings name. Raises Stop (`shadow-is-target`, `no-shadow`)."""
     from migrate.postgres.shadow import shadow

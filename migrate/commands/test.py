@@ -14,7 +14,7 @@ import click
 from migrate.commands.github import is_github
 from migrate.commands.manifest import EXITS
 from migrate.commands.session import Answer, Report, Session, conduct
-from migrate.commands.shadow import lend_shadow, make_replay, read_baseline, with_schema_of_env_py
+from migrate.commands.shadow import lend_shadow, make_replay, manifest_baseline, with_schema_of_env_py
 from migrate.commands.verb import verb
 from migrate.core.decision import refuse_image
 from migrate.core.outcome import Outcome, Result
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from migrate.core.image import Image
     from migrate.core.revisions import Revision
-    from migrate.steps.replay import BaselineFile
 
 
 @verb("test", exits=EXITS)
@@ -144,7 +143,9 @@ def _try(session: Session, image: Image, selected: Sequence[Revision], baseline:
         return findings.trial(())
     with lend_shadow(session) as shadow:
         # What a revision says while it is tried six times over is no news; what is wrong with it, the findings say.
-        replay = make_replay(session, shadow, image, _baseline(session, image, baseline), emit=lambda _event: None)
+        replay = make_replay(
+            session, shadow, image, manifest_baseline(session, image, baseline), emit=lambda _event: None
+        )
 
         def carry_out() -> None:
             trial = TrialRun(
@@ -186,13 +187,6 @@ def _judge_heads(session: Session, image: Image, findings: Findings) -> None:
         line = findings.sources[last].upgrade_line
         findings.found(Check.HEADS, None, said, others, file=findings.files[last], line=line)
     findings.passed(Check.HEADS)
-
-
-def _baseline(session: Session, image: Image, given: Path | None) -> BaselineFile | None:
-    root = session.config.root
-    named = image.manifest.baseline if image.manifest is not None else None
-    path = given or (root / named.file if named is not None else None)
-    return read_baseline(path, root) if path is not None else None
 
 
 # What is made of it

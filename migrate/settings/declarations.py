@@ -70,7 +70,7 @@ _TARGET_VERBS: Final = (
     "up", "plan", "status", "wait", "verify", "adopt", "repair", "down", "doctor", "history", "report",
 )  # fmt: skip
 _IMAGE_VERBS: Final = (*_TARGET_VERBS, "manifest", "test")
-_SHADOW_VERBS: Final = ("manifest", "test")
+_SHADOW_VERBS: Final = ("manifest", "test", "plan")
 _DECIDING_VERBS: Final = ("up", "plan")
 CHANGING_VERBS: Final = ("up", "adopt", "repair", "down")
 _RUNNING_VERBS: Final = ("up", "down")

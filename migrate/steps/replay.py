@@ -197,7 +197,7 @@ class Replay:
                 return self._run_once(each, template)
             except Stop as stopped:
                 if not self.provide(stopped.problem, self._emit):
-                    raise self._explained(stopped) from stopped
+                    raise self.explained(stopped) from stopped
 
     def _run_once(self, each: Pass, template: str) -> str:
         rows = () if each.start is None else (each.start,)
@@ -328,7 +328,7 @@ class Replay:
             redact=self._redact,
         )
 
-    def _explained(self, stopped: Stop) -> Stop:
+    def explained(self, stopped: Stop) -> Stop:
         """A failure in the shadow: its fix is not that of a release."""
         found = stopped.problem
         sqlstate = found.facts.get("sqlstate")

@@ -61,6 +61,7 @@ class Upgrading:
         self.attempt = Attempt(run, len(self.revisions), self.kind)
         self.watch = Watch(run)
         self.models: list[str] | None = None  # what the models differ in, where that was asked
+        self.sent: list[tuple[str, str]] = []  # revision and statement, where that was asked
         self._session: dict[str, str] = {}
 
     def carry_out(self) -> None:
@@ -222,6 +223,8 @@ class Upgrading:
                     raise cancelled(self.attempt)
                 case "compared":
                     self.models = message["differences"]
+                case "sent":
+                    self.sent.append((message["revision"], message["sql"]))
                 case "warning":
                     self.run.emit(Event(Name.IMAGE_WARNING, message["message"], Level.WARN))
                 case "connected":
