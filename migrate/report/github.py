@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.pasting import is_command
 from migrate.core.wording import shortened
 
 if TYPE_CHECKING:
@@ -48,6 +47,8 @@ def summary(last: Mapping[str, object]) -> str:
     lines = [f"### migrate {last['verb']}: {last['outcome']}", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {_cell(value)} |" for name, value in rows.items() if value]
     if "problem" in last:
+        from migrate.core.pasting import is_command
+
         lines += ["", f"**{plain(last['title'])}** ({plain(last['problem'])}): {plain(last['why'])}"]
         fix = str(last["fix"])
         lines += ["", *(fenced("sh", fix) if is_command(fix) else [plain(fix)])]
