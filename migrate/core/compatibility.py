@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from migrate.core.expressions import ANY, NULL, SOME, evaluate, evaluate_first, inside, parts, truth
 from migrate.core.schema import OWNERS, dotted, name, parse, parse_column, parse_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from migrate.core.expressions import Value
     from migrate.core.schema import Column, Identity, Schema
 
 
@@ -27,7 +30,7 @@ class Break:
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Case:
     """One object as the program knows it and as the database has it, None where it is not there."""
 
@@ -54,13 +57,35 @@ class _Case:
         """Whether the program knows a column of this name in the owner of the object."""
         return f"column {self.owner}.{column}" in self.programs
 
-    def leaves_null(self, column: str) -> bool:
-        """Whether the program's rows have NULL in the column, because it is new, nullable and without default."""
-        definition = self.databases.get(f"column {self.owner}.{column}")
-        if definition is None or self.reads(column):
-            return False
-        parsed = parse_column(definition)
-        return not parsed.not_null and parsed.default is None and parsed.generated is None
+    @cached_property
+    def written(self) -> dict[str, Value]:
+        """What the program's rows have in each column of the owner, as far as that is known, by the column's name."""
+        prefix = f"column {self.owner}."
+        return {
+            text.removeprefix(prefix): self._written(text, definition)
+            for text, definition in self.databases.items()
+            if text.startswith(prefix)
+        }
+
+    def _written(self, text: str, definition: str) -> Value:
+        column = parse_column(definition)
+        otherwise = SOME if column.not_null else ANY
+        if text in self.programs or column.generated is not None:
+            return otherwise
+        if column.default is None:
+            return otherwise if column.not_null else NULL
+        value = evaluate(column.default, {})
+        return otherwise if value is ANY else value
+
+    @cached_property
+    def kept_keys(self) -> tuple[_Key, ...]:
+        """The unique keys of the owner that are in the program's schema and in the database's, under whatever name."""
+        prefixes = tuple(f"{kind} {self.owner}." for kind in _KEYS)
+        both = [
+            {definition for text, definition in schema.items() if text.startswith(prefixes) and _is_unique(definition)}
+            for schema in (self.programs, self.databases)
+        ]
+        return tuple(_Key.read(d) for d in both[0] & both[1] if not d.endswith(" invalid"))
 
     def is_secured(self) -> bool:
         """Whether the policies of the table count in the database."""
@@ -123,10 +148,9 @@ def _is_unique(definition: str | None) -> bool:
 
 
 _BREAK = re.compile(r"\s*\n\s*")
-_LIST = r'\(((?:[^()"]|"(?:[^"]|"")*")*)\)'
-_KEY = re.compile(rf"(?:unique \w+|UNIQUE(?: NULLS NOT DISTINCT)?|PRIMARY KEY|FOREIGN KEY) {_LIST}")
 _WORD = re.compile(r'"(?:[^"]|"")*"|[^\W\d][\w$]*')
 _LITERAL = re.compile(r"'(?:[^']|'')*'")
+_DIRECTION = re.compile(r"(?: ASC| DESC)?(?: NULLS (?:FIRST|LAST))?$")
 
 
 def _names(text: str) -> list[str]:
@@ -134,10 +158,55 @@ def _names(text: str) -> list[str]:
     return [name(word[1:-1].replace('""', '"') if word[0] == '"' else word) for word in _WORD.findall(text)]
 
 
-def _key_columns(definition: str) -> list[str]:
-    """The columns of a key; none where one of its parts is an expression."""
-    found = _KEY.match(definition)
-    return [] if found is None else _names(found[1])
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A constraint or an index with a list of parts, as it is printed: unique, an exclusion, or a foreign key."""
+
+    parts: frozenset[str]
+    operators: Mapping[str, str]  # of an exclusion, by part
+    condition: str  # its predicate, empty without one
+    nulls_collide: bool
+    is_deferrable: bool
+    is_temporal: bool  # WITHOUT OVERLAPS, and of PERIOD
+
+    @classmethod
+    def read(cls, definition: str) -> _Key:
+        listed, rest = inside(definition)
+        operators = {}
+        found = []
+        for part in parts(listed):
+            element, _, operator = part.partition(" WITH ")
+            found.append(_DIRECTION.sub("", element))
+            operators[found[-1]] = operator
+        return cls(
+            frozenset(found),
+            operators,
+            rest.partition(" WHERE ")[2].removesuffix(" invalid").partition(" DEFERRABLE")[0],
+            "NULLS NOT DISTINCT" in definition,
+            " DEFERRABLE" in rest,
+            "WITHOUT OVERLAPS" in listed or "PERIOD" in listed,
+        )
+
+    def leaves_out(self, case: _Case) -> bool:
+        """Whether the program's rows are never compared with others: the predicate, or a NULL in a part, is against it."""
+        if self.condition and True not in truth(evaluate(self.condition, case.written)):
+            return True
+        return not self.nulls_collide and any(evaluate_first(part, case.written) == NULL for part in self.parts)
+
+    def is_implied(self, case: _Case) -> bool:
+        """Whether a key that both have, of fewer parts, is always the first to refuse."""
+        compared = frozenset(part for part in self.parts if self.operators[part] in {"", "="})
+        return not self.is_temporal and any(
+            other.parts <= compared
+            and (not other.condition or other.condition == self.condition)
+            and (not other.is_deferrable or self.is_deferrable)
+            and not other.is_temporal
+            and (not self.nulls_collide or other.nulls_collide or other.has_no_null(case))
+            for other in case.kept_keys
+        )
+
+    def has_no_null(self, case: _Case) -> bool:
+        return all(evaluate_first(part, case.written) is SOME for part in self.parts)
 
 
 def _is_new(case: _Case) -> bool:
@@ -147,28 +216,46 @@ def _is_new(case: _Case) -> bool:
 
 
 def _can_collide(case: _Case) -> bool:
-    """Whether a new unique key can refuse the program's rows: never where they have NULL in one of its columns."""
+    """Whether a new unique key can refuse the program's rows."""
     if not _is_unique(case.added) or _is_unique(case.program) or not _is_new(case):
         return False
-    if "NULLS NOT DISTINCT" in case.added:
-        return True
-    return not any(map(case.leaves_null, _key_columns(case.added)))
+    key = _Key.read(case.added)
+    return not key.leaves_out(case) and not key.is_implied(case)
+
+
+def _can_exclude(case: _Case) -> bool:
+    """Whether a new exclusion can refuse the program's rows."""
+    if not case.added.startswith("EXCLUDE") or not _is_new(case):
+        return False
+    key = _Key.read(case.added)
+    return not key.leaves_out(case) and not key.is_implied(case)
 
 
 def _can_dangle(case: _Case) -> bool:
-    """Whether a new foreign key can refuse the program's rows: never where they have NULL in one of its columns."""
+    """Whether a new foreign key can refuse the program's rows: not where they have NULL in one of its columns."""
     if not case.added.startswith("FOREIGN KEY") or _is_unenforced(case.added) or not _is_new(case):
         return False
-    return "MATCH FULL" in case.added or not any(map(case.leaves_null, _key_columns(case.added)))
+    suffices = all if "MATCH FULL" in case.added else any
+    return not suffices(case.written.get(part) == NULL for part in _key_columns(case.added))
+
+
+def _key_columns(definition: str) -> list[str]:
+    return _names(inside(definition)[0])
 
 
 def _can_fail(case: _Case) -> bool:
-    """Whether a new CHECK can refuse the program's rows: not where it is about none but new columns."""
+    """Whether a new CHECK can refuse the program's rows.
+
+    What is not understood, and about none but new columns, was validated with the values that these rows will have.
+    """
     if not case.added.startswith("CHECK") or _is_unenforced(case.added) or not _is_new(case):
+        return False
+    may_be = truth(evaluate(inside(case.added)[0], case.written))
+    if False not in may_be:
         return False
     words = _names(_LITERAL.sub("", case.added))
     is_about_new = any(f"column {case.owner}.{word}" in case.databases for word in words)
-    return not is_about_new or any(map(case.reads, words))
+    return not is_about_new or any(map(case.reads, words)) or len(may_be) == 1
 
 
 def _is_unenforced(definition: str) -> bool:
@@ -246,6 +333,7 @@ _WIDER = frozenset(
         ("real", "double precision"),
         ("character varying", "text"),
         ("text", "character varying"),
+        ("json", "jsonb"),
     },
 )
 _LIMITED = (
@@ -434,7 +522,7 @@ RULES = (
         _NEW,
         ("constraint",),
         "{identity} is new and {database}: rows that were let pass may be refused",
-        lambda case: case.added.startswith("EXCLUDE") and _is_new(case),
+        _can_exclude,
     ),
     Rule(
         "trigger-added",

@@ -217,9 +217,65 @@ BREAKS: list[tuple[Change, Change, str, str]] = [
     ({}, {"constraint articles.c": "CHECK ((length(title) > 3))"}, "check-added", "constraint articles.c"),
     (
         {},
-        {"column articles.slug": "text", "constraint articles.c": "CHECK ((slug <> title))"},
+        {"column articles.slug": "text", "constraint articles.c": "CHECK (((slug IS NULL) AND (title <> ''::text)))"},
         "check-added",
         "constraint articles.c",
+    ),
+    # About none but new columns, and false where they are NULL.
+    *(
+        (
+            {},
+            {"column articles.a": "text", "column articles.b": definition, "constraint articles.c": check},
+            "check-added",
+            "constraint articles.c",
+        )
+        for definition, check in [
+            ("text", "CHECK ((num_nonnulls(a, b) = 1))"),
+            ("text", "CHECK ((a IS NOT NULL))"),
+            ("integer not null default 0", "CHECK ((b > 0))"),
+            ("text default 'no'::text", "CHECK ((b = ANY (ARRAY['yes'::text, 'perhaps'::text]))) NOT VALID"),
+        ]
+    ),
+    *(
+        (
+            {"column articles.n": "integer", **more},
+            {"column articles.slug": "text", **change},
+            "unique-key-added",
+            "index articles.u",
+        )
+        for more, change in [
+            ({}, {"index articles.u": "unique btree (title) WHERE (slug IS NULL)"}),
+            ({}, {"index articles.u": "unique btree (lower(slug)) NULLS NOT DISTINCT"}),
+            # a key of fewer parts that does not say enough
+            (
+                {"index articles.k": "unique btree (title) WHERE (n > 0)"},
+                {"index articles.u": "unique btree (title, n)"},
+            ),
+            ({"constraint articles.k": "UNIQUE (title) DEFERRABLE"}, {"index articles.u": "unique btree (title, n)"}),
+            ({"index articles.k": "unique btree (title) invalid"}, {"index articles.u": "unique btree (title, n)"}),
+            ({"index articles.k": "unique btree (lower(title))"}, {"index articles.u": "unique btree (title, n)"}),
+            (
+                {"index articles.k": "unique btree (n)"},
+                {"index articles.u": "unique btree (n, title) NULLS NOT DISTINCT"},
+            ),
+            (
+                {"constraint articles.k": "UNIQUE (n, title WITHOUT OVERLAPS)"},
+                {"index articles.u": "unique btree (n, title)"},
+            ),
+        ]
+    ),
+    ({}, {"constraint articles.u": "UNIQUE (id, title WITHOUT OVERLAPS)"}, "unique-key-added", "constraint articles.u"),
+    (
+        {},
+        {"column articles.o": "text", "constraint articles.f": "FOREIGN KEY (o, title) REFERENCES t(a, b) MATCH FULL"},
+        "foreign-key-added",
+        "constraint articles.f",
+    ),
+    (
+        {},
+        {"constraint articles.x": "EXCLUDE USING gist (id WITH &&, title WITH =)"},
+        "exclusion-added",
+        "constraint articles.x",
     ),
     ({}, {"constraint positive.c": "CHECK ((VALUE > 0))"}, "check-added", "constraint positive.c"),
     (
@@ -335,6 +391,47 @@ SERVED: list[tuple[Change, Change]] = [
             "index articles.u2": "unique btree (author DESC)",
         },
     ),
+    (
+        {},
+        {
+            "column articles.slug": "text",
+            "column articles.other": "text",
+            "column articles.size": "integer not null default 1",
+            "column articles.at": "timestamp with time zone not null default now()",
+            "constraint articles.c1": "CHECK ((slug <> title))",
+            "constraint articles.c2": "CHECK (((slug IS NULL) OR (id > 7)))",
+            "constraint articles.c3": "CHECK ((size > 0))",
+            "constraint articles.c4": "CHECK (own_function(slug))",
+            "constraint articles.c5": "CHECK ((title IS NOT NULL))",
+            "constraint articles.c6": "CHECK ((at IS NOT NULL)) NOT VALID",
+            "index articles.u1": "unique btree (title) WHERE (slug IS NOT NULL)",
+            "index articles.u2": "unique btree (lower(slug), status)",
+            "index articles.u3": "unique btree (status, title) WHERE ((slug = 'x'::text) AND (id > 7))",
+            "constraint articles.f": "FOREIGN KEY (slug, other) REFERENCES t(a, b) MATCH FULL",
+            "constraint articles.x1": "EXCLUDE USING gist (title WITH =, slug WITH =)",
+            "constraint articles.x2": "EXCLUDE USING gist (title WITH =) WHERE ((slug IS NOT NULL)) DEFERRABLE",
+        },
+    ),
+    # What a key that both have refuses first.
+    (
+        {},
+        {
+            "constraint articles.u": "UNIQUE (id, status)",
+            "index articles.u2": "unique btree (status, id DESC) WHERE (id > 7)",
+        },
+    ),
+    ({}, {"index articles.u": "unique btree (id, status) NULLS NOT DISTINCT"}),
+    ({}, {"constraint articles.x": "EXCLUDE USING gist (id WITH =, status WITH &&)"}),
+    ({"constraint articles.k": "UNIQUE (status)"}, {"constraint articles.u": "UNIQUE (status, title)"}),
+    (
+        {"constraint articles.k": "UNIQUE (status) DEFERRABLE"},
+        {"constraint articles.u": "UNIQUE (status, title) DEFERRABLE"},
+    ),
+    (
+        {"index articles.k": "unique btree (lower(title)) WHERE (id > 7)"},
+        {"index articles.u": "unique btree (lower(title), status) WHERE (id > 7)"},
+    ),
+    ({"column articles.n": "json"}, {"column articles.n": "jsonb"}),
     ({}, {"constraint articles.f": "FOREIGN KEY (title) REFERENCES t(id) NOT ENFORCED"}),
     ({}, {"constraint articles.c": "CHECK ((id > 9)) NOT ENFORCED"}),
     # The same under another name.
@@ -447,7 +544,7 @@ def test_a_wider_type_serves_the_narrower_and_not_the_other_way_round(narrow: st
         ("character(5)", "text"),
         ("timestamp without time zone", "timestamp with time zone"),
         ("timestamp(3) without time zone", "timestamp(3) with time zone"),
-        ("json", "jsonb"),
+        ("cidr", "inet"),
         ("character varying(50)", "citext"),
         ("status", "text"),
         ('"My(Type)"', "text"),

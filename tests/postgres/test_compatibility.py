@@ -25,9 +25,11 @@ CREATE DOMAIN positive AS integer;
 CREATE TABLE users (id serial PRIMARY KEY, name varchar(20) NOT NULL, CONSTRAINT uq UNIQUE (name));
 CREATE TABLE articles (
   id serial PRIMARY KEY, author int, title varchar(20), state status NOT NULL DEFAULT 'draft', score numeric(5,2),
-  kind text CHECK (kind IN ('a', 'b')), rank positive, words int,
+  kind text CHECK (kind IN ('a', 'b')), rank positive, words int, extra json, run int UNIQUE, said text,
   CONSTRAINT fk FOREIGN KEY (author) REFERENCES users (id));
 CREATE INDEX ix ON articles (title);
+CREATE UNIQUE INDEX lowered ON users (lower(name));
+CREATE UNIQUE INDEX some_runs ON articles (author) WHERE said IS NOT NULL;
 CREATE VIEW heads AS SELECT id, title FROM articles;
 CREATE SEQUENCE numbers;
 CREATE FUNCTION slug(a text, b int DEFAULT 1) RETURNS text LANGUAGE sql AS 'SELECT lower($1)';
@@ -40,6 +42,8 @@ PROGRAM = [
     "INSERT INTO articles (author, title, state, score, kind, rank, words) VALUES (1, 'T', 'live', 999.99, 'a', -1, 7)",
     "INSERT INTO articles (author, title, state, score, kind, rank, words) VALUES (1, 'T', 'draft', -1.5, 'b', -1, 7)",
     "INSERT INTO articles (title) VALUES (NULL)",
+    "INSERT INTO articles (run, kind, extra) VALUES (1, 'b', '{\"a\": 1}'), (2, 'b', '[]'), (NULL, 'b', NULL), (NULL, 'b', NULL)",
+    "SELECT extra->>'a' FROM articles WHERE run = 1",
     "UPDATE articles SET title = 'U', words = words + 1 WHERE kind = 'a' AND state IN ('draft', 'live')",
     "DO $$ BEGIN IF (SELECT count(*) FROM articles WHERE title = 'U') <> 1 THEN RAISE 'lost'; END IF; END $$",
     "DO $$ BEGIN IF (SELECT count(*) FROM articles) < 3 THEN RAISE 'hidden'; END IF; END $$",
@@ -73,6 +77,32 @@ SERVED = [
     "ALTER TABLE articles ADD slug text, ADD UNIQUE (kind, slug)",
     "ALTER TABLE articles ADD slug text; CREATE UNIQUE INDEX ON articles (slug DESC) WHERE kind = 'a'",
     "ALTER TABLE articles ADD more int CHECK (more > 0)",
+    "ALTER TABLE articles ADD slug text, ADD CHECK (slug IS NULL OR words < 5)",
+    "ALTER TABLE articles ADD slug text, ADD CHECK (slug <> kind)",
+    "ALTER TABLE articles ADD a int, ADD b int, ADD CHECK (num_nonnulls(a, b) <= 1)",
+    "ALTER TABLE articles ADD a int, ADD b int, ADD CHECK ((a IS NULL) = (b IS NULL))",
+    "ALTER TABLE articles ADD mood text NOT NULL DEFAULT 'ok', ADD CHECK (mood IN ('ok', 'sad'))",
+    "ALTER TABLE articles ADD more int, ADD CHECK (more > words)",
+    "ALTER TABLE articles ADD CHECK (state IS NOT NULL)",
+    "ALTER TABLE articles ADD slug text; CREATE UNIQUE INDEX ON articles (lower(slug))",
+    'ALTER TABLE articles ADD slug text; CREATE UNIQUE INDEX ON articles (kind, (slug COLLATE "C"))',
+    "ALTER TABLE articles ADD slug text; CREATE UNIQUE INDEX ON articles (kind) WHERE slug IS NOT NULL",
+    "ALTER TABLE articles ADD slug text; CREATE UNIQUE INDEX ON articles (kind) NULLS NOT DISTINCT WHERE slug = 'x'",
+    "ALTER TABLE articles ADD main boolean; CREATE UNIQUE INDEX ON articles (kind) WHERE main AND words > 0",
+    "ALTER TABLE articles ADD at timestamptz; CREATE UNIQUE INDEX ON articles (kind, (at AT TIME ZONE 'utc'))",
+    "ALTER TABLE articles ADD data jsonb; CREATE UNIQUE INDEX ON articles (kind, (data->>'key'))",
+    "ALTER TABLE articles ADD UNIQUE (run, state)",
+    "ALTER TABLE articles ADD UNIQUE (id, state)",
+    "ALTER TABLE articles ADD more int DEFAULT 1, ADD UNIQUE (more, id)",
+    "ALTER TABLE articles ADD UNIQUE NULLS NOT DISTINCT (state, id)",
+    "CREATE UNIQUE INDEX ON articles (state DESC, run ASC NULLS FIRST)",
+    "CREATE UNIQUE INDEX ON articles (run) WHERE kind = 'b'",
+    "CREATE UNIQUE INDEX ON users (lower(name), id)",
+    "CREATE UNIQUE INDEX ON articles (author, title) WHERE said IS NOT NULL",
+    "ALTER TABLE articles ADD EXCLUDE USING btree (id WITH =, author WITH =)",
+    "ALTER TABLE articles ADD span int4range, ADD EXCLUDE USING gist (span WITH &&)",
+    "ALTER TABLE articles ADD slug text, ADD EXCLUDE USING btree (author WITH =, kind WITH =) WHERE (slug IS NOT NULL)",
+    "ALTER TABLE articles ALTER extra TYPE jsonb",
     "CREATE INDEX ON articles (author)",
     "CREATE TABLE tags (id int PRIMARY KEY, article int NOT NULL REFERENCES articles ON DELETE CASCADE CHECK (article > 0))",
     "CREATE OR REPLACE FUNCTION slug(a text, b int DEFAULT 1) RETURNS text LANGUAGE sql AS 'SELECT upper($1)'",
@@ -112,6 +142,18 @@ BREAKS = [
     "CREATE UNIQUE INDEX ON articles (lower(author::text))",
     "ALTER TABLE articles ADD slug text DEFAULT '', ADD UNIQUE (slug)",
     "ALTER TABLE articles ADD slug text; CREATE UNIQUE INDEX ON articles (COALESCE(slug, ''))",
+    "ALTER TABLE articles ADD slug text; CREATE UNIQUE INDEX ON articles (kind) WHERE slug IS NULL",
+    "ALTER TABLE articles ADD gone timestamptz; CREATE UNIQUE INDEX ON articles (author) WHERE gone IS NULL",
+    "ALTER TABLE articles ADD slug text; CREATE UNIQUE INDEX ON articles (lower(slug)) NULLS NOT DISTINCT",
+    "ALTER TABLE articles ADD slug text; CREATE UNIQUE INDEX ON articles (kind, COALESCE(slug, ''))",
+    "ALTER TABLE articles ADD main boolean DEFAULT true; CREATE UNIQUE INDEX ON articles (kind) WHERE main",
+    "ALTER TABLE articles ADD UNIQUE NULLS NOT DISTINCT (run, state)",
+    "ALTER TABLE articles ADD UNIQUE (author, title)",
+    "ALTER TABLE articles ADD a int, ADD b int, ADD CHECK (num_nonnulls(a, b) = 1)",
+    "ALTER TABLE articles ADD a int, ADD CHECK (a IS NOT NULL)",
+    "ALTER TABLE articles ADD mood text DEFAULT 'bad', ADD CHECK (mood IN ('ok', 'sad')) NOT VALID",
+    "ALTER TABLE articles ADD CHECK (kind IS NOT NULL)",
+    "ALTER TABLE articles ADD slug text, ADD EXCLUDE USING btree (author WITH =) WHERE (slug IS NULL)",
     "ALTER TABLE articles ADD CHECK (words < 5)",
     "ALTER TABLE articles ADD more int, ADD CHECK (more IS NULL AND words < 5)",
     "ALTER TABLE articles ADD FOREIGN KEY (words) REFERENCES users (id)",
@@ -128,9 +170,7 @@ BREAKS = [
 
 # PostgreSQL takes these from a program that happens to do nothing against them; the rules cannot know that.
 CAUTIOUS = [
-    "ALTER TABLE articles ADD more int, ADD CHECK (more > words)",
     "ALTER TABLE articles ADD CHECK (words < 500)",
-    "ALTER TABLE articles ADD more int DEFAULT 1, ADD UNIQUE (more, id)",
     "ALTER TABLE users ALTER id DROP DEFAULT, ALTER id ADD GENERATED ALWAYS AS IDENTITY",
     'ALTER TABLE articles ALTER kind TYPE text COLLATE "C"',
 ]
