@@ -19,12 +19,14 @@ import termios
 import threading
 import time
 import traceback
+from argparse import Namespace
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
+from alembic.autogenerate import RevisionContext
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import RevisionStep
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 PULSE_S: Final = 1.0
+PRINTED: Final = 300  # characters of an operation of autogenerate
 _TIMEOUTS: Final = frozenset({"lock_timeout", "statement_timeout"})
 _READS: Final = re.compile(r"\s*(?:select|show|set|reset|explain|begin|commit|rollback)\b", re.IGNORECASE)
 _TEXTS: Final = re.compile(r"'(?:[^']|'')*'")
@@ -145,7 +148,9 @@ class Seam:
     """
 
     def __init__(self, config: Config, script: ScriptDirectory, job: Mapping[str, Any], channel: Channel) -> None:
-        self.environment = EnvironmentContext(config, script, fn=self._steps)
+        self._models = Models(config, script) if job["do"] == "compare" else None
+        options = self._models.options if self._models is not None else {}
+        self.environment = EnvironmentContext(config, script, fn=self._steps, **options)
         self._configure, self._run_migrations = self.environment.configure, self.environment.run_migrations
         for name, method in (("configure", self.configure), ("run_migrations", self.run_migrations)):
             setattr(self.environment, name, method)
@@ -275,6 +280,11 @@ class Seam:
         """The statement that began the transaction which env.py handed over; None where it handed over none."""
         return self._opener if self._held_transaction else None
 
+    def tell_differences(self) -> None:
+        """Say what the models differ in, where that was the job."""
+        if self._models is not None:
+            self._channel.tell("compared", differences=self._models.differences())
+
     @property
     def _one_transaction(self) -> bool:
         return bool(self._job["transaction"] == "all" or self._held_transaction)
@@ -401,8 +411,8 @@ class Seam:
         if self._proven is not context:  # env.py called the context's own run_migrations()
             self._enter(context)
         self.phase = "env"
-        if self._job["do"] == "compare":
-            self._channel.tell("compared", differences=differences_of(context))
+        if self._models is not None:
+            self._models.compare(context)
             return
         steps: Iterable[RevisionStep]
         if "only" in self._job:
@@ -693,6 +703,7 @@ def run(job: Mapping[str, Any], channel: Channel) -> None:
         finally:
             seam.stop_listening()
         seam.refuse_unproven()
+        seam.tell_differences()
         channel.tell("done", revision=seam.current, opener=seam.opener)
     except Refused as refused:
         channel.tell("refused", code=refused.code, why=str(refused), names=refused.names)
@@ -738,33 +749,89 @@ def _keep_inside(fence: Mapping[str, Any], seam: Seam, env_py: str) -> None:
     driver_fence.of_this_process().judge = judge
 
 
-def differences_of(context: MigrationContext) -> list[str] | None:
-    """What autogenerate would write for the models, as env.py configures it; None where env.py names no models."""
-    from alembic.autogenerate import compare_metadata
+class Models:
+    """What `alembic check` finds: autogenerate with every option of `configure()` and every hook, nothing written."""
 
-    given: Any = context.opts.get("target_metadata")
-    every = [metadata for metadata in (given if isinstance(given, (list, tuple)) else [given]) if metadata is not None]
-    if not any(metadata.tables for metadata in every):
-        return None
-    found: list[str] = []
-    for difference in compare_metadata(context, given):
-        several = difference if isinstance(difference, list) else [difference]
-        found += [_difference_said(one) for one in several]
-    return found
+    def __init__(self, config: Config, script: ScriptDirectory) -> None:
+        if config.cmd_opts is None:  # env.py files ask it whether they autogenerate; a check does not
+            config.cmd_opts = Namespace(name=config.config_ini_section, x=None, cmd=(None, [], []))
+        # what `alembic check` hands over
+        arguments = {"message": None, "autogenerate": True, "sql": False, "head": "head", "splice": False}
+        arguments |= dict.fromkeys(("branch_label", "version_path", "rev_id", "depends_on"))
+        self._script = script
+        self._revision = RevisionContext(config, script, arguments)
+        self._has_models = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of the environment in which env.py runs."""
+        return {"as_sql": False, "template_args": self._revision.template_args, "revision_context": self._revision}
+
+    def compare(self, context: MigrationContext) -> None:
+        """Compare the models of one `run_migrations()`."""
+        given: Any = context.opts.get("target_metadata")
+        several = given if isinstance(given, (list, tuple)) else [given]
+        if any(metadata is not None and metadata.tables for metadata in several):
+            self._has_models = True
+            # not the version rows: where one head depends on another, they are fewer than the heads
+            self._revision.run_autogenerate(tuple(self._script.get_heads()), context)
+
+    def differences(self) -> list[dict[str, str]] | None:
+        """Each operation as a sentence, and as `alembic check` prints it; None where env.py names no models."""
+        if not self._has_models:
+            return None
+        # a hook may take the script away, which to a check means that there is nothing to do
+        scripts = self._revision.generated_revisions[-1:]
+        found: list[Any] = []
+        for difference in (one for made in scripts for ops in made.upgrade_ops_list for one in _diffs_of(ops)):
+            found += difference if isinstance(difference, list) else [difference]
+        return [{"said": _stable(_difference_said(one)), "printed": _difference_printed(one)} for one in found]
+
+
+def _diffs_of(operation: Any) -> Iterator[Any]:
+    """As `as_diffs()`; an operation of an extension's that has no such form is named by its class."""
+    if hasattr(operation, "ops"):
+        for one in operation.ops:
+            yield from _diffs_of(one)
+        return
+    try:
+        yield operation.to_diff_tuple()
+    except (AttributeError, NotImplementedError):
+        yield (type(operation).__name__,)
+
+
+def _difference_printed(difference: Any) -> str:
+    """As `alembic check` prints it; nothing where the sentence has all of it."""
+    return "" if difference[0].startswith("modify_") or len(difference) == 1 else _stable(repr(difference))[:PRINTED]
+
+
+def _stable(text: str) -> str:
+    """Without the addresses of objects, which differ from run to run."""
+    return re.sub(r" at 0x[0-9A-Fa-f]+", "", text)
 
 
 def _difference_said(difference: Any) -> str:
-    """One difference of autogenerate: its kind, what it is about, and of a changed property both values."""
+    """One operation for people: its kind, what it is about, and of a changed property both values."""
     kind, *about = difference
     if kind.startswith("modify_"):
-        _, table, column, _, old, new = about
-        return f"{kind.removeprefix('modify_')} of {table}.{column}: {old} in the schema, {new} in the models"
-    thing = about[-1]
+        schema, table, column, _, old, new = about
+        place = ".".join(filter(None, (schema, table, column)))
+        return f"{kind.replace('_', ' ')} of {place}: {_shown(old)} in the schema, {_shown(new)} in the models"
+    if not about:
+        return str(kind)
+    thing = next((one for one in about if hasattr(one, "name")), about[-1])
     if kind.endswith("_column"):
-        return f"{kind.replace('_', ' ')} {about[1]}.{thing.name}"
-    table = getattr(getattr(thing, "table", None), "name", None)
-    of = f" of {table}" if table is not None else ""
-    return f"{kind.replace('_', ' ')} {getattr(thing, 'name', None) or thing}{of}"
+        return f"{kind.replace('_', ' ')} {'.'.join(filter(None, (*about[:-1], thing.name)))}"
+    table = getattr(thing, "table", None)
+    of = f" of {table.fullname}" if table is not None else ""
+    name = getattr(thing, "fullname", None) or getattr(thing, "name", None)
+    return f"{kind.replace('_', ' ')} {name or thing}{of}"
+
+
+def _shown(value: Any) -> str:
+    """A value of a column's property: a type with its arguments, a default by its text."""
+    text_of = getattr(getattr(value, "arg", None), "text", None)
+    return str(text_of) if text_of is not None else repr(value)
 
 
 def graph_of(script: ScriptDirectory) -> list[dict[str, object]]:

@@ -74,7 +74,7 @@ class _Case(pytest.Item):
             said = _ask(self.config)
             stash[_CASES] = {(case["revision"], case["check"]): case for case in said["cases"]}
         case = stash[_CASES][self.key]
-        if case["verdict"] == "skipped":
+        if case["verdict"] in {"skipped", "accepted"}:
             pytest.skip(case["finding"])
         if case["verdict"] == "warned":
             self.user_properties.append((_PROPERTY, _in_full(case)))

@@ -7,7 +7,7 @@ import pathlib
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
     from migrate.core.image import Image
     from migrate.core.revisions import Revision
+
+
+MODELS_FIX: Final = (
+    "alembic revision --autogenerate -m 'what the models say'"
+    "   # a new revision, or change the models; never a revision that was applied"
+)
 
 
 @verb("test", exits=EXITS)
@@ -64,7 +70,8 @@ def test(
 
     Each is run up, down and up again, on empty tables and on tables with synthetic rows; one that commits in parts is
     cut off after each of its statements and run again. Which findings fail the run is policy: --fail. A revision
-    that cannot go back says so: irreversible = "the reason", at the top of its file.
+    that cannot go back says so at the top of its file: irreversible = "the reason"; one whose finding is meant:
+    accepted = {"kept": "the reason"}.
     """
     if since is not None and base is not None:
         raise click.UsageError("give --since or --base, not both")
@@ -133,13 +140,14 @@ def _git(session: Session, *arguments: str) -> list[str]:
 
 
 def _try(session: Session, image: Image, selected: Sequence[Revision], baseline: Path | None) -> Trial:
-    from migrate.steps.trial import EMPTY, TrialRun
+    from migrate.steps.trial import EMPTY, TrialRun, tell
 
     findings = _findings(session, image)
     _judge_heads(session, image, findings)
     if not selected:
         for check in (Check.TWICE, Check.MODELS):
             findings.skipped(check, None, "there is no revision to be tried")
+        tell(findings.of(None), session.emit)
         return findings.trial(())
     with lend_shadow(session) as shadow:
         # What a revision says while it is tried six times over is no news; what is wrong with it, the findings say.
@@ -163,6 +171,7 @@ def _try(session: Session, image: Image, selected: Sequence[Revision], baseline:
         with_schema_of_env_py(replay, carry_out)
     for check in (Check.TWICE, Check.MODELS):
         findings.skipped(check, None, "not every revision can be applied")
+    tell(findings.of(None), session.emit)
     return findings.trial(selected)
 
 
@@ -207,11 +216,12 @@ def _report(session: Session, found: Trial, *, as_json: bool) -> Report:
         said = f"test: {found.summary}"
         return Report(Outcome(Result.NOOP), fields, text=text, message=said)
     first = failed[0]
-    more = f"; and {len(failed) - 1} more" if len(failed) > 1 else ""
+    several = f"{counted(len(failed), 'check')} fail the run, the first: " if len(failed) > 1 else ""
     why = problem(
         "failed-trial",
-        f"{first.place or 'the history'}: {first.check}: {first.message}{more}",
+        f"{several}{first.place or 'the history'}: {first.check}: {first.message}",
         names={"place": first.place or "the history"},
+        fix=MODELS_FIX if first.check is Check.MODELS else None,
     )
     return Report(Outcome(Result.FAILED, ExitCode.HISTORY, why), fields, text=text)
 

@@ -20,6 +20,9 @@ ROWS: Final = 3
 """The first two are alike wherever they may be, the third is NULL wherever it may be."""
 
 SEEDS: Final = 8  # different values of one type that are tried
+# The seeds of a table: values of two tables differ, so that a revision may join, copy or unite them. A range takes two
+# seeds for each of its own.
+STRIDE: Final = 2 * SEEDS
 TRIES: Final = 300  # of one row
 _NODES: Final = 20_000  # of one search among what has not been forbidden
 _LONG_TEXT: Final = 300  # more than the usual VARCHAR(255), so that narrowing to it is seen
@@ -118,13 +121,14 @@ class ForeignKey:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table that gets rows; `id` is its identity (the OID), `name` is for people."""
+    """A table that gets rows; `id` is its identity (the OID), `name` is for people, `number` makes its values its own."""
 
     id: int
     name: str
     columns: tuple[Column, ...]
     rules: tuple[Rule, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
+    number: int = 0
 
     def column(self, name: str) -> Column | None:
         """The column, None where it cannot be written."""
@@ -197,7 +201,7 @@ def texts(type_: Type, seed: int) -> tuple[str, ...]:
     match type_.shape:
         case Shape.ENUM:
             labels = type_.labels
-            return (labels[-1 - seed % len(labels)],) if labels else ()
+            return (labels[-1 - seed % STRIDE % len(labels)],) if labels else ()
         case Shape.DOMAIN:
             return texts(type_.parts[0], seed)
         case Shape.ARRAY:
@@ -241,9 +245,12 @@ def _scalar(type_: Type, seed: int) -> tuple[str, ...]:
     if name in {"bit", "bit varying"}:
         width = min(type_.length or (1 if name == "bit" else 64), _LONGEST_TEXT)
         return (format(seed, "b").rjust(width, "0")[-width:],)
-    day = _DAY + dt.timedelta(days=seed)
+    # into the past from table to table: checks are of the kind "not in the future"
+    day = _DAY + dt.timedelta(days=seed % STRIDE - STRIDE * (seed // STRIDE))
+    number = seed + 1
+    low, high = number & 0xFF, number >> 8 & 0xFF
     known = {
-        "smallint": str(300 + seed),
+        "smallint": str(300 + seed % 32_000),
         "integer": str(70_000 + seed),
         "bigint": str(5_000_000_000 + seed),
         "real": f"{1_000_000 + seed}.5",
@@ -253,17 +260,17 @@ def _scalar(type_: Type, seed: int) -> tuple[str, ...]:
         "date": f"{day}",
         "timestamp without time zone": f"{day} 12:34:56.789",
         "timestamp with time zone": f"{day} 12:34:56.789+00",
-        "time without time zone": f"12:34:{seed % 60:02}",
-        "time with time zone": f"12:34:{seed % 60:02}+00",
+        "time without time zone": f"12:{(34 + seed // 60) % 60:02}:{seed % 60:02}",
+        "time with time zone": f"12:{(34 + seed // 60) % 60:02}:{seed % 60:02}+00",
         "interval": f"{seed + 1} days",
         "uuid": f"00000000-0000-4000-8000-{seed + 1:012x}",
         "json": f'{{"key": "value {seed}"}}',
         "jsonb": f'{{"key": "value {seed}"}}',
-        "bytea": f"\\x{seed + 1:04x}",
-        "inet": f"192.0.2.{seed + 1}",
-        "cidr": f"192.0.2.{seed + 1}/32",
-        "macaddr": f"08:00:2b:01:02:{seed:02x}",
-        "macaddr8": f"08:00:2b:01:02:03:04:{seed:02x}",
+        "bytea": f"\\x{seed + 1:06x}",
+        "inet": f"10.0.{high}.{low}",
+        "cidr": f"10.0.{high}.{low}/32",
+        "macaddr": f"08:00:2b:01:{high:02x}:{low:02x}",
+        "macaddr8": f"08:00:2b:01:02:03:{high:02x}:{low:02x}",
         "oid": str(seed + 1),
         "xid": str(seed + 1),
         "cid": str(seed + 1),
@@ -299,12 +306,10 @@ def _letter(seed: int) -> str:
 
 
 def _text(type_: Type, seed: int) -> str:
-    if type_.name == "name":
-        return _letter(seed) * 60
-    if type_.name == '"char"':
-        return _letter(seed)
-    default = 1 if type_.name == "character" else _LONG_TEXT
-    return _letter(seed) * min(type_.length if type_.length is not None else default, _LONGEST_TEXT)
+    default = {"name": 60, '"char"': 1, "character": 1}.get(type_.name, _LONG_TEXT)
+    length = min(type_.length if type_.length is not None else default, _LONGEST_TEXT)
+    own = _letter(seed) + _letter(seed + seed // 26) + _letter(seed + seed // 676)
+    return (own + _letter(seed) * length)[:length]
 
 
 def _numeric(type_: Type, seed: int) -> str:
@@ -312,11 +317,16 @@ def _numeric(type_: Type, seed: int) -> str:
         return f"{12_345_678_901 + seed}.25"
     whole = type_.length - type_.scale
     if type_.scale < 0:
-        return f"{10**type_.length - 1 - seed}{'0' * -type_.scale}"
+        return f"{_of_digits(type_.length, seed)}{'0' * -type_.scale}"
     if whole <= 0:
-        return f"0.{'0' * -whole}{10**type_.length - 1 - seed}" if type_.length > 0 else "0"
-    number = str(max(10**whole - 1 - seed, 0))
+        return f"0.{'0' * -whole}{_of_digits(type_.length, seed)}" if type_.length > 0 else "0"
+    number = str(_of_digits(whole, seed))
     return f"{number}.{'1' * type_.scale}" if type_.scale else number
+
+
+def _of_digits(count: int, seed: int) -> int:
+    """A number that needs all of its digits."""
+    return int(10**count - 1 - seed % (9 * 10 ** (count - 1)))
 
 
 # Constants of rules
@@ -558,11 +568,12 @@ class RowPlan:
             return [Given.DEFAULT]
         rules = [rule for rule in self.table.rules if column.name in rule.columns]
         constants = [constant for rule in rules for constant in rule.literals]
-        found: list[Value] = [text for one in range(seed, seed + 3) for text in texts(column.type, one)]
+        own = STRIDE * self.table.number
+        found: list[Value] = [text for one in range(own + seed, own + seed + 3) for text in texts(column.type, one)]
         constants += column.type.all_literals
         if constants:
             found += _wanted(column.type, constants)
-        found += [text for one in range(SEEDS) for text in texts(column.type, one)]
+        found += [text for start in (own, 0) for one in range(start, start + SEEDS) for text in texts(column.type, one)]
         if column.has_default:
             found.append(Given.DEFAULT)
         if column.nullable:

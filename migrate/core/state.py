@@ -325,7 +325,9 @@ def same_program(one: str, other: str) -> bool:
     """
     import ast
 
+    from migrate.core.python_source import parsed
+
     try:
-        return ast.dump(ast.parse(one)) == ast.dump(ast.parse(other))
+        return ast.dump(parsed(one)) == ast.dump(parsed(other))
     except (SyntaxError, ValueError):
         return False

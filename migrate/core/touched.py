@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from migrate.core.python_source import parsed
 from migrate.core.schema import ChangeError, IdentityError, parse, read_change
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ _EXTENSION: Final = re.compile(rf"\bCREATE\s+EXTENSION\s+(?:IF\s+NOT\s+EXISTS\s+
 def by_source(source: str) -> Touched:
     """What the text of a revision says, less its ``downgrade``; nothing where it does not parse."""
     try:
-        tree = ast.parse(source)
+        tree = parsed(source)
     except (SyntaxError, ValueError):
         return Touched()
     found = Touched()

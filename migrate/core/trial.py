@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from migrate.core.python_source import parsed
 from migrate.core.schema import compare
 from migrate.core.trial_checks import OF_HISTORY, OF_REVISIONS, Check
 from migrate.core.wording import counted
@@ -18,15 +20,29 @@ if TYPE_CHECKING:
     from migrate.core.schema import Schema
 
 LISTED: Final = 20  # details of one finding
+_SHOWN: Final = 20  # characters of a word that is too long to be read
+# Longer than any name of PostgreSQL's: a value, as a rule one that fills its column.
+_LONG_WORD: Final = re.compile(r"\w{65,}")
+_ADDRESS: Final = re.compile(r" at 0x[0-9A-Fa-f]+")  # of an object, in its repr()
+
+
+def legible(text: str) -> str:
+    """What is said, without what nobody reads: the rest of a long value, and addresses that differ from run to run."""
+    stable = _ADDRESS.sub("", text)
+    return _LONG_WORD.sub(lambda found: f"{found[0][:_SHOWN]}… ({counted(len(found[0]), 'character')})", stable)
 
 
 class Verdict(StrEnum):
-    """How a case ended; a warning is a finding that policy lets pass."""
+    """How a case ended; a warning is a finding that policy lets pass, an accepted one is meant to be so."""
 
     PASSED = "passed"
     FAILED = "failed"
     WARNED = "warned"
+    ACCEPTED = "accepted"
     SKIPPED = "skipped"
+
+
+FOUND: Final = frozenset({Verdict.FAILED, Verdict.WARNED, Verdict.ACCEPTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +100,12 @@ class Trial:
     @property
     def summary(self) -> str:
         """The counts in words; a check that has nothing to look at has not passed."""
-        passed, failed, warned, skipped = self.counts.values()
+        passed, failed, warned, accepted, skipped = self.counts.values()
         said = [f"{counted(passed, 'check')} passed", f"{failed or 'none'} failed"]
         if warned:
             said.append(counted(warned, "warns", "warn"))
+        if accepted:
+            said.append(f"{accepted} accepted")
         if skipped:
             said.append(counted(skipped, "does not apply or was not reached", "do not apply or were not reached"))
         return ", ".join(said)
@@ -97,23 +115,26 @@ class Trial:
 class Source:
     """What a revision's text says to a trial; lines are 1-based, 1 where a function is not found.
 
-    ``irreversible`` is the reason that a module-level ``irreversible = "…"`` gives.
+    ``irreversible`` is the reason that a module-level ``irreversible = "…"`` gives, ``accepted`` those that
+    ``accepted = {"kept": "…"}`` gives for findings of checks.
     """
 
     upgrade_line: int = 1
     downgrade_line: int = 1
     irreversible: str | None = None
     irreversible_line: int = 1
+    accepted: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, text: str) -> Source:
         """Read it without running it. A text that is no Python, or computes its reason, says nothing."""
         try:
-            module = ast.parse(text)
+            module = parsed(text)
         except (SyntaxError, ValueError):
             return cls()
         lines: dict[str, int] = {}
         reason, line = None, 1
+        accepted: dict[str, str] = {}
         for node in module.body:
             match node:
                 case ast.FunctionDef(name=name) if name in {"upgrade", "downgrade"}:
@@ -123,9 +144,26 @@ class Source:
                     | ast.AnnAssign(target=ast.Name(id="irreversible"), value=ast.Constant(value=str() as said))
                 ) if said.strip():
                     reason, line = " ".join(said.split()), node.lineno
+                case (
+                    ast.Assign(targets=[ast.Name(id="accepted")], value=ast.Dict(keys=keys, values=values))
+                    | ast.AnnAssign(target=ast.Name(id="accepted"), value=ast.Dict(keys=keys, values=values))
+                ):
+                    accepted |= _reasons(keys, values)
                 case _:
                     pass
-        return cls(**lines, irreversible=reason, irreversible_line=line)
+        return cls(**lines, irreversible=reason, irreversible_line=line, accepted=accepted)
+
+
+def _reasons(keys: Iterable[ast.expr | None], values: Iterable[ast.expr]) -> dict[str, str]:
+    """The checks and reasons of a dictionary's text; what is computed, or gives no reason, accepts nothing."""
+    found = {}
+    for key, value in zip(keys, values, strict=True):
+        match key, value:
+            case ast.Constant(value=str() as check), ast.Constant(value=str() as reason) if reason.strip():
+                found[check] = " ".join(reason.split())
+            case _:
+                pass
+    return found
 
 
 @dataclass(slots=True)
@@ -148,17 +186,22 @@ class Findings:
         line: int | None = None,
     ) -> None:
         """A finding; a second one of the same revision and check is added to the details of the first."""
+        message, details = legible(message), tuple(map(legible, details))
         before = self._cases.get((revision, check))
-        if before is not None and before.verdict in {Verdict.FAILED, Verdict.WARNED}:
+        if before is not None and before.verdict in FOUND:
             added = (*before.details, message, *details)[:LISTED]
-            self._cases[revision, check] = Case(
-                check, before.verdict, revision, before.file, before.line, before.message, added
-            )
+            self._cases[revision, check] = replace(before, details=added)
             return
-        verdict = Verdict.FAILED if str(check) in self.fail else Verdict.WARNED
+        source = self.sources.get(revision or "")
+        reason = source.accepted.get(str(check)) if source is not None else None
+        if reason is not None:
+            verdict, message, details = Verdict.ACCEPTED, f"accepted: {reason}", (message, *details)
+        else:
+            verdict = Verdict.FAILED if str(check) in self.fail else Verdict.WARNED
         place = self._line(check, revision) if line is None and file is None else line
         shown = file if file is not None else self.files.get(revision or "")
-        self._cases[revision, check] = Case(check, verdict, revision, shown, place, message, tuple(details)[:LISTED])
+        listed = details if check is Check.MODELS else details[:LISTED]
+        self._cases[revision, check] = Case(check, verdict, revision, shown, place, message, listed)
 
     def passed(self, check: Check, revision: str | None = None) -> None:
         """Nothing was found, unless something was already."""
@@ -253,3 +296,16 @@ def traces(before: Schema, after: Schema) -> list[str]:
         )
     said += [f"{one.expected_identity} has become {one.actual_identity}" for one in found.renamed]
     return said
+
+
+def with_effect(after: Schema, before: Schema, filled: Schema) -> Schema:
+    """``after`` where something had made ``filled`` of ``before`` first: what the way from there left alone is as it was."""
+    found = dict(after)
+    for one in {*before, *filled}:
+        if before.get(one) == filled.get(one) or before.get(one) != after.get(one):
+            continue
+        if one in filled:
+            found[one] = filled[one]
+        else:
+            del found[one]
+    return found

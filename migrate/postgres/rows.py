@@ -100,6 +100,22 @@ _PARTITIONS: Final = """
              WHERE h.inhparent = p.partrelid)
       FROM pg_catalog.pg_partitioned_table p WHERE p.partrelid = ANY(%(tables)s)
 """
+# The sequences that columns draw from, by their default or as an identity.
+_SEQUENCES: Final = """
+    SELECT s.seqrelid, a.attrelid, a.attname::text, s.seqmax, coalesce(pg_catalog.pg_sequence_last_value(s.seqrelid), 0)
+      FROM pg_catalog.pg_attribute a
+      LEFT JOIN pg_catalog.pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+      JOIN pg_catalog.pg_depend d
+        ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.objid = f.oid
+           AND d.refclassid = 'pg_catalog.pg_class'::regclass
+        OR d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+           AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum AND d.deptype = 'i'
+      JOIN pg_catalog.pg_sequence s
+        ON s.seqrelid = CASE d.classid WHEN 'pg_catalog.pg_attrdef'::regclass THEN d.refobjid ELSE d.objid END
+     WHERE a.attrelid = ANY(%(tables)s) AND a.attnum > 0 AND NOT a.attisdropped AND s.seqincrement > 0
+       AND a.atttypid = ANY('{int2,int4,int8,numeric}'::regtype[])
+"""
+_IDS: Final = 100  # between the first drawn values of two tables
 _SHAPES: Final = {"e": Shape.ENUM, "d": Shape.DOMAIN, "r": Shape.RANGE, "m": Shape.MULTIRANGE, "c": Shape.COMPOSITE}
 
 
@@ -133,6 +149,7 @@ def fill(connection: Connection, scope: Scope) -> Filled:
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [STATEMENT_TIMEOUT])
         places = _places(cursor, scope)
+        _advance(cursor, places)
         cursor.execute("SAVEPOINT nothing")
         found = _Filling(cursor, places).carry_out()
         if not _holds(cursor):  # a promised row is not what was promised
@@ -142,22 +159,69 @@ def fill(connection: Connection, scope: Scope) -> Filled:
         return found
 
 
+def _advance(cursor: Cursor, places: Sequence[_Place]) -> None:
+    """Let the sequences go on behind the values that are there, and with other ones for each table."""
+    if not places:
+        return
+    by_id = {place.table.id: place for place in places}
+    cursor.execute(_SEQUENCES, {"tables": list(by_id)})
+    drawn = cursor.fetchall()
+    if not drawn:
+        return
+    cursor.execute(
+        sql.SQL(" UNION ALL ").join(
+            sql.SQL("SELECT {}, coalesce(max({})::bigint, 0) FROM {}").format(
+                sql.Literal(at), sql.Identifier(column), by_id[table].name
+            )
+            for at, (_, table, column, *_) in enumerate(drawn)
+        )
+    )
+    highest = dict(cursor.fetchall())
+    starts: dict[int, int] = {}
+    for at, (sequence, table, _, most, last) in enumerate(drawn):
+        wanted = _IDS * (by_id[table].table.number + 1)
+        behind = max(last, highest[at])
+        start = max(behind, wanted) if max(behind, wanted) + _IDS < most else behind
+        if last < start < most:
+            starts[sequence] = max(start, starts.get(sequence, 0))
+    if starts:
+        cursor.execute(
+            "SELECT pg_catalog.setval(one.id::regclass, one.start)"
+            " FROM unnest(%s::bigint[], %s::bigint[]) AS one(id, start)",
+            [list(starts), list(starts.values())],
+        )
+
+
 def count(connection: Connection, scope: Scope) -> tuple[Counted, ...]:
     """The number of rows in every table of the scope."""
     with connection.cursor() as cursor:
-        cursor.execute(_TABLES, _parameters(scope))
-        tables = [(oid, schema, name) for oid, schema, name, _ in cursor.fetchall()]
-        if not tables:
-            return ()
-        counts = sql.SQL(" UNION ALL ").join(
-            sql.SQL("SELECT {}, count(*) FROM {}").format(sql.Literal(at), sql.Identifier(schema, name))
-            for at, (_, schema, name) in enumerate(tables)
-        )
-        cursor.execute(counts)
-        numbers = dict(cursor.fetchall())
+        tables, answers = _ask_each(cursor, scope, "SELECT {}, count(*) FROM {}")
+    numbers = dict(answers)
     return tuple(
         Counted(oid, _shown(scope, schema, name), numbers[at]) for at, (oid, schema, name) in enumerate(tables)
     )
+
+
+def versions(connection: Connection, scope: Scope) -> frozenset[tuple[str, ...]]:
+    """Every row of the scope, as the version that it is in: one that is written again, or deleted, is gone."""
+    with connection.cursor() as cursor:
+        _, found = _ask_each(cursor, scope, "SELECT {}, tableoid::text, ctid::text, xmin::text FROM {}")
+    return frozenset(tuple(row[1:]) for row in found)
+
+
+def _ask_each(cursor: Cursor, scope: Scope, question: str) -> tuple[list[tuple[int, str, str]], list[tuple[Any, ...]]]:
+    """The tables of the scope, and what each answers, its number before it."""
+    cursor.execute(_TABLES, _parameters(scope))
+    tables = [(oid, schema, name) for oid, schema, name, _ in cursor.fetchall()]
+    if not tables:
+        return [], []
+    cursor.execute(
+        sql.SQL(" UNION ALL ").join(
+            sql.SQL(question).format(sql.Literal(at), sql.Identifier(schema, name))
+            for at, (_, schema, name) in enumerate(tables)
+        )
+    )
+    return tables, cursor.fetchall()
 
 
 def _parameters(scope: Scope) -> dict[str, object]:
@@ -200,11 +264,11 @@ def _places(cursor: Cursor, scope: Scope) -> list[_Place]:
         spelled[table][name] = spelling
     return [
         _Place(
-            Table(oid, _shown(scope, schema, name), tuple(columns[oid]), tuple(rules[oid]), tuple(keys[oid])),
+            Table(oid, _shown(scope, schema, name), tuple(columns[oid]), tuple(rules[oid]), tuple(keys[oid]), number),
             sql.Identifier(schema, name),
             spelled[oid],
         )
-        for oid, (schema, name, _) in tables.items()
+        for number, (oid, (schema, name, _)) in enumerate(tables.items())
     ]
 
 
@@ -350,8 +414,14 @@ class _Filling:
                 rows.append(row)
             why = why or said
         self._found.rows[table.name] = len(rows)
-        if not rows:
+        if not rows and not self._has_rows(place):
             self._found.unfilled[table.name] = why or "no row was found that the table accepts"
+
+    def _has_rows(self, place: _Place) -> bool:
+        """Whether the history has put rows in itself."""
+        self._cursor.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(place.name))
+        (found,) = self._cursor.fetchone() or (False,)
+        return bool(found)
 
     def _own_keys(self, place: _Place, fixed: Mapping[str, str]) -> dict[str, str]:
         """Values that a row must know of itself before it is there: it refers to itself, through a drawn column."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
-from migrate.core.trial import Verdict
+from migrate.core.trial import FOUND, Verdict
 from migrate.report.github import workflow_command
 from migrate.report.terminal import shown
 
@@ -16,9 +16,21 @@ if TYPE_CHECKING:
 
     from migrate.core.trial import Case, Trial
 
-_FOUND: Final = (Verdict.FAILED, Verdict.WARNED)
-_MARKS: Final = {Verdict.PASSED: "ok", Verdict.FAILED: "FAIL", Verdict.WARNED: "warn", Verdict.SKIPPED: "-"}
-_STYLES: Final = {Verdict.PASSED: "green", Verdict.FAILED: "bold red", Verdict.WARNED: "yellow", Verdict.SKIPPED: "dim"}
+_TOLD: Final = (Verdict.FAILED, Verdict.WARNED)
+_MARKS: Final = {
+    Verdict.PASSED: "ok",
+    Verdict.FAILED: "FAIL",
+    Verdict.WARNED: "warn",
+    Verdict.ACCEPTED: "ok*",
+    Verdict.SKIPPED: "-",
+}
+_STYLES: Final = {
+    Verdict.PASSED: "green",
+    Verdict.FAILED: "bold red",
+    Verdict.WARNED: "yellow",
+    Verdict.ACCEPTED: "dim green",
+    Verdict.SKIPPED: "dim",
+}
 _WIDTH: Final = 120
 
 
@@ -48,7 +60,7 @@ def junit(trial: Trial, *, duration_s: float) -> str:
         match case.verdict:
             case Verdict.FAILED:
                 ET.SubElement(element, "failure", {"message": _xml(case.message)}).text = _xml(in_full(case))
-            case Verdict.SKIPPED:
+            case Verdict.SKIPPED | Verdict.ACCEPTED:
                 ET.SubElement(element, "skipped", {"message": _xml(case.message)})
             case Verdict.WARNED:
                 ET.SubElement(element, "system-out").text = _xml(in_full(case))
@@ -61,7 +73,7 @@ def junit(trial: Trial, *, duration_s: float) -> str:
 def github_annotations(trial: Trial, relative: Callable[[str], str | None]) -> str:
     """Render a workflow command a line for every finding; ``relative`` gives a file's path in the repository."""
     lines = []
-    for case in trial.with_verdict(*_FOUND):
+    for case in trial.with_verdict(*_TOLD):
         kind = "error" if case.verdict is Verdict.FAILED else "warning"
         path = relative(case.file) if case.file is not None else None
         said = "\n".join((case.message, *case.details))
@@ -99,7 +111,7 @@ def table(trial: Trial, *, colour: bool, width: int = _WIDTH) -> str:
         if case.revision is None:
             said = f"  {shown(case.message)}" if case.verdict is Verdict.SKIPPED else ""
             parts.append(Text.assemble((_MARKS[case.verdict], _STYLES[case.verdict]), f" {case.check}{said}"))
-    for case in trial.with_verdict(*_FOUND):
+    for case in trial.with_verdict(*FOUND):
         parts.append(Text(""))
         parts.append(
             Text.assemble((_MARKS[case.verdict], _STYLES[case.verdict]), f" {case.check}  {shown(case.place)}")

@@ -6,8 +6,9 @@ the other, so that one child process serves them all: env.py may have read its U
 
 from __future__ import annotations
 
+import re
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.events import Event, Level, Name
@@ -16,31 +17,35 @@ from migrate.core.pooling import leaves_transaction
 from migrate.core.problems import Stop
 from migrate.core.replay import passes
 from migrate.core.revisions import HistoryFault
-from migrate.core.trial import Verdict, rows_left, rows_lost, traces
+from migrate.core.trial import FOUND, Verdict, rows_left, rows_lost, traces, with_effect
 from migrate.core.trial_checks import Check
 from migrate.core.wording import counted
 from migrate.postgres.backend_names import CONTROL_NAME
-from migrate.postgres.rows import Scope, count, fill
+from migrate.postgres.rows import Scope, count, fill, versions
 from migrate.steps.replay import READ_S
 from migrate.steps.upgrade import Upgrading, child_environment
 from migrate.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from migrate.core.events import Emit
     from migrate.core.image import Image
     from migrate.core.problems import Problem
     from migrate.core.replay import Pass
     from migrate.core.revisions import Revision
-    from migrate.core.trial import Counted, Findings
+    from migrate.core.trial import Case, Counted, Findings
     from migrate.postgres.connection import Connection
     from migrate.postgres.shadow import Shadow
     from migrate.steps.replay import Replay
     from migrate.steps.run import Run
 
 CRASHES: Final = 40  # statements of one revision after which it is cut off
+WRITERS: Final = 3  # revisions that may have looked after the rows for a later one
 EMPTY: Final = "template0"
+MODELS_DIFFER: Final = "the models are not the schema at the head: "
+# What may write rows; whether it does, the rows show.
+_WRITES: Final = re.compile(r"update|delete|insert|merge|execute|session|bind", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +102,12 @@ class TrialRun:
     _work: str | None = None
     _worker: Worker | None = None
     _told_unfilled: set[tuple[str, str]] = field(default_factory=set)
+    _base: str = EMPTY
+    _before_writers: dict[str, str] = field(default_factory=dict)  # revision -> the database before it
 
     def carry_out(self, base: str) -> None:
         """Try everything, from the database ``base``. Raises Stop where a trial itself fails, and Interrupted."""
+        self._base = base
         try:
             finished = self._try_all(base)
             if finished is not None:
@@ -151,8 +159,8 @@ class TrialRun:
             if not is_tried:
                 waiting.append(revision)
             if waiting and (is_tried or revision is pending[-1]):
-                target = waiting[-1].id if is_tried else each.target
-                reached = self._pass_by(current, Upgrade(target, tuple(waiting)))
+                whole = (Upgrade(each.target, tuple(waiting)),)
+                reached = self._pass_by(current, self._tips(waiting) if is_tried else whole)
                 waiting = []
                 if reached is None:
                     return None
@@ -162,22 +170,46 @@ class TrialRun:
                 self._tell(revision)
                 if reached is None:
                     return None
-                current = self._instead(current, reached, start)
+                current = self._instead(current, reached, start, may_write=revision)
         return current
 
-    def _instead(self, old: str, new: str, kept: str) -> str:
-        if old != kept:
+    def _instead(self, old: str, new: str, kept: str, *, may_write: Revision | None = None) -> str:
+        """Go on with another database; the one before a revision that may write rows is kept for a while."""
+        if old == kept:
+            return new
+        if may_write is None or _WRITES.search(self.source_of(may_write)) is None:
             self.shadow.drop(old)
+            return new
+        self._keep_before(may_write, old)
         return new
 
-    def _pass_by(self, clean: str, step: Upgrade) -> str | None:
+    def _keep_before(self, writer: Revision, database: str) -> None:
+        self._before_writers[writer.id] = database
+        if len(self._before_writers) > WRITERS:
+            self.shadow.drop(self._before_writers.pop(next(iter(self._before_writers))))
+
+    def _tips(self, revisions: Sequence[Revision]) -> tuple[Upgrade, ...]:
+        """The ways to all of them: several, where they are of branches that have not met."""
+        graph = self.image.graph
+        below = graph.ancestors([revision.id for revision in revisions], inclusive=False)
+        left = list(revisions)
+        steps = []
+        for tip in revisions:
+            if tip.id in below:
+                continue
+            on_the_way = graph.ancestors([tip.id])
+            steps.append(Upgrade(tip.id, tuple(one for one in left if one.id in on_the_way)))
+            left = [one for one in left if one.id not in on_the_way]
+        return tuple(steps)
+
+    def _pass_by(self, clean: str, steps: Iterable[Upgrade]) -> str | None:
         """Revisions that are only on the way."""
         with self._stage(clean) as stage:
-            failed = self._run(stage, step)
-        if failed is not None:
-            revision = str(failed.facts.get("revision"))
-            self._found(Check.UPGRADE, revision, failed)
-            return None
+            for step in steps:
+                failed = self._run(stage, step)
+                if failed is not None:
+                    self._found(Check.UPGRADE, str(failed.facts.get("revision")), failed)
+                    return None
         return self._keep()
 
     # One revision
@@ -203,7 +235,7 @@ class TrialRun:
                 self._run(stage, Upgrade(id_, (revision,)))
             following = self._keep()
         has_rows = self._try_with_rows(revision, clean, before, after)
-        self._try_crashes(revision, clean, after, with_rows=has_rows)
+        self._try_crashes(revision, clean, before, after, with_rows=has_rows)
         for check in Check:
             if check not in {Check.HEADS, Check.TWICE, Check.MODELS}:
                 findings.passed(check, id_)
@@ -266,19 +298,88 @@ class TrialRun:
                 if (table, why) not in self._told_unfilled:  # the first revision that meets the table stands for all
                     self._told_unfilled.add((table, why))
                     findings.found(Check.FILLED, id_, f"table {table} takes no synthetic rows: {why}")
-            counts = count(stage.reader, stage.scope)
-            failed = self._run(stage, Upgrade(id_, (revision,)))
-            if failed is not None:
-                self._found(Check.ROWS, id_, failed, "with rows in the tables")
-                findings.skipped(Check.KEPT, id_, "it cannot be applied to tables with rows")
-                return False
-            now = self._look(stage)
-            if changed := traces(after.schema, now.schema):
-                findings.found(Check.ROWS, id_, f"with rows it leads to another schema: {changed[0]}", changed[1:])
-            if lost := rows_lost(counts, now.counts):
-                findings.found(Check.KEPT, id_, f"the upgrade loses rows: {lost[0]}", lost[1:])
-            self._go_back_with_rows(stage, revision, now.counts if lost else counts)
+            tried = self._apply_with_rows(stage, revision)
+        if isinstance(tried, Seen):
+            self._judge_schema_with_rows(revision, clean, before, after, tried)
             return True
+        if not self._is_prepared(revision):
+            self._found(Check.ROWS, id_, tried, "with rows in the tables")
+            findings.skipped(Check.KEPT, id_, "it cannot be applied to tables with rows")
+        return False
+
+    def _apply_with_rows(self, stage: _Stage, revision: Revision) -> Seen | Problem:
+        """Up, and down again, with the rows that are there; what the upgrade has made, or why it fails."""
+        counts = count(stage.reader, stage.scope)
+        failed = self._run(stage, Upgrade(revision.id, (revision,)))
+        if failed is not None:
+            return failed
+        now = self._look(stage)
+        if lost := rows_lost(counts, now.counts):
+            self.findings.found(Check.KEPT, revision.id, f"the upgrade loses rows: {lost[0]}", lost[1:])
+        self._go_back_with_rows(stage, revision, now.counts if lost else counts)
+        return now
+
+    def _judge_schema_with_rows(self, revision: Revision, clean: str, before: Seen, after: Seen, now: Seen) -> None:
+        if not traces(after.schema, now.schema):
+            return
+        if changed := traces(self._schema_with_rows(clean, before, after), now.schema):
+            said = f"with rows it leads to another schema: {changed[0]}"
+            self.findings.found(Check.ROWS, revision.id, said, changed[1:])
+
+    def _schema_with_rows(self, clean: str, before: Seen, after: Seen) -> Mapping[str, str]:
+        """The schema after the upgrade where rows were put in first: a trigger may change it at the first one."""
+        with self._stage(clean) as stage:
+            fill(stage.reader, stage.scope)
+            return with_effect(after.schema, before.schema, self._look(stage).schema)
+
+    def _is_prepared(self, revision: Revision) -> bool:
+        """Whether the upgrade runs on rows that a revision before it has written: what it asks of them was looked after."""
+        on_the_way: list[Revision] = []
+        tries = 0
+        for writer in self._line_below(revision):
+            on_the_way.insert(0, writer)
+            if _WRITES.search(self.source_of(writer)) is None:
+                continue
+            tries += 1
+            template = self._before_writers.get(writer.id) or self._reach_before(writer)
+            if template is None or tries > WRITERS:
+                return False
+            with self._stage(template) as stage:
+                fill(stage.reader, stage.scope)
+                rows = versions(stage.reader, stage.scope)
+                if self._run(stage, Upgrade(writer.id, (writer,))) is not None:
+                    continue
+                is_written = bool(rows - versions(stage.reader, stage.scope))
+                rest = tuple(on_the_way[1:])
+                if not is_written or (rest and self._run(stage, Upgrade(rest[-1].id, rest)) is not None):
+                    continue
+                if isinstance(self._apply_with_rows(stage, revision), Seen):
+                    return True
+        return False
+
+    def _line_below(self, revision: Revision) -> Iterator[Revision]:
+        """The revisions below it, the nearest first, up to where branches meet."""
+        graph = self.image.graph
+        while len(revision.down) == 1 and not revision.depends_on:
+            below = graph.get(revision.down[0])
+            assert below is not None
+            yield below
+            revision = below
+
+    def _reach_before(self, revision: Revision) -> str | None:
+        """A database as it is before a revision that was not kept; None where that is several ways away."""
+        if not revision.down and not revision.depends_on:
+            return self._base
+        if len(revision.down) != 1 or revision.depends_on:
+            return None
+        pending = self.image.graph.pending((), revision.down[0])
+        assert not isinstance(pending, HistoryFault)
+        with self._stage(self._base) as stage:
+            if self._run(stage, Upgrade(revision.down[0], pending)) is not None:
+                return None
+        reached = self._keep()
+        self._keep_before(revision, reached)
+        return reached
 
     def _go_back_with_rows(self, stage: _Stage, revision: Revision, counts: tuple[Counted, ...]) -> None:
         findings, id_ = self.findings, revision.id
@@ -295,12 +396,13 @@ class TrialRun:
         if failed is not None:
             self._found(Check.AGAIN, id_, failed, "with rows in the tables")
 
-    def _try_crashes(self, revision: Revision, clean: str, after: Seen, *, with_rows: bool) -> None:
+    def _try_crashes(self, revision: Revision, clean: str, before: Seen, after: Seen, *, with_rows: bool) -> None:
         findings, id_ = self.findings, revision.id
         source = self.source_of(revision)
         if "commit" not in source.lower() and not leaves_transaction(source):
             findings.skipped(Check.CRASH, id_, "it commits once, at its end")
             return
+        expected = self._schema_with_rows(clean, before, after) if with_rows else after.schema
         for number in range(1, CRASHES + 1):
             with self._stage(clean) as stage:
                 if with_rows:
@@ -311,7 +413,7 @@ class TrialRun:
                 failed = self._run(stage, step)
                 if failed is not None:
                     self._found(Check.CRASH, id_, failed, f"cut off after statement {number}, the second run fails")
-                elif changed := traces(after.schema, self._look(stage).schema):
+                elif changed := traces(expected, self._look(stage).schema):
                     said = f"cut off after statement {number}, the second run leads elsewhere"
                     findings.found(Check.CRASH, id_, f"{said}: {changed[0]}", changed[1:])
 
@@ -340,17 +442,16 @@ class TrialRun:
             failed = self._carry_out(stage, comparing)
             self._judge_models(comparing.models, failed)
 
-    def _judge_models(self, differences: Sequence[str] | None, failed: Problem | None) -> None:
+    def _judge_models(self, differences: Sequence[Mapping[str, str]] | None, failed: Problem | None) -> None:
         findings = self.findings
-        head = self.image.graph.heads[-1]
-        place = {"file": findings.files.get(head), "line": findings.sources[head].upgrade_line}
         if failed is not None:
             findings.found(Check.MODELS, None, f"the models cannot be compared: {failed.why}", file=self.env_py, line=1)
         elif differences is None:
-            findings.skipped(Check.MODELS, None, "env.py names no target_metadata")
+            findings.skipped(Check.MODELS, None, "env.py names no target_metadata that has tables")
         elif differences:
-            said = f"the models are not the schema at the head: {differences[0]}"
-            findings.found(Check.MODELS, None, said, differences[1:], **place)  # type: ignore[arg-type]
+            # at env.py, which names the models: what was applied is never at fault
+            said = [f"{one['said']}: {one['printed']}" if one["printed"] else one["said"] for one in differences]
+            findings.found(Check.MODELS, None, f"{MODELS_DIFFER}{said[0]}", said[1:], file=self.env_py, line=1)
         findings.passed(Check.MODELS)
 
     # The databases
@@ -424,7 +525,7 @@ class TrialRun:
 
     def _tell(self, revision: Revision) -> None:
         cases = self.findings.of(revision.id)
-        found = [case for case in cases if case.verdict in {Verdict.FAILED, Verdict.WARNED}]
+        found = [case for case in cases if case.verdict in FOUND]
         self.emit(
             Event(
                 Name.TRIAL_REVISION,
@@ -433,10 +534,23 @@ class TrialRun:
                 {"revision": revision.id, "file": revision.file, "findings": len(found)},
             )
         )
-        for case in found:
-            level = Level.ERROR if case.verdict is Verdict.FAILED else Level.WARN
-            said = f"{case.place}: {case.check}: {case.message}"
-            self.emit(Event(Name.TRIAL_FINDING, said, level, case.to_json()))
+        tell(found, self.emit)
+
+
+def tell(cases: Iterable[Case], emit: Emit) -> None:
+    """Say every finding among the cases, and every difference of the models as one of its own."""
+    levels = {Verdict.FAILED: Level.ERROR, Verdict.WARNED: Level.WARN, Verdict.ACCEPTED: Level.INFO}
+    for case in cases:
+        level = levels.get(case.verdict)
+        if level is None:
+            continue
+        each = [case]
+        if case.message.startswith(MODELS_DIFFER):
+            lines = (case.message.removeprefix(MODELS_DIFFER), *case.details)
+            each = [replace(case, message=line, details=()) for line in lines]
+        for one in each:
+            said = f"{one.place or 'the history'}: {one.check}: {one.message}"
+            emit(Event(Name.TRIAL_FINDING, said, level, one.to_json()))
 
 
 def _listed(rows: Sequence[str]) -> str:

@@ -60,7 +60,7 @@ class Upgrading:
         self.numbers = {revision.id: number for number, revision in enumerate(self.revisions, 1)}
         self.attempt = Attempt(run, len(self.revisions), self.kind)
         self.watch = Watch(run)
-        self.models: list[str] | None = None  # what the models differ in, where that was asked
+        self.models: list[dict[str, str]] | None = None  # what the models differ in, where that was asked
         self.sent: list[tuple[str, str]] = []  # revision and statement, where that was asked
         self._session: dict[str, str] = {}
 

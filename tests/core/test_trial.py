@@ -13,10 +13,12 @@ from migrate.core.trial import (
     Source,
     Trial,
     Verdict,
+    legible,
     planned,
     rows_left,
     rows_lost,
     traces,
+    with_effect,
 )
 from migrate.core.trial_checks import DEFAULT_FAIL, OF_HISTORY, OF_REVISIONS, Check
 
@@ -45,6 +47,10 @@ SOURCES = {
     "a reason": ('irreversible = "gone  for\\n good"', Source(irreversible="gone for good")),
     "an annotated reason": ('"""x"""\nirreversible: str = "gone"', Source(irreversible="gone", irreversible_line=2)),
     "no reason": ('irreversible = " "', Source()),
+    "what is accepted": (
+        """accepted = {"kept": "meant  so", 'rows': " ", "crash": reason, **more, 1: "x"}\naccepted: dict = {"downgrade": "d"}""",
+        Source(accepted={"kept": "meant so", "downgrade": "d"}),
+    ),
     "only a yes": ("irreversible = True", Source()),
     "computed": ('irreversible = "a" + b', Source()),
     "no Python": ("def (", Source()),
@@ -97,6 +103,39 @@ def test_a_finding_overrules_that_it_passed_and_nothing_overrules_a_finding(find
     assert verdicts == dict.fromkeys(set(OF_REVISIONS) - {Check.DOWNGRADE}, Verdict.SKIPPED)
 
 
+def test_what_a_revision_accepts_is_no_failure_and_is_told() -> None:
+    findings = Findings(DEFAULT_FAIL, {"r1": "v/r1.py"}, {"r1": Source(accepted={"kept": "meant so"})})
+    findings.found(Check.KEPT, "r1", "rows are lost", ["more"])
+    findings.found(Check.KEPT, "r1", "again")
+    findings.found(Check.ROWS, "r1", "no")
+    kept, rows = findings.of("r1")
+    assert (kept.verdict, kept.message) == (Verdict.ACCEPTED, "accepted: meant so")
+    assert kept.details == ("rows are lost", "more", "again")
+    assert rows.verdict is Verdict.FAILED
+
+
+def test_every_difference_of_the_models_is_kept(findings: Findings) -> None:
+    findings.found(Check.MODELS, None, "first", [str(number) for number in range(100)])
+    assert len(findings.of(None)[0].details) == 100
+
+
+def test_a_finding_is_legible_and_the_same_in_every_run() -> None:
+    value = "a" * 255
+    assert legible(f'invalid input syntax for type integer: "{value}"') == (
+        f'invalid input syntax for type integer: "{"a" * 20}… (255 characters)"'
+    )
+    assert legible("a" * 64) == "a" * 64
+    assert legible("<object object at 0x7F00beef>") == "<object object>"
+
+
+def test_rows_that_are_put_in_may_change_the_schema() -> None:
+    before = {"trigger t.once": "x", "table t": "table", "index t.i": "a"}
+    filled = {"table t": "table", "index t.i": "b", "table t_1": "partition"}
+    after = {**before, "column t.new": "text", "index t.i": "c"}
+    expected = {"table t": "table", "table t_1": "partition", "column t.new": "text", "index t.i": "c"}
+    assert with_effect(after, before, filled) == expected
+
+
 def test_a_trial_is_in_the_order_of_the_history(findings: Findings) -> None:
     findings.passed(Check.HEADS)
     findings.passed(Check.KEPT, "r2")
@@ -104,7 +143,7 @@ def test_a_trial_is_in_the_order_of_the_history(findings: Findings) -> None:
     findings.found(Check.ROWS, "r1", "no")
     trial = findings.trial([revision("r1"), revision("r2")])
     assert [case.name for case in trial.cases] == ["r1-rows", "r2-upgrade", "r2-kept", "history-heads"]
-    assert trial.counts == {"passed": 3, "failed": 1, "warned": 0, "skipped": 0}
+    assert trial.counts == {"passed": 3, "failed": 1, "warned": 0, "accepted": 0, "skipped": 0}
     assert [case.name for case in trial.with_verdict(Verdict.FAILED)] == ["r1-rows"]
 
 
@@ -121,6 +160,7 @@ def verdicts(**numbers: int) -> Trial:
         (verdicts(passed=1, skipped=1), "1 check passed, none failed, 1 does not apply or was not reached"),
         (verdicts(passed=3, failed=2, warned=1), "3 checks passed, 2 failed, 1 warns"),
         (verdicts(passed=3, warned=2), "3 checks passed, none failed, 2 warn"),
+        (verdicts(passed=3, accepted=2), "3 checks passed, none failed, 2 accepted"),
     ],
 )
 def test_the_counts_in_words(trial: Trial, said: str) -> None:
