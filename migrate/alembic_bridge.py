@@ -38,10 +38,13 @@ from sqlalchemy.exc import DBAPIError
 
 from migrate import driver_fence, foreign_records
 from migrate.core.repair_sql import quote
+from migrate.core.schema import dotted
 from migrate.core.search_path import first_meant
 from migrate.core.shadow import strangers
 from migrate.core.url import DatabaseUrl
+from migrate.core.wording import counted, shortened
 from migrate.flask_context import NoApplication, application_context
+from migrate.postgres.losses import Keeping, Lost, Suspect, Unread, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -134,6 +137,15 @@ class Refused(Exception):  # noqa: N818 - a refusal is no error of the code
         super().__init__(why)
         self.code = code
         self.names = names
+        self.facts: dict[str, object] = {}
+
+
+class Unsure(Exception):  # noqa: N818 - it asks for another try
+    """A revision did something to these tables of which only the rows can tell whether it lost any."""
+
+    def __init__(self, suspects: list[Suspect]) -> None:
+        super().__init__("a revision is to be tried once more")
+        self.suspects = suspects
 
 
 class Stopped(Exception):  # noqa: N818 - the parent's wish
@@ -163,6 +175,8 @@ class Seam:
         self._waits_long = False
         self._autocommit_told = False
         self._statements = 0
+        self._keeping: Keeping | None = None  # while nothing may be lost
+        self._judged = False  # all that the transaction has done
         self.current: str | None = None
         self.xid: int | None = None
         self.phase = "env"
@@ -295,6 +309,9 @@ class Seam:
         event.listen(connection, "before_cursor_execute", self._on_statement)
         if "recorded" in self._job:
             event.listen(connection, "before_cursor_execute", self._record)
+        if self._job.get("keeps") is not None:
+            event.listen(connection, "commit", self._on_commit)
+            event.listen(connection, "rollback", self._on_rollback)
         if "crash_after" in self._job:
             event.listen(connection, "after_cursor_execute", self._crash)
         if connection.in_transaction():
@@ -309,6 +326,64 @@ class Seam:
         xid, pid = do_by_driver(connection, "SELECT pg_catalog.txid_current(), pg_catalog.pg_backend_pid()")
         self.xid = int(xid)
         self._channel.call("began", xid=self.xid, backend_pid=pid)
+        if self.phase == "revision":
+            self._begin_keeping(connection)
+
+    # Nothing is lost that was not allowed to go: what a transaction has done is looked at before its commit.
+
+    def _begin_keeping(self, connection: Connection) -> None:
+        """Look at the tables at a transaction's beginning, and write down what the suspects of an earlier try hold."""
+        if self._job.get("keeps") is None or self._keeping is not None or _is_autocommit(connection):
+            return
+        suspects = [Suspect(s, t, None if c is None else frozenset(c)) for s, t, c in self._job["keeps"]]
+        versions = (self._job["version_table_schema"] or "", self._job["version_table"])
+        try:
+            self._keeping = Keeping.begin(lambda sql: rows_by_driver(connection, sql), versions, suspects)
+        except Unread as unread:
+            raise self._unread(unread) from unread.error
+
+    def _refuse_losses(self) -> None:
+        """Raises Refused where this transaction has lost something, Unsure where that is to be looked at in another try."""
+        if self._keeping is None:
+            return
+        suspects = self._keeping.suspects()
+        unsure = [suspect for suspect in suspects if not self._keeping.covers(suspect)]
+        if unsure:
+            raise Unsure(unsure)
+        try:
+            lost = self._keeping.lost(suspects)
+        except Unread as unread:
+            raise self._unread(unread) from unread.error
+        if lost:
+            said = shortened([self._said_of(each) for each in lost])
+            refused = Refused("data-loss", f"the downgrade of {self.current} loses {said}", target=self._job["target"])
+            refused.facts = {"loses": [f"{self._name_of(each)}: {each.number}" for each in lost][:50]}
+            raise refused
+
+    def _name_of(self, lost: Lost) -> str:
+        path = [lost.schema, lost.table] if lost.schema != self._job["version_table_schema"] else [lost.table]
+        return f"table {dotted(path)}" if lost.column is None else f"column {dotted([*path, lost.column])}"
+
+    def _said_of(self, lost: Lost) -> str:
+        of = "" if lost.number == lost.of else f"{lost.number} of "
+        return f"{self._name_of(lost)} ({of}{counted(lost.of, 'row' if lost.column is None else 'value')})"
+
+    def _unread(self, unread: Unread) -> Refused:
+        """The refusal to go on where nobody can say what a table holds."""
+        why = f"what the downgrades take from table {dotted(unread.table)} cannot be counted: {_said(unread.error)}"
+        if _sqlstate(unread.error) != "42501":
+            return Refused("data-loss", why, target=self._job["target"])
+        about = {"table": ".".join(map(quoted, unread.table)), "target": self._job["target"]}
+        return Refused("missing-privilege", why, denied=_said(unread.error), **about)
+
+    def _on_commit(self, connection: Connection) -> None:
+        """A transaction is about to be committed: by us, by an autocommit block that begins, or by the revision itself."""
+        if not self._judged and not _is_autocommit(connection):
+            self._refuse_losses()
+        self._keeping = None
+
+    def _on_rollback(self, _: Connection) -> None:
+        self._keeping = None
 
     def _on_statement(
         self,
@@ -461,6 +536,9 @@ class Seam:
         self._reply = self._channel.call("revision", revision=self.current, xid=xid)
         if self._reply["do"] != "go":
             raise Stopped
+        self._judged = False
+        if connection.in_transaction():
+            self._begin_keeping(connection)
 
     def _fenced(self, connection: Connection) -> bool:
         with _in_transaction(connection):
@@ -480,6 +558,8 @@ class Seam:
                 is_recorded = finished.rowcount != 0  # an older snapshot (REPEATABLE READ) does not have the row
             except DBAPIError as error:  # e.g. after the revision's own SET ROLE: the release matters more
                 problem = _said(error)
+        self._refuse_losses()
+        self._judged = True
         self._channel.call("applied", revision=self.current, ledger=problem, recorded=is_recorded)
         # last of all: the parent may have been stopped for longer than its lease before it answered
         if not self._fenced(connection):
@@ -551,6 +631,16 @@ def _without_values(statement: str) -> str:
     """A statement on one line, short, and without the texts in it, which may be secrets."""
     said = " ".join(_TEXTS.sub("'…'", statement).split())
     return said if len(said) <= SHOWN_SQL else f"{said[:SHOWN_SQL]}…"
+
+
+def rows_by_driver(connection: Connection, sql: str) -> list[tuple[Any, ...]]:
+    """All rows of a statement that SQLAlchemy's transaction handling and events do not see."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(sql)
+        return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+    finally:
+        cursor.close()
 
 
 class Pulse(threading.Thread):
@@ -706,7 +796,10 @@ def run(job: Mapping[str, Any], channel: Channel) -> None:
         seam.tell_differences()
         channel.tell("done", revision=seam.current, opener=seam.opener)
     except Refused as refused:
-        channel.tell("refused", code=refused.code, why=str(refused), names=refused.names)
+        channel.tell("refused", code=refused.code, why=str(refused), names=refused.names, facts=refused.facts)
+    except Unsure as unsure:
+        tables = [[s.schema, s.table, None if s.columns is None else sorted(s.columns)] for s in unsure.suspects]
+        channel.tell("unsure", revision=seam.current if seam else None, tables=tables)
     except Stopped:
         channel.tell("stopped")
     except BaseException as error:  # noqa: BLE001 - sys.exit() in a revision must not end as a success

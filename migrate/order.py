@@ -230,6 +230,8 @@ class Progress:
     def _result_of(self, found: Problem) -> Result:
         if self.run is None:
             return Result.REFUSED if found.exit_code in _REFUSALS else Result.FAILED
+        if found.kind.code == "data-loss" and not self.run.applied:  # found out by running it; nothing stayed of it
+            return Result.REFUSED
         return Result.UNKNOWN if found.exit_code is ExitCode.UNKNOWN else Result.FAILED
 
 

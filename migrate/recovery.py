@@ -6,17 +6,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from migrate.core.decision import decide, refuse_downgrade, with_backup
-from migrate.core.downgrade import lost_by_reverting, reverting
+from migrate.core.downgrade import reverting, taken_by_reverting
 from migrate.core.events import Event, Level, Name
+from migrate.core.holding import Taken, place_of
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Downgrade, Plan, Refusal, Repair
 from migrate.core.policy import Adopt as AdoptPolicy
 from migrate.core.policy import Ahead as AheadPolicy
+from migrate.core.privileges import fix_of_uncounted
 from migrate.core.problems import Stop, problem, stop
 from migrate.core.repair import said
+from migrate.core.repair_sql import quote
 from migrate.core.revisions import HistoryFault
 from migrate.core.state import Ahead, AtHead, Behind, Empty, classify
-from migrate.core.wording import counted, shortened
+from migrate.core.wording import clauses, counted, shortened
 from migrate.judging import (
     connected,
     look,
@@ -31,14 +34,14 @@ from migrate.order import Judged, Order, Progress, finish_without_steps, kind_of
 from migrate.release import glance, under_guard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from migrate.core.observation import Observation
+    from migrate.core.observation import Observation, Server
     from migrate.core.problems import Problem
     from migrate.core.repair import Closing, Repairs
-    from migrate.core.revisions import Revision
     from migrate.core.state import Position
     from migrate.postgres.connection import Connection
+    from migrate.postgres.counting import Uncounted
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,39 +54,46 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What a downgrade drops that holds data: rows of each table, values that are not null of each column."""
+    """What downgrades drop that holds data: rows of each table, values that are not null of each column.
 
-    counts: Mapping[str, int]
+    What the server does not count stands there with its words.
+    """
+
+    counts: Mapping[str, int | Uncounted]
 
     @classmethod
-    def of(
-        cls, order: Order, connection: Connection, observation: Observation, gone: Sequence[Revision]
-    ) -> Loss | None:
-        """Count it; None without a manifest. Raises Stop or Interrupted."""
-        if order.image.manifest is None:
-            return None
+    def of(cls, order: Order, connection: Connection, observation: Observation, taken: Taken) -> Loss:
+        """Count it. Raises Stop or Interrupted."""
         from migrate.postgres.counting import count_values
 
-        identities = lost_by_reverting(order.image.manifest, order.image.graph, observation.rows, gone)
         schema = observation.server.schema or ""
         lock_s = order.limits.lock_s
-        return cls(count_values(connection, identities, schema=schema, lock_timeout_s=lock_s, go_on=order.go_on))
+        return cls(count_values(connection, taken.gone, schema=schema, lock_timeout_s=lock_s, go_on=order.go_on))
 
     @property
-    def values(self) -> int:
-        """How many rows and values go in all."""
-        return sum(self.counts.values())
+    def is_any(self) -> bool:
+        """Whether rows or values go, or may go."""
+        return any(self.counts.values())
+
+    @property
+    def hidden(self) -> Mapping[str, Uncounted]:
+        """What this role does not see all of."""
+        return {i: n for i, n in self.counts.items() if not isinstance(n, int) and n.is_denied}
 
     def sentence(self) -> str:
         """What goes, with its names."""
-        said = [
-            f"{each} ({counted(n, 'row' if each.startswith('table') else 'value')})" for each, n in self.counts.items()
-        ]
+        said = [f"{identity} ({_number_said(identity, number)})" for identity, number in self.counts.items()]
         return f"drops {shortened(said)}" if said else "drops no table and no column"
 
     def fields(self) -> list[str]:
         """The same for a log line: ``table articles: 12``."""
-        return [f"{each}: {n}" for each, n in self.counts.items()][:50]
+        return [f"{each}: {n if isinstance(n, int) else 'not counted'}" for each, n in self.counts.items()][:50]
+
+
+def _number_said(identity: str, number: int | Uncounted) -> str:
+    if isinstance(number, int):
+        return counted(number, "row" if identity.startswith("table") else "value")
+    return f"not counted: {number.said}"
 
 
 def adopt(order: Order, at: Override | None = None) -> Outcome:
@@ -244,18 +254,34 @@ def judge_down(
     refused = refuse_downgrade(state, gone, order.policy)
     if refused is not None:
         raise Stop(refused.problem)
-    loss = Loss.of(order, connection, observation, gone) if counts else None
-    is_unknown = order.image.manifest is None
-    if (is_unknown or (loss is not None and loss.values)) and not allow_data_loss:
-        what = loss.sentence() if loss is not None else "without a manifest it is not known what its downgrades drop"
-        facts = {"loses": loss.fields()} if loss is not None else {}
-        raise stop("data-loss", f"going back to {target}: {what}", names={"target": target}, **facts)
-    plan = Plan((Downgrade(target, gone),), Result.DOWNGRADED)
+    manifest = order.image.manifest
+    taken = taken_by_reverting(manifest, image.graph, observation.rows, gone) if manifest is not None else Taken()
+    loss = Loss.of(order, connection, observation, taken) if counts and manifest is not None else None
+    if not allow_data_loss:
+        if loss is not None and loss.hidden:
+            raise _uncounted(loss.hidden, observation.server, target)
+        if manifest is None or (loss is not None and loss.is_any):
+            what = (
+                loss.sentence() if loss is not None else "without a manifest it is not known what its downgrades drop"
+            )
+            facts = {"loses": loss.fields()} if loss is not None else {}
+            raise stop("data-loss", f"going back to {target}: {what}", names={"target": target}, **facts)
+    plan = Plan((Downgrade(target, gone, allow_data_loss, taken),), Result.DOWNGRADED)
     decision = with_backup(plan, image, state, order.policy, has_place=order.backup is not None)
     if isinstance(decision, Plan):
         decision = through_pooler(order, observation, decision)
     if counts and isinstance(decision, Plan):
         said = f"{plan_in_words(decision)}; {loss.sentence()}" if loss is not None else plan_in_words(decision)
         fields = {"steps": [kind_of(s) for s in decision.steps], "loses": loss.fields() if loss is not None else None}
-        order.emit(Event(Name.DECISION_MADE, said, Level.WARN if loss is None or loss.values else Level.INFO, fields))
+        order.emit(Event(Name.DECISION_MADE, said, Level.WARN if loss is None or loss.is_any else Level.INFO, fields))
     return Judged(observation, state, decision), loss
+
+
+def _uncounted(hidden: Mapping[str, Uncounted], server: Server, target: str) -> Stop:
+    """The stop for tables of which this role does not see every row: what it would count is not what is lost."""
+    identity, why = next(iter(hidden.items()))
+    place = place_of(identity, server.schema or "")
+    table = ".".join(map(quote, (place.schema, place.table)))
+    fix = fix_of_uncounted(why.said, role=server.user, database=server.database, table=table, target=target)
+    said = clauses(f"{identity}: {number.said}" for identity, number in hidden.items())
+    return stop("missing-privilege", f"what would be lost cannot be counted: {said}", names={"grant": fix})

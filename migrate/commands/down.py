@@ -32,7 +32,8 @@ def down(*, as_json: bool, target: str, allow_data_loss: bool, **flags: Any) -> 
 
     def body(session: Session) -> Report:
         loss, outcome = recovery.down(session.order(), target, allow_data_loss=allow_data_loss)
-        return Report(outcome, {"loses": loss.fields()} if loss is not None else {})
+        found_out = outcome.problem is not None and "loses" in outcome.problem.facts  # more than was foreseen
+        return Report(outcome, {"loses": loss.fields()} if loss is not None and not found_out else {})
 
     again = f"migrate down --to {shlex.quote(target)}{' --allow-data-loss' if allow_data_loss else ''}"
     return conduct("down", flags, body, as_json=as_json, again=again)

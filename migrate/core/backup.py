@@ -6,29 +6,29 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Final
 
+from migrate.core.holding import taken
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from migrate.core.holding import Taken
     from migrate.core.manifest import Manifest
     from migrate.core.revisions import Graph, Revision
 
-# Objects that hold rows of their own: what else a revision drops can be made again from its definition.
-_HOLD_DATA: Final = ("table ", "column ")
 _LONGEST_PART: Final = 60  # of a file name; file systems take 255 bytes in all
 
 
-def destroyed(manifest: Manifest, graph: Graph, rows: Iterable[str], pending: Sequence[Revision]) -> tuple[str, ...]:
-    """The tables and columns that are there at ``rows`` and that a pending revision drops, sorted.
+def destroyed(manifest: Manifest, graph: Graph, rows: Iterable[str], pending: Sequence[Revision]) -> Taken:
+    """What pending revisions take, each for itself, of the tables and columns that are there at ``rows``.
 
     A rename counts: the manifest shows it as a drop beside an addition.
     """
-    before = {identity for identity in manifest.schema_at(rows) if identity.startswith(_HOLD_DATA)}
+    way = []
     reached = frozenset(rows)
-    gone: set[str] = set()
     for revision in pending:
         reached = graph.rows_after(reached, revision.id)
-        gone |= before - manifest.schema_at(reached).keys()
-    return tuple(sorted(gone))
+        way.append(reached)
+    return taken(manifest, rows, way)
 
 
 def file_name(database: str, rows: Sequence[str], at: str, run_id: str) -> str:

@@ -97,10 +97,10 @@ def with_backup(plan: Plan, image: Image, state: State, policy: Policy, *, has_p
         return plan
     reason = "policy requires one"
     if policy.backup is BackupPolicy.DESTRUCTIVE:
-        lost = _destroyed(change, plan, image, state)
-        if lost == ():
+        found = _destroyed(change, plan, image, state)
+        if found is None:
             return plan
-        reason = "without a manifest it is not known what is dropped" if lost is None else f"{_names(lost)} will go"
+        reason = found
     if not has_place:
         return Refusal(
             problem(
@@ -112,19 +112,23 @@ def with_backup(plan: Plan, image: Image, state: State, policy: Policy, *, has_p
     return replace(plan, steps=(Backup(reason), *plan.steps))
 
 
-def _destroyed(change: Upgrade | Downgrade, plan: Plan, image: Image, state: State) -> tuple[str, ...] | None:
-    """The tables and columns that the plan drops; None where that is not known."""
+def _destroyed(change: Upgrade | Downgrade, plan: Plan, image: Image, state: State) -> str | None:
+    """Why the plan's revisions may destroy something, in a few words; None where each is known to destroy nothing."""
     if image.manifest is None:
-        return None
+        return "without a manifest it is not known what is dropped"
     if isinstance(change, Downgrade):
-        from migrate.core.downgrade import lost_by_reverting
+        taken = change.taken
+    else:
+        from migrate.core.backup import destroyed
 
-        return lost_by_reverting(image.manifest, image.graph, _rows_of(state.position), change.reverting)
-    from migrate.core.backup import destroyed
-
-    adopted = next((step.rows for step in plan.steps if isinstance(step, Adopt)), None)
-    rows = _rows_of(state.position) if adopted is None else adopted
-    return destroyed(image.manifest, image.graph, rows, change.pending)
+        adopted = next((step.rows for step in plan.steps if isinstance(step, Adopt)), None)
+        rows = _rows_of(state.position) if adopted is None else adopted
+        taken = destroyed(image.manifest, image.graph, rows, change.pending)
+    if taken.gone:
+        return f"{_names(taken.gone)} will go"
+    if taken.retyped:
+        return f"{_names(taken.retyped)} will have another type"
+    return None
 
 
 def _rows_of(position: Position) -> tuple[str, ...]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from migrate.core.holding import taken
 from migrate.core.revisions import FaultKind, HistoryFault
-from migrate.core.schema import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from migrate.core.holding import Taken
     from migrate.core.manifest import Manifest
     from migrate.core.revisions import Graph, Revision
 
 BASE: Final = "base"
-_HOLD_DATA: Final = ("table ", "column ")
 # Alembic's marks of a relative or a branch's target, which no revision id can hold.
 _MARKS: Final = frozenset("+-@")
 
@@ -51,15 +51,14 @@ def rows_below(graph: Graph, rows: Iterable[str], reverted: Iterable[str]) -> tu
     return tuple(sorted(graph.tips(graph.ancestors(rows).difference(reverted))))
 
 
-def lost_by_reverting(
-    manifest: Manifest, graph: Graph, rows: Iterable[str], reverted: Sequence[Revision]
-) -> tuple[str, ...]:
-    """The tables, and the columns of tables that stay, which are there at ``rows`` and not below, sorted."""
-    before = manifest.schema_at(rows)
-    after = manifest.schema_at(rows_below(graph, rows, (revision.id for revision in reverted)))
-    gone = [identity for identity in before if identity.startswith(_HOLD_DATA) and identity not in after]
-    tables = {parse(identity).path for identity in gone if identity.startswith("table ")}
-    return tuple(sorted(each for each in gone if parse(each).path[:-1] not in tables))
+def taken_by_reverting(manifest: Manifest, graph: Graph, rows: Iterable[str], reverted: Sequence[Revision]) -> Taken:
+    """What the downgrades take, each for itself, of the tables and columns that are there at ``rows``."""
+    way = []
+    reached = tuple(rows)
+    for revision in reverted:
+        reached = rows_below(graph, reached, [revision.id])
+        way.append(reached)
+    return taken(manifest, rows, way)
 
 
 def _fault(why: str) -> HistoryFault:

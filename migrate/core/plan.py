@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from migrate.core.outcome import Result
 
 if TYPE_CHECKING:
+    from migrate.core.holding import Taken
     from migrate.core.problems import Problem
     from migrate.core.repair import Closing
     from migrate.core.revisions import Revision
@@ -51,6 +52,8 @@ class Downgrade:
 
     target: str  # a revision, or "base"
     reverting: tuple[Revision, ...]
+    may_lose: bool  # rows and values, because the operator allows it
+    taken: Taken  # what the manifest says that they take, and where nothing may be lost, is empty
 
     @property
     def revisions(self) -> tuple[Revision, ...]:

@@ -35,3 +35,14 @@ def fix_of_ledger(role: str, *, is_there: bool) -> str:
         f"GRANT USAGE, CREATE ON SCHEMA migrate TO {quote(role)};\n"
         f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA migrate TO {quote(role)};"
     )
+
+
+def fix_of_uncounted(said: str, *, role: str, database: str, table: str, target: str) -> str:
+    """What lets a role count all rows of a table, or go back to ``target`` without that."""
+    if "row-level security" in said:
+        grant = f"ALTER ROLE {quote(role)} BYPASSRLS;"
+    elif "temporary" in said:
+        grant = f"GRANT TEMPORARY ON DATABASE {quote(database)} TO {quote(role)};"
+    else:
+        grant = f"GRANT SELECT ON TABLE {table} TO {quote(role)};"
+    return f"{grant}   -- or, if the rows may go: migrate down --to {target} --allow-data-loss"

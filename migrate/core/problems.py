@@ -412,9 +412,10 @@ _KINDS: Final = (
         "data-loss",
         ExitCode.POLICY,
         "Going back would lose data",
-        "The downgrade drops tables or columns that have something in them, or, without a manifest, nobody knows what it"
-        " drops.",
-        "Nothing was changed. What would go is counted.",
+        "A downgrade drops tables or columns that have something in them, deletes or truncates rows, or cuts values, or,"
+        " without a manifest, nobody knows what it drops.",
+        "What would go is counted. Nothing was changed: what only a run could show was rolled back. Where a revision to be"
+        " reverted leaves its transaction, those before it may have been reverted; they lost nothing.",
         "migrate down --to {target} --allow-data-loss   # with a backup first: --backup DIR",
     ),
     Kind(

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import psycopg2
 
-from migrate.core.schema import parse
-from migrate.postgres.errors import problem_of
+from migrate.core.holding import place_of
+from migrate.postgres.errors import code_of, problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from migrate.core.holding import Place
     from migrate.postgres.connection import Connection
+
+DENIED: Final = "42501"
+
+
+@dataclass(frozen=True, slots=True)
+class Uncounted:
+    """Why the server counts nothing: its words, and whether they say that this role may not see it all."""
+
+    said: str
+    is_denied: bool
 
 
 def count_values(
@@ -22,36 +34,46 @@ def count_values(
     schema: str,
     lock_timeout_s: float,
     go_on: Callable[[], None],
-) -> dict[str, int]:
+) -> dict[str, int | Uncounted]:
     """The rows of each table, and the values that are not null of each column, by its identity.
 
     ``schema`` is where unqualified identities are. Reads the tables, however long that takes; one that is not there has
-    nothing in it. Raises Stop, and what ``go_on`` raises, as in `Connection.patient`.
+    nothing in it. Rows that policies hide are no reason to count fewer: the server is made to refuse then. Raises Stop,
+    and what ``go_on`` raises, as in `Connection.patient`.
     """
     reading = connection.transaction("REPEATABLE READ READ ONLY", lock_timeout_s=lock_timeout_s)
     try:
         with reading, connection.patient(go_on):
-            return {identity: _count(connection, identity, schema) for identity in identities}
+            connection.run("SELECT pg_catalog.set_config('row_security', 'off', true)")
+            return {identity: _count(connection, place_of(identity, schema)) for identity in identities}
     except psycopg2.Error as error:
         raise problem_of(error, doing="counting what would be dropped", connection=connection) from error
 
 
-def _count(connection: Connection, identity: str, schema: str) -> int:
-    parsed = parse(identity)
-    path = parsed.path if parsed.kind == "table" else parsed.path[:-1]
-    nsp, table = path if len(path) > 1 else (schema, path[0])
+def _count(connection: Connection, place: Place) -> int | Uncounted:
     is_there = connection.row(
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = %(nsp)s AND c.relname = %(table)s AND (%(column)s::text IS NULL OR EXISTS"
+        # what computes its rows from others has none of its own, and may take hours or raise
+        " WHERE n.nspname = %(nsp)s AND c.relname = %(table)s AND c.relkind IN ('r', 'p')"
+        " AND (%(column)s::text IS NULL OR EXISTS"
         " (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attname = %(column)s"
-        " AND a.attnum > 0 AND NOT a.attisdropped)))",
-        {"nsp": nsp, "table": table, "column": parsed.path[-1] if parsed.kind == "column" else None},
+        " AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')))",
+        {"nsp": place.schema, "table": place.table, "column": place.column},
     )[0]
     if not is_there:
         return 0
-    counted = "*" if parsed.kind == "table" else _quote(parsed.path[-1])
-    # without parameters, so that psycopg2 takes a % in a name as itself
-    return int(connection.row(f"SELECT count({counted}) FROM {_quote(nsp)}.{_quote(table)}")[0])
+    counted = "*" if place.column is None else _quote(place.column)
+    connection.run("SAVEPOINT counting")
+    try:
+        # without parameters, so that psycopg2 takes a % in a name as itself
+        found = connection.row(f"SELECT count({counted}) FROM {_quote(place.schema)}.{_quote(place.table)}")[0]
+    except psycopg2.Error as error:
+        if connection.closed or not error.pgcode or code_of(error.pgcode, "") not in {"", "missing-privilege"}:
+            raise
+        connection.run("ROLLBACK TO SAVEPOINT counting")
+        return Uncounted(error.diag.message_primary or type(error).__name__, is_denied=error.pgcode == DENIED)
+    connection.run("RELEASE SAVEPOINT counting")
+    return int(found)
 
 
 def _quote(identifier: str) -> str:

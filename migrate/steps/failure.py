@@ -5,12 +5,13 @@ from __future__ import annotations
 import os.path
 import time
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.packages import fix_of_missing
-from migrate.core.privileges import fix_of_denied
+from migrate.core.privileges import fix_of_denied, fix_of_uncounted
 from migrate.core.problems import ExitCode, Stop, stop
 from migrate.core.schema import changes, ignored_by, read_change
 from migrate.core.url import URL_VARIABLES
@@ -84,7 +85,23 @@ def judge(
     raise _failure(attempt, code, why, failed, about, said)
 
 
-def refused(attempt: Attempt, code: str, why: str, fix_names: Mapping[str, object]) -> Stop:
+def taken_back(attempt: Attempt) -> None:
+    """An attempt was rolled back, to be made again. Raises Stop where a part of it is committed."""
+    ending = _settle(attempt)
+    at_fault = _at_fault(attempt, ending)
+    if at_fault is not None:
+        why = f"revision {at_fault.id}: what else it does may lose data, and was rolled back"
+        raise _left(attempt, ending, at_fault, why)
+    attempt.close_steps("abandoned")
+
+
+def refused(
+    attempt: Attempt,
+    code: str,
+    why: str,
+    fix_names: Mapping[str, object],
+    more: Mapping[str, object] = MappingProxyType({}),
+) -> Stop:
     """The stop for an attempt that the child refused to go on with; what a part has committed counts for more."""
     ending = _settle(attempt)
     at_fault = _at_fault(attempt, ending)
@@ -95,7 +112,12 @@ def refused(attempt: Attempt, code: str, why: str, fix_names: Mapping[str, objec
     is_late = code == "several-targets" and bool(attempt.run.applied)
     exit_code = ExitCode.UNPROVEN if is_late else None
     about = {name: fix_names[name] for name in ("missing_schema",) if name in fix_names} | facts(attempt.current)
-    return stop(code, why, fix=fix_names.get("fix"), names=fix_names, exit_code=exit_code, **about)
+    if "denied" in fix_names:
+        server = attempt.run.before.server
+        given = {name: str(fix_names[name]) for name in ("table", "target")}
+        grant = fix_of_uncounted(str(fix_names["denied"]), role=server.user, database=server.database, **given)
+        fix_names = {"grant": grant}
+    return stop(code, why, fix=fix_names.get("fix"), names=fix_names, exit_code=exit_code, **{**about, **more})
 
 
 def never_committed(attempt: Attempt, opener: str | None) -> Stop:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.events import Event, Level, Name
+from migrate.core.holding import Taken
 from migrate.core.plan import Downgrade, Upgrade
 from migrate.core.pooling import leaves_transaction
 from migrate.core.problems import Stop
@@ -484,7 +485,7 @@ class TrialRun:
 
     def _down(self, stage: _Stage, revision: Revision) -> Problem | None:
         # one revision and no other, which no target of Alembic's can say where branches meet
-        step = Downgrade(revision.id, (revision,))
+        step = Downgrade(revision.id, (revision,), may_lose=True, taken=Taken())
         return self._carry_out(stage, _Trying(self, stage.run, step, {"only": revision.id}))
 
     def _run(self, stage: _Stage, step: Upgrade, **more: object) -> Problem | None:

@@ -10,25 +10,30 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg2
 
 from migrate.core.events import Event, Level, Name
+from migrate.core.holding import place_of
 from migrate.core.interruption import Interrupted
+from migrate.core.plan import Upgrade
+from migrate.core.policy import Transaction
 from migrate.core.pooling import leaves_transaction
 from migrate.core.problems import Stop, stop
 from migrate.core.retry import Retries
+from migrate.core.schema import dotted
 from migrate.core.url import URL_VARIABLES
+from migrate.core.wording import shortened
 from migrate.postgres import activity
 from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.connection import jitter, pause
 from migrate.postgres.ledger import FINISH_STEP
 from migrate.steps.attempt import Attempt, AtWork
 from migrate.steps.control import ANSWER_S, ask, revive, rows_now
-from migrate.steps.failure import cancelled, judge, names, never_committed, refused, schema_now, worker_name
+from migrate.steps.failure import cancelled, judge, names, never_committed, refused, schema_now, taken_back, worker_name
 from migrate.steps.watch import Watch
 from migrate.worker import Ended, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from migrate.core.plan import Downgrade, Upgrade
+    from migrate.core.plan import Downgrade
     from migrate.postgres.connection import Connection
     from migrate.steps.run import Run
 
@@ -60,6 +65,8 @@ class Upgrading:
         self.numbers = {revision.id: number for number, revision in enumerate(self.revisions, 1)}
         self.attempt = Attempt(run, len(self.revisions), self.kind)
         self.watch = Watch(run)
+        # the tables, with their columns (None: all), whose rows tell whether a downgrade loses any
+        self.watched: list[list[object]] = []
         self.models: list[dict[str, str]] | None = None  # what the models differ in, where that was asked
         self.sent: list[tuple[str, str]] = []  # revision and statement, where that was asked
         self._session: dict[str, str] = {}
@@ -218,7 +225,10 @@ class Upgrading:
                 case "failed":
                     return self._judge(message["phase"], message["error"])
                 case "refused":
-                    raise refused(attempt, message["code"], message["why"], message["names"])
+                    raise refused(attempt, message["code"], message["why"], message["names"], message["facts"])
+                case "unsure":
+                    self._look_at(message["revision"], message["tables"])
+                    return self._try(worker)
                 case "stopped":
                     raise cancelled(self.attempt)
                 case "compared":
@@ -264,7 +274,8 @@ class Upgrading:
             "flask_app": project.flask_app,
             "url": run.target.url.sqlalchemy,
             "driver": run.target.url.driver,  # None where the user's URL names none
-            "transaction": str(run.policy.transaction),
+            "transaction": self._transaction,
+            "keeps": self._keeps,
             "version_table": run.target.version_table,
             "version_table_schema": run.before.server.schema,
             "is_held": run.held.question,
@@ -273,6 +284,41 @@ class Upgrading:
             "pooled": run.before.server.pooled,
             "fence": {"url": run.fence.url.raw, "allowed": run.fence.allowed} if run.fence is not None else None,
         }
+
+    @property
+    def _transaction(self) -> str:
+        """How the revisions are committed: together, where one that may lose nothing could be the second to go back."""
+        run = self.run
+        is_whole = self._keeps is not None and len(self.revisions) > 1
+        if is_whole and not any(leaves_transaction(run.source_of(r)) for r in self.revisions):
+            return str(Transaction.ALL)
+        return str(run.policy.transaction)
+
+    @property
+    def _keeps(self) -> list[list[object]] | None:
+        """What the child must write down of the tables before it goes back; None where anything may be lost."""
+        if isinstance(self.plan, Upgrade) or self.plan.may_lose:
+            return None
+        schema = self.run.before.server.schema or ""
+        places = [place_of(each, schema) for each in (*self.plan.taken.gone, *self.plan.taken.retyped)]
+        foreseen: list[list[object]] = [[p.schema, p.table, [p.column] if p.column is not None else []] for p in places]
+        return [*foreseen, *self.watched]
+
+    def _look_at(self, revision: str | None, tables: list[list[object]]) -> None:
+        """Note the tables that the next try must look at. Raises Stop where this one cannot be taken back."""
+        taken_back(self.attempt)
+        self.watched += tables
+        default = self.run.before.server.schema
+        paths = [[str(table)] if schema == default else [str(schema), str(table)] for schema, table, _ in tables]
+        names = shortened(map(dotted, paths))
+        self.run.emit(
+            Event(
+                Name.REVISION_RETRY,
+                f"downgrade of revision {revision} was rolled back and is run again, to see whether {names} lost anything",
+                fields={"revision": revision, "attempt": self.attempt.number},
+            )
+        )
+        self.attempt.number += 1
 
     def _start(self, revision_id: str, xid: int | None, worker: Worker) -> dict[str, object]:
         if self.run.must_end:

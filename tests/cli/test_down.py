@@ -141,7 +141,12 @@ def test_a_downgrade_that_raises_is_rolled_back(project, history, database, run_
     result = run_migrate("down", "--to", "t0001", database=database)
     result.check_clean()
     assert (result.exit_code, result.finished["failed"]) == (30, "bad")
-    assert (result.finished["reverted"], result.finished["to_revision"]) == (["top"], ["bad"])
+    assert ("reverted" in result.finished, result.finished["to_revision"]) == (False, ["top"])
+    assert versions(database) == ["top"]
+    each = run_migrate("down", "--to", "t0001", "--allow-data-loss", database=database)
+    each.check_clean()
+    assert (each.exit_code, each.finished["failed"]) == (30, "bad")
+    assert (each.finished["reverted"], each.finished["to_revision"]) == (["top"], ["bad"])
     assert versions(database) == ["bad"]
     assert database.scalar("SELECT to_regclass('bad')") is not None
     assert run_migrate("up", database=database).finished["applied"] == ["top"]
@@ -208,3 +213,152 @@ def test_a_signal_rolls_the_downgrade_back(project, history, database, start_mig
 def test_json_is_one_object(at_head, database, run_migrate):
     found = json.loads(run_migrate("down", "--to", "two", "--json", database=database).stdout)
     assert (found["outcome"], found["reverted"], found["exit_code"]) == ("downgraded", ["t0001"], 0)
+
+
+# What a downgrade does beside what the manifest shows of it.
+
+KEYS = "CREATE TABLE keys (id int PRIMARY KEY, secret text)"
+
+
+@pytest.fixture
+def keys(project, database, run_migrate, write_manifest):
+    """Write a table with 30 rows, and further revisions of which one's downgrade is given; returns the run of `down`."""
+
+    def go_back(downgrade, *flags, to="one", upgrade="pass", env=None):
+        project.write_env()
+        project.revision("one", message="one", upgrade=f"op.execute('{KEYS}')", downgrade="op.drop_table('keys')")
+        project.revision("two", down="one", message="two", upgrade=upgrade, downgrade=downgrade)
+        project.revision(
+            "three",
+            down="two",
+            upgrade="op.execute('CREATE TABLE n ()')",
+            downgrade="op.drop_table('n')",
+            message="three",
+        )
+        write_manifest()
+        assert run_migrate("up", database=database).exit_code == 0
+        database.execute("INSERT INTO keys SELECT g, 'secret ' || g FROM generate_series(1, 30) g")
+        result = run_migrate("down", "--to", to, *flags, database=database, env=env or {})
+        result.check_clean()
+        return result
+
+    return go_back
+
+
+@pytest.mark.parametrize(
+    ("downgrade", "loses"),
+    [
+        pytest.param(f"op.drop_table('keys')\nop.execute('{KEYS}')", "table keys: 30", id="made again"),
+        pytest.param("op.execute('DELETE FROM keys WHERE id > 20')", "table keys: 10", id="deleted"),
+        pytest.param("op.execute('TRUNCATE keys')", "table keys: 30", id="truncated"),
+        pytest.param(
+            "op.execute('ALTER TABLE keys ALTER secret TYPE text USING left(secret, 8)')",
+            "column keys.secret: 21",
+            id="cut",
+        ),
+    ],
+)
+def test_what_a_downgrade_takes_beside_the_schema_is_refused(keys, database, run_migrate, downgrade, loses):
+    refused = keys(downgrade)
+    assert (refused.exit_code, refused.finished["problem"]) == (12, "data-loss")
+    assert (refused.finished["outcome"], refused.finished["loses"]) == ("refused", [loses])
+    # nothing at all was changed: the revision before it, which loses nothing, is not reverted either
+    assert (versions(database), database.scalar("SELECT count(secret) FROM keys")) == (["three"], 30)
+    assert database.scalar("SELECT to_regclass('n')") is not None
+    assert database.scalar("SELECT count(*) FROM migrate.step WHERE status = 'finished' AND kind = 'downgrade'") == 0
+    allowed = run_migrate("down", "--to", "one", "--allow-data-loss", database=database)
+    allowed.check_clean()
+    assert (allowed.exit_code, versions(database)) == (0, ["one"])
+
+
+@pytest.mark.parametrize(
+    "downgrade",
+    [
+        (
+            "op.execute('CREATE TABLE k2 AS TABLE keys')\nop.drop_table('keys')\n"
+            "op.execute('ALTER TABLE k2 RENAME TO keys')\n"
+            "op.execute('ALTER TABLE keys ADD CONSTRAINT keys_pkey PRIMARY KEY (id)')"
+        ),
+        "op.execute('ALTER TABLE keys ALTER secret TYPE varchar(40)')\nop.execute('ALTER TABLE keys ALTER secret TYPE text')",
+        "op.execute(\"UPDATE keys SET secret = 'none' WHERE secret IS NULL\")",
+    ],
+    ids=["rebuilt with its rows", "another type and back", "only NULLs are filled"],
+)
+def test_what_loses_nothing_goes_on(keys, database, downgrade):
+    result = keys(downgrade)
+    assert (result.exit_code, result.finished["reverted"], versions(database)) == (0, ["three", "two"], ["one"])
+    assert database.scalar("SELECT count(secret) FROM keys") == 30
+
+
+def test_what_is_in_a_schema_that_nobody_looks_at_is_not_dropped(keys, database):
+    refused = keys(
+        "op.execute('DROP SCHEMA audit CASCADE')",
+        upgrade="op.execute('CREATE SCHEMA audit')\nop.execute('CREATE TABLE audit.log AS SELECT 1 AS a')",
+    )
+    assert (refused.exit_code, refused.finished["loses"]) == (12, ["table audit.log: 1"])
+    assert (versions(database), database.scalar("SELECT count(*) FROM audit.log")) == (["three"], 1)
+
+
+def test_a_table_that_is_there_at_both_ends_is_counted(project, database, run_migrate, write_manifest):
+    """The first downgrade on the way drops it; the next one makes another of its name."""
+    made, dropped = f"op.execute('{KEYS}')", "op.drop_table('keys')"
+    project.write_env()
+    project.revision("one", message="one", upgrade=made, downgrade=dropped)
+    project.revision("two", down="one", message="two", upgrade=dropped, downgrade=made)
+    project.revision("three", down="two", message="three", upgrade=made, downgrade=dropped)
+    write_manifest()
+    assert run_migrate("up", database=database).exit_code == 0
+    database.execute("INSERT INTO keys VALUES (1), (2)")
+    for target in ("two", "one"):
+        refused = run_migrate("down", "--to", target, database=database)
+        refused.check_clean()
+        assert (refused.exit_code, refused.finished["loses"]) == (12, ["table keys: 2"])
+    assert database.scalar("SELECT count(*) FROM keys") == 2
+
+
+def test_what_is_computed_is_no_data_and_is_not_run(project, database, run_migrate, write_manifest):
+    project.write_env()
+    project.revision("one", message="one", upgrade=f"op.execute('{KEYS}')", downgrade="op.drop_table('keys')")
+    project.revision(
+        "two",
+        down="one",
+        message="two",
+        upgrade="op.execute('CREATE VIEW v AS SELECT 1 / (id - 1) AS x FROM keys')\n"
+        "op.execute('CREATE MATERIALIZED VIEW m AS TABLE keys WITH NO DATA')\n"
+        "op.execute('ALTER TABLE keys ADD g int GENERATED ALWAYS AS (id * 2) STORED')",
+        downgrade="op.execute('DROP VIEW v')\nop.execute('DROP MATERIALIZED VIEW m')\nop.drop_column('keys', 'g')",
+    )
+    write_manifest()
+    assert run_migrate("up", database=database).exit_code == 0
+    database.execute("INSERT INTO keys VALUES (1), (2)")
+    result = run_migrate("down", "--to", "one", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["loses"]) == (0, [])
+
+
+def test_rows_that_policies_hide_are_not_counted_as_none(project, database, run_migrate, write_manifest):
+    project.write_env()
+    project.revision("one", message="one")
+    project.revision(
+        "two", down="one", message="two", upgrade=f"op.execute('{KEYS}')", downgrade="op.drop_table('keys')"
+    )
+    project.revision(
+        "three",
+        down="two",
+        message="three",
+        upgrade="op.execute('ALTER TABLE keys ENABLE ROW LEVEL SECURITY')\n"
+        "op.execute('ALTER TABLE keys FORCE ROW LEVEL SECURITY')",
+        downgrade="op.execute('ALTER TABLE keys DISABLE ROW LEVEL SECURITY')",
+    )
+    write_manifest()
+    assert run_migrate("up", database=database).exit_code == 0
+    database.as_superuser.execute("INSERT INTO keys SELECT generate_series(1, 5)")
+    refused = run_migrate("down", "--to", "one", database=database)
+    refused.check_clean()
+    assert (refused.exit_code, refused.finished["problem"]) == (14, "missing-privilege")
+    assert refused.finished["fix"].startswith(f"ALTER ROLE {database.user} BYPASSRLS;")
+    assert "row-level security" in refused.finished["why"]
+    assert database.as_superuser.scalar("SELECT count(*) FROM keys") == 5
+    allowed = run_migrate("down", "--to", "one", "--allow-data-loss", "--drift", "warn", database=database)
+    allowed.check_clean()
+    assert (allowed.exit_code, allowed.finished["loses"]) == (0, ["table keys: not counted"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migrate.core.backup import destroyed, file_name, restore_command
+from migrate.core.holding import Taken
 from migrate.core.manifest import build
 from migrate.core.revisions import Graph, Revision
 
@@ -31,11 +32,11 @@ MANIFEST = build(
 @pytest.mark.parametrize(
     ("rows", "pending", "expected"),
     [
-        (("one",), LINE[1:2], ("column t.b",)),
-        (("one",), LINE[1:], ("column t.b",)),  # made again, but what was in it is gone
-        (("two",), LINE[2:], ()),  # what is made and dropped on the way held nothing
-        (("three",), LINE[3:], ("table new",)),
-        ((), LINE, ()),
+        (("one",), LINE[1:2], Taken(("column t.b",))),
+        (("one",), LINE[1:], Taken(("column t.b",))),  # made again, but what was in it is gone
+        (("two",), LINE[2:], Taken()),  # what is made and dropped on the way held nothing
+        (("three",), LINE[3:], Taken(("table new",))),
+        ((), LINE, Taken()),
     ],
 )
 def test_what_is_destroyed(rows, pending, expected):

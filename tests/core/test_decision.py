@@ -8,6 +8,7 @@ import pytest
 
 from migrate.core.compatibility import Break
 from migrate.core.decision import UNCOMPARED, decide, refuse_downgrade, sentence, with_backup
+from migrate.core.holding import Taken
 from migrate.core.image import Image
 from migrate.core.manifest import build
 from migrate.core.observation import InvalidIndex, Unfinished
@@ -369,7 +370,7 @@ def test_many_differences_are_counted_not_listed():
 
 # Backups and downgrades
 
-DOWN = Downgrade("one", (TWO,))
+DOWN = Downgrade("one", (TWO,), may_lose=False, taken=Taken())
 
 
 @pytest.mark.parametrize(
@@ -391,7 +392,20 @@ DOWN = Downgrade("one", (TWO,))
         ),
         (KNOWING, Split(("one",), ()), UPGRADE, BackupPolicy.DESTRUCTIVE, "column t.a will go"),
         (KNOWING, AtHead(("two",)), DOWN, BackupPolicy.DESTRUCTIVE, None),
-        (KNOWING, AtHead(("two",)), Downgrade("base", (TWO, ONE)), BackupPolicy.DESTRUCTIVE, "table t will go"),
+        (
+            KNOWING,
+            AtHead(("two",)),
+            replace(DOWN, taken=Taken(("table t",), ("column u.a",))),
+            BackupPolicy.DESTRUCTIVE,
+            "table t will go",
+        ),
+        (
+            KNOWING,
+            AtHead(("two",)),
+            replace(DOWN, taken=Taken((), ("column u.a",))),
+            BackupPolicy.DESTRUCTIVE,
+            "column u.a will have another type",
+        ),
     ],
 )
 def test_a_backup_before_the_first_change(image, position, step, policy, reason):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.downgrade import is_relative, lost_by_reverting, reverting, rows_below
+from migrate.core.downgrade import is_relative, reverting, rows_below, taken_by_reverting
+from migrate.core.holding import Place, Taken, place_of
 from migrate.core.manifest import build
 from migrate.core.revisions import Graph, HistoryFault, Revision
 
@@ -96,4 +97,21 @@ def test_what_is_lost_holds_data():
         "view v": "select",
     }
     manifest = build(17, graph, {"one": one, "two": two})
-    assert lost_by_reverting(manifest, graph, ("two",), [line[1]]) == ("column t.b", "table audit.log")
+    assert taken_by_reverting(manifest, graph, ("two",), [line[1]]) == Taken(("column t.b", "table audit.log"))
+
+
+def test_each_downgrade_is_judged_and_not_the_ends():
+    line = [revision("one"), revision("two", "one"), revision("three", "two")]
+    graph = Graph.build(line)
+    t = {"table t": "table", "column t.a": "integer", "column t.g": "integer generated always as ((a * 2)) stored"}
+    u = {"table u": "table", "column u.a": "integer", "view v": "select", "column v.a": "integer"}
+    manifest = build(
+        17, graph, {"one": {**t, **u}, "two": {"table u": "table", "column u.a": "bigint"}, "three": {**t, **u}}
+    )
+    found = taken_by_reverting(manifest, graph, ("three",), [line[2], line[1]])
+    assert found == Taken(("table t",), ("column u.a",))
+
+
+def test_where_a_table_or_a_column_is():
+    assert place_of("table t", "public") == Place("public", "t", None)
+    assert place_of('column audit."L og".at', "public") == Place("audit", "L og", "at")

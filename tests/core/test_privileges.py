@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.privileges import fix_of_denied, fix_of_ledger
+from migrate.core.privileges import fix_of_denied, fix_of_ledger, fix_of_uncounted
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,16 @@ def test_the_ledger_is_made_or_opened():
         "GRANT USAGE, CREATE ON SCHEMA migrate TO app;",
         "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA migrate TO app;",
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "grant"),
+    [
+        ('query would be affected by row-level security policy for table "t"', 'ALTER ROLE "my app" BYPASSRLS;'),
+        ('permission denied to create temporary tables in database "d"', 'GRANT TEMPORARY ON DATABASE d TO "my app";'),
+        ("permission denied for table t", 'GRANT SELECT ON TABLE s.t TO "my app";'),
+    ],
+)
+def test_what_lets_a_role_count(said, grant):
+    fix = fix_of_uncounted(said, role="my app", database="d", table="s.t", target="r1")
+    assert fix == f"{grant}   -- or, if the rows may go: migrate down --to r1 --allow-data-loss"
