@@ -24,6 +24,9 @@ _CONVERTIBLE = (
     frozenset({"json", "jsonb"}),
 )
 
+_INTEGERS = ("smallint", "integer", "bigint")
+_FLOATS = ("real", "double precision")
+
 # Tables whose columns follow those of another table, where they are to be altered.
 _HEIRS = ("table partition of ", "table inherits (", "table of ")
 
@@ -79,7 +82,8 @@ def repair_sql(difference: Difference | Renamed, expected: Schema, actual: Schem
     """The statements that would put one difference right, or None where that takes more than a simple statement.
 
     `expected` and `actual` are the whole schemas that were compared. Data may still forbid what is right (a NOT NULL
-    where there are nulls); nothing here drops a table, a type or a label. Indexes are built and dropped CONCURRENTLY
+    where there are nulls); nothing here drops a table, a type or a label, and what would lose what is in a column is a
+    comment. Indexes are built and dropped CONCURRENTLY
     where their table allows it, so none of this belongs into a transaction block.
     """
     if isinstance(difference, Renamed):
@@ -184,32 +188,60 @@ def _index(difference: Difference, identity: Identity, actual: Schema) -> str:
 
 
 def _column(difference: Difference, identity: Identity, expected: Schema, actual: Schema) -> str | None:
-    alter, name = f"ALTER TABLE {_sql(identity.owner)}", quote(identity.path[-1])
+    alter, own = f"ALTER TABLE {_sql(identity.owner)}", identity.path[-1]
+    name = quote(own)
     if difference.expected is not None and difference.actual is not None:
-        actions = _alterations(name, parse_column(difference.expected), parse_column(difference.actual))
-        return None if actions is None else f"{alter} {', '.join(actions)};"
-    definition = difference.expected or difference.actual
-    missing = _columns_only_in(expected, actual, identity, definition)
-    extra = _columns_only_in(actual, expected, identity, definition)
-    if missing and extra:
-        # As likely as not it was renamed; adding one column and dropping the other would lose what is in it.
-        is_clear = difference.actual is None and len(missing) == len(extra) == 1
-        return f"{alter} RENAME COLUMN {quote(extra[0])} TO {name};" if is_clear else None
+        return _altered(alter, identity, difference.actual, difference.expected)
+    missing, extra = _columns_only_in(expected, actual, identity), _columns_only_in(actual, expected, identity)
     if difference.expected is None:
-        return f"{alter} DROP COLUMN {name};"
-    if "nextval(" in difference.expected:
-        return None  # the sequence went with the column
-    return f"{alter} ADD COLUMN {name} {difference.expected};"
+        if any(_may_be(extra[own], definition) for definition in missing.values()) and len(missing) == len(extra) == 1:
+            return None  # it is shown where the other is missing
+        why = f"{dotted(identity.path)} is not expected, and to drop it would lose what is in it:"
+        return _commented(why, f"{alter} DROP COLUMN {name};")
+    likely = [other for other, definition in extra.items() if _may_be(definition, difference.expected)]
+    add = f"{alter} ADD COLUMN {name} {difference.expected};"
+    if not likely:
+        return None if "nextval(" in difference.expected else add  # the sequence went with the column
+    renames = [f"{alter} RENAME COLUMN {quote(other)} TO {name};" for other in likely]
+    if len(missing) == len(extra) == 1:
+        altered = _altered(alter, identity, extra[likely[0]], difference.expected)
+        return f"{renames[0]}\n{altered}" if altered is not None else renames[0]
+    why = f"{dotted(identity.path)} is missing, and may be one of these under another name:"
+    return _commented(why, *renames, f"{add}   -- if it is none of them")
 
 
-def _columns_only_in(here: Schema, there: Schema, identity: Identity, definition: str | None) -> list[str]:
-    """The columns of the table with the definition that only one side has."""
+def _commented(why: str, *statements: str) -> str:
+    """Statements that only a person can say are right: pasted as they are, they do nothing."""
+    return "\n".join(f"-- {line}" for statement in (why, *statements) for line in statement.splitlines())
+
+
+def _altered(alter: str, identity: Identity, actual: str, expected: str) -> str | None:
+    """What gives a column the expected definition; a comment where that would cut what is in it."""
+    had, gets = parse_column(actual), parse_column(expected)
+    actions = _alterations(quote(identity.path[-1]), gets, had)
+    if not actions:
+        return None
+    statement = f"{alter} {', '.join(actions)};"
+    if not _cuts(had.type, gets.type):
+        return statement
+    why = f"{dotted(identity.path)} is {had.type}; as {gets.type} its values would be rounded or cut:"
+    return _commented(why, statement)
+
+
+def _may_be(actual: str, expected: str) -> bool:
+    """Whether a column with one definition may be one with another, under another name."""
+    had, gets = parse_column(actual), parse_column(expected)
+    return had.is_computed == gets.is_computed and _is_convertible(had.type, gets.type)
+
+
+def _columns_only_in(here: Schema, there: Schema, identity: Identity) -> dict[str, str]:
+    """The columns of the table that only one side has, with their definitions."""
     prefix = f"column {dotted(identity.owner)}."
-    return [
-        parse(column).path[-1]
-        for column, its_definition in here.items()
-        if column.startswith(prefix) and its_definition == definition and column not in there
-    ]
+    return {
+        parse(column).path[-1]: definition
+        for column, definition in here.items()
+        if column.startswith(prefix) and column not in there
+    }
 
 
 def _alterations(name: str, expected: Column, actual: Column) -> list[str] | None:
@@ -239,5 +271,29 @@ def _alterations(name: str, expected: Column, actual: Column) -> list[str] | Non
 
 
 def _is_convertible(actual: str, expected: str) -> bool:
-    families = [re.sub(r"\(.*?\)", "", kind) for kind in (actual, expected)]
+    families = [_family(kind)[0] for kind in (actual, expected)]
     return families[0] == families[1] or any(family.issuperset(families) for family in _CONVERTIBLE)
+
+
+def _family(kind: str) -> tuple[str, tuple[int, ...]]:
+    """A type without its modifiers, and those: ``numeric(10,2)`` is numeric and 10, 2."""
+    found = re.search(r"\(([\d,-]+)\)", kind)
+    return re.sub(r"\(.*?\)", "", kind), tuple(map(int, found[1].split(","))) if found else ()
+
+
+def _cuts(actual: str, expected: str) -> bool:
+    """Whether PostgreSQL rounds or cuts values in this conversion, and does not refuse those that do not fit."""
+    (had, of), (gets, to) = _family(actual), _family(expected)
+    if (had, of) == (gets, to):
+        return False
+    if gets in {"name", "date"}:
+        return True
+    if had in _INTEGERS:
+        return gets in _FLOATS
+    if had == "numeric":
+        return gets != "numeric" or (bool(to) and (not of or to[-1] < of[-1]))
+    if had in _FLOATS:
+        return gets not in _FLOATS or gets == "real"
+    if gets.startswith(("time", "interval")) and had != "date":
+        return (to or (6,))[0] < (of or (6,))[0]  # digits of a second
+    return False

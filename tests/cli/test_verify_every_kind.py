@@ -41,7 +41,9 @@ CREATE POLICY readers ON authors FOR SELECT USING (true);
 # what is done by hand, a part of the difference's identity, and what undoes it where verify prints no SQL for it
 CHANGES = [
     ("ALTER TABLE articles DROP COLUMN body", "articles.body", None),
-    ("ALTER TABLE articles ADD COLUMN extra integer", "articles.extra", None),
+    # what loses data is printed as a comment
+    ("ALTER TABLE articles ADD COLUMN extra integer", "articles.extra", "ALTER TABLE articles DROP COLUMN extra"),
+    ("ALTER TABLE articles RENAME COLUMN body TO text", "articles.body", None),
     ("ALTER TABLE articles ALTER note TYPE varchar(40)", "articles.note", None),
     ("ALTER TABLE articles ALTER title DROP NOT NULL", "articles.title", None),
     ("ALTER TABLE articles ALTER title DROP DEFAULT", "articles.title", None),

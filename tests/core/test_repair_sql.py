@@ -28,8 +28,31 @@ CASES: list[tuple[Entries, Entries, str | None]] = [
     # Columns.
     ({"column articles.n": "integer not null"}, {}, "ALTER TABLE articles ADD COLUMN n integer not null;"),
     ({"column articles.n": "integer default nextval('s'::regclass)"}, {}, None),
-    ({}, {"column articles.order": "integer"}, 'ALTER TABLE articles DROP COLUMN "order";'),
-    ({}, {'column audit."Log".a': "text"}, 'ALTER TABLE audit."Log" DROP COLUMN a;'),
+    # What loses data is a comment.
+    (
+        {},
+        {"column articles.order": "integer"},
+        (
+            "-- articles.order is not expected, and to drop it would lose what is in it:\n"
+            '-- ALTER TABLE articles DROP COLUMN "order";'
+        ),
+    ),
+    (
+        {},
+        {'column audit."Log".a': "text"},
+        (
+            '-- audit."Log".a is not expected, and to drop it would lose what is in it:\n'
+            '-- ALTER TABLE audit."Log" DROP COLUMN a;'
+        ),
+    ),
+    (
+        {"column articles.n": "integer"},
+        {"column articles.n": "numeric(8,2)"},
+        (
+            "-- articles.n is numeric(8,2); as integer its values would be rounded or cut:\n"
+            "-- ALTER TABLE articles ALTER COLUMN n TYPE integer;"
+        ),
+    ),
     (
         {"column articles.n": "integer not null default 1"},
         {"column articles.n": "integer"},
@@ -80,8 +103,22 @@ CASES: list[tuple[Entries, Entries, str | None]] = [
         {"column articles.b": "text"},
         "ALTER TABLE articles RENAME COLUMN b TO a;",
     ),
-    ({"column articles.a": "text"}, {"column articles.b": "text", "column articles.c": "text"}, None),
-    ({"column articles.a": "text", "column articles.b": "text"}, {"column articles.c": "text"}, None),
+    (
+        {"column articles.a": "text not null"},
+        {"column articles.b": "character varying(9)"},
+        (
+            "ALTER TABLE articles RENAME COLUMN b TO a;\n"
+            "ALTER TABLE articles ALTER COLUMN a TYPE text, ALTER COLUMN a SET NOT NULL;"
+        ),
+    ),
+    (
+        {"column articles.a": "text"},
+        {"column articles.b": "integer"},
+        (
+            "-- articles.b is not expected, and to drop it would lose what is in it:\n"
+            "-- ALTER TABLE articles DROP COLUMN b;\nALTER TABLE articles ADD COLUMN a text;"
+        ),
+    ),
     # Columns of what is no table of its own.
     ({"column latest.n": "integer"}, {}, None),
     ({"column part.n": "integer"}, {}, None),
@@ -200,7 +237,7 @@ def test_repairs_come_in_an_order_that_can_be_run() -> None:
     }
     found = {
         **BASE,
-        "column articles.extra": "integer",
+        "column articles.extra": "inet",
         "index articles.extra": "btree (extra)",
         "constraint articles.extra_fk": "FOREIGN KEY (extra) REFERENCES articles(extra)",
         "constraint articles.extra_uq": "UNIQUE (extra)",
@@ -211,7 +248,10 @@ def test_repairs_come_in_an_order_that_can_be_run() -> None:
         "DROP INDEX CONCURRENTLY extra;",
         "ALTER TABLE articles DROP CONSTRAINT extra_fk;",
         "ALTER TABLE articles DROP CONSTRAINT extra_uq;",
-        "ALTER TABLE articles DROP COLUMN extra;",
+        (
+            "-- articles.extra is not expected, and to drop it would lose what is in it:\n"
+            "-- ALTER TABLE articles DROP COLUMN extra;"
+        ),
         "ALTER INDEX old RENAME TO new;",
         "ALTER TYPE status ADD VALUE 'c' AFTER 'b';",
         "ALTER TABLE articles ADD COLUMN n status;",
@@ -233,3 +273,54 @@ def test_one_difference_can_be_asked_for() -> None:
 )
 def test_names_are_quoted_where_sql_needs_it(name: str, quoted: str) -> None:
     assert quote(name) == quoted
+
+
+def test_of_several_columns_nobody_says_which_was_renamed() -> None:
+    found = {**BASE, "column articles.b": "text", "column articles.c": "character varying(9)"}
+    missing = Difference("column articles.a", "text", None)
+    assert repair_sql(missing, {**BASE, "column articles.a": "text"}, found) == (
+        "-- articles.a is missing, and may be one of these under another name:\n"
+        "-- ALTER TABLE articles RENAME COLUMN b TO a;\n"
+        "-- ALTER TABLE articles RENAME COLUMN c TO a;\n"
+        "-- ALTER TABLE articles ADD COLUMN a text;   -- if it is none of them"
+    )
+
+
+def test_a_column_that_was_renamed_by_hand_is_not_dropped() -> None:
+    wanted = {**BASE, "column articles.email": "character varying(80) not null"}
+    found = {**BASE, "column articles.mail": "character varying(80)"}
+    repaired = repairs(compare(wanted, found, same_major=True), wanted, found)
+    assert [sql for _, sql in repaired] == [
+        "ALTER TABLE articles RENAME COLUMN mail TO email;\nALTER TABLE articles ALTER COLUMN email SET NOT NULL;"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected", "cuts"),
+    [
+        ("integer", "integer", False),
+        ("integer", "bigint", False),
+        ("bigint", "integer", False),  # refused where one does not fit
+        ("integer", "numeric(10,2)", False),
+        ("bigint", "double precision", True),
+        ("numeric(10,2)", "numeric(12,2)", False),
+        ("numeric(10,2)", "numeric(12,1)", True),
+        ("numeric", "numeric(12,1)", True),
+        ("numeric(12,1)", "numeric", False),
+        ("numeric", "bigint", True),
+        ("real", "double precision", False),
+        ("double precision", "real", True),
+        ("double precision", "numeric", True),
+        ("text", "character varying(5)", False),
+        ("text", "name", True),
+        ("timestamp without time zone", "date", True),
+        ("date", "timestamp(0) without time zone", False),
+        ("timestamp without time zone", "timestamp(3) with time zone", True),
+        ("timestamp(3) without time zone", "timestamp with time zone", False),
+        ("jsonb", "json", False),
+    ],
+)
+def test_a_conversion_that_cuts_is_a_comment(actual, expected, cuts):
+    wanted, found = ({**BASE, "column articles.n": kind} for kind in (expected, actual))
+    sql = repair_sql(Difference("column articles.n", expected, actual), wanted, found)
+    assert (sql or "").startswith("--") is cuts
