@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from migrate.core.decision import decide
+from migrate.core.decision import decide, problem_of_incomparable
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Refusal
 from migrate.core.policy import Judgement
 from migrate.core.problems import Stop, stop
 from migrate.core.schema import compare
-from migrate.core.state import AtHead, Behind, Empty, classify
+from migrate.core.state import AtHead, Behind, Empty, classify, incomparable
 from migrate.core.wording import clauses
 from migrate.judging import connected, look, needed_manifest, refuse_image_faults, rows_named
 from migrate.order import Order, Progress, outcomes
@@ -111,6 +111,7 @@ def verify(order: Order, at: str | None = None, against: Against | None = None) 
         if isinstance(against, AgainstManifest):
             order = replace(order, target=order.target.using({*order.target.used, *against.manifest.schemas}))
         rows: tuple[str, ...] = ()
+        observation: Observation | None = None
         if against is None:
             needed_manifest(order)  # before a connection is made for nothing
         if against is not None and at is not None:
@@ -121,12 +122,16 @@ def verify(order: Order, at: str | None = None, against: Against | None = None) 
             rows = observation.rows
             actual = Side("the live schema", observation.schema or {}, observation.server.major)
         if against is None:
+            assert observation is not None
             asked = rows_named(order, at) if at is not None else rows_to_verify(order, observation)
             expected = recorded_schema(needed_manifest(order), asked, ", ".join(asked) or "base")
         else:
             expected = other_side(order, against)
         verified = Verified.of(actual, expected, order.policy)
         failing = verified.failing(order.policy)
+        blind = incomparable(observation) if observation is not None else None
+        if failing and blind is not None:
+            raise Stop(problem_of_incomparable(blind))
         if failing:
             why = f"{actual.name} is not that of {expected.name}: {clauses(failing)}"
             if against is None:

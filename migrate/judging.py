@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from migrate.core.decision import decide, refuse_image, with_backup
 from migrate.core.events import Event, Level, Name
-from migrate.core.plan import Downgrade, Plan, Refusal, Upgrade
+from migrate.core.plan import Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.pooling import refuse_pooled
 from migrate.core.problems import Stop, stop
 from migrate.core.revisions import HistoryFault
@@ -146,7 +146,9 @@ def through_pooler(order: Order, observation: Observation, decision: Plan) -> De
     steps = (step for step in decision.steps if isinstance(step, Upgrade | Downgrade))
     revisions = (revision for step in steps for revision in step.revisions)
     sources = ((revision.file, order.source_of(revision)) for revision in revisions)
-    refused = refuse_pooled(observation.server, order.target.url_from, sources)
+    repairs = [step for step in decision.steps if isinstance(step, Repair)]
+    indexes = [item for step in repairs for item in step.items if item.startswith("index ")]
+    refused = refuse_pooled(observation.server, order.target.url_from, sources, indexes)
     return decision if refused is None else Refusal(refused)
 
 

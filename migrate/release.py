@@ -51,7 +51,8 @@ def plan(order: Order) -> tuple[Judged | None, Outcome]:
         with connected(order) as connection:
             judged = judge(order, connection)
             progress.note(judged)
-            refuse_impossible_backup(order, judged)
+            if stepwise(judged).steps and order.verb != "wait":  # a program that waits changes nothing
+                refuse_before_change(order, judged)
             result = Result.NOOP if stepwise(judged).steps else stepwise(judged).result
             return judged, replace(finish_without_steps(judged), result=result, pending=progress.pending)
     return judged, progress.outcome()
@@ -85,9 +86,10 @@ def under_guard(
     from migrate.postgres.guard import GuardKey, guard
 
     server = seen.observation.server if seen is not None else read_server(connection, order.target)
-    refuse_missing_rights(server, order.target)
     if seen is not None:
-        refuse_impossible_backup(order, seen)
+        refuse_before_change(order, seen)
+    else:
+        refuse_missing_rights(server, order.target)
     key = GuardKey.of(server.schema, order.target.version_table)
     with (
         guard(
@@ -157,8 +159,12 @@ def look_again(order: Order, run: Run) -> Observation:
     return look(order, run.control)
 
 
-def refuse_impossible_backup(order: Order, seen: Judged) -> None:
-    """Raises Stop for a backup that is due and cannot succeed: found before the guard, as before every change."""
+def refuse_before_change(order: Order, seen: Judged) -> None:
+    """Raises Stop for every reason not to begin on steps that were decided on, which is found without the guard.
+
+    What only looks asks the same: it refuses where a run would.
+    """
+    refuse_missing_rights(seen.observation.server, order.target)
     if order.backup is not None and any(isinstance(step, Backup) for step in stepwise(seen).steps):
         from migrate.steps.backup import refuse_impossible
 

@@ -10,7 +10,14 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.decision import decide, refuse_image, refuse_uncompared, sentence, without_healed
+from migrate.core.decision import (
+    decide,
+    problem_of_incomparable,
+    refuse_image,
+    refuse_uncompared,
+    sentence,
+    without_healed,
+)
 from migrate.core.outcome import Result
 from migrate.core.packages import fix_of_missing
 from migrate.core.plan import Plan, Refusal
@@ -18,7 +25,7 @@ from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.problems import ExitCode, problem
 from migrate.core.repair import plain
 from migrate.core.repair_sql import repairs
-from migrate.core.state import AtHead, Behind, Breaking, Drifted, Edited, Empty, Residue, State
+from migrate.core.state import AtHead, Behind, Breaking, Drifted, Edited, Empty, Incomparable, Residue, State
 from migrate.core.state import name as position_name
 from migrate.core.wording import counted, shortened
 
@@ -450,7 +457,7 @@ def check_tables(diagnosis: Diagnosis) -> Check:
         return warned(
             "tables",
             f"{evidence}; {others} looks like a version table too, and {ours} {is_there}",
-            f"export MIGRATE_VERSION_TABLE_SCHEMA={schema}   # if that is the one, in env.py too; if not: DROP TABLE {others};",
+            f"export MIGRATE_VERSION_TABLE_SCHEMA={schema}   # if that is the one that env.py configures",
         )
     return passed("tables", evidence)
 
@@ -494,7 +501,7 @@ def check_findings(image: Image, observation: Observation, state: State, policy:
     for name, kind, well in (
         ("residue", Residue, "no INVALID index, no revision that was begun and not finished"),
         ("edited", Edited, "the applied revisions' files are the programs that ran, as far as the ledger tells"),
-        ("drift", Drifted, unlike),
+        ("drift", Incomparable if Incomparable in found else Drifted, unlike),
         ("breaking", Breaking, _no_break(image, state)),
     ):
         finding = found.get(kind)
@@ -555,6 +562,8 @@ def _fix_of(finding: Finding, image: Image, observation: Observation, state: Sta
             rows = state.position.rows if isinstance(state.position, (AtHead, Behind)) else ()
             expected = image.manifest.schema_at(rows)
             return "\n".join(sql for _, sql in repairs(differences, expected, observation.schema or {}))
+        case Incomparable():
+            return problem_of_incomparable(finding).fix
         case Breaking():
             return (
                 "migrate plan   # then expand first and contract in a later release; or: export MIGRATE_BREAKING=allow"

@@ -23,6 +23,7 @@ from migrate.core.state import (
     Edited,
     Empty,
     Exact,
+    Incomparable,
     Nearest,
     Residue,
     Several,
@@ -52,6 +53,10 @@ def decide(image: Image, state: State, policy: Policy) -> Decision:
     if refused is not None:
         return refused
     position = state.position
+    if not isinstance(position, (Empty, AtHead, Behind)):
+        for finding in state.findings:
+            if isinstance(finding, Incomparable):  # what it is nearest to is not known then
+                return Refusal(problem_of_incomparable(finding))
     match position:
         case Empty(pending=pending):
             # a database without objects and an image without revisions are at one another's head
@@ -288,6 +293,10 @@ def _judge(finding: Finding, policy: Policy) -> Refusal | None:
                 return None
             said = sentence(Drifted(failing))
             return Refusal(problem("drift", said, differences=failing.sentences()[: LISTED * 4]))
+        case Incomparable():
+            if policy.drift is not Judgement.FAIL:
+                return None
+            return Refusal(problem_of_incomparable(finding))
         case Breaking(breaks=breaks):
             if policy.breaking is not BreakingPolicy.REFUSE:
                 return None
@@ -336,11 +345,25 @@ def sentence(finding: Finding) -> str:
             )
         case Drifted(differences=differences):
             return clauses(differences.sentences())
+        case Incomparable(role=role, schemas=schemas):
+            return (
+                f"role {role} has no USAGE on schema {_names(schemas)}, so that what is made of its types and functions"
+                " cannot be held against the manifest"
+            )
         case Breaking(breaks=breaks):
             parts = [f"{broken.sentence} (revision {revision.id}, {revision.file})" for broken, revision in breaks]
             return f"the pending change breaks the release that is still running: {clauses(parts)}"
         case _:
             assert_never(finding)
+
+
+def problem_of_incomparable(finding: Incomparable) -> Problem:
+    """Why nothing is said of the schema, with the right that is missing."""
+    from migrate.core.repair_sql import quote
+
+    names = ", ".join(map(quote, finding.schemas))
+    grant = f"GRANT USAGE ON SCHEMA {names} TO {quote(finding.role)};"
+    return problem("missing-privilege", sentence(finding), names={"grant": grant})
 
 
 def _untracked(

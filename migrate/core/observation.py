@@ -28,6 +28,9 @@ class Server:
     schema_exists: bool = True
     has_version_table: bool = True
     may_read_versions: bool = True  # SELECT on the version table, True where there is none
+    search_path: tuple[str, ...] = ()  # the schemas that it names, those that do not exist too
+    unseen: str | None = None  # a schema in which the objects would be looked for, but for this role's lack of USAGE
+    owner: str | None = None  # a role that has the rights, and that this one may become but does not inherit from
 
     @property
     def major(self) -> int:
@@ -89,7 +92,8 @@ class Observation:
 
     ``rows`` are the version rows, duplicates kept; ``objects`` the names of user objects (none are read where there are
     version rows: the position does not depend on them); ``schema`` only where the image has a manifest. A ledger that is
-    ``ledger_locked`` was not read, which only a run with nothing to do may put up with.
+    ``ledger_locked`` was not read, which only a run with nothing to do may put up with. ``unnamed`` are the schemas whose
+    objects this role may not call by their names alone, so that the definitions are not printed as the manifest has them.
     """
 
     server: Server
@@ -100,3 +104,4 @@ class Observation:
     unfinished: tuple[Unfinished, ...] = ()
     invalid_indexes: tuple[InvalidIndex, ...] = ()
     ledger_locked: bool = False
+    unnamed: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from migrate.core.problems import problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from migrate.core.observation import Server
     from migrate.core.problems import Problem
@@ -21,11 +21,18 @@ def leaves_transaction(source: str) -> bool:
     return any(word in source for word in _LEAVES_TRANSACTION)
 
 
-def refuse_pooled(server: Server, url_from: str, sources: Iterable[tuple[str, str]]) -> Problem | None:
+def refuse_pooled(
+    server: Server, url_from: str, sources: Iterable[tuple[str, str]], indexes: Sequence[str] = ()
+) -> Problem | None:
     """What is against running revisions on this connection, by their files and texts, which a direct one does not read.
 
-    ``url_from`` is the variable that the URL came from.
+    ``url_from`` is the variable that the URL came from; ``indexes`` are those that are to be repaired.
     """
+    if server.pooled and indexes:
+        return problem(
+            "pooler-session",
+            f"{url_from} leads to a transaction pooler, and the repair of {indexes[0]} needs settings of its session",
+        )
     outside = [file for file, source in sources if leaves_transaction(source)] if server.pooled else []
     if not outside:
         return None

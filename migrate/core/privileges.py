@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import urllib.parse
 from typing import Final
 
 from migrate.core.repair_sql import quote
@@ -46,3 +47,10 @@ def fix_of_uncounted(said: str, *, role: str, database: str, table: str, target:
     else:
         grant = f"GRANT SELECT ON TABLE {table} TO {quote(role)};"
     return f"{grant}   -- or, if the rows may go: migrate down --to {target} --allow-data-loss"
+
+
+def fix_of_member(owner: str, variable: str) -> str:
+    """What a role that may become another one without inheriting from it adds to its URL, as env.py does by SET ROLE."""
+    value = re.sub(r"([\\\s])", r"\\\1", owner)  # as libpq's `options` wants it: no SQL, blanks marked
+    option = urllib.parse.quote(f"-c role={value}", safe="-")
+    return f"or begin as {owner}, as by -c role={owner}: add ?options={option} to {variable}"

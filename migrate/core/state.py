@@ -119,6 +119,14 @@ class Drifted:
 
 
 @dataclass(frozen=True, slots=True)
+class Incomparable:
+    """The live schema cannot be held against the manifest: the role lacks USAGE on schemas whose objects it uses."""
+
+    role: str
+    schemas: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Residue:
     """What an earlier run left behind."""
 
@@ -140,7 +148,7 @@ class Breaking:
     breaks: tuple[tuple[Break, Revision], ...]
 
 
-Finding = Residue | Edited | Drifted | Breaking
+Finding = Residue | Edited | Drifted | Incomparable | Breaking
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +213,20 @@ def classify(image: Image, observation: Observation, target: str, ignore: Sequen
         if isinstance(position, Empty):  # nothing is expected yet; in schemas that are shared, others have theirs
             differences = replace(differences, missing=(), changed=(), renamed=())
         if differences:
-            findings.append(Drifted(differences))
+            findings.append(incomparable(observation) or Drifted(differences))
+    elif isinstance(getattr(position, "match", None), Nearest) and (blind := incomparable(observation)):
+        findings.append(blind)
     start = _start(position)
     if image.manifest is not None and start is not None:
         breaks = _breaking(image.manifest, image.graph, start, _pending(image.graph, start, target))
         if breaks:
             findings.append(Breaking(breaks))
     return State(position, tuple(findings))
+
+
+def incomparable(observation: Observation) -> Incomparable | None:
+    """Why a difference of the observed schema proves nothing; None where it does."""
+    return Incomparable(observation.server.user, observation.unnamed) if observation.unnamed else None
 
 
 def _start(position: Position) -> Rows | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import psycopg2
@@ -9,14 +10,16 @@ import psycopg2.errors
 
 from migrate.core.observation import InvalidIndex, Observation, Server
 from migrate.core.problems import stop
+from migrate.core.search_path import schemas_of
 from migrate.postgres import ledger
 from migrate.postgres.connection import pause
 from migrate.postgres.errors import code_of, problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from migrate.core.policy import Limits
+    from migrate.core.problems import Stop
     from migrate.core.target import Target
     from migrate.postgres.connection import Connection
 
@@ -42,7 +45,7 @@ _SERVER: Final = f"""
            host(pg_catalog.inet_server_addr()), pg_catalog.current_database()::text, current_user::text,
            pg_catalog.current_setting('server_encoding'), pg_catalog.pg_is_in_recovery(),
            pg_catalog.current_setting('transaction_read_only') = 'on',
-           pg_catalog.pg_backend_pid(), {RESOLVE_SCHEMA}
+           pg_catalog.pg_backend_pid(), pg_catalog.current_setting('search_path'), {RESOLVE_SCHEMA}
 """
 
 _RIGHTS: Final = """
@@ -57,6 +60,39 @@ _RIGHTS: Final = """
       FROM (VALUES (%(schema)s::text, %(table)s::text)) AS asked(nsp, rel)
       LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = asked.nsp
       LEFT JOIN pg_catalog.pg_class t ON t.relnamespace = n.oid AND t.relname = asked.rel AND t.relkind IN ('r', 'p', 'v')
+"""
+
+# Where the objects would be looked for, and this role may not look: PostgreSQL passes over such a schema of the
+# search_path without a word. One in which there is nothing hides nothing; the catalogs show what is there all the same.
+_UNSEEN: Final = """
+    SELECT n.nspname::text,
+           CASE WHEN pg_catalog.pg_has_role(n.nspowner, 'MEMBER') AND NOT pg_catalog.pg_has_role(n.nspowner, 'USAGE')
+                THEN pg_catalog.pg_get_userbyid(n.nspowner)::text END
+      FROM pg_catalog.unnest(%(path)s::text[]) WITH ORDINALITY AS named(nsp, at)
+      JOIN pg_catalog.pg_namespace n ON n.nspname = named.nsp
+     WHERE NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+       AND (%(schema)s::text IS NULL OR n.nspname = %(schema)s::text
+            OR NOT %(has_table)s
+               AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid
+                              AND (c.relname = %(table)s::text
+                                   OR named.at < pg_catalog.array_position(%(path)s::text[], %(schema)s::text))))
+     ORDER BY named.at LIMIT 1
+"""
+
+# Who has the rights on the version table, or on its schema, where this role may become it and does not inherit from it.
+_OWNER: Final = """
+    SELECT pg_catalog.pg_get_userbyid(owner)::text
+      FROM (SELECT coalesce((SELECT t.relowner FROM pg_catalog.pg_class t
+                              WHERE t.relnamespace = n.oid AND t.relname = %(table)s), n.nspowner) AS owner
+              FROM pg_catalog.pg_namespace n WHERE n.nspname = %(schema)s) AS has
+     WHERE pg_catalog.pg_has_role(owner, 'MEMBER') AND NOT pg_catalog.pg_has_role(owner, 'USAGE')
+"""
+
+# The schemas that definitions are printed without, but for this role's lack of USAGE (see `catalog.schema_of`).
+_UNNAMED: Final = """
+    SELECT nspname::text FROM pg_catalog.pg_namespace
+     WHERE (nspname IN ('public', %(default)s) OR oid IN (SELECT extnamespace FROM pg_catalog.pg_extension))
+       AND NOT pg_catalog.has_schema_privilege(oid, 'USAGE')
 """
 
 # Objects that a person made in the schemas in question: neither an extension's, nor the version table and what belongs
@@ -131,12 +167,18 @@ def read_server(connection: Connection, target: Target) -> Server:
 def _read_server(connection: Connection, target: Target) -> Server:
     asked = {"schema": target.version_table_schema, "table": target.version_table}
     libpq_pid = connection.info.backend_pid
-    number, version, address, database, user, encoding, recovery, read_only, pid, schema = connection.row(
+    number, version, address, database, user, encoding, recovery, read_only, pid, setting, schema = connection.row(
         _SERVER, asked
     )
-    has_table, may_create, may_write, schema_exists, may_read = connection.row(
-        _RIGHTS, {"schema": schema, "table": target.version_table}
-    )
+    place = {"schema": schema, "table": target.version_table}
+    has_table, may_create, may_write, schema_exists, may_read = connection.row(_RIGHTS, place)
+    path = (
+        schemas_of(setting, user) if target.version_table_schema is None else (target.version_table_schema,)
+    ) + target.schemas[:1]
+    unseen = connection.rows(_UNSEEN, {**place, "path": list(path), "has_table": has_table})
+    name, owner = unseen[0] if unseen else (None, None)
+    if unseen == [] and not (may_write and may_create):
+        owner = next((row[0] for row in connection.rows(_OWNER, place)), None)
     return Server(
         version_num=number,
         version=version,
@@ -153,6 +195,9 @@ def _read_server(connection: Connection, target: Target) -> Server:
         schema_exists=schema_exists,
         has_version_table=has_table,
         may_read_versions=may_read,
+        search_path=path,
+        unseen=name,
+        owner=owner,
     )
 
 
@@ -173,35 +218,44 @@ def refuse_wrong_server(server: Server, target: Target) -> None:
 
 def refuse_missing_rights(server: Server, target: Target) -> None:
     """Raises Stop where the role can write neither the version table nor the schema that revisions create in."""
-    from migrate.core.repair_sql import quote  # a run with nothing to do refuses nothing here
+    from migrate.core.privileges import fix_of_member  # a run with nothing to do refuses nothing here
+    from migrate.core.repair_sql import quote
+
+    def refuse(why: str, grant: str) -> Stop:
+        if server.owner is not None:
+            why = f"{why}; it may become role {server.owner}, which may, but does not inherit from it"
+            grant = f"{grant}   -- {fix_of_member(server.owner, target.url_from)}"
+        return stop("missing-privilege", why, names={"grant": grant})
 
     role = quote(server.user)
+    if server.unseen is not None:
+        raise refuse(
+            f"role {server.user} may not look into schema {server.unseen}, so that what is there is not known",
+            f"GRANT USAGE ON SCHEMA {quote(server.unseen)} TO {role};",
+        )
     if server.schema is None:
-        raise stop(
-            "missing-privilege",
-            f"no schema of the search_path of role {server.user} exists in database {server.database}",
-            names={"grant": f"ALTER ROLE {role} SET search_path = public;"},
+        first = next((name for name in server.search_path if name != server.user), server.user)
+        raise refuse(
+            f"no schema of the search_path of role {server.user} ({', '.join(server.search_path) or 'it is empty'}) exists"
+            f" in database {server.database}",
+            f"CREATE SCHEMA {quote(first)} AUTHORIZATION {role};",
         )
     schema = quote(server.schema)
     if not server.may_write_versions:
-        raise stop(
-            "missing-privilege",
-            f"role {server.user} may not write {server.schema}.{target.version_table}",
-            names={
-                "grant": f"GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.{quote(target.version_table)} TO {role};",
-            },
+        does = "write" if server.may_read_versions else "read"
+        raise refuse(
+            f"role {server.user} may not {does} {server.schema}.{target.version_table}",
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.{quote(target.version_table)} TO {role};",
         )
     if not server.may_create and not server.schema_exists:
-        raise stop(
-            "missing-privilege",
+        raise refuse(
             f"schema {server.schema} does not exist, and role {server.user} may not create it",
-            names={"grant": f"CREATE SCHEMA {schema} AUTHORIZATION {role};"},
+            f"CREATE SCHEMA {schema} AUTHORIZATION {role};",
         )
     if not server.may_create:
-        raise stop(
-            "missing-privilege",
+        raise refuse(
             f"role {server.user} may not create objects in schema {server.schema}",
-            names={"grant": f"GRANT CREATE, USAGE ON SCHEMA {schema} TO {role};"},
+            f"GRANT CREATE, USAGE ON SCHEMA {schema} TO {role};",
         )
 
 
@@ -247,7 +301,7 @@ def _observe(
     with_schema: bool,
 ) -> Observation:
     server = read_server(connection, target)
-    if not server.may_read_versions:
+    if server.schema is None or server.unseen is not None or not server.may_read_versions:
         refuse_missing_rights(server, target)
     rows: tuple[str, ...] = ()
     if server.has_version_table:
@@ -260,6 +314,7 @@ def _observe(
         found = connection.rows(_OBJECTS, {**names, "limit": LISTED_OBJECTS})
         objects = tuple(f"{kind} {name}" for kind, name in found)
     live = None
+    unnamed: tuple[str, ...] = ()
     if with_schema:
         from migrate.postgres import catalog
 
@@ -271,6 +326,8 @@ def _observe(
                 default_schema=target.default_schema(server.schema),
                 qualified=target.schemas,
             )
+        hidden = [row[0] for row in connection.rows(_UNNAMED, {"default": target.default_schema(server.schema)})]
+        unnamed = tuple(name for name in hidden if _is_said(name, live.values()))
     key = ledger.target_key(server.schema, target.version_table)
     known, is_locked = ledger.Known(), False
     can_do_without = bool(rows) and sorted(rows) == sorted(without_ledger_at)
@@ -292,6 +349,7 @@ def _observe(
         unfinished=known.unfinished,
         invalid_indexes=invalid_indexes(connection, schemas),
         ledger_locked=is_locked,
+        unnamed=unnamed,
     )
 
 
@@ -323,6 +381,14 @@ def version_rows(connection: Connection, schema: str | None, table: str) -> tupl
 def invalid_indexes(connection: Connection, schemas: Sequence[str]) -> tuple[InvalidIndex, ...]:
     """The indexes of these schemas that are INVALID and that nobody is building."""
     return tuple(InvalidIndex(*row) for row in connection.rows(_INVALID, {"schemas": list(schemas)}))
+
+
+def _is_said(schema: str, definitions: Iterable[str]) -> bool:
+    """Whether something is printed with the schema before its name."""
+    from migrate.core.schema import name as name_of
+
+    qualified = re.compile(rf'(?<![\w$".]){re.escape(name_of(schema))}\.')
+    return any(qualified.search(definition) for definition in definitions)
 
 
 def _where(server: Server) -> str:

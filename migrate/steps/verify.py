@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from migrate.core.decision import sentence
 from migrate.core.events import Event, Name
 from migrate.core.plan import Adopt, Downgrade, Repair
 from migrate.core.problems import stop
-from migrate.core.state import AtHead, Drifted, Residue, Split, classify
+from migrate.core.state import AtHead, Drifted, Incomparable, Residue, Split, classify
 from migrate.core.state import name as position_name
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _prove_reverted(run: Run, after: Observation, tolerated: State, step: Downgr
     if graph.unknown(after.rows) or graph.ancestors(after.rows) != expected:
         raise _unproven(after, f"not at {step.target}")
     manifest = run.image.manifest
-    if manifest is None or after.schema is None:
+    if manifest is None or after.schema is None or after.unnamed:  # policy has let it be that it cannot be compared
         return
     found = manifest.compare(after.rows, after.schema, major=after.server.major, ignore=run.policy.ignore)
     known = {said for differences in _drifts(tolerated) for said in differences.sentences()}
@@ -82,7 +83,10 @@ def _unproven(after: Observation, position: str) -> Stop:
 def _refuse_new_differences(state: State, tolerated: State, plan: Plan, after: Observation) -> None:
     known = {said for step in plan.steps if isinstance(step, Adopt) for said in step.evidence}
     known |= {said for found in _drifts(tolerated) for said in found.sentences()}
-    _refuse_fresh([said for found in _drifts(state) for said in found.sentences() if said not in known], after)
+    blind = [sentence(finding) for finding in state.findings if isinstance(finding, Incomparable)]
+    blind = [said for said in blind if said not in map(sentence, tolerated.findings)]
+    found = [said for differences in _drifts(state) for said in differences.sentences() if said not in known]
+    _refuse_fresh([*blind, *found], after)
 
 
 def _refuse_fresh(fresh: list[str], after: Observation) -> None:

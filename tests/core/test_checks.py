@@ -33,7 +33,7 @@ from migrate.core.policy import Judgement, Limits, Policy
 from migrate.core.problems import problem
 from migrate.core.revisions import Graph, Revision
 from migrate.core.schema import compare
-from migrate.core.state import Ahead, AtHead, Behind, Breaking, Drifted, Edited, Residue, State, Unknown
+from migrate.core.state import Ahead, AtHead, Behind, Breaking, Drifted, Edited, Incomparable, Residue, State, Unknown
 
 SERVER = Server(
     version_num=170010,
@@ -427,3 +427,10 @@ def test_size(number, said):
 
 def test_long_lists_are_cut():
     assert checks.check_settings([], [f"s{n}" for n in range(20)], []).evidence.endswith("s7 and 12 more")
+
+
+def test_what_cannot_be_compared_is_told_with_the_right_that_is_missing():
+    blind = Incomparable("app", ("extensions",))
+    found = findings(State(BEHIND, (blind,)))["drift"]
+    assert seen(found) == (FAIL, 14)
+    assert found.fix == "GRANT USAGE ON SCHEMA extensions TO app;"

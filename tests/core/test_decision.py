@@ -31,6 +31,7 @@ from migrate.core.state import (
     Edited,
     Empty,
     Exact,
+    Incomparable,
     Nearest,
     Residue,
     Several,
@@ -448,3 +449,26 @@ def test_what_a_downgrade_is_refused_for(findings, policy, code):
 
 def test_both_ways_say_which_revisions_run():
     assert (FULL.revisions, DOWN.revisions) == ((ONE, TWO), (TWO,))
+
+
+BLIND = Incomparable("app", ("extensions", "Other"))
+
+
+@pytest.mark.parametrize("position", [Behind(("one",), (TWO,)), Untracked(("table t",), Nearest(("one",), BOTH))])
+def test_a_schema_that_cannot_be_compared_names_the_right_that_is_missing(position):
+    decision = decide(KNOWING, State(position, (BLIND,)), Policy())
+    assert isinstance(decision, Refusal)
+    assert decision.problem.kind.code == "missing-privilege"
+    assert decision.problem.fix == 'GRANT USAGE ON SCHEMA extensions, "Other" TO app;'
+
+
+def test_a_schema_that_cannot_be_compared_holds_nobody_up_whom_drift_would_not():
+    at_head = decide(KNOWING, State(AtHead(("two",)), (BLIND,)), Policy())
+    assert isinstance(at_head, Plan)
+    assert at_head.warnings == (sentence(BLIND),)
+    warned = decide(KNOWING, State(Behind(("one",), (TWO,)), (BLIND,)), Policy(drift=Judgement.WARN))
+    assert isinstance(warned, Plan)
+    assert sentence(BLIND) in warned.warnings
+    residue = Residue((InvalidIndex("public", "t", "ix", "CREATE INDEX ix ON t (n)"),), ())
+    untracked = State(Untracked(("table t",), Exact(("two",))), (residue,))
+    assert isinstance(decide(KNOWING, untracked, Policy()), Refusal)

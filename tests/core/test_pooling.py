@@ -54,3 +54,10 @@ def test_what_is_refused() -> None:
     assert (refused.kind.code, refused.exit_code) == ("pooler-session", ExitCode.TARGET)
     assert "DATABASE_URL leads to a transaction pooler, and versions/two.py leaves" in refused.why
     assert refused.facts["files"] == ["versions/two.py"]
+
+
+def test_a_repair_of_an_index_does_not_run_through_a_pooler():
+    found = refuse_pooled(POOLED, "DATABASE_URL", [], ["index i"])
+    assert found is not None
+    assert (found.kind.code, "the repair of index i" in found.why) == ("pooler-session", True)
+    assert refuse_pooled(DIRECT, "DATABASE_URL", [], ["index i"]) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.privileges import fix_of_denied, fix_of_ledger, fix_of_uncounted
+from migrate.core.privileges import fix_of_denied, fix_of_ledger, fix_of_member, fix_of_uncounted
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,9 @@ def test_the_ledger_is_made_or_opened():
 def test_what_lets_a_role_count(said, grant):
     fix = fix_of_uncounted(said, role="my app", database="d", table="s.t", target="r1")
     assert fix == f"{grant}   -- or, if the rows may go: migrate down --to r1 --allow-data-loss"
+
+
+def test_a_member_that_does_not_inherit_begins_as_the_other_role():
+    assert fix_of_member("Shop owner", "DATABASE_URL") == (
+        "or begin as Shop owner, as by -c role=Shop owner: add ?options=-c%20role%3DShop%5C%20owner to DATABASE_URL"
+    )

@@ -17,6 +17,7 @@ from migrate.core.state import (
     Edited,
     Empty,
     Exact,
+    Incomparable,
     Residue,
     Split,
     Unknown,
@@ -235,3 +236,14 @@ def test_an_image_is_aimed_where_its_manifest_makes_something(elsewhere):
     target = Target(DatabaseUrl.parse("postgresql://u@h/d"), "DATABASE_URL")
     assert elsewhere.aim(target).schemas_beside("public") == ("public", "audit")
     assert IMAGE.aim(target) == target
+
+
+@pytest.mark.parametrize("rows", [("one",), ()])
+def test_what_the_role_cannot_compare_is_no_drift_and_no_match(rows):
+    blind = Incomparable("app", ("extensions",))
+    odd = {"table t": "", "column t.a": "extensions.citext"}
+    objects = () if rows else ("table t",)
+    state = classify(PROVEN, seen(*rows, objects=objects, schema=odd, unnamed=("extensions",)), "head")
+    assert [finding for finding in state.findings if not isinstance(finding, Breaking)] == [blind]
+    state = classify(PROVEN, seen(*rows, objects=objects, schema=AT_ONE, unnamed=("extensions",)), "head")
+    assert [finding for finding in state.findings if not isinstance(finding, Breaking)] == []
