@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ from migrate.image.manifest import check_for_release, compare_with_files, hashes
 
 if TYPE_CHECKING:
     from migrate.commands.session import Session
+    from migrate.image import AlembicConfig
     from migrate.worker import Worker
 
 _TICK_S: Final = 0.5
@@ -55,7 +57,7 @@ def load_image(session: Session) -> Image:
             },
         ),
     )
-    return Image(graph, faults, manifest, read_by, warnings)
+    return replace(history, manifest=manifest, warnings=warnings)
 
 
 def load_history(session: Session) -> Image:
@@ -66,7 +68,22 @@ def load_history(session: Session) -> Image:
     if any(fault.kind is FaultKind.DYNAMIC for fault in faults):
         revisions, faults, read_by = _through_alembic(session), (), "alembic"
     graph = Graph.build(revisions)
-    return Image(graph, (*faults, *graph.faults), read_by=read_by)
+    found = Image(graph, (*faults, *graph.faults), read_by=read_by)
+    return found if revisions else replace(found, missing=_where_they_are_missing(session.config))
+
+
+def _where_they_are_missing(config: AlembicConfig) -> str:
+    """Of a history without revisions, where they were looked for and what is there instead."""
+    said = []
+    for folder in config.version_locations:
+        shown = os.path.relpath(folder, config.root)
+        below = "" if config.recursive else next((path.name for path in folder.glob("*/**/*.py")), "")
+        if below:
+            said.append(f"{shown} has no revision file, but there are files below it, such as {below}, and"
+                        " recursive_version_locations is not set")  # fmt: skip
+        else:
+            said.append(f"{shown} has no revision file")
+    return f"the history has no revision: {'; '.join(said) or 'no folder is configured for them'}"
 
 
 def _hear(worker: Worker, session: Session, awaited: str) -> dict[str, Any]:

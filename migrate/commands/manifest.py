@@ -19,7 +19,6 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.line_diff import line_diff
 from migrate.core.manifest import MalformedManifest, Manifest, build, used_schemas
 from migrate.core.outcome import Outcome, Result
-from migrate.core.policy import Policy
 from migrate.core.problems import ExitCode, Stop, stop
 from migrate.core.replay import passes
 from migrate.core.revisions import Graph, HistoryFault
@@ -116,7 +115,7 @@ class Work:
 def prepare(session: Session, baseline: Path | None, *, full: bool, must_parse: bool) -> Work:
     """Read everything that needs no server. Raises Stop for faults of the history, and of a file that must parse."""
     image = load_history(session)
-    refused = refuse_image(image, Policy(target="heads"))
+    refused = refuse_image(image, replace(session.settings.policy, target="heads"))
     if refused is not None:
         raise Stop(refused.problem)
     path = manifest_path(session.config, session.settings.manifest)

@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -18,7 +19,6 @@ from migrate.commands.shadow import lend_shadow, make_replay, manifest_baseline,
 from migrate.commands.verb import verb
 from migrate.core.decision import refuse_image
 from migrate.core.outcome import Outcome, Result
-from migrate.core.policy import Policy
 from migrate.core.problems import ExitCode, Stop, problem, stop
 from migrate.core.revisions import HistoryFault
 from migrate.core.trial import Findings, Source, Trial, Verdict, planned
@@ -93,7 +93,7 @@ def test(
 def _image(session: Session) -> Image:
     """The image. Raises Stop for faults of the history; several heads are a finding, no fault."""
     image = session.image
-    refused = refuse_image(image, Policy(target="heads"))
+    refused = refuse_image(image, replace(session.settings.policy, target="heads"))
     if refused is not None:
         raise Stop(refused.problem)
     return image

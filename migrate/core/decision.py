@@ -158,6 +158,8 @@ def refuse_image(image: Image, policy: Policy) -> Refusal | None:
                 faults=[fault.message for fault in image.faults],
             ),
         )
+    if not image.graph.revisions and not policy.allow_empty_history:
+        return Refusal(problem("empty-history", image.missing))
     heads = tuple(image.graph.heads)
     if policy.target == "head" and len(heads) > 1:
         return Refusal(

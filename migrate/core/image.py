@@ -18,7 +18,7 @@ class Image:
     """The graph, its faults and the manifest; ``read_by`` says how the graph was learned (scan or alembic).
 
     ``sources`` holds the text of the revision files that the observation asks for: those whose bytes differ from what
-    the ledger says was applied.
+    the ledger says was applied. ``missing`` says of a history without revisions where they were looked for.
     """
 
     graph: Graph
@@ -27,6 +27,7 @@ class Image:
     read_by: str = "scan"
     warnings: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+    missing: str = "the history has no revision"
 
     def aim(self, target: Target) -> Target:
         """The target, looked at wherever the history makes something, as far as the manifest knows."""

@@ -77,6 +77,7 @@ class Policy:
     backup: Backup = Backup.OFF
     strict: bool = False
     heal: bool = False
+    allow_empty_history: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -324,6 +324,15 @@ _KINDS: Final = (
         "{fix}",
     ),
     Kind(
+        "empty-history",
+        ExitCode.HISTORY,
+        "The image has no revision",
+        "No revision file was found: script_location or version_locations leads elsewhere, the files are in a folder below,"
+        " or they did not get into the image (.dockerignore).",
+        "Nothing was changed.",
+        "export MIGRATE_ALLOW_EMPTY_HISTORY=true   # if that is meant; if not, correct script_location or .dockerignore",
+    ),
+    Kind(
         "unknown-target",
         ExitCode.HISTORY,
         "The target revision is not known here",

@@ -298,6 +298,14 @@ SETTINGS: Final = (
         verbs=_DECIDING_VERBS,
     ),
     Setting(
+        "allow_empty_history",
+        Switch(),
+        _policy.allow_empty_history,
+        "Take an image without any revision for what is meant. Without it, such an image is refused: its revision files are"
+        " missing, more likely.",
+        verbs=_IMAGE_VERBS,
+    ),
+    Setting(
         "connect_timeout",
         Duration(minimum_s=1),
         _limits.connect_s,

@@ -116,7 +116,10 @@ def test_image_faults_come_in_the_order_of_a_release():
     fault = problem("bad-history", "does not compile")
     assert checks.check_image(IMAGE, [], policy).verdict is Verdict.PASS
     assert checks.check_image(IMAGE, [fault], policy).problem is fault
-    assert checks.check_image(Image(Graph.build([])), [], policy).evidence == "0 revisions, head none, read by scan"
+    empty = Image(Graph.build([]))
+    assert seen(checks.check_image(empty, [], policy)) == (FAIL, 11)
+    allowed = replace(policy, allow_empty_history=True)
+    assert checks.check_image(empty, [], allowed).evidence == "0 revisions, head none, read by scan"
     refused = checks.check_image(IMAGE, [fault], Policy(target="nothing"))
     assert refused.problem is not None
     assert refused.problem.kind.code == "unknown-target"

@@ -472,3 +472,11 @@ def test_a_schema_that_cannot_be_compared_holds_nobody_up_whom_drift_would_not()
     residue = Residue((InvalidIndex("public", "t", "ix", "CREATE INDEX ix ON t (n)"),), ())
     untracked = State(Untracked(("table t",), Exact(("two",))), (residue,))
     assert isinstance(decide(KNOWING, untracked, Policy()), Refusal)
+
+
+def test_an_image_without_revisions_is_refused_unless_it_is_meant():
+    nothing = Image(Graph.build([]), missing="the history has no revision: versions has none")
+    refused = decide(nothing, State(Empty(())), Policy())
+    assert isinstance(refused, Refusal)
+    assert (refused.problem.kind.code, refused.problem.why) == ("empty-history", nothing.missing)
+    assert decide(nothing, State(Empty(())), Policy(allow_empty_history=True)) == Plan((), Result.NOOP)
