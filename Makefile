@@ -31,7 +31,8 @@ demo: $(VENV)/installed ## a throw-away PostgreSQL, `migrate up` on the example,
 # The long ones: whole histories replayed, every revision tried with rows, platforms' own tools, dumps read back.
 DEEP := tests/release/test_manifest.py tests/cli/test_manifest.py tests/cli/test_trial.py tests/example/test_trial.py \
   tests/postgres/test_rows.py tests/postgres/test_compatibility.py tests/postgres/test_catalog.py tests/cli/test_backup.py \
-  tests/cli/test_down.py tests/cli/test_doctor.py tests/platforms
+  tests/cli/test_down.py tests/cli/test_doctor.py \
+  tests/alembic/test_every_transaction_equals_alembic.py tests/platforms
 APART := tests/core tests/faults tests/containers tests/pages
 
 test: $(VENV)/installed ## the tests of the job itself, against the embedded server or TEST_DATABASE_URL

@@ -19,7 +19,6 @@ import termios
 import threading
 import time
 import traceback
-from argparse import Namespace
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from alembic.autogenerate import RevisionContext
-from alembic.config import Config
+from alembic.config import CommandLine, Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import RevisionStep
 from alembic.script import ScriptDirectory
@@ -43,6 +42,7 @@ from migrate.core.search_path import first_meant
 from migrate.core.shadow import strangers
 from migrate.core.url import DatabaseUrl
 from migrate.core.wording import counted, shortened
+from migrate.division import Division
 from migrate.flask_context import NoApplication, application_context
 from migrate.postgres.losses import Keeping, Lost, Suspect, Unread, quoted
 
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 PULSE_S: Final = 1.0
 PRINTED: Final = 300  # characters of an operation of autogenerate
+URL_OPTION: Final = "sqlalchemy.url"
+_BAD_INTERPOLATION: Final = "invalid interpolation syntax"  # configparser's, of a % that is not doubled
 _TIMEOUTS: Final = frozenset({"lock_timeout", "statement_timeout"})
 _READS: Final = re.compile(r"\s*(?:select|show|set|reset|explain|begin|commit|rollback)\b", re.IGNORECASE)
 _TEXTS: Final = re.compile(r"'(?:[^']|'')*'")
@@ -166,17 +168,18 @@ class Seam:
         self._configure, self._run_migrations = self.environment.configure, self.environment.run_migrations
         for name, method in (("configure", self.configure), ("run_migrations", self.run_migrations)):
             setattr(self.environment, name, method)
-        self._script = script
+        self.script = script
         self._reply: dict[str, Any] = {}
         self._job = job
         self._channel = channel
-        self._held_transaction = False
+        self._division = Division(wanted=job["transaction"] == "revision")
         self._in_autocommit = False
         self._waits_long = False
         self._autocommit_told = False
         self._statements = 0
         self._keeping: Keeping | None = None  # while nothing may be lost
         self._judged = False  # all that the transaction has done
+        self.has_begun = False  # env.py runs the migrations, and in the right place
         self.current: str | None = None
         self.xid: int | None = None
         self.phase = "env"
@@ -184,17 +187,23 @@ class Seam:
         self.strayed: Refused | None = None
         self.raised: BaseException | None = None  # by the migrations; an env.py that swallows it ends in no success
         self._openers: dict[int, str] = {}  # by driver's connection: the statement that began its transaction
-        self._opener = ""  # of the transaction that env.py hands over
+        self._opener: str | None = (
+            None  # of the transaction that env.py hands over, empty where none did; None: none is
+        )
+        self.no_application: NoApplication | None = None
         self._proven: MigrationContext | None = None  # that the last call of run_migrations() was proven for
         self._is_offline = False
 
     def configure(self, *args: Any, **options: Any) -> None:
-        """Note whether env.py hands over a transaction that is not ours to divide."""
-        connection = options.get("connection", args[0] if args else None)
-        if connection is not None and hasattr(connection, "in_transaction"):
-            self._held_transaction = connection.in_transaction()
-            self._opener = self._openers.get(id(_driver_of(connection)), "") if self._held_transaction else ""
+        """See from here on what env.py itself does on the connection that it hands over."""
         self._configure(*args, **options)
+        connection = self.environment.get_context().connection
+        if connection is not None and hasattr(connection, "in_transaction"):
+            event.listen(connection, "before_cursor_execute", self._on_statement_of_env)
+
+    def _on_statement_of_env(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if self.phase == "env":
+            self._division.note(connection, statement)
 
     def run_migrations(self, **options: Any) -> None:
         """Prove where env.py connected before Alembic reads or makes the version table."""
@@ -233,8 +242,11 @@ class Seam:
         if connection is None:
             code, why = "env-cannot-run", "env.py configured offline mode: it passed no connection"
             raise Refused(code, why, config=self._job["config"])
-        is_anew = self._proven not in {None, context} and not self._held_transaction
+        self._division.settle(context, connection)
+        is_anew = self._proven not in {None, context} and self._division.kept is None
+        self._opener = self._openers.get(id(_driver_of(connection)), "") if self._division.is_of_env_py else None
         self._prove(context, connection, is_anew=is_anew)
+        self.has_begun = True
         self._listen(connection)
         self._proven = context
         self.raised = None
@@ -275,24 +287,19 @@ class Seam:
                 f"env.py configures {schema}.{context.version_table}, but {observed[1]}.{observed[0]} was observed",
             )
             raise Refused(code, why, version_table=context.version_table, version_table_schema=schema)
-        if self._held_transaction and self._job["transaction"] == "revision":
+        if self._division.kept is not None and self._job["transaction"] == "revision":
             self._channel.tell(
                 "warning",
-                message="env.py hands over a connection that is already in a transaction, so that all revisions run"
-                " in one (transaction=all)",
+                message="all revisions run in one transaction, as with transaction=all: it cannot be committed after each,"
+                f" because {self._division.why_kept}",
             )
-            if self._job["autocommit"]:
-                code, why = (
-                    "env-holds-transaction",
-                    f"{self._job['autocommit'][0]} needs an autocommit block, but env.py already began a transaction",
-                )
-                raise Refused(code, why, env_py=self._job["env_py"])
-        self._channel.call("connected", backend_pid=pid, one_transaction=self._one_transaction, anew=is_anew)
+        one_transaction = self._division.one_transaction
+        self._channel.call("connected", backend_pid=pid, one_transaction=one_transaction, anew=is_anew)
 
     @property
     def opener(self) -> str | None:
         """The statement that began the transaction which env.py handed over; None where it handed over none."""
-        return self._opener if self._held_transaction else None
+        return self._opener
 
     def tell_differences(self) -> None:
         """Say what the models differ in, where that was the job."""
@@ -300,8 +307,9 @@ class Seam:
             self._channel.tell("compared", differences=self._models.differences())
 
     @property
-    def _one_transaction(self) -> bool:
-        return bool(self._job["transaction"] == "all" or self._held_transaction)
+    def is_forked(self) -> bool:
+        """Whether this is a process that a revision has forked."""
+        return self._channel.is_forked
 
     def _listen(self, connection: Connection) -> None:
         self._channel.keep_from_forks(connection)
@@ -481,7 +489,7 @@ class Seam:
     def _steps(self, heads: Any, context: MigrationContext) -> Iterator[RevisionStep]:
         """The seam: Alembic runs each yielded step, and this generator runs between them."""
         if context.as_sql:
-            yield from self._script._upgrade_revs(self._job["target"], heads)  # noqa: SLF001 - as alembic.command does
+            yield from self.script._upgrade_revs(self._job["target"], heads)  # noqa: SLF001 - as alembic.command does
             return
         if self._proven is not context:  # env.py called the context's own run_migrations()
             self._enter(context)
@@ -491,12 +499,12 @@ class Seam:
             return
         steps: Iterable[RevisionStep]
         if "only" in self._job:
-            revisions = self._script.revision_map
-            steps = [RevisionStep(revisions, self._script.get_revision(self._job["only"]), is_upgrade=False)]
+            revisions = self.script.revision_map
+            steps = [RevisionStep(revisions, self.script.get_revision(self._job["only"]), is_upgrade=False)]
         elif self._job["do"] == "downgrade":
-            steps = self._script._downgrade_revs(self._job["target"], heads)  # noqa: SLF001 - as alembic.command does
+            steps = self.script._downgrade_revs(self._job["target"], heads)  # noqa: SLF001 - as alembic.command does
         else:
-            steps = self._script._upgrade_revs(self._job["target"], heads)  # noqa: SLF001 - as alembic.command does
+            steps = self.script._upgrade_revs(self._job["target"], heads)  # noqa: SLF001 - as alembic.command does
         connection = context.connection
         assert connection is not None
         context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, self._on_applied)
@@ -511,16 +519,7 @@ class Seam:
 
     def _commit_before_next(self, context: MigrationContext, connection: Connection) -> None:
         self.phase = "commit"
-        if not self._one_transaction and connection.in_transaction() and not _is_autocommit(connection):
-            try:
-                with context.autocommit_block():  # the public way to commit the transaction that spans all revisions
-                    pass
-            except AssertionError:
-                # Alembic's own check of a transaction that it did not begin
-                code = "env-cannot-run"
-                why = "env.py calls run_migrations() outside 'with context.begin_transaction():': nothing would be committed"
-                raise Refused(code, why, config=self._job["config"]) from None
-        if not self._one_transaction:
+        if _is_autocommit(connection) or self._division.commit(context, connection):
             self._channel.call("committed", revision=self.current)
         self.current = None
         self.xid = None if not connection.in_transaction() else self.xid
@@ -553,7 +552,8 @@ class Seam:
         step_id = self._reply.get("step_id")
         if step_id is not None:
             try:
-                with nullcontext() if _is_autocommit(connection) else connection.begin_nested():
+                is_outside = _is_autocommit(connection) or _is_outside(connection)
+                with nullcontext() if is_outside else connection.begin_nested():
                     finished = connection.execute(text(self._reply["finish_sql"]), {"step_id": step_id})
                 is_recorded = finished.rowcount != 0  # an older snapshot (REPEATABLE READ) does not have the row
             except DBAPIError as error:  # e.g. after the revision's own SET ROLE: the release matters more
@@ -704,6 +704,8 @@ def _said(error: BaseException) -> str:
         lines = str(primary if primary is not None else original).strip().splitlines()
     except Exception:  # noqa: BLE001 - an exception's own __str__ may raise, too
         lines = []
+    if lines and lines[0].startswith(_BAD_INTERPOLATION):
+        return _BAD_INTERPOLATION  # the rest is the value
     return lines[0] if lines else type(original).__name__
 
 
@@ -735,6 +737,7 @@ def report(error: BaseException, job: Mapping[str, Any]) -> dict[str, object]:
         "sqlstate": _sqlstate(error),
         "disconnect": bool(getattr(error, "connection_invalidated", False)),
         "exited": isinstance(error, SystemExit),
+        "interpolation": isinstance(error, ValueError) and str(error).startswith(_BAD_INTERPOLATION),
         "missing_module": error.name if isinstance(error, ModuleNotFoundError) else None,
         **_place(error, job.get("folders", ())),
     }
@@ -743,19 +746,48 @@ def report(error: BaseException, job: Mapping[str, Any]) -> dict[str, object]:
     return found
 
 
-def load_config(job: Mapping[str, Any]) -> Config:
-    """Alembic's configuration with the chosen URL in it, however env.py reads it.
+class Asked(Config):
+    """Alembic's configuration, which knows whether somebody has asked for a database URL that nobody wrote."""
 
-    The URL goes into the file's own `sqlalchemy.url` option, in memory; `%` is configparser's, so that it is doubled.
+    asked_in_vain = False
+
+    def get_section(self, name: str, default: Any = None) -> Any:
+        """As Alembic's; engines are made of a section."""
+        found = super().get_section(name, default)
+        self._note(name, (found or {}).get(URL_OPTION))
+        return found
+
+    def get_section_option(self, section: str, name: str, default: str | None = None) -> Any:
+        """As Alembic's."""
+        found: Any = super().get_section_option(section, name, default)
+        if name == URL_OPTION:
+            self._note(section, found)
+        return found
+
+    def _note(self, section: str, url: str | None) -> None:
+        self.asked_in_vain = self.asked_in_vain or (section == self.config_ini_section and not url)
+
+
+def load_config(job: Mapping[str, Any], *, gives_url: bool = False) -> Asked:
+    """Alembic's configuration as its own command line would give it to env.py, with the chosen URL in it.
+
+    The URL takes the place of the one that the file has, in memory; `%` is configparser's, so that it is doubled. Where
+    the file has none, it is not set: env.py then finds it elsewhere, and may prefer what stands here in a spelling that
+    it cannot use. ``gives_url``: set it all the same.
     """
-    options: dict[str, Any] = {"ini_section": job["section"]}
+    options: dict[str, Any] = {"ini_section": job["section"], "cmd_opts": _command_line(job)}
     if job.get("toml") and "toml_file" in inspect.signature(Config).parameters:  # Alembic reads it since 1.16
         options["toml_file"] = job["toml"]
-    config = Config(job["config"], **options)
+    config = Asked(job["config"], **options)
     if config.get_main_option("script_location") is None:  # Flask-Migrate's ini file does not say it
         config.set_main_option("script_location", str(job["folders"][0]).replace("%", "%%"))
-    config.set_main_option("sqlalchemy.url", _url(config, job).replace("%", "%%"))
+    if gives_url or _written_url(config, job):
+        config.set_main_option(URL_OPTION, _url(config, job).replace("%", "%%"))
     return config
+
+
+def _written_url(config: Config, job: Mapping[str, Any]) -> str:
+    return config.file_config.get(job["section"], URL_OPTION, raw=True, fallback="")
 
 
 def _url(config: Config, job: Mapping[str, Any]) -> str:
@@ -763,37 +795,45 @@ def _url(config: Config, job: Mapping[str, Any]) -> str:
 
     An async env.py needs an async one. One that is not installed is not taken: an example's, or a developer's.
     """
-    written = config.file_config.get(job["section"], "sqlalchemy.url", raw=True, fallback="")
+    written = _written_url(config, job)
     named = re.match(r"postgres(?:ql)?\+(asyncpg|psycopg)(?:_async)?:", written)
     if named is None or job["driver"] is not None or find_spec(named[1]) is None:
         return str(job["url"])
     return DatabaseUrl.parse(job["url"]).driven_by(named[1]).sqlalchemy
 
 
+def _command_line(job: Mapping[str, Any]) -> Any:
+    """What Alembic's own parser makes of the command that this job is; env.py may also read it from `sys.argv`."""
+    given = ["-c", job["config"]] if job["config"] else []
+    given += ["-n", job["section"], *(part for each in job.get("x", ()) for part in ("-x", each))]
+    verbs: dict[str, list[Any]] = {
+        "graph": ["heads"],
+        "compare": ["check"],
+        "downgrade": ["downgrade", job.get("target")],
+    }
+    verb = verbs.get(job["do"], ["upgrade", job.get("target")])
+    sys.argv = ["alembic", *given, *verb]
+    return CommandLine().parser.parse_args(sys.argv[1:])
+
+
 def run(job: Mapping[str, Any], channel: Channel) -> None:
     """Do one job and tell how it ended: `done`, `refused`, `stopped` or `failed`."""
     seam: Seam | None = None
-    no_application: NoApplication | None = None
     try:
         config = load_config(job)
-        script = ScriptDirectory.from_config(config)
         if job["do"] == "graph":
-            channel.tell("graph", revisions=graph_of(script))
+            channel.tell("graph", revisions=graph_of(ScriptDirectory.from_config(config)))
             return
-        seam = Seam(config, script, job, channel)
-        if job["fence"] is not None:
-            _keep_inside(job["fence"], seam, job["env_py"])
-        seam.listen_beside()
         try:
-            with seam.environment, _context_of(script, job) as no_application:
-                script.run_env()
-        except BaseException:
-            if seam.raised is None or channel.is_forked:
+            seam = Seam(config, ScriptDirectory.from_config(config), job, channel)
+            _run_env(seam, job)
+        except Exception:
+            if not config.asked_in_vain or seam is None or seam.has_begun or channel.is_forked:
                 raise
-        finally:
-            seam.stop_listening()
-        seam.refuse_unproven()
-        seam.tell_differences()
+            # it looked where nobody wrote a URL, and what it took instead did not lead here: let it find one there
+            config = load_config(job, gives_url=True)
+            seam = Seam(config, ScriptDirectory.from_config(config), job, channel)
+            _run_env(seam, job)
         channel.tell("done", revision=seam.current, opener=seam.opener)
     except Refused as refused:
         channel.tell("refused", code=refused.code, why=str(refused), names=refused.names, facts=refused.facts)
@@ -805,9 +845,14 @@ def run(job: Mapping[str, Any], channel: Channel) -> None:
     except BaseException as error:  # noqa: BLE001 - sys.exit() in a revision must not end as a success
         if channel.is_forked:
             os._exit(0 if isinstance(error, SystemExit) and not error.code else 1)
+        no_application = seam.no_application if seam is not None else None
         if no_application is not None and isinstance(error, RuntimeError) and "application context" in str(error):
             why = f"env.py needs the context of a Flask application, and none was found: {no_application}"
-            channel.tell("refused", code="no-flask-app", why=why, names={"env_py": job["env_py"]})
+            channel.tell("refused", code="no-flask-app", why=why, names={"env_py": job["env_py"]}, facts={})
+            return
+        if seam is not None and _is_refused_block(error):
+            why = f"revision {seam.current} enters an autocommit block, which Alembic refuses in a transaction of env.py's own"
+            channel.tell("refused", code="env-holds-transaction", why=why, names={"env_py": job["env_py"]}, facts={})
             return
         phase = seam.phase if seam is not None else "env"
         if isinstance(error, CommandError) and phase == "env":
@@ -842,12 +887,36 @@ def _keep_inside(fence: Mapping[str, Any], seam: Seam, env_py: str) -> None:
     driver_fence.of_this_process().judge = judge
 
 
+def _is_refused_block(error: BaseException) -> bool:
+    """Whether this is Alembic's own check at an autocommit block, of a transaction that it did not begin."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    if not isinstance(error, AssertionError) or not frames:
+        return False
+    code = frames[-1][0]
+    return code.f_code.co_name == "autocommit_block" and code.f_globals.get("__name__") == "alembic.runtime.migration"
+
+
+def _run_env(seam: Seam, job: Mapping[str, Any]) -> None:
+    """Run env.py once. Raises what it raised, what the migrations raised, and what it ended without."""
+    if job["fence"] is not None:
+        _keep_inside(job["fence"], seam, job["env_py"])
+    seam.listen_beside()
+    try:
+        with seam.environment, _context_of(seam.script, job) as seam.no_application:
+            seam.script.run_env()
+    except BaseException:
+        if seam.raised is None or seam.is_forked:
+            raise
+    finally:
+        seam.stop_listening()
+    seam.refuse_unproven()
+    seam.tell_differences()
+
+
 class Models:
     """What `alembic check` finds: autogenerate with every option of `configure()` and every hook, nothing written."""
 
     def __init__(self, config: Config, script: ScriptDirectory) -> None:
-        if config.cmd_opts is None:  # env.py files ask it whether they autogenerate; a check does not
-            config.cmd_opts = Namespace(name=config.config_ini_section, x=None, cmd=(None, [], []))
         # what `alembic check` hands over
         arguments = {"message": None, "autogenerate": True, "sql": False, "head": "head", "splice": False}
         arguments |= dict.fromkeys(("branch_label", "version_path", "rev_id", "depends_on"))
@@ -934,7 +1003,8 @@ def graph_of(script: ScriptDirectory) -> list[dict[str, object]]:
             "id": revision.revision,
             "down": list(_several(revision.down_revision)),
             "depends_on": list(_several(revision.dependencies)),
-            "labels": sorted(revision.branch_labels or ()),
+            # without those that Alembic hands down
+            "labels": sorted(revision._orig_branch_labels),  # noqa: SLF001
             "message": revision.doc or "",
             "file": revision.path,
         }
@@ -943,7 +1013,7 @@ def graph_of(script: ScriptDirectory) -> list[dict[str, object]]:
 
 
 def _several(value: str | Iterable[str] | None) -> tuple[str, ...]:
-    if value is None:
+    if not value:
         return ()
     return (value,) if isinstance(value, str) else tuple(value)
 

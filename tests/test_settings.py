@@ -23,6 +23,7 @@ from migrate.core.url import URL_VARIABLES
 from migrate.settings import SETTINGS, Setting, Settings, Source, environment_secrets, load, settings_options
 from migrate.settings.kinds import (
     Addresses,
+    Arguments,
     Choice,
     Command,
     Duration,
@@ -96,6 +97,7 @@ OTHER_VALUES = {
     Duration: ("42s", 42.0),
     Words: ("a, b", ("a", "b")),
     Addresses: ("json://a/?to=b,c json://d", ("json://a/?to=b,c", "json://d")),
+    Arguments: ("tenant=a 'region=eu west'", ("tenant=a", "region=eu west")),
     Command: ("snap --now 'a b'", ("snap", "--now", "a b")),
     Secret: ("postgresql://other", "postgresql://other"),
 }
@@ -167,6 +169,9 @@ def test_each_setting_reaches_its_place_from_the_flag_of_each_verb(verb: str, se
     text, value = other_value(setting)
     flag = setting.flag_names[-1].split("/")[0]
     arguments = [flag] if isinstance(setting.kind, Switch) else [flag, text]
+    if isinstance(setting.kind, Arguments):  # each flag is one of them, whatever is in it
+        value = ("tenant=a b", "region=eu, west")
+        arguments = [part for each in value for part in (flag, each)]
     code, output, seen = run_verb(verb, arguments, {})
     assert code == 0, output
     assert value_of(seen["settings"], setting.name) == value

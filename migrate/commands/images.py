@@ -16,8 +16,11 @@ from migrate.core.problems import Stop, stop
 from migrate.core.revisions import FaultKind, Graph, Revision
 from migrate.core.wording import counted
 from migrate.image.manifest import check_for_release, compare_with_files, hashes, load_manifest, manifest_path
+from migrate.image.memory import recall, remember
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from migrate.commands.session import Session
     from migrate.image import AlembicConfig
     from migrate.worker import Worker
@@ -27,7 +30,7 @@ _TICK_S: Final = 0.5
 
 def load_image(session: Session) -> Image:
     """The image of this project. Faults of its history are in the image; raises Stop where it cannot be read at all."""
-    history = load_history(session)
+    history = load_history(session, remembers=True)
     graph, faults, read_by, revisions = history.graph, history.faults, history.read_by, history.graph.revisions
     path = manifest_path(session.config, session.settings.manifest)
     manifest = None if faults else load_manifest(path)  # a broken history is reported first
@@ -60,13 +63,21 @@ def load_image(session: Session) -> Image:
     return replace(history, manifest=manifest, warnings=warnings)
 
 
-def load_history(session: Session) -> Image:
-    """The image without its manifest: what the revision files say themselves."""
+def load_history(session: Session, *, remembers: bool = False) -> Image:
+    """The image without its manifest: what the revision files say themselves.
+
+    ``remembers``: of a history that computes its ids, what an earlier look at the same files found is enough.
+    """
     scan = session.scan
     read_by = "scan"
     revisions, faults = scan.revisions, scan.faults
     if any(fault.kind is FaultKind.DYNAMIC for fault in faults):
-        revisions, faults, read_by = _through_alembic(session), (), "alembic"
+        files = hashes(scan, ())
+        found = _remembered(session, files) if remembers else None
+        if found is None:
+            found = _through_alembic(session)
+            remember(session.config, files, found)
+        revisions, faults, read_by = found, (), "alembic"
     graph = Graph.build(revisions)
     found = Image(graph, (*faults, *graph.faults), read_by=read_by)
     return found if revisions else replace(found, missing=_where_they_are_missing(session.config))
@@ -84,6 +95,19 @@ def _where_they_are_missing(config: AlembicConfig) -> str:
         else:
             said.append(f"{shown} has no revision file")
     return f"the history has no revision: {'; '.join(said) or 'no folder is configured for them'}"
+
+
+def _remembered(session: Session, files: Mapping[str, str]) -> tuple[Revision, ...] | None:
+    """What the manifest, or an earlier run, found in exactly these files; None where there is no such thing."""
+    try:
+        manifest = load_manifest(manifest_path(session.config, session.settings.manifest))
+    except Stop:
+        manifest = None  # it is reported where it is needed
+    if manifest is not None:
+        by_file = {entry.revision.file: entry.revision for entry in manifest.revisions}
+        if {file: revision.sha256 for file, revision in by_file.items()} == dict(files):
+            return tuple(by_file[file] for file in files)  # in the order of the files, as Alembic's is
+    return recall(session.config, files)
 
 
 def _hear(worker: Worker, session: Session, awaited: str) -> dict[str, Any]:

@@ -164,6 +164,7 @@ class Session:
             env_py=os.path.relpath(config.env_py, self.cwd),
             folders=(str(config.script_location), *(str(folder) for folder in config.version_locations)),
             flask_app=self.settings.flask_app,
+            x=self.settings.x,
         )
 
     def source_of(self, revision: Revision) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import warnings
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.problems import problem
@@ -17,8 +19,26 @@ _LEAVES_TRANSACTION: Final = ("autocommit_block", "AUTOCOMMIT", "CONCURRENTLY", 
 
 
 def leaves_transaction(source: str) -> bool:
-    """Whether a revision's text shows that it commits before its end."""
-    return any(word in source for word in _LEAVES_TRANSACTION)
+    """Whether a revision's program shows that it commits before its end; its comments and docstrings do not count."""
+    return _has_word(source) and _has_word(_program_of(source))
+
+
+def _has_word(text: str) -> bool:
+    return any(word in text for word in _LEAVES_TRANSACTION)
+
+
+def _program_of(source: str) -> str:
+    """The source without comments and without texts that stand alone; the whole of one that Python cannot read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return source
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value = ast.Constant(None)
+    return ast.unparse(tree)
 
 
 def refuse_pooled(

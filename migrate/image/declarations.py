@@ -157,6 +157,9 @@ def read_tree(data: bytes, file: str, real_name: str) -> Declaration | HistoryFa
     literals = {name: _literal(value) for name, value in values.items()}
     if not isinstance(values["revision"], ast.Constant) or not literals["revision"]:
         literals["revision"] = None
+    on = values.get("depends_on")
+    if isinstance(on, ast.Constant) and on.value == "":  # none, to Alembic
+        literals["depends_on"] = ()
     computed = [name for name, literal in literals.items() if literal is None]
     if computed:
         return dynamic(file, f"computes {' and '.join(computed)} when it runs")

@@ -11,6 +11,7 @@ from migrate.core.policy import Adopt, Ahead, Backup, Breaking, Edited, Judgemen
 from migrate.core.trial_checks import DEFAULT_FAIL, Check
 from migrate.settings.kinds import (
     Addresses,
+    Arguments,
     Choice,
     Command,
     Duration,
@@ -98,6 +99,15 @@ SETTINGS: Final = (
         "The section of the ini file, as alembic's own -n.",
         verbs=_IMAGE_VERBS,
         flags=("-n", "--name"),
+        finds_project=True,
+    ),
+    Setting(
+        "x",
+        Arguments("KEY=VALUE", "KEY=VALUE, several as a shell would divide them"),
+        (),
+        "An argument for env.py, as alembic's own -x: context.get_x_argument() has it. May be given several times.",
+        verbs=_IMAGE_VERBS,
+        flags=("-x",),
         finds_project=True,
     ),
     Setting(
@@ -196,7 +206,7 @@ SETTINGS: Final = (
         Choice(Transaction),
         _policy.transaction,
         "One transaction for each revision, or one for all of them, as Alembic does by default.",
-        verbs=_RUNNING_VERBS,
+        verbs=(*_RUNNING_VERBS, *_SHADOW_VERBS),
     ),
     Setting(
         "adopt",

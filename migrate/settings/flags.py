@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from migrate.settings.declarations import SETTINGS, Setting
-from migrate.settings.kinds import Addresses, Duration, Kind, Secret, Switch, Words
+from migrate.settings.kinds import Addresses, Arguments, Duration, Kind, Secret, Switch, Words
 from migrate.settings.loading import quoted
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ class _Value(click.ParamType):  # type: ignore[type-arg]  # generic in the newes
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read the text; there is no default that click could hand over."""
+        if isinstance(self.kind, Arguments):
+            return (value,)
         try:
             return self.kind.from_text(value)
         except ValueError as error:

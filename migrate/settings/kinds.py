@@ -272,6 +272,22 @@ class Addresses(Words):
 
 
 @dataclass(frozen=True, slots=True)
+class Arguments(Words):
+    """Arguments for another program: each flag is one of them, a variable holds several as a shell would divide them."""
+
+    def from_text(self, text: str) -> tuple[str, ...]:
+        """Divide at white space; quotation marks and backslashes work as in a shell."""
+        try:
+            return tuple(shlex.split(text))
+        except ValueError:
+            raise ValueError("has a quotation mark that is never closed") from None
+
+    def show(self, value: Iterable[str]) -> str:
+        """As a variable has them."""
+        return shlex.join(value)
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """A program and its arguments, divided as a shell would; no shell ever sees it."""
 

@@ -19,7 +19,7 @@ from migrate.core.url import DatabaseUrl, MalformedUrl
 from migrate.core.wording import counted
 from migrate.settings.database_url import read_database_url
 from migrate.settings.declarations import SETTINGS, TABLE, VARIABLE_PREFIX, Setting
-from migrate.settings.kinds import File, Number, Switch, Words
+from migrate.settings.kinds import Arguments, File, Number, Switch, Words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,6 +76,7 @@ class Settings:
     limits: Limits
     config_file: Path | None
     section: str
+    x: tuple[str, ...]
     version_table: str | None
     version_table_schema: str | None
     schemas: tuple[str, ...]
@@ -136,10 +137,12 @@ class Settings:
             return ()  # nearly every run: nothing more is imported
         from migrate.core.pasting import ProjectFlag
 
-        def value(setting: Setting) -> str:
-            return shlex.quote(setting.kind.show(self._values[setting.name]))
+        def flags(setting: Setting) -> list[ProjectFlag]:
+            value = self._values[setting.name]
+            shown = value if isinstance(setting.kind, Arguments) else [setting.kind.show(value)]
+            return [ProjectFlag(setting.flag_names, shlex.quote(each), setting.verbs) for each in shown]
 
-        return tuple(ProjectFlag(each.flag_names, value(each), each.verbs) for each in given)
+        return tuple(flag for each in given for flag in flags(each))
 
     def _shown(self, name: str) -> str:
         value = self._values[name]
@@ -214,6 +217,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> tup
         limits=Limits(**{of_limits: values[name] for name, of_limits in _LIMIT_SETTINGS.items()}),
         config_file=values["config"],
         section=values["section"],
+        x=values["x"],
         version_table=values["version_table"],
         version_table_schema=values["version_table_schema"],
         schemas=values["schemas"],

@@ -30,6 +30,7 @@ class AtWork:
     schema_before: Mapping[str, str] | None = None  # read only where it may commit
     ledger_problem: str | None = None
     is_recorded: bool = True  # in the ledger, by the revision's own transaction
+    is_said: bool = False  # that it is finished
 
     @property
     def file(self) -> str:
@@ -104,7 +105,7 @@ class Attempt:
                 self.run.ledger.finish(at.step_id, "finished", {"ledger": at.ledger_problem})
             elif not at.is_recorded:
                 self.run.ledger.finish(at.step_id, "finished")
-            if not self.one_transaction:
+            if not at.is_said:
                 self._say_finished(at, committed=True)
         self.uncommitted = [at for at in self.uncommitted if at not in done]
         if self.current in done:
@@ -150,6 +151,7 @@ class Attempt:
         }
 
     def _say_finished(self, at: AtWork, *, committed: bool) -> None:
+        at.is_said = True
         took = round((time.monotonic() - at.began_s) * 1000)
         state = "committed" if committed else "applied, to be committed with the others"
         self.run.emit(

@@ -324,6 +324,12 @@ def _before_any_revision(run: Run, phase: str, error: Mapping[str, Any], said: s
     if error.get("type") == "InvalidRequestError" and "requires an async driver" in said:
         named = {**names(run), "variable": run.target.url_from}
         raise stop("sync-driver", f"{where}: {said}", fix=_fix_of_driver(run), names=named)
+    if error.get("interpolation"):
+        said += ": a % in a value that is given to Alembic's config stands for itself only when it is doubled"
+        fix = (
+            f"in {run.project.env_py}: double the % (config.set_main_option('sqlalchemy.url', url.replace('%', '%%'))), or"
+            " give the URL to create_engine() itself"
+        )
     if error.get("missing_module"):
         fix = _fix_of_module(run, str(error["missing_module"]))
     if error.get("disconnect"):

@@ -35,6 +35,7 @@ class Project:
     env_py: str
     folders: tuple[str, ...]
     flask_app: str | None = None  # the setting; FLASK_APP is in the environment
+    x: tuple[str, ...] = ()  # what env.py gets as the -x arguments of Alembic's command line
 
 
 @dataclass(frozen=True, slots=True)

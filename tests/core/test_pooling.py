@@ -37,6 +37,9 @@ BLOCK = {"versions/two.py": "with op.get_context().autocommit_block():"}
         ("op.create_index('i', 't', ['a'], postgresql_concurrently=True)", True),
         ("op.execute('REINDEX INDEX CONCURRENTLY i')", True),
         ("bind.execution_options(isolation_level='AUTOCOMMIT')", True),
+        ('"""Not CONCURRENTLY: the table is small."""\nop.create_index("i", "t", ["a"])  # no autocommit_block', False),
+        ("def upgrade():\n    'add it CONCURRENTLY'\n    op.execute('CREATE INDEX CONCURRENTLY i ON t (a)')", True),
+        ("this is no Python, but says CONCURRENTLY", True),
     ],
 )
 def test_what_leaves_its_transaction(source: str, leaves: bool) -> None:

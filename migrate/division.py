@@ -1,0 +1,78 @@
+"""The transaction around the revisions: whether it is Alembic's, so that it may be committed after each, or env.py's own.
+
+Alembic keeps the transaction that it began for all revisions in its context, and commits it itself before an autocommit
+block. What env.py began is env.py's to end: a commit in between would end its settings, its locks, its `with` blocks.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from alembic.runtime.migration import MigrationContext
+    from sqlalchemy.engine import Connection
+
+# What is gone with the transaction in which it was done.
+_OF_THE_TRANSACTION: Final = re.compile(
+    r"\bset\s+(?:local|transaction|constraints)\b|\bset_config\b|_xact_|^\s*lock\b|^\s*savepoint\b|\bon\s+commit\b",
+    re.IGNORECASE,
+)
+
+
+class Division:
+    """What of a transaction is env.py's own, and the commit after a revision."""
+
+    def __init__(self, *, wanted: bool) -> None:
+        """``wanted``: each revision is to be committed by itself."""
+        self._wanted = wanted
+        self._with_state: Any = None  # the transaction in which env.py did what holds for that one only
+        self.kept: Any = None  # the transaction that is not to be committed before env.py's end
+        self.is_of_env_py = False  # and that Alembic will not commit, either
+        self.why_kept = ""
+
+    def note(self, connection: Connection, statement: str) -> None:
+        """Look at a statement of env.py's, before the migrations."""
+        if _OF_THE_TRANSACTION.search(statement):
+            self._with_state = connection.get_transaction()
+
+    def settle(self, context: MigrationContext, connection: Connection) -> None:
+        """Find out whose transaction it is in which the migrations begin."""
+        root = connection.get_transaction()
+        self.kept, self.is_of_env_py, self.why_kept = None, False, ""
+        if root is None or _divides_by_itself(context):
+            return
+        if root is not context._transaction:  # noqa: SLF001 - there is no public way to ask
+            self.is_of_env_py = True
+            self.why_kept = "env.py began it, not context.begin_transaction()"
+        elif getattr(connection, "_trans_context_manager", None) is not None or connection.in_nested_transaction():
+            self.why_kept = "it ends with a block of env.py's own"
+        elif root is self._with_state:
+            self.why_kept = "env.py made settings or took locks that end with it"
+        if self.why_kept:
+            self.kept = root
+
+    @property
+    def one_transaction(self) -> bool:
+        """Whether revisions are committed together."""
+        return not self._wanted or self.kept is not None
+
+    def commit(self, context: MigrationContext, connection: Connection) -> bool:
+        """Commit what may be; whether everything that was applied is in the database now."""
+        root = connection.get_transaction()
+        if root is None:
+            return True
+        if root is self.kept or not self._wanted:
+            return False
+        is_alembics = root is context._transaction  # noqa: SLF001 - else begun after a commit of the revision's own
+        root.commit()
+        if is_alembics:
+            context._transaction = connection.begin()  # noqa: SLF001 - as after an autocommit block
+        return True
+
+
+def _divides_by_itself(context: MigrationContext) -> bool:
+    """Whether Alembic commits after each revision: transaction_per_migration, or a database without transactional DDL."""
+    if context._in_external_transaction:  # noqa: SLF001 - it then leaves everything to env.py
+        return False
+    return bool(context._transaction_per_migration or not context.impl.transactional_ddl)  # noqa: SLF001

@@ -1,0 +1,197 @@
+"""What env.py finds: the URL, the arguments and the command line as plain Alembic gives them, and the words where it fails."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+ASKS = """
+    config.print_stdout = print
+    print("x", config.cmd_opts.x, context.get_x_argument(as_dictionary=True).get("tenant"))
+    print("revision", config.cmd_opts.revision, "sql", config.cmd_opts.sql, "name", config.cmd_opts.name)
+    import sys
+    print("argv", "upgrade" in sys.argv)
+    print("url", config.get_main_option("sqlalchemy.url"))
+"""
+
+
+def printed(result):
+    return [event["message"] for event in result.named("revision.output")]
+
+
+def test_env_py_gets_what_alembics_command_line_gives(project, database, run_migrate):
+    project.linear(1)
+    project.write_env(head=ASKS)
+    result = run_migrate("up", "-x", "tenant=a, b", "-x", "bare", database=database)
+    result.check_clean()
+    assert result.exit_code == 0
+    assert printed(result) == [
+        "x ['tenant=a, b', 'bare'] a, b",
+        "revision head sql False name alembic",
+        "argv True",
+        "url None",
+    ]
+
+
+@pytest.mark.parametrize("where", ["variable", "table"])
+def test_the_arguments_also_stand_in_a_variable_and_in_the_table(project, database, run_migrate, where):
+    project.linear(1)
+    project.write_env(head=ASKS)
+    env = {"MIGRATE_X": "tenant='a, b' bare"} if where == "variable" else {}
+    if where == "table":
+        (project.path / "pyproject.toml").write_text('[tool.migrate]\nx = ["tenant=a, b", "bare"]\n')
+    result = run_migrate("up", database=database, env=env)
+    assert printed(result)[0] == "x ['tenant=a, b', 'bare'] a, b"
+
+
+def test_without_arguments_there_are_none_as_in_alembic(project, database, run_migrate):
+    project.linear(1)
+    project.write_env(head=ASKS)
+    result = run_migrate("up", database=database)
+    assert printed(result)[0] == "x None None"
+
+
+def test_every_verb_that_runs_env_py_gives_it_its_arguments(project, server, database, run_migrate):
+    project.linear(1)
+    project.write_env(head='assert context.get_x_argument(as_dictionary=True)["tenant"] == "a"\n')
+    x, shadow = ("-x", "tenant=a"), {"MIGRATE_SHADOW_URL": server.url()}
+    assert run_migrate("up", database=database).exit_code == 11
+    for arguments in (("manifest", *x), ("test", *x)):
+        result = run_migrate(*arguments, env=shadow)
+        assert result.exit_code == 0, result.finished
+    assert run_migrate("up", *x, database=database).exit_code == 0
+    down = run_migrate("down", "--to", "base", "--allow-data-loss", *x, database=database)
+    assert down.exit_code == 0, down.finished
+
+
+def test_a_printed_command_repeats_the_arguments(project, database, run_migrate):
+    project.linear(1)
+    database.execute("CREATE TABLE there ()")
+    result = run_migrate("up", "-x", "tenant=a b", "-x", "bare", database=database)
+    assert result.exit_code == 15
+    assert "-x 'tenant=a b' -x bare" in result.finished["fix"]
+
+
+FALLBACK = """
+def own():
+    return os.environ["DATABASE_URL"].replace("postgresql:", "postgresql+asyncpg:", 1)
+"""
+
+
+@pytest.mark.parametrize("written", [None, ""])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        'config.get_main_option("sqlalchemy.url") or own()',
+        'config.get_section(config.config_ini_section, {}).get("sqlalchemy.url") or own()',
+        'config.get_main_option("sqlalchemy.url", own()) or own()',
+    ],
+)
+def test_a_url_that_the_ini_does_not_have_is_not_set(project, database, run_migrate, asked, written):
+    ids = project.linear(1)
+    project.write_env(engine="async", url="environment")
+    text = project.env.read_text()
+    project.env.write_text(
+        text.replace('url = os.environ["DATABASE_URL"]', f"{FALLBACK}\nurl = {asked}").replace("url = re.sub", "re.sub")
+    )
+    if written is not None:
+        project.write_ini(**{"sqlalchemy.url": written})
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["applied"]) == (0, ids), result.finished
+
+
+def test_an_env_py_that_finds_no_url_elsewhere_is_given_it(project, database, run_migrate):
+    ids = project.linear(1)
+    project.env.write_text(
+        "from alembic import context\nfrom sqlalchemy import engine_from_config\n"
+        "config = context.config\n"
+        "with engine_from_config(config.get_section(config.config_ini_section)).connect() as connection:\n"
+        "    context.configure(connection=connection)\n"
+        "    with context.begin_transaction():\n        context.run_migrations()\n"
+    )
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["applied"]) == (0, ids)
+
+
+def test_a_fallback_that_leads_elsewhere_is_not_followed(project, make_database, run_migrate):
+    ids = project.linear(1)
+    database, other = make_database(), make_database()
+    project.write_env(url="ini")
+    text = project.env.read_text()
+    project.env.write_text(
+        text.replace('get_main_option("sqlalchemy.url")', f'get_main_option("sqlalchemy.url") or {other.url!r}')
+    )
+    result = run_migrate("up", database=database)
+    result.check_clean(other.password)
+    assert (result.exit_code, result.finished["applied"]) == (0, ids)
+    assert other.scalar("SELECT to_regclass('alembic_version')") is None
+
+
+def test_a_percent_in_the_password_gets_the_way_to_write_it(project, make_database, make_role, run_migrate):
+    project.linear(1)
+    database = make_database(owner=make_role(password="p%s%/w?rd-9f8e7d6c"))
+    head = 'config.set_main_option("sqlalchemy.url", os.environ["DATABASE_URL"])\n'
+    project.write_env(head=head)
+    result = run_migrate("up", database=database)
+    result.check_clean(database.password)
+    assert (result.exit_code, result.finished["problem"]) == (11, "env-cannot-run")
+    assert "double the %" in result.finished["fix"]
+    assert "replace('%', '%%')" in result.finished["fix"]
+    project.write_env(head=head.replace('"DATABASE_URL"]', '"DATABASE_URL"].replace("%", "%%")'))
+    assert run_migrate("up", database=database).exit_code == 0
+
+
+COMPUTED = "import hashlib\n"
+
+
+def computed(project, count):
+    """A history whose files compute what they declare: ids in order."""
+    ids = [f"r{number:04}" for number in range(1, count + 1)]
+    for at, id_ in enumerate(ids):
+        file = project.revision(id_, down=ids[at - 1] if at else None, labels="line" if not at else None)
+        text = file.read_text()
+        file.write_text(text.replace("branch_labels = 'line'", "branch_labels = ('li' + 'ne',)"))
+    return ids
+
+
+def test_labels_that_alembic_hands_down_are_not_declared_twice(project, database, run_migrate):
+    ids = computed(project, 3)
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["applied"]) == (0, ids)
+    assert result.named("image.loaded")[0]["read_by"] == "alembic"
+    assert run_migrate("status", "--target", "line@head", database=database).exit_code == 0
+
+
+@pytest.mark.parametrize("kept", ["manifest", "memory"])
+def test_a_computed_history_is_loaded_once_for_the_same_files(project, server, database, run_migrate, kept):
+    ids = computed(project, 2)
+    loads = project.path / "loads"
+    file = next(iter(project.versions.glob("r0001*")))
+    file.write_text(file.read_text() + f"\nwith open({str(loads)!r}, 'a') as log:\n    log.write('x')\n")
+    if kept == "manifest":
+        assert run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}).exit_code == 0
+        (project.versions / "__pycache__" / "migrate-graph.json").unlink()
+        assert json.loads(project.manifest.read_text())["revisions"][0]["labels"] == ["line"]
+    assert run_migrate("up", database=database).finished["applied"] == ids
+    loads.write_text("")
+    result = run_migrate("up", database=database)
+    assert (result.exit_code, result.finished["outcome"]) == (0, "noop")
+    assert loads.read_text() == ""
+    assert run_migrate("status", "--target", "line@head", database=database).exit_code == 0
+    file.write_text(file.read_text() + "# edited\n")
+    run_migrate("status", database=database)
+    assert loads.read_text() == "x"
+
+
+def test_an_empty_depends_on_is_none(project, database, run_migrate):
+    ids = project.linear(2)
+    file = next(iter(project.versions.glob("r0002*")))  # of a first revision Alembic says that it is in a circle
+    file.write_text(file.read_text().replace("depends_on = None", 'depends_on = ""'))
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["applied"]) == (0, ids)
+    assert result.named("image.loaded")[0]["read_by"] == "scan"
