@@ -73,11 +73,11 @@ def load_history(session: Session, *, remembers: bool = False) -> Image:
     revisions, faults = scan.revisions, scan.faults
     if any(fault.kind is FaultKind.DYNAMIC for fault in faults):
         files = hashes(scan, ())
-        found = _remembered(session, files) if remembers else None
-        if found is None:
-            found = _through_alembic(session)
-            remember(session.config, files, found)
-        revisions, faults, read_by = found, (), "alembic"
+        known = _remembered(session, files) if remembers else None
+        if known is None:
+            known = _through_alembic(session)
+            remember(session.config, files, known)
+        revisions, faults, read_by = known, (), "alembic"
     graph = Graph.build(revisions)
     found = Image(graph, (*faults, *graph.faults), read_by=read_by)
     return found if revisions else replace(found, missing=_where_they_are_missing(session.config))
