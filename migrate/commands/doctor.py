@@ -29,6 +29,7 @@ from migrate.steps.backup import refuse_impossible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from migrate.core.image import Image
     from migrate.core.observation import Observation, Server
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 _LEVELS: Final = {Verdict.PASS: Level.INFO, Verdict.WARN: Level.WARN, Verdict.FAIL: Level.ERROR}
 _APPLICATION: Final = "migrate:doctor:"
+_RAILWAY_SERVICE: Final = ("railway.json", "railway.toml", "railway.*.json", "railway.*.toml")
+_RAILWAY_PROJECT: Final = (".railway/railway.*",)
 
 
 @verb("doctor", exits=tuple(code for code in LOOKING_EXITS if code is not ExitCode.DEADLINE))
@@ -79,6 +82,7 @@ class Examination:
         image = self._image()
         if target is not None and image is not None:
             target = image.aim(target)
+        self._add(checks.check_platform_files(*_railway_files(session.cwd)))
         if target is None or fault is not None:  # a server is not asked with other settings than those that are meant
             return
         connection = self._connection(target)
@@ -294,3 +298,19 @@ class Examination:
             head = image.manifest.schema_at(image.manifest.heads)
             found |= {parse(identity).path[-1] for identity in head if identity.startswith("extension ")}
         return sorted(found)
+
+
+def _railway_files(folder: Path) -> tuple[list[str], list[str]]:
+    """Railway's files for one service, and those for a project, from this folder up to the repository's root."""
+    above = [folder, *folder.parents]
+    depth = next((depth for depth, each in enumerate(above) if os.path.exists(each / ".git")), 0)  # noqa: PTH110 - says no where it may not look
+    ending, lasting = (
+        [
+            os.path.relpath(path, folder)
+            for each in above[: depth + 1]
+            for pattern in patterns
+            for path in sorted(each.glob(pattern))
+        ]
+        for patterns in (_RAILWAY_SERVICE, _RAILWAY_PROJECT)
+    )
+    return ending, lasting

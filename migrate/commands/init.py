@@ -12,8 +12,10 @@ import click
 
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.verb import verb
+from migrate.core.deployment import RAILWAY_JSON_ENDS
 from migrate.core.outcome import Outcome, Result
 from migrate.core.problems import ExitCode, stop
+from migrate.core.start_command import gated, without_shell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +50,11 @@ _COMPOSE_DATABASE: Final = """\
 """
 _COMPOSE_FILES: Final = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 _COMPOSE_SERVICE: Final = re.compile(r"""^ +["']?(db|database|postgres|postgresql)["']? *:""", re.MULTILINE)
+_START: Final = "uvicorn app:app --host 0.0.0.0 --port {port}"
+# Where the program has to listen: Fly's internal_port, which the file sets, is a number; Railway and Heroku choose one.
+_PORTS: Final = {"railway": "$PORT", "railway-json": "$PORT", "heroku": "$PORT", "fly": "8080"}
+_RAILWAY_LIMIT_S: Final = 3600  # the longest that Railway takes
+_RAILWAY_DEADLINE: Final = "59m"  # a minute less, to cancel the statement, roll back and say so
 _INSTALL: Final = "install migrate into the service's image: pip install migrate-job   # or a clone of it"
 
 
@@ -71,8 +78,9 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
     "railway-json": Platform(
         {"railway.json": "railway.json"},
         (
+            f"Railway does not read railway.json any more from {RAILWAY_JSON_ENDS} on: migrate init railway",
             _INSTALL,
-            "railway up   # or push: a service that uses railway.json already reads it from the repository",
+            "railway up   # or push: a service that used railway.json before 2026-08-28 reads it from the repository",
         ),
     ),
     "compose": Platform(
@@ -134,7 +142,7 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
     "--database",
     help="With compose: the service that is the database. [default: db or postgres, where compose.yaml has one]",
 )
-@click.option("--start", default="uvicorn app:app --host 0.0.0.0 --port 8000", help="What starts the service.")
+@click.option("--start", help="What starts the service. [default: uvicorn app:app, on the platform's port]")
 @click.option(
     "--health", default="/health", show_default=True, help="The path that answers 200 when the service is up."
 )
@@ -154,6 +162,10 @@ def init(*, platform: str, force: bool, as_json: bool, **names: str | None) -> A
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
         steps = [step.format(project=values["project-name"]) for step in chosen.next]
+        if platform in _PORTS and names["start"] is None:
+            steps.insert(
+                0, f"the start command is a guess, {values['start-line']}: migrate init {platform} --start '...'"
+            )
         wrote = [f"{'unchanged' if path in there else 'wrote'} {path}" for path in texts]
         text = "\n".join([*wrote, "", "next:", *(f"  {step}" for step in steps)])
         return Report(
@@ -172,7 +184,9 @@ def placeholders(folder: Path, platform: str, names: Mapping[str, str | None]) -
     project = names["project"] or guessed
     service = names["service"] or ""
     image = names["image"] or project
-    start = names["start"] or ""
+    start = names["start"]
+    if start is None:
+        start = _START.format(port=_PORTS.get(platform, ""))
     database = names["database"] or _compose_database(folder)
     for flag, value, allowed in (
         ("--project", project, _NAME),
@@ -197,8 +211,11 @@ def placeholders(folder: Path, platform: str, names: Mapping[str, str | None]) -
         "image": '"{{ .Values.migrateImage }}"' if is_helm else image,
         "image-name": image.partition(":")[0].partition("@")[0],
         "dockerfile": json.dumps(names["dockerfile"]),
-        "start": json.dumps(start),
         "start-line": start,
+        "exec-start": json.dumps(without_shell(start)),
+        "gated-start": json.dumps(gated(start)),
+        "limit": str(_RAILWAY_LIMIT_S),
+        "deadline": _RAILWAY_DEADLINE,
         "health": json.dumps(names["health"]),
         "header": _HOOK_HEADER if is_helm else _JOB_HEADER.format(project=project),
         "annotations": _HOOK if is_helm else "",

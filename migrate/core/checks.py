@@ -18,6 +18,7 @@ from migrate.core.decision import (
     sentence,
     without_healed,
 )
+from migrate.core.deployment import RAILWAY_JSON_ENDS
 from migrate.core.outcome import Result
 from migrate.core.packages import fix_of_missing
 from migrate.core.plan import Plan, Refusal
@@ -103,6 +104,11 @@ PURPOSES: Final[Mapping[str, Purpose]] = MappingProxyType(
             "the manifest against the revision files",
             warns="there is none, so that only version rows can be compared, or a file has other bytes",
             fails="it is malformed, or of another history",
+            needs_server=False,
+        ),
+        "platform-files": Purpose(
+            "the files of this repository that tell a platform to run the job",
+            warns="the platform does not read one any more, or soon will not, and there is no other",
             needs_server=False,
         ),
         "connection": Purpose("whether the server answers and admits the role", fails="it does not"),
@@ -324,6 +330,23 @@ def check_manifest(image: Image) -> Check:
 
 
 # The server
+
+
+def check_platform_files(ending: Sequence[str], lasting: Sequence[str]) -> Check:
+    """`ending` are Railway's files for one service, `lasting` those for a project."""
+    name = "platform-files"
+    if not ending:
+        return passed(
+            name, f"{', '.join(lasting)} is what Railway reads" if lasting else "none that a platform gives up"
+        )
+    told = f"Railway does not read {', '.join(ending)} from {RAILWAY_JSON_ENDS} on"
+    if lasting:
+        return passed(name, f"{told}; {', '.join(lasting)} is there")
+    return warned(
+        name,
+        f"{told}: a service without settings of its own then deploys with no migration, and looks well",
+        "migrate init railway   # then: railway config plan; or set the pre-deploy command in the service's settings",
+    )
 
 
 def check_connection(server: Server) -> Check:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 MARGIN_S: Final = 30.0  # of a platform's limit: to start, and at the end to cancel the statement, roll back and say so
 
+RAILWAY_JSON_ENDS: Final = "2026-12-01"
+"""The first day on which Railway reads neither railway.json nor railway.toml of any service."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReleasePhase:

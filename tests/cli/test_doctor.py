@@ -794,3 +794,22 @@ def test_backup(project, database, run_migrate, doctor, tmp_path):
     assert doctor(env=environment).verdict("backup") == "pass"
     folder.rename(tmp_path / "gone")
     assert doctor(env=environment).verdict("backup") == "warn"
+
+
+def test_a_railway_json_alone_is_a_warning_and_its_fix_ends_it(project, doctor, run_migrate):
+    (project.path / ".git").mkdir()
+    assert doctor().verdict("platform-files") == "pass"
+    (project.path / "railway.json").write_text('{"deploy": {"preDeployCommand": ["migrate up"]}}', encoding="utf-8")
+    found = doctor()["platform-files"]
+    assert found["verdict"] == "warn"
+    assert "does not read railway.json from 2026-12-01 on" in found["evidence"]
+    assert found["fix"].startswith("migrate init railway")
+    assert run_migrate("init", "railway").exit_code == 0
+    assert doctor().verdict("platform-files") == "pass"
+
+
+def test_what_stands_above_a_folder_without_a_repository_is_nobodys(project, doctor):
+    (project.path.parent / "railway.toml").write_text("", encoding="utf-8")
+    assert doctor().verdict("platform-files") == "pass"
+    (project.path.parent / ".git").mkdir()
+    assert "../railway.toml" in doctor()["platform-files"]["evidence"]

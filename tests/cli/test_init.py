@@ -88,3 +88,40 @@ def test_people_are_told_in_words(project, run_migrate):
     assert b"unchanged fly.toml\n" in again.stdout
     result = run_migrate("init", env={"MIGRATE_LOG_FORMAT": "text"})
     assert b"Choose from: railway, railway-json, " in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("platform", "path", "line"),
+    [
+        (
+            "railway",
+            ".railway/railway.ts",
+            """start: "migrate wait -- sh -c 'exec uvicorn app:app --host 0.0.0.0 --port $PORT'",""",
+        ),
+        (
+            "railway-json",
+            "railway.json",
+            """"startCommand": "migrate wait -- sh -c 'exec uvicorn app:app --host 0.0.0.0 --port $PORT'",""",
+        ),
+        ("heroku", "Procfile", "web: uvicorn app:app --host 0.0.0.0 --port $PORT"),
+        ("fly", "fly.toml", 'web = "uvicorn app:app --host 0.0.0.0 --port 8080"'),
+    ],
+)
+def test_a_start_command_that_nobody_gave_listens_where_the_platform_asks(project, run_migrate, platform, path, line):
+    result = run_migrate("init", platform)
+    assert line in [each.strip() for each in (project.path / path).read_text(encoding="utf-8").splitlines()]
+    assert result.finished["next"][0].startswith("the start command is a guess, uvicorn app:app ")
+    given = run_migrate("init", platform, "--force", "--start", "gunicorn app:app")
+    assert "guess" not in "".join(given.finished["next"])
+
+
+@pytest.mark.parametrize(("platform", "path"), [("railway", ".railway/railway.ts"), ("fly", "fly.toml")])
+def test_a_start_command_that_needs_a_shell_gets_one_where_the_platform_has_none(project, run_migrate, platform, path):
+    run_migrate("init", platform, "--start", "gunicorn app:app --bind :$PORT")
+    assert "sh -c 'exec gunicorn app:app --bind :$PORT'" in (project.path / path).read_text(encoding="utf-8")
+
+
+def test_railway_json_is_written_with_the_day_on_which_it_ends(project, run_migrate):
+    result = run_migrate("init", "railway-json")
+    said = [step for step in result.finished["next"] if "2026-12-01" in step]
+    assert said == ["Railway does not read railway.json any more from 2026-12-01 on: migrate init railway"]

@@ -437,3 +437,15 @@ def test_what_cannot_be_compared_is_told_with_the_right_that_is_missing():
     found = findings(State(BEHIND, (blind,)))["drift"]
     assert seen(found) == (FAIL, 14)
     assert found.fix == "GRANT USAGE ON SCHEMA extensions TO app;"
+
+
+def test_platform_files():
+    assert seen(checks.check_platform_files([], [])) == PASS
+    assert seen(checks.check_platform_files([], [".railway/railway.ts"])) == PASS
+    both = checks.check_platform_files(["railway.json"], [".railway/railway.ts"])
+    assert seen(both) == PASS
+    assert "does not read railway.json from 2026-12-01 on" in both.evidence
+    alone = checks.check_platform_files(["railway.json"], [])
+    assert seen(alone)[0] is Verdict.WARN
+    assert "deploys with no migration" in alone.evidence
+    assert alone.fix.startswith("migrate init railway ")

@@ -36,9 +36,10 @@ def test_railway(run_migrate, project, tmp_path):
     assert described["name"] == "shop-2"
     (web,) = (resource for resource in described["resources"] if resource["type"] == "service")
     assert web["name"] == "api"
-    assert web["deploy"]["startCommand"] == START
-    assert web["deploy"]["preDeployCommand"] == ["migrate up"]
+    assert web["deploy"]["startCommand"] == f"migrate wait -- {START}"
+    assert web["deploy"].pop("preDeployCommand") == ["migrate up"]
     of_json = check_railway_json(written(run_migrate, project, "railway-json"))
+    assert of_json["deploy"].pop("preDeployCommand") == ["migrate up --deadline 59m"]
     assert (web["build"], web["deploy"]) == (of_json["build"], of_json["deploy"])
 
 
@@ -106,6 +107,7 @@ def test_this_repositorys_own_files_are_made_by_it(run_migrate, project):
         ("helm", "deploy/helm/templates/migrate-job.yaml"),
     ):
         start = json.loads((ROOT / "railway.json").read_text(encoding="utf-8"))["deploy"]["startCommand"]
+        start = start.removeprefix("migrate wait -- ")
         result = run_migrate(
             "init", platform, "--project", "newsifier", "--image", "registry.example.com/newsifier-migrate:1",
             "--dockerfile", "examples/newsifier/Dockerfile", "--start", start,

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from migrate.core.deployment import MARGIN_S
+from migrate.settings.kinds import Duration
 from tests.platforms.validators import ROOT, check_railway_json, check_railway_ts
 
 
@@ -24,11 +26,24 @@ def test_the_check_finds_a_key_that_is_none(tmp_path) -> None:
         check_railway_json(file)
 
 
-def test_the_web_service_migrates_before_it_is_deployed_and_never_at_its_start() -> None:
+def test_the_web_service_migrates_before_it_is_deployed_and_only_waits_at_its_start() -> None:
     deploy = check_railway_json(ROOT / "railway.json")["deploy"]
-    assert deploy["preDeployCommand"] == ["migrate up"]
-    assert "migrate" not in deploy["startCommand"]
+    assert deploy["preDeployCommand"] == ["migrate up --deadline 59m"]
+    assert deploy["startCommand"].startswith("migrate wait -- sh -c 'exec uvicorn ")
+    assert deploy["startCommand"].count("migrate") == 1
     assert deploy["healthcheckPath"] == "/health"
+
+
+def test_the_job_ends_by_itself_before_railway_gives_it_up(tmp_path) -> None:
+    project = check_railway_ts(ROOT / ".railway" / "railway.ts", tmp_path)
+    (web,) = (resource for resource in project["resources"] if resource["type"] == "service")
+    deadline = Duration().from_text(web["variables"]["MIGRATE_DEADLINE"]["value"])
+    assert MARGIN_S <= web["deploy"]["preDeployTimeoutSeconds"] - deadline <= 2 * MARGIN_S
+    of_json = check_railway_json(ROOT / "railway.json")["deploy"]
+    assert of_json["preDeployTimeoutSeconds"] == web["deploy"]["preDeployTimeoutSeconds"]
+    assert of_json["preDeployCommand"] == [f"migrate up --deadline {web['variables']['MIGRATE_DEADLINE']['value']}"]
+    waiting = check_railway_json(ROOT / "railway.web-wait.json")["deploy"]
+    assert waiting["preDeployTimeoutSeconds"] > 15 * 60
 
 
 def test_the_migrate_service_runs_its_image_once() -> None:
@@ -41,7 +56,8 @@ def test_the_migrate_service_runs_its_image_once() -> None:
 def test_beside_a_migrate_service_the_web_service_waits_and_is_otherwise_the_same() -> None:
     own, waiting = (check_railway_json(ROOT / name) for name in ("railway.json", "railway.web-wait.json"))
     assert waiting["deploy"].pop("preDeployCommand") == ["migrate wait --timeout 15m"]
-    own["deploy"].pop("preDeployCommand")
+    del waiting["deploy"]["preDeployTimeoutSeconds"]
+    del own["deploy"]["preDeployCommand"], own["deploy"]["preDeployTimeoutSeconds"]
     assert waiting == own
 
 
@@ -57,6 +73,8 @@ def test_both_formats_say_the_same(tmp_path) -> None:
     }
     of_json = check_railway_json(ROOT / "railway.json")
     assert web["build"] == of_json["build"]
+    assert web["deploy"].pop("preDeployCommand") == ["migrate up"]
+    del of_json["deploy"]["preDeployCommand"]
     assert web["deploy"] == of_json["deploy"]
 
 
