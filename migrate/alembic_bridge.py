@@ -36,6 +36,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
 from migrate import driver_fence, foreign_records
+from migrate.core.driver_errors import said_by, sqlstate_of, types_of, was_disconnected
 from migrate.core.repair_sql import quote
 from migrate.core.schema import dotted
 from migrate.core.search_path import first_meant
@@ -62,6 +63,18 @@ _TIMEOUTS: Final = frozenset({"lock_timeout", "statement_timeout"})
 _READS: Final = re.compile(r"\s*(?:select|show|set|reset|explain|begin|commit|rollback)\b", re.IGNORECASE)
 _TEXTS: Final = re.compile(r"'(?:[^']|'')*'")
 SHOWN_SQL: Final = 120  # characters of a statement that a message names
+# In an autocommit block: what commits in several parts, and what succeeds without a trace (an inspector's questions).
+_IN_PARTS: Final = re.compile(r"\s*(?:call|do)\b|.*\bdetach\s+partition\b|.*;\s*\S", re.IGNORECASE | re.DOTALL)
+_HARMLESS: Final = re.compile(
+    r"\s*(?:(?:show|set|reset|explain|begin|commit|rollback|savepoint|release)\b"
+    r"|select\b(?=.*\b(?:pg_catalog|information_schema)\.))",
+    re.IGNORECASE | re.DOTALL,
+)
+_COMMITS: Final = re.compile(r"\s*(?:commit|end)\b", re.IGNORECASE)
+_ROWS_WRITTEN: Final = """
+    SELECT CASE WHEN pg_catalog.current_setting('track_counts') = 'on'
+                THEN (SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_catalog.pg_stat_xact_all_tables) END
+"""
 _CONCURRENTLY: Final = re.compile(r"\bconcurrently\b", re.IGNORECASE)
 
 _WHERE: Final = """
@@ -154,6 +167,65 @@ class Stopped(Exception):  # noqa: N818 - the parent's wish
     """The parent answered that no further revision may start."""
 
 
+class OwnCommits:
+    """Whether a revision has committed anything by itself: a refusal of the first such statement leaves nothing behind.
+
+    In doubt it has: only what the server shows to have written nothing counts as nothing.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.any = True
+        self._is_answered = True  # no statement that commits by itself is under way
+        self._rows: int | None = None
+        self._is_watched = False
+        event.listen(connection, "commit", self._before_commit)
+        event.listen(connection, "before_cursor_execute", self._before)
+        event.listen(connection, "after_cursor_execute", self._after)
+
+    def watch(self, connection: Connection) -> None:
+        """A revision begins that may commit a part of itself."""
+        self._rows = _rows_written(connection) if connection.in_transaction() else None
+        self._is_watched, self.any, self._is_answered = True, self._rows is None, True
+
+    def left_nothing(self, sqlstate: str | None) -> bool:
+        """Whether an error, with the server's refusal or before anything was sent, leaves nothing behind."""
+        return not self.any and (self._is_answered or sqlstate is not None)
+
+    def stop(self) -> None:
+        """What is committed from now on is for others to judge."""
+        self._is_watched, self.any = False, True
+
+    def _before_commit(self, connection: Connection) -> None:
+        if self._is_watched and not self.any and not _is_autocommit(connection):
+            self.any = _rows_written(connection) != self._rows
+
+    def _before(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if not self._is_watched:
+            return
+        if _commits_by_itself(connection):
+            self._is_answered = False
+            self.any = self.any or _IN_PARTS.match(statement) is not None
+        elif _COMMITS.match(statement):
+            self._before_commit(connection)
+
+    def _after(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if self._is_watched and _commits_by_itself(connection):
+            self._is_answered = True
+            self.any = self.any or _HARMLESS.match(statement) is None
+
+
+def _commits_by_itself(connection: Connection) -> bool:
+    return _is_autocommit(connection) or _is_outside(connection)
+
+
+def _rows_written(connection: Connection) -> int | None:
+    """How many rows, of catalogs too, this transaction has written, counted with earlier ones; None where nothing counts."""
+    with suppress(Exception):
+        (found,) = do_by_driver(connection, _ROWS_WRITTEN)
+        return None if found is None else int(found)
+    return None
+
+
 class Seam:
     """Alembic's environment with our checks before its first statement and between its revisions.
 
@@ -185,6 +257,7 @@ class Seam:
         self.phase = "env"
         # a connection to another server, by env.py or a revision; one that swallows it ends in no success
         self.strayed: Refused | None = None
+        self.commits: OwnCommits | None = None
         self.raised: BaseException | None = None  # by the migrations; an env.py that swallows it ends in no success
         self._openers: dict[int, str] = {}  # by driver's connection: the statement that began its transaction
         self._opener: str | None = (
@@ -313,6 +386,7 @@ class Seam:
 
     def _listen(self, connection: Connection) -> None:
         self._channel.keep_from_forks(connection)
+        self.commits = OwnCommits(connection)
         event.listen(connection, "begin", self._on_begin)
         event.listen(connection, "before_cursor_execute", self._on_statement)
         if "recorded" in self._job:
@@ -378,11 +452,11 @@ class Seam:
 
     def _unread(self, unread: Unread) -> Refused:
         """The refusal to go on where nobody can say what a table holds."""
-        why = f"what the downgrades take from table {dotted(unread.table)} cannot be counted: {_said(unread.error)}"
-        if _sqlstate(unread.error) != "42501":
+        why = f"what the downgrades take from table {dotted(unread.table)} cannot be counted: {said_by(unread.error)}"
+        if sqlstate_of(unread.error) != "42501":
             return Refused("data-loss", why, target=self._job["target"])
         about = {"table": ".".join(map(quoted, unread.table)), "target": self._job["target"]}
-        return Refused("missing-privilege", why, denied=_said(unread.error), **about)
+        return Refused("missing-privilege", why, denied=said_by(unread.error), **about)
 
     def _on_commit(self, connection: Connection) -> None:
         """A transaction is about to be committed: by us, by an autocommit block that begins, or by the revision itself."""
@@ -435,13 +509,18 @@ class Seam:
 
     def _on_commit_beside(self, connection: Connection) -> None:
         if self._is_beside(connection) and _answers(connection, "SELECT pg_catalog.txid_current_if_assigned()"):
-            self._tell_autocommit()
+            self._commits_beside()
 
     def _on_statement_beside(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         if self.phase == "env" and self._openers.get(id(_driver_of(connection))) == "":
             self._openers[id(_driver_of(connection))] = _without_values(statement)
         if _READS.match(statement) is None and _is_autocommit(connection) and self._is_beside(connection):
-            self._tell_autocommit()
+            self._commits_beside()
+
+    def _commits_beside(self) -> None:
+        if self.commits is not None:
+            self.commits.stop()
+        self._tell_autocommit()
 
     def _is_beside(self, connection: Connection) -> bool:
         """Whether a revision speaks on another connection to this database, from where the guard is seen."""
@@ -538,6 +617,9 @@ class Seam:
         self._judged = False
         if connection.in_transaction():
             self._begin_keeping(connection)
+        assert self.commits is not None
+        if self._reply["may_commit"]:
+            self.commits.watch(connection)
 
     def _fenced(self, connection: Connection) -> bool:
         with _in_transaction(connection):
@@ -547,6 +629,8 @@ class Seam:
         """Inside the revision's transaction, after its version row moved and before the commit."""
         connection = ctx.connection
         assert connection is not None
+        assert self.commits is not None
+        self.commits.stop()
         problem = None
         is_recorded = True
         step_id = self._reply.get("step_id")
@@ -557,7 +641,7 @@ class Seam:
                     finished = connection.execute(text(self._reply["finish_sql"]), {"step_id": step_id})
                 is_recorded = finished.rowcount != 0  # an older snapshot (REPEATABLE READ) does not have the row
             except DBAPIError as error:  # e.g. after the revision's own SET ROLE: the release matters more
-                problem = _said(error)
+                problem = said_by(error)
         self._refuse_losses()
         self._judged = True
         self._channel.call("applied", revision=self.current, ledger=problem, recorded=is_recorded)
@@ -692,33 +776,6 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _said(error: BaseException) -> str:
-    """The primary message of a driver's error: DETAIL may carry rows, and the statement literals."""
-    original = getattr(error, "orig", None) or error
-    diag = getattr(original, "diag", None)
-    primary = getattr(diag, "message_primary", None) or getattr(original, "message", None)
-    if primary is None:
-        cause = original.__cause__  # SQLAlchemy's adapter of asyncpg wraps the driver's own
-        primary = getattr(cause, "message", None)
-    try:
-        lines = str(primary if primary is not None else original).strip().splitlines()
-    except Exception:  # noqa: BLE001 - an exception's own __str__ may raise, too
-        lines = []
-    if lines and lines[0].startswith(_BAD_INTERPOLATION):
-        return _BAD_INTERPOLATION  # the rest is the value
-    return lines[0] if lines else type(original).__name__
-
-
-def _sqlstate(error: BaseException) -> str | None:
-    original = getattr(error, "orig", None) or error
-    for candidate in (original, original.__cause__):
-        for name in ("pgcode", "sqlstate"):
-            value = getattr(candidate, name, None)
-            if isinstance(value, str):
-                return value
-    return None
-
-
 def _place(error: BaseException, folders: Iterable[str]) -> dict[str, object]:
     """The last line of the user's own files that the error came through."""
     found: dict[str, object] = {}
@@ -731,13 +788,15 @@ def _place(error: BaseException, folders: Iterable[str]) -> dict[str, object]:
 
 def report(error: BaseException, job: Mapping[str, Any]) -> dict[str, object]:
     """An error as the parent needs it: no traceback (but with MIGRATE_DEBUG), no parameters, no DETAIL."""
+    is_interpolation = isinstance(error, ValueError) and str(error).startswith(_BAD_INTERPOLATION)
     found: dict[str, object] = {
         "type": type(getattr(error, "orig", None) or error).__name__,
-        "message": _said(error),
-        "sqlstate": _sqlstate(error),
-        "disconnect": bool(getattr(error, "connection_invalidated", False)),
+        "types": types_of(error),
+        "message": _BAD_INTERPOLATION if is_interpolation else said_by(error),  # the rest of it is the value
+        "sqlstate": sqlstate_of(error),
+        "disconnect": was_disconnected(error),
         "exited": isinstance(error, SystemExit),
-        "interpolation": isinstance(error, ValueError) and str(error).startswith(_BAD_INTERPOLATION),
+        "interpolation": is_interpolation,
         "missing_module": error.name if isinstance(error, ModuleNotFoundError) else None,
         **_place(error, job.get("folders", ())),
     }
@@ -857,7 +916,10 @@ def run(job: Mapping[str, Any], channel: Channel) -> None:
         phase = seam.phase if seam is not None else "env"
         if isinstance(error, CommandError) and phase == "env":
             phase = "alembic"
-        channel.tell("failed", phase=phase, revision=seam.current if seam else None, error=report(error, job))
+        told = report(error, job)
+        if seam is not None and seam.commits is not None and not told["disconnect"]:
+            told["left_nothing"] = seam.commits.left_nothing(sqlstate_of(error))
+        channel.tell("failed", phase=phase, revision=seam.current if seam else None, error=told)
 
 
 @contextmanager

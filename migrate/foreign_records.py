@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from migrate.core.redaction import without_rows
 from migrate.report.json_lines import as_text, flat
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _exception(exc_info: object) -> str | None:
         exc_info = sys.exc_info()[1]
     if not isinstance(exc_info, BaseException):
         return None
-    said = " ".join(as_text(exc_info).split())
+    said = " ".join(without_rows(as_text(exc_info)).split())
     frames = traceback.extract_tb(exc_info.__traceback__)
     place = f" ({PurePath(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return f"{type(exc_info).__name__}: {said}{place}"

@@ -43,13 +43,20 @@ _AUTHORIZATION: Final = re.compile(
     re.IGNORECASE,
 )
 
+# Rows of the user's, as PostgreSQL's errors carry them: what libpq and asyncpg write behind the primary message, and the
+# fields D (detail) and W (where) of pg8000's dictionary, also in the repr of an error that wraps it.
+_ROWS: Final = re.compile(r"(DETAIL: {2}|CONTEXT: {2}(?:COPY|unnamed portal|portal) )[^\n]*")
+_PG8000: Final = re.compile(r"'C\\*': \\*'[0-9A-Z]{5}\\*'")
+_PG8000_ROWS: Final = re.compile(r"('[DW]\\*': )[^\n]*")
+
 
 class Redactor:
     """Replaces every occurrence of the secrets by ``***``; made once per process, then called for every line.
 
     A secret is found as it is, URL-quoted (once or twice, with any of the usual safe characters, either case of hex),
     escaped as by repr, JSON, libpq or SQL, in hex, and in base64 at any offset (so also base64 of ``user:password`` or
-    of a whole URL). Passwords in URLs, ``password=...`` and ``Authorization: ...`` are replaced whoever's they are.
+    of a whole URL). Passwords in URLs, ``password=...`` and ``Authorization: ...`` are replaced whoever's they are, and so
+    are the rows in a driver's error.
     Empty and blank secrets are left out: there would be nothing to read. So are passwords that are names which are shown
     anyway (`DatabaseUrl.secrets`): these are replaced only where they stand as a password.
     """
@@ -94,7 +101,14 @@ class Redactor:
             text = self._known.sub(PLACEHOLDER, text)
         text = _URLS.sub(_without_passwords, text)
         text = _NAMED.sub(_without_value, text)
+        text = without_rows(text)
         return _AUTHORIZATION.sub(rf"\1{PLACEHOLDER}", text)
+
+
+def without_rows(text: str) -> str:
+    """`text` without the user's rows that a driver's error shows; before its line feeds are taken out."""
+    text = _ROWS.sub(rf"\1{PLACEHOLDER}", text)
+    return _PG8000_ROWS.sub(rf"\1{PLACEHOLDER}", text) if _PG8000.search(text) else text
 
 
 def _without_passwords(urls: re.Match[str]) -> str:

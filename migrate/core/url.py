@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 URL_VARIABLES: Final = ("MIGRATE_DATABASE_URL", "DATABASE_UNPOOLED_URL", "DIRECT_DATABASE_URL", "DATABASE_URL")
 
 _MASK: Final = "***"
+_DEFAULT_PORT: Final = 5432
 _HIGHEST_PORT: Final = 65535
 
 # libpq's keywords (PostgreSQL 18, "Parameter Key Words"). Others are handed on all the same, so that libpq refuses a
@@ -111,6 +112,10 @@ _FOREIGN_PARAMETERS: Final = frozenset(
 # `ssl=` is asyncpg's name for sslmode; `true` is what JDBC writes, and libpq itself takes it as `require`.
 _SSL_SWITCH: Final = {"true": "require", "false": "disable"}
 
+# pg8000 is given a socket's file where libpq is given its folder and port.
+_PG8000_SOCKET: Final = re.compile(r"(/.*)/\.s\.PGSQL\.([0-9]+)", re.DOTALL)
+_SOCKET_FOR_LIBPQ: Final = r"s,unix_sock=\([^&]*\)\(/\|%2[Ff]\)\.s\.PGSQL\.\([0-9]*\),host=\1\&port=\3,"  # for sed
+
 # The words before "://": every command and sentence has them.
 SCHEMES: Final = frozenset({"postgresql", "postgres"})
 _SECRET_PARAMETER: Final = re.compile(r"password|secret|token|_key\b|apikey", re.IGNORECASE)
@@ -202,6 +207,9 @@ class DatabaseUrl:
         parameters = {name: _decode(value.replace("+", " ")) for name, value in spelled.items() if value}
         # As in libpq and in SQLAlchemy, the query has the last word on each of these.
         hosts = _hosts_of_query(parameters.pop("host", None), parameters.pop("port", None), _hosts(authority))
+        if found := _PG8000_SOCKET.fullmatch(parameters.get("unix_sock", "")):
+            del parameters["unix_sock"]
+            hosts = _checked_hosts([Host(found[1], _port(found[2]))])
         user = parameters.pop("user", _decode(spelled_user))
         password = parameters.pop("password", _decode(spelled_password))
         database = parameters.pop("database", _decode(path))
@@ -291,7 +299,8 @@ class DatabaseUrl:
         """The word of a shell that gives psql and its like this URL, which ``variable`` has; never the URL itself."""
         source = f'cat "${variable}"' if variable.endswith("_FILE") else f'printf %s "${variable}"'
         if self.driver is not None:  # libpq knows no driver in a URL
-            return f"\"$({source} | sed 's/+[a-z0-9_]*:/:/')\""
+            socket = f";{_SOCKET_FOR_LIBPQ}" if "unix_sock=" in self.raw else ""
+            return f"\"$({source} | sed 's/+[a-z0-9_]*:/:/{socket}')\""
         return f'"$({source})"' if variable.endswith("_FILE") else f'"${variable}"'
 
     def driven_by(self, driver: str) -> Self:
@@ -326,6 +335,9 @@ class DatabaseUrl:
         pairs = list(parameters)
         if len(self.hosts) == 1 and not self.hosts[0].name.startswith(("/", "@")):
             authority = _netloc(self.hosts[0])
+        elif len(self.hosts) == 1 and scheme.endswith("+pg8000"):
+            (host,) = self.hosts
+            pairs.append(("unix_sock", f"{host.name}/.s.PGSQL.{host.port or _DEFAULT_PORT}"))
         elif self.hosts:
             # SQLAlchemy has no place for these before the path. Of the spellings that it takes in the query, this one
             # alone works in 1.4.0 and carries sockets and IPv6.

@@ -36,6 +36,7 @@ LISTED: Final = 20
 _READ_S: Final = 0.5
 _LOCK_MS: Final = 200
 UNIQUE_VIOLATION: Final = "23505"
+_NO_CONNECTION: Final = frozenset({"OperationalError", "ConnectionRefusedError", "TimeoutError"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def judge(
     attempt may be repeated. Raises Stop for every other failure, and Interrupted after a signal.
     """
     run = attempt.run
-    ending = _settle(attempt)
+    ending = _settle(attempt, is_said_to_leave_nothing=bool(error.get("left_nothing")))
     failed = attempt.current
     if failed is None and len(run.applied) == attempt.total:
         return None
@@ -190,7 +191,7 @@ def names(run: Run) -> dict[str, object]:
     return {"config": run.project.config or "alembic.ini", "env_py": run.project.env_py}
 
 
-def _settle(attempt: Attempt) -> _Ending:
+def _settle(attempt: Attempt, *, is_said_to_leave_nothing: bool = False) -> _Ending:
     """Wait until the attempt's transactions have ended on the server, and note what they committed."""
     run = attempt.run
     failed = attempt.current
@@ -209,6 +210,8 @@ def _settle(attempt: Attempt) -> _Ending:
         attempt.committed(attempt.shown_by(rows))
     still = attempt.current
     part_committed = still is not None and (still.autocommitted or "committed" in found)
+    if part_committed and is_said_to_leave_nothing and still is not None and _is_as_before(run, still):
+        part_committed = False
     part_committed = part_committed or any(at.autocommitted for at in attempt.uncommitted)
     attempt.is_rolled_back = not part_committed
     return _Ending(part_committed=part_committed)
@@ -285,6 +288,13 @@ def _partial(attempt: Attempt, failed: AtWork, why: str, about: Mapping[str, obj
     return _failure(attempt, "partly-committed", f"{why}{named}", failed, {**about, "residue": left})
 
 
+def _is_as_before(run: Run, failed: AtWork) -> bool:
+    """Whether the schema is what it was before the revision, and no index has become INVALID; no where nothing tells."""
+    now = schema_now(run, within_s=run.limits.connect_s) if failed.schema_before is not None else None
+    invalid = invalid_now(run, within_s=run.limits.connect_s)
+    return now is not None and now == failed.schema_before and invalid == run.before.invalid_indexes
+
+
 def _changed(run: Run, failed: AtWork) -> list[str]:
     """What the schema has become since the revision began, as lines of changes; empty where nothing tells."""
     now = schema_now(run) if failed.schema_before is not None else None
@@ -334,7 +344,7 @@ def _before_any_revision(run: Run, phase: str, error: Mapping[str, Any], said: s
         fix = _fix_of_module(run, str(error["missing_module"]))
     if error.get("disconnect"):
         default = "connection-lost"
-    elif not sqlstate and str(error.get("type")) in {"OperationalError", "ConnectionRefusedError", "TimeoutError"}:
+    elif not sqlstate and not _NO_CONNECTION.isdisjoint(error.get("types", ())):
         default = "authentication" if is_rejected(said) else "no-resources" if is_exhausted(said) else "unreachable"
     code = code_of(sqlstate, default)
     found = stop(
@@ -382,7 +392,7 @@ def _short(path: str, cwd: Path) -> str:
     return path if relative.startswith("..") else relative
 
 
-def schema_now(run: Run) -> dict[str, str] | None:
+def schema_now(run: Run, *, within_s: float = _READ_S) -> dict[str, str] | None:
     """The whole schema; None where there is none, and where it cannot be read at once."""
     schema = run.before.server.schema
     if schema is None:
@@ -398,4 +408,4 @@ def schema_now(run: Run) -> dict[str, str] | None:
             lock_timeout_ms=_LOCK_MS,
         )
 
-    return ask(run, read, within_s=_READ_S)
+    return ask(run, read, within_s=within_s)

@@ -344,7 +344,7 @@ class Upgrading:
                 schema_before=before,
             ),
         )
-        return {"do": "go", "step_id": step_id, "finish_sql": FINISH_STEP}
+        return {"do": "go", "step_id": step_id, "finish_sql": FINISH_STEP, "may_commit": may_commit}
 
     def _keep_schema(self) -> None:
         """A part of the revision is about to be committed: keep the schema before it, if its text did not announce that."""

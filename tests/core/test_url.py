@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from base64 import b64encode
+from dataclasses import replace
 from urllib.parse import quote
 
+import psycopg2.extensions
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -370,8 +373,42 @@ def test_another_driver_for_the_same_database(driver: str, expected: str) -> Non
         ("DATABASE_URL", "postgres://u:p@h/d", '"$DATABASE_URL"'),
         ("DATABASE_URL_FILE", "postgresql://h/d", '"$(cat "$DATABASE_URL_FILE")"'),
         ("X", "postgresql+asyncpg://h/d", """"$(printf %s "$X" | sed 's/+[a-z0-9_]*:/:/')\""""),
+        (
+            "X",
+            "postgresql+pg8000:///d?unix_sock=/run/.s.PGSQL.5433",
+            """"$(printf %s "$X" | sed 's/+[a-z0-9_]*:/:/;s,unix_sock=\\([^&]*\\)\\(/\\|%2[Ff]\\)\\.s\\.PGSQL\\.\\([0-9]*\\),host=\\1\\&port=\\3,')\"""",
+        ),
         ("X_FILE", "postgresql+psycopg_async://h/d", """"$(cat "$X_FILE" | sed 's/+[a-z0-9_]*:/:/')\""""),
     ],
 )
 def test_a_shell_gets_it_from_its_variable(variable, raw, expected):
     assert Target(DatabaseUrl.parse(raw), variable).url_in_shell == expected
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    ["/cloudsql/p:r:i/.s.PGSQL.5433", "%2Fcloudsql%2Fp:r:i%2F.s.PGSQL.5433", "/cloudsql/p%3Ar%3Ai/.s.PGSQL.5433"],
+)
+def test_the_socket_of_pg8000_is_a_folder_and_a_port_to_the_others(spelled: str) -> None:
+    url = DatabaseUrl.parse(f"postgresql+pg8000://u:p@/d?unix_sock={spelled}&sslmode=disable")
+    expected = {"user": "u", "password": "p", "host": "/cloudsql/p:r:i", "port": "5433", "dbname": "d"}
+    assert url.libpq == expected | {"sslmode": "disable"}
+    assert url.sqlalchemy == "postgresql+pg8000://u:p@/d?sslmode=disable&unix_sock=/cloudsql/p:r:i/.s.PGSQL.5433"
+    assert DatabaseUrl.parse(url.sqlalchemy) == replace(url, raw=url.sqlalchemy)
+    assert url.driven_by("psycopg").libpq == url.libpq
+    done = subprocess.run(
+        ["bash", "-c", f"printf %s {url.in_shell('X')}"], env={"X": url.raw}, capture_output=True, check=True
+    )
+    assert psycopg2.extensions.parse_dsn(done.stdout.decode()) == url.libpq
+
+
+def test_another_driver_s_socket_is_given_to_pg8000_as_its_file() -> None:
+    url = DatabaseUrl.parse("postgresql:///d?host=/tmp").driven_by("pg8000")
+    assert url.sqlalchemy == "postgresql+pg8000:///d?unix_sock=/tmp/.s.PGSQL.5432"
+
+
+def test_a_socket_that_no_libpq_finds_is_left_to_libpq_to_refuse() -> None:
+    assert DatabaseUrl.parse("postgresql+pg8000:///d?unix_sock=/tmp/mine").libpq == {
+        "unix_sock": "/tmp/mine",
+        "dbname": "d",
+    }
