@@ -117,7 +117,7 @@ def rows_named(order: Order, revision: str) -> tuple[str, ...]:
     """The version rows of a database that was upgraded to ``revision``. Raises Stop for a name that means nothing."""
     found = order.image.graph.rows_at(revision)
     if isinstance(found, HistoryFault):
-        raise stop("unknown-target", found.message, names={"heads": " ".join(order.image.graph.heads)})
+        raise stop("unknown-target", found.message, names={"heads": order.image.graph.heads})
     return tuple(sorted(found))
 
 

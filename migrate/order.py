@@ -12,6 +12,7 @@ from migrate.core.interruption import Interrupted
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.problems import ExitCode, Stop, problem, stop
+from migrate.core.quoting import Ready
 from migrate.core.state import AtHead, Behind, Empty
 from migrate.core.wording import counted
 from migrate.postgres.errors import problem_of
@@ -272,7 +273,7 @@ class outcomes:  # noqa: N801 - as contextlib's own; not made by `contextmanager
         elif isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):  # wherever it is lost
             self._progress.problem = problem_of(error, doing="asking the server").problem
         elif isinstance(error, MalformedManifest):  # lines of changes are checked only where they are used
-            self._progress.problem = problem("bad-manifest", str(error), names={"manifest": "the manifest"})
+            self._progress.problem = problem("bad-manifest", str(error), names={"manifest": Ready("the manifest")})
         else:
             return False
         return True

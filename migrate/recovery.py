@@ -15,6 +15,7 @@ from migrate.core.policy import Adopt as AdoptPolicy
 from migrate.core.policy import Ahead as AheadPolicy
 from migrate.core.privileges import fix_of_uncounted
 from migrate.core.problems import Stop, problem, stop
+from migrate.core.quoting import word, words
 from migrate.core.repair import said
 from migrate.core.repair_sql import quote
 from migrate.core.revisions import HistoryFault
@@ -234,7 +235,9 @@ def _not_from_here(refused: Problem, position: Position, target: str) -> Problem
     """A refusal to go back; what another image has applied, only that image can revert, whatever policy lets stand."""
     if not isinstance(position, Ahead):
         return refused
-    return replace(refused, fix=f"migrate down --to {target}   # in the image that has {' '.join(position.recorded)}")
+    return replace(
+        refused, fix=f"migrate down --to {word(target)}   # in the image that has {words(position.recorded)}"
+    )
 
 
 def judge_down(

@@ -20,6 +20,7 @@ from migrate.core.line_diff import line_diff
 from migrate.core.manifest import MalformedManifest, Manifest, build, used_schemas
 from migrate.core.outcome import Outcome, Result
 from migrate.core.problems import ExitCode, Stop, stop
+from migrate.core.quoting import word
 from migrate.core.replay import passes
 from migrate.core.revisions import Graph, HistoryFault
 from migrate.core.schema import fingerprint
@@ -255,8 +256,8 @@ def show(session: Session, at: str) -> Report:
         raise stop(
             "unknown-target",
             rows.message,
-            names={"heads": " ".join(found.heads)},
-            fix=f"migrate manifest --at {found.heads[-1] if found.heads else 'base'}   # {rows.fix}",
+            names={"heads": found.heads},
+            fix=f"migrate manifest --at {word(found.heads[-1]) if found.heads else 'base'}   # {rows.fix}",
         )
     try:
         schema = found.schema_at(rows)

@@ -19,6 +19,7 @@ from migrate.core.interruption import Interrupted
 from migrate.core.notification import secrets_in
 from migrate.core.outcome import Outcome, Result, refusal
 from migrate.core.problems import ExitCode, Stop, problem, stop
+from migrate.core.quoting import word
 from migrate.core.redaction import Redactor
 from migrate.core.wording import counted
 from migrate.order import Order
@@ -130,7 +131,7 @@ class Session:
             raise stop(
                 "bad-alembic-config",
                 f"{env_py} cannot be read: {error.strerror}",
-                names={"fix": f"chmod a+r {env_py}"},
+                names={"fix": f"chmod a+r {word(env_py)}"},
             ) from error
         table, schema = guess_version_table(text)
         return replace(

@@ -20,6 +20,7 @@ from migrate.commands.verb import verb
 from migrate.core.decision import refuse_image
 from migrate.core.outcome import Outcome, Result
 from migrate.core.problems import ExitCode, Stop, problem, stop
+from migrate.core.quoting import Ready
 from migrate.core.revisions import HistoryFault
 from migrate.core.trial import Findings, Source, Trial, Verdict, planned
 from migrate.core.trial_checks import Check
@@ -107,7 +108,7 @@ def _selected(session: Session, image: Image, since: str | None, base: str | Non
     if since is not None:
         rows = graph.resolve(since)
         if isinstance(rows, HistoryFault):
-            raise stop("unknown-target", rows.message, names={"heads": " ".join(graph.heads)}, fix=rows.fix)
+            raise stop("unknown-target", rows.message, names={"heads": graph.heads}, fix=rows.fix)
         there = graph.ancestors(rows)
         return tuple(revision for revision in order if revision.id not in there)
     if base is not None:
@@ -220,7 +221,7 @@ def _report(session: Session, found: Trial, *, as_json: bool) -> Report:
     why = problem(
         "failed-trial",
         f"{several}{first.place or 'the history'}: {first.check}: {first.message}",
-        names={"place": first.place or "the history"},
+        names={"place": first.place or Ready("the history")},
         fix=MODELS_FIX if first.check is Check.MODELS else None,
     )
     return Report(Outcome(Result.FAILED, ExitCode.HISTORY, why), fields, text=text)

@@ -15,6 +15,7 @@ from migrate.commands.verb import verb
 from migrate.comparison import Against, AgainstDatabase, AgainstManifest, AgainstRevision
 from migrate.comparison import verify as compare
 from migrate.core.problems import stop
+from migrate.core.quoting import word
 from migrate.core.url import DatabaseUrl, MalformedUrl
 from migrate.report import comparison
 
@@ -77,7 +78,7 @@ def other_of(session: Session, against: str) -> Against:
 
         found = load_manifest(Path(against))
         if found is None:
-            raise stop("no-manifest", f"there is no {against}", fix=f"ls -l {against}   # --against names it")
+            raise stop("no-manifest", f"there is no {against}", fix=f"ls -l {word(against)}   # --against names it")
         return AgainstManifest(against, found, Graph.build(entry.revision for entry in found.revisions))
     return AgainstRevision(against)
 

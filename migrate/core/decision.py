@@ -14,6 +14,7 @@ from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.policy import Edited as EditedPolicy
 from migrate.core.policy import Judgement
 from migrate.core.problems import problem
+from migrate.core.quoting import Ready, words
 from migrate.core.state import (
     Ahead,
     AtHead,
@@ -166,14 +167,14 @@ def refuse_image(image: Image, policy: Policy) -> Refusal | None:
             problem(
                 "several-heads",
                 f"the history has {counted(len(heads), 'head')}: {_names(heads)}",
-                names={"heads": " ".join(heads)},
+                names={"heads": heads},
                 heads=list(heads),
             ),
         )
     resolved = image.graph.resolve(policy.target)
     if not isinstance(resolved, tuple):
         return Refusal(
-            problem("unknown-target", resolved.message, names={"heads": " ".join(heads) or "none"}, heads=list(heads)),
+            problem("unknown-target", resolved.message, names={"heads": heads or Ready("none")}, heads=list(heads)),
         )
     return None
 
@@ -412,12 +413,10 @@ def _way_out(match: Match | None) -> str | None:
     """What to paste where nothing is proven; None for the kind's own fix."""
     match match:
         case Nearest(rows=rows):
-            at = " ".join(rows) or "base"
+            at = words(rows) or "base"
             return f"migrate verify --at {at}   # the differences and their SQL; or: migrate adopt --at {at} --reason 'WHY'"
         case Several(candidates=candidates):
-            return (
-                f"migrate adopt --at {' '.join(candidates[0]) or 'base'} --reason 'WHY'   # or another of those named"
-            )
+            return f"migrate adopt --at {words(candidates[0]) or 'base'} --reason 'WHY'   # or another of those named"
         case _:
             return None
 
@@ -439,7 +438,7 @@ def _unknown(position: Unknown, image: Image, findings: Iterable[Finding], polic
         problem(
             "unknown-revision",
             f"the version table names {_names(recorded)}, which is not in this image{serving}{_proves(position.match)}",
-            names={"recorded": " ".join(recorded)},
+            names={"recorded": recorded},
             recorded=list(recorded),
             **_match_facts(position.match),
         ),
@@ -460,7 +459,7 @@ def _ahead_problem(recorded: tuple[str, ...], breaks: tuple[Break, ...] | None) 
     return problem(
         "ahead",
         f"the database is at {_names(recorded)}, which descends from this image's head{reason}",
-        names={"recorded": " ".join(recorded)},
+        names={"recorded": recorded},
         recorded=list(recorded),
         breaks=[b.sentence for b in breaks or ()][: LISTED * 4],
     )

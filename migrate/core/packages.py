@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
-import shlex
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
+
+from migrate.core.quoting import word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Packages whose name is not that of their module, or that do not bring all that the module needs.
+# Module -> package, of those that env.py files and models usually import. A package of another module's name may be
+# anybody's: the module is likelier the project's own, and installing a stranger's code would be the worse advice.
 _PACKAGES: Final[Mapping[str, str]] = MappingProxyType(
-    {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "dotenv": "python-dotenv", "yaml": "PyYAML"}
+    {
+        "alembic_postgresql_enum": "alembic-postgresql-enum",
+        "alembic_utils": "alembic_utils",
+        "asyncpg": "asyncpg",
+        "celery": "celery",
+        "decouple": "python-decouple",
+        "dotenv": "python-dotenv",
+        "environs": "environs",
+        "fastapi": "fastapi",
+        "fastapi_users_db_sqlalchemy": "fastapi-users-db-sqlalchemy",
+        "flask": "Flask",
+        "flask_migrate": "Flask-Migrate",
+        "flask_sqlalchemy": "Flask-SQLAlchemy",
+        "geoalchemy2": "GeoAlchemy2",
+        "greenlet": "greenlet",
+        "loguru": "loguru",
+        "pg8000": "pg8000",
+        "pgvector": "pgvector",
+        "psycopg": "psycopg[binary]",
+        "psycopg2": "psycopg2-binary",
+        "pydantic": "pydantic",
+        "pydantic_settings": "pydantic-settings",
+        "sqlalchemy_utils": "SQLAlchemy-Utils",
+        "sqlmodel": "sqlmodel",
+        "yaml": "PyYAML",
+    }
 )
 _DRIVERS: Final = frozenset({"asyncpg", "pg8000", "psycopg"})
 
@@ -19,8 +46,12 @@ _DRIVERS: Final = frozenset({"asyncpg", "pg8000", "psycopg"})
 def fix_of_missing(module: str, folder: str | None = None) -> str:
     """What to paste for a module that is not found; ``folder`` is where the project has one of that name itself."""
     if folder is not None:
-        return f"export PYTHONPATH={shlex.quote(folder)}   # {module} lies there"
-    install = f"pip install {shlex.quote(_PACKAGES.get(module, module))}   # in the image"
-    if module in _DRIVERS:
-        return f"{install}; or name a driver that is there: postgresql+psycopg2://"
-    return f"{install}, unless it is a module of your own: then export PYTHONPATH=FOLDER"
+        return f"export PYTHONPATH={word(folder)}   # {word(module)} lies there"
+    package = _PACKAGES.get(module)
+    if package is None:
+        return (
+            f"put {word(module)} into the image: with the application, where it is a module of your own"
+            " (then also: export PYTHONPATH=FOLDER), else with the package that has it"
+        )
+    install = f"pip install {word(package)}   # in the image"
+    return f"{install}; or name a driver that is there: postgresql+psycopg2://" if module in _DRIVERS else install

@@ -7,6 +7,8 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from migrate.core.quoting import word, words
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -159,6 +161,16 @@ class _Names(dict[str, object]):
         return f"<{key}>"
 
 
+# Whole fixes, which quote their names themselves; words for psql or a shell, quoted where they are made; our own words.
+_AS_IT_IS: Final = frozenset({"fix", "settings", "grant", "url", "schema", "verb", "variable", "pid"})
+
+
+def _in_fix(name: str, value: object) -> object:
+    if name in _AS_IT_IS:
+        return value
+    return words(value) if isinstance(value, (tuple, list)) else word(value)
+
+
 def problem(
     code: str,
     why: str,
@@ -170,7 +182,7 @@ def problem(
 ) -> Problem:
     """A problem of the kind ``code``.
 
-    ``names`` fill the placeholders of the kind's fix; ``facts`` become fields of the log line. ``fix`` replaces the
+    ``names`` fill the placeholders of the kind's fix, each as a word of a shell (of several names, each one); ``facts`` become fields of the log line. ``fix`` replaces the
     kind's own where the place that stopped knows a better one; ``exit_code`` only where a signal or a committed part
     changes it. Raises KeyError for a code that is not in the catalogue.
     """
@@ -178,7 +190,9 @@ def problem(
     return Problem(
         kind,
         why,
-        kind.fix.format_map(_Names(names)) if fix is None else fix,
+        kind.fix.format_map(_Names({name: _in_fix(name, value) for name, value in names.items()}))
+        if fix is None
+        else fix,
         facts,
         kind.exit_code if exit_code is None else exit_code,
     )

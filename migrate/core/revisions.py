@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from migrate.core.quoting import word
 from migrate.core.wording import counted
 
 MAX_ID_LENGTH: Final = 32
@@ -297,7 +298,7 @@ class Graph:
                     HistoryFault(
                         FaultKind.LABEL_CLASH,
                         f"branch label {label!r} of revision {revision.id} already names revision {owner}",
-                        f"rename the label in {revision.file}",
+                        f"rename the label in {word(revision.file)}",
                         (revision.id, owner),
                         (revision.file, self._by_id[owner].file),
                     )
@@ -329,7 +330,7 @@ class Graph:
                     HistoryFault(
                         FaultKind.MISSING_PARENT,
                         f"{revision.file}: revision {revision.id} builds on {parent!r}{label}, which no file declares",
-                        f"add the file of revision {parent}, or correct down_revision in {revision.file}",
+                        f"add the file of revision {word(parent)}, or correct down_revision in {word(revision.file)}",
                         (revision.id, parent),
                         (revision.file,),
                     )
@@ -349,7 +350,7 @@ class Graph:
                     HistoryFault(
                         FaultKind.MISSING_DEPENDENCY,
                         f"{revision.file}: revision {revision.id} depends on {name!r}, no file's id or label",
-                        f"add the file of {name}, or correct depends_on in {revision.file} (ids in full)",
+                        f"add the file of {word(name)}, or correct depends_on in {word(revision.file)}, ids in full",
                         (revision.id, name),
                         (revision.file,),
                     )
@@ -360,7 +361,7 @@ class Graph:
         return HistoryFault(
             FaultKind.CYCLE,
             f"revisions build on each other in a circle: {' -> '.join((*ids, ids[0]))}",
-            f"correct down_revision or depends_on in one of {', '.join(self._by_id[id_].file for id_ in ids)}",
+            f"correct down_revision or depends_on in one of {', '.join(word(self._by_id[id_].file) for id_ in ids)}",
             ids,
             tuple(self._by_id[id_].file for id_ in ids),
         )
@@ -415,7 +416,7 @@ class Graph:
             return HistoryFault(
                 FaultKind.UNKNOWN_TARGET,
                 f"target {target!r}: revision {found} is not on that branch",
-                f"leave out the branch, or name a revision of it instead of {name!r}",
+                f"leave out the branch, or name a revision of it instead of {word(name)}",
                 (found,),
             )
         return found
@@ -596,7 +597,7 @@ def _self_loop(revision: Revision, where: str) -> HistoryFault:
     return HistoryFault(
         FaultKind.SELF_LOOP,
         f"{revision.file}: revision {revision.id} names itself in {where}",
-        f"correct {where} in {revision.file}",
+        f"correct {where} in {word(revision.file)}",
         (revision.id,),
         (revision.file,),
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, cast
 
+from migrate.core.quoting import word
 from migrate.core.revisions import FaultKind, HistoryFault
 
 NOT_COMPILABLE: Final = (SyntaxError, ValueError, RecursionError, MemoryError)
@@ -43,7 +44,7 @@ def not_compilable(error: BaseException, data: bytes, file: str) -> HistoryFault
     return HistoryFault(
         FaultKind.SYNTAX,
         f"{file}{f', line {line}' if line else ''} is not valid Python: {why}",
-        f"correct {file}; `python -m py_compile` on it shows the place",
+        f"correct {word(file)}; python -m py_compile on it shows the place",
         files=(file,),
         line=line,
     )
@@ -151,7 +152,7 @@ def read_tree(data: bytes, file: str, real_name: str) -> Declaration | HistoryFa
             return HistoryFault(
                 FaultKind.UNDECLARED,
                 f"{file} is in the folder of the revisions but declares no {required}",
-                f"declare {required} in {file}, or move it: Alembic takes every .py file there for a revision",
+                f"declare {required} in {word(file)}, or move it: Alembic takes every .py file there for a revision",
                 files=(file,),
             )
     literals = {name: _literal(value) for name, value in values.items()}
@@ -178,7 +179,7 @@ def dynamic(file: str, why: str) -> HistoryFault:
     return HistoryFault(
         FaultKind.DYNAMIC,
         f"{file} {why}; its place in the history cannot be read from its text",
-        f"write revision, down_revision, depends_on and branch_labels in {file} as plain strings, tuples or None",
+        f"write revision, down_revision, depends_on and branch_labels in {word(file)} as plain strings, tuples or None",
         files=(file,),
     )
 

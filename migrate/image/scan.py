@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from migrate.core.quoting import word
 from migrate.core.revisions import FaultKind, HistoryFault, Revision
 from migrate.image.config import AlembicConfig
 from migrate.image.declarations import NOT_COMPILABLE, declared_by, dynamic, not_compilable
@@ -174,6 +175,6 @@ def _unreadable(file: str, why: str | None) -> HistoryFault:
     return HistoryFault(
         FaultKind.UNREADABLE,
         f"{file} cannot be read: {why}",
-        f"make {file} readable for the user that this runs as, or take it out of the folder",
+        f"make {word(file)} readable for the user that this runs as, or take it out of the folder",
         files=(file,),
     )

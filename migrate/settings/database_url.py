@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from migrate.core.notification import secrets_in
 from migrate.core.problems import stop
+from migrate.core.quoting import word
 from migrate.core.url import SCHEMES, URL_VARIABLES, DatabaseUrl, MalformedUrl
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _find(environ: Mapping[str, str], cwd: Path) -> tuple[str, str]:
                 why = f"The file that {of_file} names, {path}, cannot be read: {error.strerror}."
             except ValueError:
                 why = f"The file that {of_file} names, {path}, is no UTF-8 text."
-            raise stop("bad-database-url", why, fix=f"ls -l {path}   # it must be a text that this user can read")
+            raise stop("bad-database-url", why, fix=f"ls -l {word(path)}   # it must be a text that this user can read")
     empty = [name for name in URL_VARIABLES if name in environ]
     why = f"None of {', '.join(URL_VARIABLES)} is set, nor any of them with _FILE at its end."
     why += f" {' and '.join(empty)} is there, but empty." if empty else ""

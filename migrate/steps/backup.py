@@ -22,6 +22,7 @@ from migrate.core.backup import file_name, restore_command
 from migrate.core.events import Event, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.problems import Stop, stop
+from migrate.core.quoting import word
 from migrate.postgres import activity
 from migrate.postgres.backend_names import BACKUP_NAME
 from migrate.postgres.client_tools import find_client_tools
@@ -57,16 +58,16 @@ _SECRET: Final = re.compile(r"password|secret|token|_key\b|apikey", re.IGNORECAS
 def refuse_impossible(place: BackupPlace, server: Server, target: Target, environ: Mapping[str, str]) -> None:
     """Raises Stop for a backup that cannot succeed, before the guard is taken."""
     if place.command and shutil.which(place.command[0], path=environ.get("PATH")) is None:
-        fix = f"put {place.command[0]} into the image, or correct MIGRATE_BACKUP_COMMAND"
+        fix = f"put {word(place.command[0])} into the image, or correct MIGRATE_BACKUP_COMMAND"
         raise stop("cannot-back-up", f"the backup command {place.command[0]} is not found", names={"fix": fix})
     if place.folder is None:
         return
     if not place.folder.is_dir():
         # made here it would be in the container, which is gone when the backup is needed
-        fix = f"mount a volume at {place.folder}   # or: mkdir -p {place.folder}"
+        fix = f"mount a volume at {word(place.folder)}   # or: mkdir -p {word(place.folder)}"
         raise stop("cannot-back-up", f"{place.folder} is no folder", names={"fix": fix})
     if not os.access(place.folder, os.W_OK | os.X_OK):
-        fix = f"let user id {os.geteuid()} write to {place.folder}"
+        fix = f"let user id {os.geteuid()} write to {word(place.folder)}"
         raise stop("cannot-back-up", f"{place.folder} cannot be written to", names={"fix": fix})
     if server.pooled:
         raise stop(

@@ -13,6 +13,7 @@ from migrate.core.interruption import Interrupted
 from migrate.core.packages import fix_of_missing
 from migrate.core.privileges import fix_of_denied, fix_of_uncounted
 from migrate.core.problems import ExitCode, Stop, stop
+from migrate.core.quoting import word
 from migrate.core.schema import changes, ignored_by, read_change
 from migrate.core.url import URL_VARIABLES
 from migrate.postgres import activity, catalog
@@ -330,7 +331,7 @@ def _before_any_revision(run: Run, phase: str, error: Mapping[str, Any], said: s
     if phase == "version-table" and sqlstate:  # the first statement of Alembic's own: env.py has done its part
         server = run.before.server
         default, where = "revision-failed", f"the version table {server.schema}.{run.target.version_table}"
-        fix = f"let role {server.user} read and make {server.schema}.{run.target.version_table}   # {said}"
+        fix = f"let role {word(server.user)} read and make {word(f'{server.schema}.{run.target.version_table}')}   # {said}"
     if error.get("type") == "InvalidRequestError" and "requires an async driver" in said:
         named = {**names(run), "variable": run.target.url_from}
         raise stop("sync-driver", f"{where}: {said}", fix=_fix_of_driver(run), names=named)

@@ -12,6 +12,7 @@ from migrate.core.manifest import Baseline
 from migrate.core.plan import Upgrade
 from migrate.core.policy import Policy, Transaction
 from migrate.core.problems import Stop, problem, stop
+from migrate.core.quoting import word
 from migrate.core.repair_sql import quote
 from migrate.core.revisions import HistoryFault
 from migrate.core.schema import within
@@ -345,7 +346,7 @@ class Replay:
             needed = problem("baseline-needed", f"in an empty database, {found.why}")
             return Stop(replace(needed, facts=found.facts))
         file = found.facts.get("file") or found.facts.get("revision")
-        fix = f"correct {file}, then run migrate manifest again"
+        fix = f"correct {word(file)}, then run migrate manifest again"
         # a part that was committed went with the throw-away database: there is nothing to repair
         failed = problem("revision-failed", found.why, fix=fix) if found.kind.code == "partly-committed" else found
         return Stop(replace(failed, fix=fix, facts=found.facts))
