@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from migrate.core.state import State
     from migrate.postgres.connection import Connection
     from migrate.steps.patience import Patience
+    from migrate.steps.run import Project
 
 _RELEASES: Final = ("up", "wait")
 
@@ -155,7 +156,7 @@ def through_pooler(order: Order, observation: Observation, decision: Plan) -> De
 def observed(order: Order, connection: Connection) -> tuple[Image, Observation, State]:
     """Look and classify, with the sources that the ledger's differ from; says the state."""
     observation = look(order, connection)
-    image = with_sources(order.image, observation, order.source_of)
+    image = with_sources(order.image, observation, order.source_of, order.project)
     state = classify(image, observation, order.policy.target, order.policy.ignore)
     order.emit(
         Event(
@@ -190,10 +191,18 @@ def warn_of_other_names(order: Order, state: State) -> None:
             order.emit(Event(Name.STATE_FINDING, said, Level.WARN))
 
 
-def with_sources(image: Image, observation: Observation, source_of: Callable[[Revision], str]) -> Image:
-    """The image with the text of those applied revisions whose file has other bytes than the ledger kept."""
+def with_sources(
+    image: Image, observation: Observation, source_of: Callable[[Revision], str], project: Project
+) -> Image:
+    """The image with what the ledger's rows are to be compared with.
+
+    That is the text of those applied revisions whose file has other bytes than the ledger kept, and env.py's hash where
+    an earlier run's has gone on to other targets.
+    """
     differing = (image.graph.get(a.revision) for a in observation.ledger.values() if a.source is not None)
-    return replace(image, sources={r.id: source_of(r) for r in differing if r is not None})
+    is_asked = observation.unproven is not None and observation.unproven.env_sha256 is not None
+    env = project.env_sha256 if is_asked else None
+    return replace(image, sources={r.id: source_of(r) for r in differing if r is not None}, env_sha256=env)
 
 
 def refuse_broken_files(order: Order, pending: Sequence[Revision]) -> None:

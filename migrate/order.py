@@ -105,6 +105,8 @@ def plan_in_words(decision: Plan) -> str:
     said = []
     for step in decision.steps:
         match step:
+            case Upgrade(pending=()):
+                said.append("run env.py once, to prove that it migrates this target alone")
             case Upgrade(pending=pending):
                 said.append(f"upgrade by {counted(len(pending), 'revision')}")
             case Adopt(rows=rows):

@@ -47,7 +47,7 @@ def plan(*, as_json: bool, exit_code: bool, with_sql: bool, **flags: Any) -> Ans
 
             driver = check_driver(missing, session.target.url_from)
             session.emit(Event(Name.IMAGE_WARNING, driver.evidence, Level.WARN, {"fix": driver.fix}))
-        pending = exit_code and outcome.problem is None and bool(outcome.pending)
+        pending = exit_code and is_pending(judged, outcome)
         fields = describe(judged)
         text = None if with_sql else as_text(judged, outcome)
         if with_sql and judged is not None and outcome.problem is None:
@@ -72,7 +72,7 @@ def _sql(session: Session, judged: Judged) -> Sequence[Sent]:
 
     steps = judged.decision.steps if isinstance(judged.decision, Plan) else ()
     upgrade = next((step for step in steps if isinstance(step, Upgrade)), None)
-    if upgrade is None:
+    if upgrade is None or not upgrade.pending:
         return ()
     adopted = next((step.rows for step in steps if isinstance(step, Adopt)), judged.observation.rows)
     with lend_shadow(session) as shadow:
@@ -96,11 +96,19 @@ def sql_text(sent: Sequence[Sent], revisions: Mapping[str, Revision]) -> str:
     return "\n".join(lines)
 
 
+def is_pending(judged: Judged | None, outcome: Outcome) -> bool:
+    """Whether `up` would run env.py: for revisions, or to prove what an earlier run has left open."""
+    plan = judged.decision if judged is not None and outcome.problem is None else None
+    return isinstance(plan, Plan) and any(isinstance(step, Upgrade) for step in plan.steps)
+
+
 def said(judged: Judged | None, outcome: Outcome) -> str | None:
     """The plan in one sentence; a refusal says its own."""
     if judged is None or outcome.problem is not None:
         return None
     position = f"the database is {position_name(judged.state.position)}"
+    if not outcome.pending and is_pending(judged, outcome) and isinstance(judged.decision, Plan):
+        return f"{position}; {order.plan_in_words(judged.decision)}"
     return f"{position}; {len(outcome.pending)} pending" if outcome.pending else f"{position}; nothing to do"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from migrate import release
-from migrate.commands.plan import as_text, describe, said
+from migrate.commands.plan import as_text, describe, is_pending, said
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
@@ -45,7 +45,7 @@ def status(*, as_json: bool, exit_code: bool, **flags: Any) -> Answer:
                 text=text,
                 message=f"the database is {fields['position']}; up would refuse it: {outcome.problem.why}",
             )
-        pending = exit_code and outcome.problem is None and bool(outcome.pending)
+        pending = exit_code and is_pending(judged, outcome)
         code = ExitCode.PENDING if pending else None
         return Report(outcome, fields, text=text, message=said(judged, outcome), exit_code=code)
 

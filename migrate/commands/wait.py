@@ -19,7 +19,7 @@ from migrate.commands.verb import verb
 from migrate.core.events import Event, Name
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Plan
-from migrate.core.policy import Backup, Breaking
+from migrate.core.policy import Backup, Breaking, Stale
 from migrate.core.problems import ExitCode, problem
 from migrate.core.wording import counted
 from migrate.postgres.connection import jitter, pause
@@ -90,7 +90,7 @@ def _wait(session: Session, command: Sequence[str]) -> Outcome:
     """Look until the database is ready, waiting is hopeless, or the time is up."""
     order = session.order()
     # whether what is pending may run is up to the job that runs it, and so is a backup: its volume is not seen from here
-    policy = replace(order.policy, breaking=Breaking.ALLOW, backup=Backup.OFF)
+    policy = replace(order.policy, breaking=Breaking.ALLOW, stale=Stale.WARN, backup=Backup.OFF)
     until = time.monotonic() + order.limits.wait_s
     delay = _FIRST_PAUSE_S
     say = _Once(session.emit)
@@ -130,7 +130,7 @@ def _why(outcome: Outcome) -> str:
         return outcome.problem.why
     count = len(outcome.pending)
     if not count:
-        return "the database is still to be adopted"
+        return "the database is still to be adopted, or proven, by migrate up"
     return f"{counted(count, 'revision is', 'revisions are')} still pending, the first {outcome.pending[0]}"
 
 

@@ -26,7 +26,7 @@ from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.problems import ExitCode, problem
 from migrate.core.repair import plain
 from migrate.core.repair_sql import repairs
-from migrate.core.state import AtHead, Behind, Breaking, Drifted, Edited, Empty, Incomparable, Residue, State
+from migrate.core.state import AtHead, Behind, Breaking, Drifted, Edited, Empty, Incomparable, Residue, State, Unproven
 from migrate.core.state import name as position_name
 from migrate.core.wording import counted, shortened
 
@@ -499,7 +499,8 @@ def check_backup(places: Sequence[str], fault: Problem | None, *, is_due: bool) 
 def check_state(image: Image, observation: Observation, state: State, policy: Policy) -> Check:
     """What `up` makes of the position alone."""
     # what the pending revisions break is a check of its own
-    decision = decide(image, State(state.position), replace(policy, breaking=BreakingPolicy.ALLOW))
+    unproven = tuple(finding for finding in state.findings if isinstance(finding, Unproven))
+    decision = decide(image, State(state.position, unproven), replace(policy, breaking=BreakingPolicy.ALLOW))
     if isinstance(decision, Refusal):
         return failed("state", decision.problem)
     pending = state.position.pending if isinstance(state.position, (Empty, Behind)) else ()
@@ -566,7 +567,8 @@ def _no_break(image: Image, state: State) -> str:
 
 def _judged(name: str, finding: Finding, image: Image, observation: Observation, state: State, policy: Policy) -> Check:
     fix = _fix_of(finding, image, observation, state)
-    decision = decide(image, State(state.position, (finding,)), policy)
+    unproven = tuple(each for each in state.findings if isinstance(each, Unproven))
+    decision = decide(image, State(state.position, (*unproven, finding)), policy)
     if isinstance(decision, Refusal) and isinstance(state.position, (AtHead, Behind)):
         found = decision.problem
         return failed(name, replace(found, fix=fix or found.fix))

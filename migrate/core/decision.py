@@ -13,7 +13,8 @@ from migrate.core.policy import Backup as BackupPolicy
 from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.policy import Edited as EditedPolicy
 from migrate.core.policy import Judgement
-from migrate.core.problems import problem
+from migrate.core.policy import Stale as StalePolicy
+from migrate.core.problems import ExitCode, problem
 from migrate.core.quoting import Ready, words
 from migrate.core.state import (
     Ahead,
@@ -30,12 +31,13 @@ from migrate.core.state import (
     Several,
     Split,
     Unknown,
+    Unproven,
     Untracked,
 )
 from migrate.core.wording import LISTED, clauses, counted, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from migrate.core.compatibility import Break
     from migrate.core.image import Image
@@ -49,7 +51,7 @@ UNCOMPARED = "without a manifest it is not compared whether the pending change b
 
 
 def decide(image: Image, state: State, policy: Policy) -> Decision:
-    """The plan, or the first refusal in the order image, position, residue, edited, drift."""
+    """The plan, or the first refusal in the order image, position, stale, residue, edited, drift."""
     refused = refuse_image(image, policy)
     if refused is not None:
         return refused
@@ -61,10 +63,13 @@ def decide(image: Image, state: State, policy: Policy) -> Decision:
     match position:
         case Empty(pending=pending):
             # a database without objects and an image without revisions are at one another's head
+            refused = refuse_stale(image, pending, policy) or _refuse_same_env(state.findings)
+            if refused is not None:
+                return refused
             steps = (Upgrade(policy.target, pending),) if pending else ()
             return Plan(steps, Result.APPLIED if pending else Result.NOOP)
         case AtHead():
-            return _at_head(state.findings, policy)
+            return _at_head(state.findings, policy, image)
         case Behind(pending=pending):
             return _behind(state.findings, policy, Upgrade(policy.target, pending), image)
         case Untracked(match=match):
@@ -98,7 +103,7 @@ def with_backup(plan: Plan, image: Image, state: State, policy: Policy, *, has_p
 
     Version rows that are written and indexes that are rebuilt lose nothing; a backup is for revisions that run.
     """
-    change = next((step for step in plan.steps if isinstance(step, Upgrade | Downgrade)), None)
+    change = next((step for step in plan.steps if isinstance(step, Upgrade | Downgrade) and step.revisions), None)
     if change is None or policy.backup is BackupPolicy.OFF:
         return plan
     reason = "policy requires one"
@@ -179,18 +184,75 @@ def refuse_image(image: Image, policy: Policy) -> Refusal | None:
     return None
 
 
-def _at_head(findings: Iterable[Finding], policy: Policy) -> Decision:
-    if policy.strict:
+def refuse_stale(image: Image, pending: Iterable[Revision], policy: Policy) -> Refusal | None:
+    """The refusal for pending revisions whose files are not the manifest's: what they lead to is not what it says."""
+    if image.manifest is None or policy.stale is StalePolicy.WARN:
+        return None
+    written = {entry.revision.id: entry.revision.sha256 for entry in image.manifest.revisions}
+    stale = [revision for revision in pending if written.get(revision.id, revision.sha256) != revision.sha256]
+    if not stale:
+        return None
+    said = [f"{revision.file} (pending revision {revision.id}) was edited after the manifest" for revision in stale]
+    fix = "migrate manifest   # then commit the file that it writes; to release all the same: migrate up --stale warn"
+    return Refusal(problem("stale-manifest", clauses(said), fix=fix, revisions=[revision.id for revision in stale]))
+
+
+def _at_head(findings: Sequence[Finding], policy: Policy, image: Image) -> Decision:
+    """Nothing is left to apply: what is found only warns, but where it was never proven that this is the head's schema."""
+    unproven = next((finding for finding in findings if isinstance(finding, Unproven)), None)
+    if policy.strict or unproven is not None:
         refused = next((r for r in (_judge(finding, policy) for finding in findings) if r is not None), None)
+        if unproven is not None:
+            refused = _because(refused, unproven) or _refuse_unproven(unproven, findings, policy, image)
         if refused is not None:
             return refused
-    return Plan((), Result.NOOP, _warnings(findings, policy))
+    warnings = _warnings(findings, policy)
+    if unproven is not None and unproven.run.env_sha256 is not None:
+        # nothing but running it tells whether it migrates this target alone
+        return Plan((Upgrade(policy.target, ()),), Result.NOOP, warnings)
+    return Plan((), Result.NOOP, warnings)
+
+
+def _because(refused: Refusal | None, unproven: Unproven) -> Refusal | None:
+    """A refusal at the head, and why a finding is one there."""
+    if refused is None or refused.problem.kind.code == "several-targets":
+        return refused
+    return Refusal(replace(refused.problem, why=f"{refused.problem.why}; {sentence(unproven)}"))
+
+
+def _refuse_unproven(unproven: Unproven, findings: Iterable[Finding], policy: Policy, image: Image) -> Refusal | None:
+    """The refusal where what the last run found wrong is still there, or nothing tells whether it is."""
+    run = unproven.run
+    if image.manifest is None:
+        if not run.wrong or run.exit_code != ExitCode.UNPROVEN or policy.drift is not Judgement.FAIL:
+            return None
+        why = f"{sentence(unproven)}: {clauses(run.wrong)}; without a manifest nothing tells whether that was put right"
+        return Refusal(problem("unproven", why, fix="migrate manifest   # then commit the file that it writes"))
+    if policy.extra is Judgement.IGNORE:
+        return None
+    extra = [each for found in findings if isinstance(found, Drifted) for each in found.differences.extra]
+    still = [each.sentence() for each in extra if run.names(each.identity)]
+    if not still:
+        return None
+    return Refusal(problem("drift", f"{clauses(still)}; {sentence(unproven)}", differences=still[: LISTED * 4]))
+
+
+def _refuse_same_env(findings: Iterable[Finding]) -> Refusal | None:
+    for finding in findings:
+        if isinstance(finding, Unproven) and finding.is_same_env:
+            return Refusal(
+                problem("several-targets", f"{sentence(finding)}, and env.py is the same", names={"env_py": "env.py"})
+            )
+    return None
 
 
 def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade, image: Image) -> Decision:
     steps: list[Repair | Upgrade] = [upgrade]
     warnings: list[str] = []
     healed: frozenset[str] = frozenset()
+    stale = refuse_stale(image, upgrade.pending, policy)
+    if stale is not None:
+        return stale
     for finding in findings:
         if isinstance(finding, Residue) and policy.heal:
             from migrate.core.repair import plain
@@ -200,8 +262,6 @@ def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade, image
             continue
         if isinstance(finding, Drifted):
             finding = without_healed(finding, healed)  # noqa: PLW2901 - what will be repaired is no drift
-            if not finding.differences:
-                continue
         refused = _judge(finding, policy)
         if refused is not None:
             return refused
@@ -236,7 +296,8 @@ def without_healed(drifted: Drifted, healed: frozenset[str]) -> Drifted:
         return not (is_invalid and identity.path[-1] in healed)
 
     found = drifted.differences
-    return Drifted(replace(found, changed=tuple(filter(stays, found.changed)), extra=tuple(filter(stays, found.extra))))
+    left = replace(found, changed=tuple(filter(stays, found.changed)), extra=tuple(filter(stays, found.extra)))
+    return replace(drifted, differences=left)
 
 
 def _from_there(
@@ -277,6 +338,8 @@ def refuse_downgrade(state: State, reverting: Collection[Revision], policy: Poli
 def _judge(finding: Finding, policy: Policy) -> Refusal | None:
     """The refusal of one finding where something is pending (or `strict` asks for it), None where policy lets it be."""
     match finding:
+        case Unproven():
+            return _refuse_same_env([finding])
         case Residue():
             return Refusal(problem("residue", sentence(finding), items=[i.name for i in finding.indexes]))
         case Edited(revisions=revisions):
@@ -320,10 +383,14 @@ def _warnings(findings: Iterable[Finding], policy: Policy) -> tuple[str, ...]:
     """The findings that policy lets be, as sentences; what it ignores is not said."""
     said = []
     for finding in findings:
+        if isinstance(finding, Unproven):
+            continue  # what it means for this run is judged, or proven by it
         if isinstance(finding, Drifted):
             told = _by_policy(finding.differences, policy, Judgement.FAIL, Judgement.WARN)
-            if told:
-                said.append(sentence(Drifted(told)))
+            said += [sentence(Drifted(told))] if told else []
+            if finding.accepted:
+                stay = clauses(finding.accepted.sentences())
+                said.append(f"{stay}: a part of a pending revision left it, and an operator lets it stay")
             continue
         if isinstance(finding, Breaking) and policy.breaking is BreakingPolicy.ALLOW:
             continue
@@ -334,6 +401,10 @@ def _warnings(findings: Iterable[Finding], policy: Policy) -> tuple[str, ...]:
 def sentence(finding: Finding) -> str:
     """A finding in one sentence with its names."""
     match finding:
+        case Unproven(run=run):
+            ended = "was not heard of again" if run.exit_code is None else f"ended with {run.exit_code}"
+            went = ", because env.py went on to another target" if run.env_sha256 is not None else ""
+            return f"run {run.run_id} {ended}{went}, and nothing has proven this database since"
         case Residue(indexes=indexes, steps=steps):
             parts = [f"index {index.name} on {index.table} is INVALID" for index in indexes]
             for step in steps:

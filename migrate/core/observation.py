@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+CHANGE_SIGNS: Final = ("+ ", "- ", "~ ")  # that a line of `migrate.core.schema.changes` begins with
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,29 @@ class Unfinished:
 
 
 @dataclass(frozen=True, slots=True)
+class UnprovenRun:
+    """The last run that changed the target, or was to, where it ended without the proof that exit 0 comes from."""
+
+    run_id: str
+    exit_code: int | None  # None: nobody wrote its end
+    wrong: tuple[str, ...] = ()  # what it named, as sentences about differences or as lines of changes
+    env_sha256: str | None = None  # of the env.py that went on to other targets
+
+    def names(self, identity: str) -> bool:
+        """Whether the object is one that the run named."""
+        told = (line[2:] if line.startswith(CHANGE_SIGNS) else line for line in self.wrong)
+        return any(line == identity or line.startswith((f"{identity} ", f"{identity}:")) for line in told)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What a part of a revision left and an operator's word lets stay, until the revision has been applied."""
+
+    revision: str
+    left: tuple[str, ...]  # lines of changes
+
+
+@dataclass(frozen=True, slots=True)
 class InvalidIndex:
     """An index with ``indisvalid`` false that nobody is building; names are as PostgreSQL quotes them."""
 
@@ -102,6 +127,8 @@ class Observation:
     schema: Mapping[str, str] | None = None
     ledger: Mapping[str, Applied] = field(default_factory=dict)
     unfinished: tuple[Unfinished, ...] = ()
+    unproven: UnprovenRun | None = None
+    accepted: tuple[Accepted, ...] = ()
     invalid_indexes: tuple[InvalidIndex, ...] = ()
     ledger_locked: bool = False
     unnamed: tuple[str, ...] = ()

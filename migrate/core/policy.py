@@ -38,6 +38,13 @@ class Edited(StrEnum):
     WARN = "warn"
 
 
+class Stale(StrEnum):
+    """What a pending revision whose file is not the manifest's does to the run."""
+
+    REFUSE = "refuse"
+    WARN = "warn"
+
+
 class Breaking(StrEnum):
     """What a pending change that breaks the running release does to the run."""
 
@@ -73,6 +80,7 @@ class Policy:
     extra: Judgement = Judgement.WARN
     ignore: tuple[str, ...] = ()
     edited: Edited = Edited.REFUSE
+    stale: Stale = Stale.REFUSE
     breaking: Breaking = Breaking.WARN
     backup: Backup = Backup.OFF
     strict: bool = False

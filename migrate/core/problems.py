@@ -621,7 +621,8 @@ _KINDS: Final = (
         "The live schema is not what its revision says",
         "Somebody changed the schema outside the revisions.",
         "Nothing was changed.",
-        "migrate verify   # prints the SQL that puts it right; to accept it: --drift warn or --ignore PATTERN",
+        "migrate verify   # prints the SQL that puts it right, or says that there is none; to accept it: --drift warn or"
+        " --ignore PATTERN",
     ),
     Kind(
         "schemas-differ",

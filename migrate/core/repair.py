@@ -69,6 +69,7 @@ class CloseStep:
     step: Unfinished
     status: str  # finished or abandoned
     reason: str
+    by_word: bool = False  # the operator's: nothing was compared, and what was left may stay
 
 
 Action = RebuildIndex | DropIndex | KeepRows | CloseStep
@@ -289,7 +290,7 @@ def _on_step(
     if not step.committed:
         return CloseStep(step, "abandoned", "its run died and left nothing of it")
     if closing is not None and closing.revision == revision:
-        return CloseStep(step, "abandoned", closing.reason)
+        return CloseStep(step, "abandoned", closing.reason, by_word=True)
     if revision is not None and (revision in _applied(image.graph, observation.rows)) is (step.kind == "upgrade"):
         return CloseStep(step, "finished", "the version table says that it is whole")
     drift = _drift(image, observation, ignore)
@@ -339,7 +340,7 @@ def _undoing(drift: Differences, image: Image, observation: Observation) -> tupl
     if image.manifest is not None and is_known:
         expected = image.manifest.schema_at(rows)
     found = repairs(drift, expected, live)
-    if len(found) != len(drift):
+    if len(found) != len(drift) or any(sql.startswith("--") for _, sql in found):
         return ()
     return tuple(f"{statement.removesuffix(';')};" for _, sql in found for statement in sql.split(";\n"))
 

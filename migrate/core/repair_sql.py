@@ -138,8 +138,15 @@ def _add_labels(difference: Difference, identity: Identity) -> str | None:
     if difference.expected is None or difference.actual is None:
         return None
     wanted, present = parse_labels(difference.expected), parse_labels(difference.actual)
+    surplus = [_literal(label) for label in present if label not in wanted]
+    if surplus:
+        return (
+            f"-- {dotted(identity.path)} has {', '.join(surplus)} too many, and PostgreSQL has no SQL that takes a label out"
+            f" of an enum.\n-- It may stay: migrate up --ignore 'enum {dotted(identity.path)}'; or make a new type without"
+            " it, and change the columns to that."
+        )
     if tuple(label for label in wanted if label in present) != present:
-        return None  # a label too many, or another order: PostgreSQL can do neither
+        return None  # another order, which PostgreSQL cannot make
     statements = []
     for position, label in enumerate(wanted):
         if label not in present:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from migrate.core.observation import CHANGE_SIGNS
 from migrate.core.revisions import HistoryFault
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from migrate.core.compatibility import Break
     from migrate.core.image import Image
     from migrate.core.manifest import Manifest
-    from migrate.core.observation import InvalidIndex, Observation, Unfinished
+    from migrate.core.observation import InvalidIndex, Observation, Unfinished, UnprovenRun
     from migrate.core.revisions import Graph, Revision
     from migrate.core.schema import Differences
 
@@ -112,10 +113,25 @@ Position = Empty | AtHead | Behind | Untracked | Ahead | Unknown | Split
 
 
 @dataclass(frozen=True, slots=True)
+class Unproven:
+    """The last run that changed this database ended without its proof; it counts until a proof has been given.
+
+    ``is_same_env``: env.py is the one that went on to other targets then, so that it would do so again.
+    """
+
+    run: UnprovenRun
+    is_same_env: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Drifted:
-    """The live schema is not the manifest's at this position."""
+    """The live schema is not the manifest's at this position.
+
+    What is ``accepted``, a part of a revision left that is still to be applied, and an operator's word lets it stay.
+    """
 
     differences: Differences
+    accepted: Differences | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +164,7 @@ class Breaking:
     breaks: tuple[tuple[Break, Revision], ...]
 
 
-Finding = Residue | Edited | Drifted | Incomparable | Breaking
+Finding = Unproven | Residue | Edited | Drifted | Incomparable | Breaking
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +207,9 @@ def classify(image: Image, observation: Observation, target: str, ignore: Sequen
     """
     position = _position(image, observation, target, ignore)
     findings: list[Finding] = []
+    if observation.unproven is not None:
+        env = observation.unproven.env_sha256
+        findings.append(Unproven(observation.unproven, is_same_env=env is not None and env == image.env_sha256))
     # whole, whatever a run could not write any more: the version table has moved beyond it
     whole = image.graph.ancestors(row for row in observation.rows if row in image.graph)
     steps = tuple(
@@ -213,7 +232,7 @@ def classify(image: Image, observation: Observation, target: str, ignore: Sequen
         if isinstance(position, Empty):  # nothing is expected yet; in schemas that are shared, others have theirs
             differences = replace(differences, missing=(), changed=(), renamed=())
         if differences:
-            findings.append(incomparable(observation) or Drifted(differences))
+            findings.append(incomparable(observation) or _drifted(differences, observation))
     elif isinstance(getattr(position, "match", None), Nearest) and (blind := incomparable(observation)):
         findings.append(blind)
     start = _start(position)
@@ -227,6 +246,25 @@ def classify(image: Image, observation: Observation, target: str, ignore: Sequen
 def incomparable(observation: Observation) -> Incomparable | None:
     """Why a difference of the observed schema proves nothing; None where it does."""
     return Incomparable(observation.server.user, observation.unnamed) if observation.unnamed else None
+
+
+def _drifted(differences: Differences, observation: Observation) -> Drifted:
+    """The differences, apart from them what a part of a pending revision left and an operator lets stay."""
+    if not observation.accepted:
+        return Drifted(differences)
+    from migrate.core.schema import Differences, read_change
+
+    lines = (line for accepted in observation.accepted for line in accepted.left)
+    let_stay = {read_change(line) for line in lines if line.startswith(CHANGE_SIGNS)}
+
+    def divided(*, stays: bool) -> Differences:
+        missing, changed, extra = (
+            tuple(each for each in group if ((each.identity, each.actual) in let_stay) is stays)
+            for group in (differences.missing, differences.changed, differences.extra)
+        )
+        return Differences(missing, changed, extra, () if stays else differences.renamed)
+
+    return Drifted(divided(stays=False), divided(stays=True))
 
 
 def _start(position: Position) -> Rows | None:

@@ -14,7 +14,7 @@ import psycopg2
 import psycopg2.errors
 
 from migrate.core.events import Event, Level, Name
-from migrate.core.observation import Applied, Unfinished
+from migrate.core.observation import Accepted, Applied, Unfinished, UnprovenRun
 from migrate.core.problems import stop
 
 if TYPE_CHECKING:
@@ -136,6 +136,30 @@ _UNFINISHED: Final = f"""
            coalesce(s.details -> 'residue', '[]')
       FROM migrate.step s WHERE {_OPEN} ORDER BY s.step_id
 """
+# The last run that tells whether the target is as it should be: one that ended well, or one that changed it, or was ended
+# by what it found, without the proof. A repair proves what it repaired.
+_UNPROVEN: Final = """
+    SELECT r.run_id, r.exit_code, coalesce(r.result -> 'differences', r.result -> 'residue', '[]'),
+           r.result ->> 'env_sha256'
+      FROM migrate.run r
+     WHERE r.target = %(target)s
+       AND (r.exit_code IN (31, 32) OR r.problem = 'several-targets' OR (r.exit_code = 0 AND r.verb <> 'repair')
+            OR (r.exit_code IS DISTINCT FROM 0
+                AND EXISTS (SELECT FROM migrate.step s WHERE s.run_id = r.run_id AND s.status = 'finished'
+                               AND s.kind IN ('upgrade', 'downgrade'))))
+     ORDER BY r.started_at DESC LIMIT 1
+"""
+# A part of a revision that an operator's word has closed, while the revision is still to be applied.
+_ACCEPTED: Final = """
+    SELECT s.revision, s.details -> 'residue'
+      FROM migrate.step s
+     WHERE s.target = %(target)s AND s.kind = 'upgrade' AND s.status = 'abandoned' AND s.details ? 'by_word'
+       AND s.details ? 'residue' AND NOT (s.revision = ANY (%(rows)s))
+       AND NOT EXISTS (SELECT FROM migrate.step later
+                        WHERE later.target = s.target AND later.revision = s.revision AND later.step_id > s.step_id
+                          AND later.status = 'finished')
+     ORDER BY s.step_id
+"""
 _CLOSE_DEAD: Final = f"""
     UPDATE migrate.step s
        SET finished_at = pg_catalog.clock_timestamp(),
@@ -189,6 +213,8 @@ class Known:
 
     applied: Mapping[str, Applied] = field(default_factory=dict)
     unfinished: tuple[Unfinished, ...] = ()
+    unproven: UnprovenRun | None = None
+    accepted: tuple[Accepted, ...] = ()
 
 
 def exists(connection: Connection) -> bool:
@@ -206,7 +232,12 @@ def read(connection: Connection, *, key: str, rows: Sequence[str], hashes: Mappi
         if row[5] == "upgrade"
     }
     steps = connection.rows(_UNFINISHED, {"target": key, "rows": list(rows)})
-    return Known(applied, tuple(replace(Unfinished(*step), left=tuple(left)) for *step, left in steps))
+    unfinished = tuple(replace(Unfinished(*step), left=tuple(left)) for *step, left in steps)
+    last = connection.rows(_UNPROVEN, {"target": key})
+    unproven = next((UnprovenRun(id_, code, tuple(wrong), env) for id_, code, wrong, env in last if code != 0), None)
+    let_stay = connection.rows(_ACCEPTED, {"target": key, "rows": list(rows)})
+    accepted = tuple(Accepted(revision, tuple(left)) for revision, left in let_stay)
+    return Known(applied, unfinished, unproven, accepted)
 
 
 def history(connection: Connection, *, key: str, limit: int, lock_timeout_s: float) -> list[dict[str, Any]]:

@@ -347,6 +347,8 @@ def _observe(
         schema=live,
         ledger=known.applied,
         unfinished=known.unfinished,
+        unproven=known.unproven,
+        accepted=known.accepted,
         invalid_indexes=invalid_indexes(connection, schemas),
         ledger_locked=is_locked,
         unnamed=unnamed,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from migrate.core.events import LogFormat
 from migrate.core.notification import Occasion
-from migrate.core.policy import Adopt, Ahead, Backup, Breaking, Edited, Judgement, Limits, Policy, Transaction
+from migrate.core.policy import Adopt, Ahead, Backup, Breaking, Edited, Judgement, Limits, Policy, Stale, Transaction
 from migrate.core.trial_checks import DEFAULT_FAIL, Check
 from migrate.settings.kinds import (
     Addresses,
@@ -251,6 +251,14 @@ SETTINGS: Final = (
         _policy.edited,
         "What the edited file of an applied revision does to a run that has something to apply.",
         verbs=_DECIDING_VERBS,
+    ),
+    Setting(
+        "stale",
+        Choice(Stale),
+        _policy.stale,
+        "What a pending revision whose file was edited after the manifest does to a run: what it leads to is not what the"
+        " manifest says.",
+        verbs=(*_DECIDING_VERBS, "status"),
     ),
     Setting(
         "breaking",

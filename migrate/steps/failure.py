@@ -111,9 +111,11 @@ def refused(
         return _left(attempt, ending, at_fault, f"revision {at_fault.id}: {why}")
     attempt.close_steps("failed")
     # what env.py has brought to another target is not seen, and what this run has committed stays
-    is_late = code == "several-targets" and bool(attempt.run.applied)
-    exit_code = ExitCode.UNPROVEN if is_late else None
+    is_elsewhere = code == "several-targets"
+    exit_code = ExitCode.UNPROVEN if is_elsewhere and attempt.run.applied else None
     about = {name: fix_names[name] for name in ("missing_schema",) if name in fix_names} | facts(attempt.current)
+    if is_elsewhere:
+        about = {"env_sha256": attempt.run.project.env_sha256}
     if "denied" in fix_names:
         server = attempt.run.before.server
         given = {name: str(fix_names[name]) for name in ("table", "target")}

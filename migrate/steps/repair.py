@@ -224,7 +224,8 @@ class Repairing:
         run, step = self.run, action.step
         details = {"dead_run_id": step.run_id, "revision": step.revision, "status": action.status}
         run.emit(Event(Name.REPAIR_ACTION, said(action), Level.WARN, details))
-        run.ledger.finish(step.step_id, action.status, {"closed_by": run.run_id, "reason": action.reason})
+        word = {"by_word": True} if action.by_word else {}
+        run.ledger.finish(step.step_id, action.status, {"closed_by": run.run_id, "reason": action.reason, **word})
 
 
 class _Alone:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,15 @@ class Project:
     folders: tuple[str, ...]
     flask_app: str | None = None  # the setting; FLASK_APP is in the environment
     x: tuple[str, ...] = ()  # what env.py gets as the -x arguments of Alembic's command line
+
+    @property
+    def env_sha256(self) -> str | None:
+        """The hash of env.py; None where it cannot be read."""
+        import hashlib
+
+        with suppress(OSError):
+            return hashlib.sha256((self.cwd / self.env_py).read_bytes()).hexdigest()
+        return None
 
 
 @dataclass(frozen=True, slots=True)

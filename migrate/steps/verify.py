@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.decision import sentence
-from migrate.core.events import Event, Name
+from migrate.core.events import Event, Level, Name
 from migrate.core.plan import Adopt, Downgrade, Repair
 from migrate.core.problems import stop
-from migrate.core.state import AtHead, Drifted, Incomparable, Residue, Split, classify
+from migrate.core.state import AtHead, Behind, Drifted, Incomparable, Residue, Split, Unproven, classify
 from migrate.core.state import name as position_name
+from migrate.core.wording import clauses
 
 if TYPE_CHECKING:
     from migrate.core.observation import Observation
@@ -36,6 +37,8 @@ def prove(run: Run, after: Observation, tolerated: State, plan: Plan) -> None:
         state = classify(run.image, after, run.policy.target, run.policy.ignore)
         if isinstance(state.position, Split) or any(isinstance(finding, Residue) for finding in state.findings):
             raise _unproven(after, "not repaired")
+        if _say_uncompared(run, after, state):
+            return
     elif isinstance(last, Downgrade):
         _prove_reverted(run, after, tolerated, last)
     else:
@@ -67,8 +70,29 @@ def _prove_reverted(run: Run, after: Observation, tolerated: State, step: Downgr
     if manifest is None or after.schema is None or after.unnamed:  # policy has let it be that it cannot be compared
         return
     found = manifest.compare(after.rows, after.schema, major=after.server.major, ignore=run.policy.ignore)
-    known = {said for differences in _drifts(tolerated) for said in differences.sentences()}
+    known = _tolerated(tolerated)
     _refuse_fresh([said for said in found.sentences() if said not in known], after)
+
+
+def _say_uncompared(run: Run, after: Observation, state: State) -> bool:
+    """Whether the schema after a repair is not proven, which is said then: nothing is proven that was not compared."""
+    drifted = next((finding for finding in state.findings if isinstance(finding, Drifted)), None)
+    is_blind = any(isinstance(finding, Incomparable) for finding in state.findings)
+    is_compared = run.image.manifest is not None and isinstance(state.position, (AtHead, Behind)) and not is_blind
+    if is_compared and drifted is None:
+        return False
+    where = f"repaired at {', '.join(after.rows) or 'base'}"
+    if drifted is None:
+        said = f"{where}; its schema was not compared (proof=rows)"
+    else:
+        stays = drifted.accepted.sentences() if drifted.accepted else []
+        differs = drifted.differences.sentences()
+        said = f"{where}, whose schema is not proven: {clauses([*differs, *stays])}"
+        if differs and not stays:
+            said += "; as long as that is so, migrate up wants --drift warn"
+    level = Level.INFO if drifted is None else Level.WARN
+    run.emit(Event(Name.PROOF_FINISHED, said, level, {"proof": "rows", "rows": list(after.rows)}))
+    return True
 
 
 def _unproven(after: Observation, position: str) -> Stop:
@@ -82,7 +106,7 @@ def _unproven(after: Observation, position: str) -> Stop:
 
 def _refuse_new_differences(state: State, tolerated: State, plan: Plan, after: Observation) -> None:
     known = {said for step in plan.steps if isinstance(step, Adopt) for said in step.evidence}
-    known |= {said for found in _drifts(tolerated) for said in found.sentences()}
+    known |= _tolerated(tolerated)
     blind = [sentence(finding) for finding in state.findings if isinstance(finding, Incomparable)]
     blind = [said for said in blind if said not in map(sentence, tolerated.findings)]
     found = [said for differences in _drifts(state) for said in differences.sentences() if said not in known]
@@ -97,6 +121,17 @@ def _refuse_fresh(fresh: list[str], after: Observation) -> None:
             f"the schema is not what the manifest says after {rows}: {'; '.join(fresh[:5])}",
             differences=fresh[:LISTED],
         )
+
+
+def _tolerated(state: State) -> set[str]:
+    """The differences that were there before the run and let be, less what an earlier run found wrong."""
+    found = {said for differences in _drifts(state) for said in differences.sentences()}
+    for finding in state.findings:
+        if isinstance(finding, Drifted) and finding.accepted:
+            found.update(finding.accepted.sentences())
+        elif isinstance(finding, Unproven):
+            found.difference_update(finding.run.wrong)
+    return found
 
 
 def _drifts(state: State) -> list[Differences]:

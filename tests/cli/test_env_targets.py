@@ -106,6 +106,33 @@ def test_an_env_py_that_goes_on_to_another_target_is_never_green(project, databa
     assert (first.exit_code, first.finished["problem"]) == (32, "several-targets")
     assert "tenant_a.alembic_version" in first.finished["why"]
     assert not is_there(database, "tenant_b.r0001")
+    for verb in ("up", "plan", "wait"):
+        again = run_migrate(verb, database=database, env=TENANT_A)
+        assert (again.exit_code, again.finished["problem"]) == (13, "several-targets"), again.stdout
+    told = run_migrate("status", database=database, env=TENANT_A)
+    assert told.finished["refusal"] == "several-targets"
+
+
+def test_another_env_py_is_run_before_anything_counts_as_done(project, database, run_migrate):
+    tenants(database)
+    project.linear(1)
+    write_env(project, SHAPES["a loop"])
+    assert run_migrate("up", database=database, env=TENANT_A).exit_code == 32
+    write_env(project, SHAPES["map"])
+    planned = run_migrate("plan", "--exit-code", database=database, env=TENANT_A)
+    assert (planned.exit_code, planned.named("decision.made")[0]["steps"]) == (3, ["upgrade"])
+    assert run_migrate("status", "--exit-code", database=database, env=TENANT_A).exit_code == 3
+    waited = run_migrate("wait", "--timeout", "0", database=database, env=TENANT_A)
+    assert waited.exit_code == 25
+    still = run_migrate("up", database=database, env=TENANT_A)
+    assert (still.exit_code, still.finished["problem"]) == (13, "several-targets")
+    write_env(project, 'run("tenant_a")')
+    mended = run_migrate("up", "--backup-policy", "required", database=database, env=TENANT_A)
+    mended.check_clean()
+    assert (mended.exit_code, mended.finished["outcome"]) == (0, "noop")
+    for verb in ("up", "plan", "wait"):
+        assert run_migrate(verb, database=database, env=TENANT_A).exit_code == 0
+    assert not run_migrate("up", database=database, env=TENANT_A).named("step.started")
 
 
 def test_a_refusal_that_env_py_swallows_ends_the_run(project, database, run_migrate):

@@ -78,14 +78,72 @@ def test_extra_objects_only_warn(history, database, run_migrate):
     assert any("scratch" in event["message"] for event in result.named("state.finding"))
 
 
-def test_a_revision_that_does_something_else_than_the_manifest_says_is_unproven(history, database, run_migrate):
+def edit_the_last(history):
     file = next(history.versions.glob("three_*"))
     file.write_text(file.read_text().replace("'tags'", "'labels'"))
-    result = run_migrate("up", database=database)
+
+
+def test_a_pending_revision_that_was_edited_after_the_manifest_is_refused_before_anything_is_touched(
+    history, database, run_migrate
+):
+    assert run_migrate("up", "--target", "two", database=database).exit_code == 0
+    edit_the_last(history)
+    for verb in ("up", "plan"):
+        result = run_migrate(verb, database=database)
+        result.check_clean()
+        assert (result.exit_code, result.finished["problem"]) == (11, "stale-manifest")
+        assert "three_" in result.finished["why"]
+        assert "--stale warn" in result.finished["fix"]
+    assert run_migrate("status", database=database).finished["refusal"] == "stale-manifest"
+    assert rows(database) == ["two"]
+    # whether it may run is up to the job that runs it
+    waited = run_migrate("wait", "--timeout", "0", database=database)
+    assert (waited.exit_code, waited.finished["problem"]) == (25, "not-ready")
+    # what is not pending is not judged by its file
+    assert run_migrate("up", "--target", "two", database=database).exit_code == 0
+
+
+def test_an_edited_revision_is_refused_on_an_empty_database_too(history, database, run_migrate):
+    edit_the_last(history)
+    assert run_migrate("up", database=database).exit_code == 11
+    assert database.scalar("SELECT to_regclass('alembic_version')") is None
+
+
+def test_a_revision_that_does_something_else_than_the_manifest_says_is_unproven(history, database, run_migrate):
+    edit_the_last(history)
+    result = run_migrate("up", database=database, env={"MIGRATE_STALE": "warn"})
     result.check_clean()
     assert (result.exit_code, result.finished["problem"]) == (32, "unproven")
     assert "table tags is missing" in result.finished["why"]
     assert any("was edited" in event["message"] for event in result.named("image.warning"))
+
+
+def test_what_was_found_wrong_stays_wrong_until_it_is_put_right(history, database, run_migrate):
+    """The schema after the last revision has a table too many and one too few; one after the other is put right."""
+    edit_the_last(history)
+    env = {"MIGRATE_STALE": "warn"}
+    assert run_migrate("up", database=database, env=env).exit_code == 32
+
+    def judged(why):
+        for verb in ("up", "plan"):
+            result = run_migrate(verb, database=database, env=env)
+            assert (result.exit_code, result.finished["problem"]) == (17, "drift"), result.stdout
+            assert why in result.finished["why"]
+        waited = run_migrate("wait", "--timeout", "0", database=database)
+        assert (waited.exit_code, waited.finished["problem"]) == (17, "drift")
+        assert run_migrate("status", database=database).finished["refusal"] == "drift"
+        examined = run_migrate("doctor", database=database)
+        assert examined.exit_code != 0
+
+    judged("table tags is missing")
+    database.execute("CREATE TABLE tags (id serial PRIMARY KEY)")
+    judged("table labels is not in the manifest")
+    database.execute("CREATE TABLE harmless (id integer)")  # what nobody found wrong is a warning, as ever
+    assert run_migrate("up", "--extra", "ignore", database=database, env=env).exit_code == 0
+    database.execute("DROP TABLE labels")
+    for verb in ("up", "plan", "wait"):
+        result = run_migrate(verb, database=database, env=env)
+        assert (result.exit_code, result.finished["outcome"]) == (0, "noop"), result.stdout
 
 
 def test_verify_names_the_difference_and_prints_the_sql(history, database, run_migrate):

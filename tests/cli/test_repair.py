@@ -220,7 +220,7 @@ def test_a_committed_part_is_closed_when_the_schema_is_as_before(partial, databa
     (partial.versions / "part_part.py").write_text(text.replace("raise RuntimeError('no')", "pass"))
     write_manifest()
     (partial.versions / "part_part.py").write_text(text)
-    failed = run_migrate("up", database=database)
+    failed = run_migrate("up", "--stale", "warn", database=database)
     assert failed.exit_code == 31
     again = run_migrate("repair", "--yes", database=database)
     again.check_clean()
@@ -255,10 +255,10 @@ def test_what_a_part_left_is_named_with_the_way_out(
         write_manifest()
     whole = (project.versions / "cic_cic.py").read_text()
     project.revision("cic", down=history[1], message="cic", upgrade=FAILING, downgrade="op.drop_index('late')")
-    failed = run_migrate("up", database=database)
+    failed = run_migrate("up", "--stale", "warn", database=database)
     failed.check_clean()
     assert failed.exit_code == 31
-    refused = run_migrate("up", database=database)
+    refused = run_migrate("up", "--stale", "warn", database=database)
     assert (refused.exit_code, "it left + index r0001.late" in refused.finished["why"]) == (15, True)
     shown = run_migrate("repair", database=database)
     shown.check_clean()
@@ -293,7 +293,7 @@ def test_what_is_shown_is_what_is_done(project, manifest, database, run_migrate)
     unique = CIC.replace("CREATE INDEX", "CREATE UNIQUE INDEX").replace("(id)", "((id > 0))")
     whole = (project.versions / "cic_cic.py").read_text()
     project.revision("cic", down="r0002", message="cic", upgrade=unique)
-    failed = run_migrate("up", database=database)
+    failed = run_migrate("up", "--stale", "warn", database=database)
     assert failed.exit_code == 31
     assert failed.finished["why"].count("late on") + failed.finished["why"].count(".late:") == 1  # named once
     shown = run_migrate("repair", database=database)
@@ -318,6 +318,80 @@ def test_the_operators_word_closes_a_part(partial, database, run_migrate):
     assert done.exit_code == 0
     assert database.scalar("SELECT details ->> 'reason' FROM migrate.step WHERE revision = 'part'") == "runs again"
     assert run_migrate("repair", "--close", "part", database=database).exit_code == 2
+
+
+ROBOTS = """
+with op.get_context().autocommit_block():
+    op.execute("ALTER TYPE kind ADD VALUE IF NOT EXISTS 'ROBOT'")
+op.execute("ALTER TABLE accounts ADD CONSTRAINT no_robots CHECK (NOT robot)")
+"""
+
+
+@pytest.fixture
+def robots(project, database, run_migrate, write_manifest):
+    """An enum's new value is committed; then the revision fails on a row, until that is put right."""
+    made = "op.execute(\"CREATE TYPE kind AS ENUM ('PERSON')\")\nop.execute('CREATE TABLE accounts (kind kind, robot boolean)')"
+    project.revision("n1", upgrade=made)
+    project.revision("n2", down="n1", upgrade=ROBOTS)
+    write_manifest()
+    assert run_migrate("up", "--target", "n1", database=database).exit_code == 0
+    database.execute("INSERT INTO accounts VALUES ('PERSON', true)")
+    assert run_migrate("up", database=database).exit_code == 31
+    database.execute("UPDATE accounts SET robot = false")
+    return project
+
+
+def close(run_migrate, database):
+    return run_migrate("repair", "--yes", "--close", "n2", "--reason", "the value may stay", database=database)
+
+
+def test_nothing_is_proven_that_was_not_compared_and_what_may_stay_is_in_nobodys_way(robots, database, run_migrate):
+    closed = close(run_migrate, database)
+    closed.check_clean()
+    assert (closed.exit_code, closed.finished["outcome"]) == (0, "repaired")
+    (proof,) = closed.named("proof.finished")
+    assert (proof["proof"], proof["level"]) == ("rows", "warn")
+    assert "whose schema is not proven: enum kind is 'PERSON', 'ROBOT'" in proof["message"]
+    planned = run_migrate("plan", database=database)
+    assert (planned.exit_code, "an operator lets it stay" in planned.stdout.decode()) == (0, True)
+    # anything else is drift, as ever
+    database.execute("ALTER TABLE accounts ADD COLUMN more integer, DROP COLUMN kind")
+    drifted = run_migrate("up", database=database)
+    assert (drifted.exit_code, drifted.finished["why"]) == (17, "column accounts.kind is missing")
+    database.execute("ALTER TABLE accounts DROP COLUMN more, ADD COLUMN kind kind")
+    done = run_migrate("up", database=database)
+    done.check_clean()
+    assert (done.exit_code, done.finished["applied"]) == (0, ["n2"])
+    assert done.named("proof.finished")[0]["proof"] == "manifest"
+
+
+def test_what_may_stay_does_so_though_the_revision_makes_it_no_more(robots, database, run_migrate, write_manifest):
+    assert close(run_migrate, database).exit_code == 0
+    robots.revision("n2", down="n1", upgrade="op.execute('CREATE TABLE robots (id integer)')")
+    write_manifest()
+    done = run_migrate("up", database=database)
+    done.check_clean()
+    assert (done.exit_code, done.finished["applied"]) == (0, ["n2"])
+    verified = run_migrate("verify", "--format", "sql", database=database, env={"MIGRATE_LOG_FORMAT": "text"})
+    assert verified.exit_code == 17
+    assert b"kind has 'ROBOT' too many, and PostgreSQL has no SQL that takes a label out of an enum." in verified.stdout
+
+
+def test_a_word_about_what_nobody_saw_says_what_the_next_release_will_want(robots, database, run_migrate):
+    database.execute("UPDATE migrate.step SET details = '{}' WHERE status = 'partial'")
+    closed = close(run_migrate, database)
+    assert (closed.exit_code, "migrate up wants --drift warn" in closed.named("proof.finished")[0]["message"]) == (
+        0,
+        True,
+    )
+    assert run_migrate("up", database=database).exit_code == 17
+    assert run_migrate("up", "--drift", "warn", database=database).finished["applied"] == ["n2"]
+
+
+def test_without_a_manifest_a_repair_says_that_it_compared_nothing(partial, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 31
+    closed = run_migrate("repair", "--yes", "--close", "part", "--reason", "runs again", database=database)
+    assert "its schema was not compared" in closed.named("proof.finished")[0]["message"]
 
 
 def test_a_revision_that_was_applied_since_closes_its_part(partial, database, run_migrate):

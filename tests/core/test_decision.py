@@ -11,7 +11,7 @@ from migrate.core.decision import UNCOMPARED, decide, refuse_downgrade, sentence
 from migrate.core.holding import Taken
 from migrate.core.image import Image
 from migrate.core.manifest import build
-from migrate.core.observation import InvalidIndex, Unfinished
+from migrate.core.observation import InvalidIndex, Unfinished, UnprovenRun
 from migrate.core.outcome import Result
 from migrate.core.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.policy import Adopt as AdoptPolicy
@@ -19,7 +19,7 @@ from migrate.core.policy import Ahead as AheadPolicy
 from migrate.core.policy import Backup as BackupPolicy
 from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.policy import Edited as EditedPolicy
-from migrate.core.policy import Judgement, Policy
+from migrate.core.policy import Judgement, Policy, Stale
 from migrate.core.revisions import Graph, Revision
 from migrate.core.schema import Difference, Differences, Renamed
 from migrate.core.state import (
@@ -38,6 +38,7 @@ from migrate.core.state import (
     Split,
     State,
     Unknown,
+    Unproven,
     Untracked,
 )
 
@@ -369,6 +370,87 @@ def test_many_differences_are_counted_not_listed():
     assert "and 2 more" in decision.problem.why
 
 
+# What an earlier run left unproven
+
+LOST = Unproven(UnprovenRun("run9", None))
+WRONG = Unproven(UnprovenRun("run9", 32, ("index ix is not in the manifest",)))
+PARTIAL = Unproven(UnprovenRun("run9", 31, ("+ index ix: btree (a)",)))
+ELSEWHERE = UnprovenRun("run9", 32, env_sha256="e")
+HEAD = AtHead(("two",))
+ENV = Upgrade("head", ())
+
+
+@pytest.mark.parametrize(
+    ("image", "position", "findings", "policy", "came_to"),
+    [
+        (KNOWING, HEAD, (LOST,), {}, ()),
+        (KNOWING, HEAD, (LOST, Drifted(MISSING)), {}, "drift"),
+        (KNOWING, HEAD, (LOST, Drifted(MISSING)), {"drift": Judgement.WARN}, ()),
+        (KNOWING, HEAD, (LOST, INDEX), {}, "residue"),
+        # what is extra, but was not found wrong, warns as ever
+        (KNOWING, HEAD, (LOST, Drifted(EXTRA)), {}, ()),
+        (KNOWING, HEAD, (WRONG, Drifted(EXTRA)), {}, "drift"),
+        (KNOWING, HEAD, (PARTIAL, Drifted(EXTRA)), {}, "drift"),
+        (KNOWING, HEAD, (WRONG, Drifted(EXTRA)), {"extra": Judgement.IGNORE}, ()),
+        # without a manifest only what was found wrong by one is in doubt
+        (IMAGE, HEAD, (LOST,), {}, ()),
+        (IMAGE, HEAD, (PARTIAL,), {}, ()),
+        (IMAGE, HEAD, (WRONG,), {}, "unproven"),
+        (IMAGE, HEAD, (WRONG,), {"drift": Judgement.WARN}, ()),
+        # the proof after an upgrade is the judge of what was wrong before it
+        (KNOWING, BEHIND, (WRONG, Drifted(EXTRA)), {}, (UPGRADE,)),
+        # an env.py that went on to other targets
+        (IMAGE, HEAD, (Unproven(ELSEWHERE),), {}, (ENV,)),
+        (IMAGE, HEAD, (Unproven(ELSEWHERE, is_same_env=True),), {}, "several-targets"),
+        (IMAGE, BEHIND, (Unproven(ELSEWHERE, is_same_env=True),), {}, "several-targets"),
+        (IMAGE, BEHIND, (Unproven(ELSEWHERE),), {}, (UPGRADE,)),
+        (IMAGE, Empty((ONE, TWO)), (Unproven(ELSEWHERE, is_same_env=True),), {}, "several-targets"),
+        (IMAGE, Empty((ONE, TWO)), (Unproven(ELSEWHERE),), {}, (FULL,)),
+    ],
+)
+def test_what_was_found_wrong_stays_wrong(image, position, findings, policy, came_to):
+    decision = decide(image, State(position, findings), Policy(**policy))
+    assert (decision.steps if isinstance(decision, Plan) else decision.problem.kind.code) == came_to
+
+
+def test_the_refusal_names_the_run_that_was_not_proven():
+    found = decide(KNOWING, State(HEAD, (WRONG, Drifted(EXTRA))), Policy())
+    assert isinstance(found, Refusal)
+    assert found.problem.why.startswith("index ix is not in the manifest; run run9 ended with 32")
+    assert sentence(LOST).startswith("run run9 was not heard of again, and")
+    assert "went on to another target" in sentence(Unproven(ELSEWHERE))
+
+
+def test_what_an_operator_lets_stay_is_a_warning_and_no_drift():
+    said = decide(KNOWING, State(BEHIND, (Drifted(Differences(), EXTRA),)), Policy())
+    assert isinstance(said, Plan)
+    assert (said.steps, len(said.warnings)) == ((UPGRADE,), 1)
+    assert said.warnings[0].endswith("a part of a pending revision left it, and an operator lets it stay")
+
+
+# Files that are not the manifest's
+
+EDITED = replace(TWO, sha256="1" * 64)
+
+
+@pytest.mark.parametrize(
+    ("image", "position", "policy", "is_refused"),
+    [
+        (KNOWING, Behind(("one",), (EDITED,)), {}, True),
+        (KNOWING, Empty((ONE, EDITED)), {}, True),
+        (KNOWING, Empty((ONE, EDITED)), {"stale": Stale.WARN}, False),
+        (KNOWING, Empty((ONE, TWO)), {}, False),
+        (IMAGE, Empty((ONE, EDITED)), {}, False),
+        (KNOWING, HEAD, {}, False),
+    ],
+)
+def test_a_pending_revision_that_is_not_the_manifests_is_refused(image, position, policy, is_refused):
+    decision = decide(image, State(position, (Drifted(MISSING),) if is_refused else ()), Policy(**policy))
+    assert isinstance(decision, Refusal) is is_refused
+    if isinstance(decision, Refusal):
+        assert (decision.problem.kind.code, decision.problem.facts["revisions"]) == ("stale-manifest", ["two"])
+
+
 # Backups and downgrades
 
 DOWN = Downgrade("one", (TWO,), may_lose=False, taken=Taken())
@@ -407,6 +489,7 @@ DOWN = Downgrade("one", (TWO,), may_lose=False, taken=Taken())
             BackupPolicy.DESTRUCTIVE,
             "column u.a will have another type",
         ),
+        (KNOWING, AtHead(("two",)), Upgrade("head", ()), BackupPolicy.REQUIRED, None),
     ],
 )
 def test_a_backup_before_the_first_change(image, position, step, policy, reason):

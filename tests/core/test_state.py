@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from migrate.core.image import Image
 from migrate.core.manifest import build
-from migrate.core.observation import Applied, InvalidIndex, Observation, Server, Unfinished
+from migrate.core.observation import Accepted, Applied, InvalidIndex, Observation, Server, Unfinished, UnprovenRun
 from migrate.core.revisions import Graph, Revision
 from migrate.core.state import (
     Ahead,
@@ -21,6 +23,7 @@ from migrate.core.state import (
     Residue,
     Split,
     Unknown,
+    Unproven,
     Untracked,
     classify,
     descends,
@@ -247,3 +250,53 @@ def test_what_the_role_cannot_compare_is_no_drift_and_no_match(rows):
     assert [finding for finding in state.findings if not isinstance(finding, Breaking)] == [blind]
     state = classify(PROVEN, seen(*rows, objects=objects, schema=AT_ONE, unnamed=("extensions",)), "head")
     assert [finding for finding in state.findings if not isinstance(finding, Breaking)] == []
+
+
+# What earlier runs left to be proven
+
+KNOWING = replace(IMAGE, manifest=build(17, IMAGE.graph, {"one": {"enum e": "'a'"}, "two": {"enum e": "'a', 'b'"}}))
+
+
+@pytest.mark.parametrize(("env", "is_same"), [(None, False), ("e", True), ("f", False)])
+def test_a_run_without_a_proof_is_a_finding_and_so_is_its_env_py(env, is_same):
+    run = UnprovenRun("run9", 32, env_sha256="e")
+    found = classify(replace(IMAGE, env_sha256=env), seen("two", unproven=run), "head")
+    assert found.findings == (Unproven(run, is_same_env=is_same),)
+
+
+def test_no_env_py_is_the_same_as_one_that_nobody_asked_for():
+    run = UnprovenRun("run9", None)
+    assert classify(IMAGE, seen("two", unproven=run), "head").findings == (Unproven(run),)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "identity", "is_named"),
+    [
+        ("table t is not in the manifest", "table t", True),
+        ("table tt is not in the manifest", "table t", False),
+        ("+ table t: table", "table t", True),
+        ("~ enum e: 'a' -> 'b'", "enum e", True),
+        ("table t", "table t", True),
+    ],
+)
+def test_what_a_run_named(wrong, identity, is_named):
+    assert UnprovenRun("run9", 32, (wrong,)).names(identity) is is_named
+
+
+def test_what_an_operator_lets_stay_is_apart_from_what_differs():
+    live = {"enum e": "'a', 'x'", "table t": "table"}
+    left = Accepted("two", ("~ enum e: 'a' -> 'a', 'x'", "INVALID index public.i on t"))
+    (found,) = classify(KNOWING, seen("one", schema=live, accepted=(left,)), "head").findings
+    assert isinstance(found, Drifted)
+    assert found.accepted is not None
+    assert [each.identity for each in found.accepted.changed] == ["enum e"]
+    assert [each.identity for each in found.differences.extra] == ["table t"]
+    assert not found.differences.changed
+
+
+def test_what_has_become_something_else_since_is_not_what_may_stay():
+    left = Accepted("two", ("~ enum e: 'a' -> 'a', 'x'",))
+    live = {"enum e": "'a', 'y'"}
+    (found,) = classify(KNOWING, seen("one", schema=live, accepted=(left,)), "head").findings
+    assert isinstance(found, Drifted)
+    assert found.differences.changed

@@ -130,7 +130,8 @@ def test_the_wrong_constraint_is_drift(image, database, run_migrate, write_manif
     fixture = EXAMPLE.parents[1] / "tests/fixtures/newsifier_wrong_constraint"
     (file,) = fixture.glob("1a51ab641644_*.py")
     shutil.copy(file, wrong / "alembic/versions" / file.name)
-    result = run_migrate("up", database=database, cwd=wrong)
+    assert run_migrate("up", database=database, cwd=wrong).finished["problem"] == "stale-manifest"
+    result = run_migrate("up", "--stale", "warn", database=database, cwd=wrong)
     result.check_clean()
     assert (result.exit_code, result.finished["problem"]) == (32, "unproven")
     assert "apify_webhook_raw" in result.finished["why"]
