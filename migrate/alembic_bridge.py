@@ -878,6 +878,7 @@ def _command_line(job: Mapping[str, Any]) -> Any:
 def run(job: Mapping[str, Any], channel: Channel) -> None:
     """Do one job and tell how it ended: `done`, `refused`, `stopped` or `failed`."""
     seam: Seam | None = None
+    os.environ.update(job.get("environ", {}))
     try:
         config = load_config(job)
         if job["do"] == "graph":

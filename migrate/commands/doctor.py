@@ -120,7 +120,7 @@ class Examination:
         session = self._session
         found: Target | None = None
         try:
-            found = session.settings.target()
+            found = session.settings.target(session.redactor.learn)
             url = found.url
             self._add(checks.check_url(found.url_from, url.redacted, url.host, url.port))
         except Stop as stopped:

@@ -112,7 +112,7 @@ class Session:
     @cached_property
     def target(self) -> Target:
         """The target. Raises Stop."""
-        found = self.aimed(self.settings.target())
+        found = self.aimed(self.settings.target(self.redactor.learn))
         self.log.bind(url_from=found.url_from, server_address=found.url.address, db_name=found.url.database)
         return found
 

@@ -53,7 +53,7 @@ def lend_shadow(session: Session) -> AbstractContextManager[Shadow]:
     named = session.settings.shadow_url()
     beside = session.settings.shadow_beside_target
     if named is None and beside:
-        target = session.settings.target()
+        target = session.settings.target(session.redactor.learn)
         named = target.url, target.url_from
     elif named is not None and not beside:
         target = _target(session)

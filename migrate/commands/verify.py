@@ -71,7 +71,7 @@ def other_of(session: Session, against: str) -> Against:
         except MalformedUrl as error:
             why = f"The value of {variable} is no PostgreSQL URL. {error}"
             raise stop("bad-database-url", why, names={"variable": variable}) from None
-        return AgainstDatabase(against, replace(session.target, url=url, url_from=variable))
+        return AgainstDatabase(against, replace(session.target, url=url, url_from=variable, renew=None))
     if against.endswith(".json"):
         from migrate.core.revisions import Graph
         from migrate.image.manifest import load_manifest

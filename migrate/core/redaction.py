@@ -62,7 +62,17 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
+        self._secrets: frozenset[str] = frozenset()
+        self._known: re.Pattern[str] | None = None
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Replace these, too, from now on."""
+        every = self._secrets.union(secrets)
+        if every == self._secrets:
+            return
+        self._secrets = every
+        spellings = {spelling for secret in every for spelling in _spellings(secret)}
         anywhere = {secret for secret in spellings if len(secret) >= SHORTEST_ANYWHERE}
         patterns = [
             *map(re.escape, _longest_first(anywhere)),

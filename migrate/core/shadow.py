@@ -47,7 +47,7 @@ _LACKED: Final = re.compile(
     r'|(?:collation|language|tablespace|access method|role) "[^"]*"(?: for encoding "[^"]*")? does not exist'
     r"|unrecognized configuration parameter|could not open (?:dictionary|stop-word|thesaurus|affix)"
 )
-_OWN: Final = ("MIGRATE_DATABASE_URL", "MIGRATE_SHADOW_URL")
+_OWN: Final = ("MIGRATE_DATABASE_URL", "MIGRATE_SHADOW_URL", "MIGRATE_URL_COMMAND")
 
 
 def environment(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from migrate.core.url import DatabaseUrl
+
+
+class UrlUnavailable(Exception):  # noqa: N818 - a finding
+    """The program that prints the URL did not print one; the text says why, without what it printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,8 @@ class Target:
 
     ``version_table_schema`` is None where the connection's own search_path decides, as in Alembic. ``schemas`` are those
     that the operator named; where there are none, it is the version table's and those that the history ``used`` beside
-    it, as its manifest knows. ``url_from`` is the variable's name, never its value.
+    it, as its manifest knows. ``url_from`` is the variable's name, never its value. ``renew`` makes a URL that is good
+    for a connection now, where the password is a token that expires.
     """
 
     url: DatabaseUrl
@@ -26,6 +31,7 @@ class Target:
     version_table_schema: str | None = None
     schemas: tuple[str, ...] = ()
     used: tuple[str, ...] = ()
+    renew: Callable[[], DatabaseUrl] | None = field(default=None, compare=False, repr=False)
 
     def schemas_beside(self, schema: str | None) -> tuple[str, ...]:
         """The schemas whose objects belong to the image, where the version table is in ``schema``."""
@@ -42,6 +48,10 @@ class Target:
     def using(self, used: Iterable[str]) -> Target:
         """The target of a history that uses these schemas beside the version table's."""
         return replace(self, used=tuple(used))
+
+    def renewed(self) -> Target:
+        """The same, with a URL that is good for a connection now. Raises UrlUnavailable."""
+        return self if self.renew is None else replace(self, url=self.renew())
 
     @property
     def url_in_shell(self) -> str:

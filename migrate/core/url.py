@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Where a URL is looked for, in this order; each also as ..._FILE. Direct connections come before those that providers
 # lead through a pooler (DATABASE_UNPOOLED_URL: Railway and Neon, DIRECT_DATABASE_URL: Fly).
+URL_COMMAND: Final = "MIGRATE_URL_COMMAND"  # a program that prints one
 URL_VARIABLES: Final = ("MIGRATE_DATABASE_URL", "DATABASE_UNPOOLED_URL", "DIRECT_DATABASE_URL", "DATABASE_URL")
 
 _MASK: Final = "***"
@@ -297,11 +298,14 @@ class DatabaseUrl:
 
     def in_shell(self, variable: str) -> str:
         """The word of a shell that gives psql and its like this URL, which ``variable`` has; never the URL itself."""
-        source = f'cat "${variable}"' if variable.endswith("_FILE") else f'printf %s "${variable}"'
+        if variable == URL_COMMAND:
+            source = f"${variable}"
+        else:
+            source = f'cat "${variable}"' if variable.endswith("_FILE") else f'printf %s "${variable}"'
         if self.driver is not None:  # libpq knows no driver in a URL
             socket = f";{_SOCKET_FOR_LIBPQ}" if "unix_sock=" in self.raw else ""
             return f"\"$({source} | sed 's/+[a-z0-9_]*:/:/{socket}')\""
-        return f'"$({source})"' if variable.endswith("_FILE") else f'"${variable}"'
+        return f'"$({source})"' if variable.endswith("_FILE") or variable == URL_COMMAND else f'"${variable}"'
 
     def driven_by(self, driver: str) -> Self:
         """Give the same database another driver, and asyncpg only the parameters that it knows."""

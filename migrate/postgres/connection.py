@@ -16,6 +16,7 @@ import psycopg2.extensions
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.problems import stop
+from migrate.core.target import UrlUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -40,10 +41,15 @@ KEEPALIVE: Final[Mapping[str, object]] = {
 _NO_TLS: Final = "does not support SSL"
 _NO_DATABASE: Final = re.compile(r'database "(.*)" does not exist')
 _VALUES: Final = "   # sslmode is one of disable, allow, prefer, require, verify-ca, verify-full"
+_NONE_GIVEN: Final = "no password supplied"
+_HOW_TO_GIVE_ONE: Final = (
+    "export PGPASSWORD='PASSWORD OR TOKEN'   # or PGPASSFILE, DATABASE_URL_FILE; for a new token at each connection"
+    " MIGRATE_URL_COMMAND, a program that prints the URL"
+)
 _REJECTED: Final = (
     _NO_TLS,
     "password authentication failed",
-    "no password supplied",
+    _NONE_GIVEN,
     "no pg_hba.conf entry",
     "pg_hba.conf rejects connection",
     "authentication failed",
@@ -182,6 +188,10 @@ def connect(
 
     Raises psycopg2.OperationalError (TimedOut within it) or Interrupted.
     """
+    try:
+        target = target.renewed()
+    except UrlUnavailable as error:
+        raise psycopg2.OperationalError(str(error)) from None
     parameters: dict[str, Any] = {
         **KEEPALIVE,
         **target.url.libpq,
@@ -202,6 +212,14 @@ def connect(
     connection.wait_s = QUERY_S
     connection.set_session(autocommit=True)
     return connection
+
+
+def renewed(target: Target) -> Target:
+    """The target with a URL for somebody else's connection. Raises Stop (`unreachable`)."""
+    try:
+        return target.renewed()
+    except UrlUnavailable as error:
+        raise stop("unreachable", str(error)) from None
 
 
 def connect_with_retry(
@@ -264,6 +282,9 @@ def _rejected(target: Target, said: str) -> Stop:
     missing = _NO_DATABASE.search(said)
     code = "no-database" if missing else "no-tls" if _NO_TLS in said else "authentication"
     names = {"variable": target.url_from, "database": shlex.quote(missing[1]) if missing else ""}
+    if _NONE_GIVEN in said and not target.url.password:
+        why = f"migrate connects by itself with {target.url_from}, which has no password; what env.py adds is not known here"
+        return stop(code, f"{why}. The server said: {said}", fix=_HOW_TO_GIVE_ONE, names=names)
     return stop(code, f"the server said: {said}", names=names)
 
 

@@ -154,6 +154,13 @@ SETTINGS: Final = (
         finds_project=True,
     ),
     Setting(
+        "url_command",
+        Command(),
+        None,
+        "A program that prints the database's URL, run anew for each connection: for passwords that are tokens, such as"
+        " those of IAM. It counts before every variable that has a URL. No shell is used, and its output is never shown.",
+    ),
+    Setting(
         "shadow_url",
         Secret("URL", "URL of PostgreSQL"),
         None,

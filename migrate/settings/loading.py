@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Final
 from migrate.core.deployment import platform_deadline
 from migrate.core.policy import Backup, Limits, Policy
 from migrate.core.problems import problem, stop
-from migrate.core.target import Target
-from migrate.core.url import DatabaseUrl, MalformedUrl
+from migrate.core.target import Target, UrlUnavailable
+from migrate.core.url import URL_COMMAND, DatabaseUrl, MalformedUrl
 from migrate.core.wording import counted
 from migrate.settings.database_url import read_database_url
 from migrate.settings.declarations import SETTINGS, TABLE, VARIABLE_PREFIX, Setting
 from migrate.settings.kinds import Arguments, File, Number, Switch, Words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from migrate.core.events import LogFormat
@@ -88,6 +88,7 @@ class Settings:
     test_fail: tuple[str, ...]
     backup_dir: Path | None
     backup_command: tuple[str, ...] | None
+    url_command: tuple[str, ...] | None
     log_format: LogFormat
     log_queries: bool
     notify: tuple[str, ...]
@@ -100,11 +101,28 @@ class Settings:
     _environ: Mapping[str, str] = field(repr=False)
     _cwd: Path = field(repr=False)
 
-    def target(self) -> Target:
-        """Find the database. Raises Stop with no-database-url, or with bad-database-url, which never shows the value."""
-        url, variable = read_database_url(self._environ, self._cwd)
-        target = Target(url, variable, version_table_schema=self.version_table_schema, schemas=self.schemas)
+    def target(self, learn: Callable[[Iterable[str]], None] = lambda _secrets: None) -> Target:
+        """Find the database. Raises Stop with no-database-url, or with bad-database-url, which never shows the value.
+
+        ``learn`` is told the secrets of URLs that a program prints.
+        """
+        if self.url_command is not None:
+            target = self._printed(self.url_command, learn)
+        else:
+            url, variable = read_database_url(self._environ, self._cwd)
+            target = Target(url, variable)
+        target = replace(target, version_table_schema=self.version_table_schema, schemas=self.schemas)
         return target if self.version_table is None else replace(target, version_table=self.version_table)
+
+    def _printed(self, words: tuple[str, ...], learn: Callable[[Iterable[str]], None]) -> Target:
+        from migrate.settings.url_command import UrlCommand
+
+        renew = UrlCommand(words, self._environ, self._cwd, learn)
+        try:
+            return Target(renew(), URL_COMMAND, renew=renew)
+        except UrlUnavailable as error:
+            fix = "run the command of url_command by hand: it must print one postgresql:// URL and end with code 0"
+            raise stop("bad-database-url", str(error), fix=fix) from None
 
     def shadow_url(self) -> tuple[DatabaseUrl, str] | None:
         """Where shadow databases are made, and the setting's name. Raises Stop (`bad-database-url`)."""
@@ -229,6 +247,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> tup
         test_fail=values["test_fail"],
         backup_dir=values["backup_dir"],
         backup_command=values["backup_command"],
+        url_command=values["url_command"],
         log_format=values["log_format"],
         log_queries=values["log_queries"],
         notify=values["notify"],

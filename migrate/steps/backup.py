@@ -26,7 +26,7 @@ from migrate.core.quoting import word
 from migrate.postgres import activity
 from migrate.postgres.backend_names import BACKUP_NAME
 from migrate.postgres.client_tools import find_client_tools
-from migrate.postgres.connection import KEEPALIVE
+from migrate.postgres.connection import KEEPALIVE, renewed
 from migrate.postgres.errors import problem_of
 from migrate.steps.control import ANSWER_S, ask
 from migrate.steps.failure import ended_early
@@ -308,7 +308,7 @@ def _connection_of(run: Run) -> Iterator[tuple[str, dict[str, str]]]:
     The password goes by PGPASSWORD; any other secret, for which libpq has no variable, by a service file.
     """
     never_for_good = {**KEEPALIVE, "connect_timeout": round(run.limits.connect_s)}  # libpq itself waits without limit
-    given = {name: str(value) for name, value in never_for_good.items()} | run.target.url.libpq
+    given = {name: str(value) for name, value in never_for_good.items()} | renewed(run.target).url.libpq
     hidden = {name: value for name, value in given.items() if _SECRET.search(name)}
     environ = dict(run.environ) | {"PGAPPNAME": f"{BACKUP_NAME}{run.run_id}"}
     if "password" in hidden:

@@ -316,7 +316,7 @@ class Replay:
     def aim(self, name: str) -> Target:
         """A shadow database as a target, its URL spelled as the project's."""
         url = self._shadow.url_of(name).spelled_as(self._target.url)
-        return replace(self._target, url=url, url_from=self._shadow.url_from)
+        return replace(self._target, url=url, url_from=self._shadow.url_from, renew=None)
 
     def connect(self, target: Target, role: str) -> Connection:
         """A connection of ours; ``role`` begins its name. Raises Stop."""

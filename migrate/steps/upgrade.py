@@ -18,11 +18,11 @@ from migrate.core.pooling import leaves_transaction
 from migrate.core.problems import Stop, stop
 from migrate.core.retry import Retries
 from migrate.core.schema import dotted
-from migrate.core.url import URL_VARIABLES
+from migrate.core.url import URL_COMMAND, URL_VARIABLES
 from migrate.core.wording import shortened
 from migrate.postgres import activity
 from migrate.postgres.backend_names import WORKER_NAME
-from migrate.postgres.connection import jitter, pause
+from migrate.postgres.connection import jitter, pause, renewed
 from migrate.postgres.ledger import FINISH_STEP
 from migrate.steps.attempt import Attempt, AtWork
 from migrate.steps.control import ANSWER_S, ask, revive, rows_now
@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from migrate.core.plan import Downgrade
+    from migrate.core.target import Target
     from migrate.postgres.connection import Connection
     from migrate.steps.run import Run
 
+_OURS: Final = ("MIGRATE_DATABASE_URL", URL_COMMAND)  # variables that are none of env.py's business
 TICK_S: Final = 0.5  # how often the running statement is looked at
 CANCEL_GRACE_S: Final = 0.6  # between cancelling on the server and ending backend and child
 GROUP_S: Final = 0.3  # between the signals that all processes of a service get
@@ -263,6 +265,7 @@ class Upgrading:
         """What the child is asked to do."""
         run = self.run
         project = run.project
+        target = renewed(run.target)
         return {
             "do": self.kind,
             "target": self.plan.target,
@@ -273,7 +276,8 @@ class Upgrading:
             "folders": project.folders,
             "env_py": project.env_py,
             "flask_app": project.flask_app,
-            "url": run.target.url.sqlalchemy,
+            "url": target.url.sqlalchemy,
+            "environ": _variables(run, target) if target is not run.target else {},  # a child outlives a token
             "driver": run.target.url.driver,  # None where the user's URL names none
             "transaction": self._transaction,
             "keeps": self._keeps,
@@ -463,14 +467,17 @@ class Upgrading:
         ask(self.run, order, within_s=0.0)
 
 
+def _variables(run: Run, target: Target) -> dict[str, str]:
+    """The target's URL on the variables by which an env.py may find it."""
+    named = (name for name in URL_VARIABLES if name in run.environ and not name.startswith(_OURS))
+    return dict.fromkeys((*named, "DATABASE_URL"), target.url.raw)
+
+
 def child_environment(run: Run) -> dict[str, str]:
     """The environment with the chosen URL on every variable by which an env.py may find one.
 
     DATABASE_URL is always set, in the user's own spelling; the others only where they are set already.
     """
-    environ = {name: value for name, value in run.environ.items() if not name.startswith("MIGRATE_DATABASE_URL")}
-    for name in URL_VARIABLES:
-        if name in environ:
-            environ[name] = run.target.url.raw
-    environ["DATABASE_URL"] = run.target.url.raw
+    environ = {name: value for name, value in run.environ.items() if not name.startswith(_OURS)}
+    environ.update(_variables(run, run.target))
     return environ

@@ -250,3 +250,11 @@ def test_a_megabyte_of_anything_is_read_in_linear_time(head: str, unit: str) -> 
     # Backtracking would make these hang the test.
     text = head + unit * (1_000_000 // len(unit)) + "&"
     assert len(Redactor([]).text(text)) <= 2 * len(text)
+
+
+def test_a_secret_may_become_known_later():
+    redactor = Redactor(["first-secret"])
+    text = redactor.text
+    redactor.learn(["later-secret"])
+    redactor.learn(["later-secret"])
+    assert text("first-secret, later-secret") == "***, ***"

@@ -26,3 +26,12 @@ def test_the_schemas_that_the_history_uses_stand_beside_the_version_tables_and_t
     named = replace(target, schemas=("one", "two"))
     assert named.schemas_beside("app") == named.own_schemas("app") == ("one", "two")
     assert named.default_schema("app") == "one"
+
+
+def test_a_url_may_be_made_anew_for_each_connection():
+    old, new = (DatabaseUrl.parse(f"postgresql://u:{password}@h/d") for password in ("old", "new"))
+    target = Target(old, "MIGRATE_URL_COMMAND", version_table="v")
+    assert target.renewed() is target
+    renewing = replace(target, renew=lambda: new)
+    assert renewing.renewed() == replace(target, url=new)
+    assert renewing == target

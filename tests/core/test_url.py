@@ -372,6 +372,8 @@ def test_another_driver_for_the_same_database(driver: str, expected: str) -> Non
     [
         ("DATABASE_URL", "postgres://u:p@h/d", '"$DATABASE_URL"'),
         ("DATABASE_URL_FILE", "postgresql://h/d", '"$(cat "$DATABASE_URL_FILE")"'),
+        ("MIGRATE_URL_COMMAND", "postgres://u:p@h/d", '"$($MIGRATE_URL_COMMAND)"'),
+        ("MIGRATE_URL_COMMAND", "postgresql+asyncpg://h/d", """"$($MIGRATE_URL_COMMAND | sed 's/+[a-z0-9_]*:/:/')\""""),
         ("X", "postgresql+asyncpg://h/d", """"$(printf %s "$X" | sed 's/+[a-z0-9_]*:/:/')\""""),
         (
             "X",
