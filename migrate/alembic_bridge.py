@@ -360,14 +360,9 @@ class Seam:
                 f"env.py configures {schema}.{context.version_table}, but {observed[1]}.{observed[0]} was observed",
             )
             raise Refused(code, why, version_table=context.version_table, version_table_schema=schema)
-        if self._division.kept is not None and self._job["transaction"] == "revision":
-            self._channel.tell(
-                "warning",
-                message="all revisions run in one transaction, as with transaction=all: it cannot be committed after each,"
-                f" because {self._division.why_kept}",
-            )
+        kept = self._division.why_kept if self._job["transaction"] == "revision" else ""
         one_transaction = self._division.one_transaction
-        self._channel.call("connected", backend_pid=pid, one_transaction=one_transaction, anew=is_anew)
+        self._channel.call("connected", backend_pid=pid, one_transaction=one_transaction, kept=kept, anew=is_anew)
 
     @property
     def opener(self) -> str | None:
@@ -595,6 +590,8 @@ class Seam:
             if self._in_autocommit:
                 self._reset_session(connection)
         self.phase = "commit"
+        if self._job["goes_on"] and self.current is not None:
+            self._commit_before_next(context, connection)
 
     def _commit_before_next(self, context: MigrationContext, connection: Connection) -> None:
         self.phase = "commit"

@@ -15,6 +15,7 @@ from migrate.core.interruption import Interrupted
 from migrate.core.problems import Stop, stop
 from migrate.core.revisions import FaultKind, Graph, Revision
 from migrate.core.wording import counted
+from migrate.image.colons import colon_faults
 from migrate.image.manifest import check_for_release, compare_with_files, hashes, load_manifest, manifest_path
 from migrate.image.memory import recall, remember
 
@@ -79,7 +80,8 @@ def load_history(session: Session, *, remembers: bool = False) -> Image:
             remember(session.config, files, known)
         revisions, faults, read_by = known, (), "alembic"
     graph = Graph.build(revisions)
-    found = Image(graph, (*faults, *graph.faults), read_by=read_by)
+    faults = (*faults, *graph.faults, *colon_faults(revisions))
+    found = Image(graph, faults, read_by=read_by)
     return found if revisions else replace(found, missing=_where_they_are_missing(session.config))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from migrate import __version__, log, signals
 from migrate.commands.github import is_github, tell_github
@@ -221,6 +221,9 @@ class Session:
         return BackupPlace(self.cwd / folder if folder is not None else None, command or ())
 
 
+# What env.py, the server or the ledger give reason for each time that they are asked.
+_SAID_ONCE: Final = frozenset({Name.IMAGE_WARNING, Name.TARGET_WARNING, Name.LEDGER_WARNING})
+
 Body = Callable[[Session], Report]
 
 
@@ -265,7 +268,13 @@ def conduct(
     is_for_people = _is_for_people(settings)
     project_flags = settings.project_flags() if settings is not None else ()
 
+    told: set[tuple[Name, str]] = set()
+
     def emit(event: Event) -> None:
+        if event.name in _SAID_ONCE:
+            if (event.name, event.message) in told:
+                return
+            told.add((event.name, event.message))
         if as_json or (is_product and event.level < Level.ERROR):
             return
         if not (reads and is_for_people and event.level < Level.WARN):

@@ -95,6 +95,7 @@ def make_replay(
             written=_written(session.cwd / ".env"),
         ),
         allowed=session.settings.shadow_allow,
+        transaction=session.settings.policy.transaction,
         interruption=session.interruption,
         emit=emit or session.emit,
         redact=session.redactor.text,

@@ -418,10 +418,11 @@ _KINDS: Final = (
         "env-holds-transaction",
         ExitCode.HISTORY,
         "env.py's transaction cannot be divided",
-        "env.py hands Alembic a connection that is already in a transaction, and a pending revision needs an"
-        " autocommit block.",
-        "Nothing was changed.",
-        "use 'with connectable.connect() as connection:' in {env_py} in place of '.begin()'",
+        "env.py hands Alembic a connection that is already in a transaction, and a revision entered an autocommit block,"
+        " which Alembic refuses there.",
+        "The transaction was rolled back, and the revisions in it.",
+        "in {env_py}: connectable.connect() in place of .begin(), connection.commit() after statements of its own, and then"
+        " context.configure()",
     ),
     Kind(
         "not-permitted",

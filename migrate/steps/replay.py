@@ -24,7 +24,8 @@ from migrate.postgres.observe import observe, read_server, user_schemas
 from migrate.postgres.shadow import CONNECT_S, load_baseline
 from migrate.pulse import Pulse
 from migrate.steps.run import Fence, Run
-from migrate.steps.upgrade import Upgrading
+from migrate.steps.upgrade import Upgrading, child_environment
+from migrate.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -83,7 +84,23 @@ class Replayed:
 
 
 class _Undivided(Exception):  # noqa: N818 - a finding
-    """Revisions were committed at once that must be looked at one by one: env.py holds the transaction."""
+    """Revisions would be committed at once, or were, that must be looked at one by one."""
+
+
+class _Replaying(Upgrading):
+    """One run of env.py, in the child that the replay keeps for the database."""
+
+    def __init__(self, replay: Replay, run: Run, step: Upgrade) -> None:
+        super().__init__(run, step)
+        self._replay = replay
+
+    @contextmanager
+    def ready_worker(self) -> Iterator[Worker]:
+        """The child that is there, or a new one."""
+        worker, is_new = self._replay.lend(self.run)
+        if is_new:
+            self.expect_ready(worker)
+        yield worker
 
 
 class Replay:
@@ -104,6 +121,7 @@ class Replay:
         limits: Limits,
         environment: Callable[[DatabaseUrl], Mapping[str, str]],
         allowed: Sequence[str],
+        transaction: Transaction,
         interruption: Interruption,
         emit: Emit,
         redact: Callable[[str], str],
@@ -125,7 +143,9 @@ class Replay:
         self._redact = redact
         self._source_of = source_of
         self._baseline = baseline
-        self._undivided = False
+        self._transaction = transaction
+        self._undivided = transaction is Transaction.ALL
+        self._worker: Worker | None = None
         self._schema = target.version_table_schema  # which must be there before the first revision, whoever makes it
         self._texts: dict[str, str] = {}
         self._found = Replayed()
@@ -204,30 +224,41 @@ class Replay:
         rows = () if each.start is None else (each.start,)
         pending = self._image.graph.pending(rows, each.target)
         assert not isinstance(pending, HistoryFault)
-        if not self._undivided:
+        try:
+            if not self._undivided:
+                name = self._shadow.create(template)
+                try:
+                    self._upgrade(name, each, Upgrade(each.target, pending))
+                except _Undivided:
+                    self._undivided = True
+                    self._end_worker()
+                    self._shadow.drop(name)
+                else:
+                    return name
             name = self._shadow.create(template)
-            try:
-                self._upgrade(name, each, Upgrade(each.target, pending))
-            except _Undivided:
-                self._undivided = True
-                self._emit(
-                    Event(
-                        Name.IMAGE_WARNING,
-                        "env.py holds the transaction of all revisions: the shadow runs it once for each that is read",
-                        Level.WARN,
-                    )
-                )
-                self._shadow.drop(name)
-            else:
-                return name
-        name = self._shadow.create(template)
-        together: list[Revision] = []
-        for revision in pending:
-            together.append(revision)
-            if self._is_looked_at(revision.id, each) or revision is pending[-1]:
-                self._upgrade(name, each, Upgrade(revision.id, tuple(together)))
-                together = []
-        return name
+            together: list[Revision] = []
+            for revision in pending:
+                together.append(revision)
+                if self._is_looked_at(revision.id, each) or revision is pending[-1]:
+                    self._upgrade(name, each, Upgrade(revision.id, tuple(together)))
+                    together = []
+            return name
+        finally:
+            self._end_worker()
+
+    def lend(self, run: Run) -> tuple[Worker, bool]:
+        """The child for a run on the database at hand, and whether it is a new one."""
+        is_new = self._worker is None or not self._worker.is_alive
+        if self._worker is None or is_new:
+            self._end_worker()
+            self._worker = Worker(environ=child_environment(run), cwd=run.project.cwd, emit=run.emit)
+        self._worker.wake = (run.interruption.fd, run.held.lost_fd)
+        return self._worker, is_new
+
+    def _end_worker(self) -> None:
+        if self._worker is not None:
+            self._worker.end()
+            self._worker = None
 
     @staticmethod
     def _is_looked_at(id_: str, each: Pass) -> bool:
@@ -255,8 +286,15 @@ class Replay:
                 elif sorted(seen.rows) == sorted(each.joined):
                     self._found.joined[each.joined] = self._shared(seen.schema or {})
 
-            run.on_commit = read
-            Upgrading(run, step).carry_out()
+            def look_at_each(why: str) -> None:
+                if sum(self._is_looked_at(revision.id, each) for revision in step.pending) < 2:  # noqa: PLR2004
+                    return  # all there is to see is seen at the end
+                said = f"env.py is run once for each revision that is read: they cannot be committed one by one, because {why}"
+                self._emit(Event(Name.IMAGE_WARNING, said, Level.WARN))
+                raise _Undivided
+
+            run.on_commit, run.on_together = read, look_at_each
+            _Replaying(self, run, step).carry_out()
             for revision in step.pending:
                 if revision.id in each.reads and revision.id not in self._found.schemas:
                     raise _not_there(revision.id, self.observe(reader, target, with_schema=False).rows)
@@ -282,7 +320,7 @@ class Replay:
                     project=self._project,
                     target=target,
                     image=self._image,
-                    policy=Policy(target="heads", transaction=Transaction.REVISION),
+                    policy=Policy(target="heads", transaction=self._transaction),
                     limits=self._limits,
                     environ={**self._environment(target.url), "PYTHONHASHSEED": "0"},
                     fence=Fence(target.url, self._allowed),

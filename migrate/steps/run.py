@@ -91,6 +91,8 @@ class Run:
     applied: list[str] = field(default_factory=list)
     backup: Mapping[str, object] | None = None  # the way back, for the last line
     stamping: bool = False  # the COMMIT of version rows of ours is under way
+    # told why all revisions are committed together, before the first; without it that is a warning
+    on_together: Callable[[str], None] | None = None
     on_commit: Callable[[Sequence[str]], None] | None = (
         None  # told which revisions a commit has brought, before the next
     )

@@ -237,13 +237,13 @@ class Upgrading:
                     self.models = message["differences"]
                 case "sent":
                     self.sent.append((message["revision"], message["sql"]))
-                case "warning":
-                    self.run.emit(Event(Name.IMAGE_WARNING, message["message"], Level.WARN))
                 case "connected":
                     if message["anew"]:
                         self._end_earlier_call()
                     attempt.worker_pid = message["backend_pid"]
                     attempt.one_transaction = message["one_transaction"]
+                    if message["kept"]:
+                        self._say_together(message["kept"])
                     worker.send({})
                 case "began":
                     attempt.began_transaction(message["xid"], message["backend_pid"])
@@ -280,6 +280,7 @@ class Upgrading:
             "environ": _variables(run, target) if target is not run.target else {},  # a child outlives a token
             "driver": run.target.url.driver,  # None where the user's URL names none
             "transaction": self._transaction,
+            "goes_on": self._goes_on,
             "keeps": self._keeps,
             "version_table": run.target.version_table,
             "version_table_schema": run.before.server.schema,
@@ -288,6 +289,17 @@ class Upgrading:
             "pooled": run.before.server.pooled,
             "fence": {"url": run.fence.url.raw, "allowed": run.fence.allowed} if run.fence is not None else None,
         }
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether the last of these revisions is the last of the history only here, in a throw-away database.
+
+        What it does after a commit of its own is committed by those that follow it, where transactions are Alembic's.
+        """
+        if self.run.fence is None or not isinstance(self.plan, Upgrade) or not self.revisions:
+            return False
+        last = self.revisions[-1].id
+        return len(self.run.image.graph.descendants([last])) > 1
 
     @property
     def _transaction(self) -> str:
@@ -323,6 +335,13 @@ class Upgrading:
             )
         )
         self.attempt.number += 1
+
+    def _say_together(self, why: str) -> None:
+        if self.run.on_together is not None:
+            self.run.on_together(why)
+            return
+        said = f"all revisions run in one transaction, as with transaction=all: it cannot be committed after each, because {why}"
+        self.run.emit(Event(Name.IMAGE_WARNING, said, Level.WARN))
 
     def _start(self, revision_id: str, xid: int | None, worker: Worker) -> dict[str, object]:
         if self.run.must_end:

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from tests.support.process import alembic
+
 ASKS = """
     config.print_stdout = print
     print("x", config.cmd_opts.x, context.get_x_argument(as_dictionary=True).get("tenant"))
@@ -195,3 +197,27 @@ def test_an_empty_depends_on_is_none(project, database, run_migrate):
     result.check_clean()
     assert (result.exit_code, result.finished["applied"]) == (0, ids)
     assert result.named("image.loaded")[0]["read_by"] == "scan"
+
+
+def test_a_colon_in_an_id_is_refused_by_all_verbs_where_alembic_refuses_it(project, database, run_migrate):
+    project.revision("a:1", filename="a1.py")
+    refuses = alembic(project, database, "heads", check=False).returncode != 0
+    for verb in ("plan", "up"):
+        result = run_migrate(verb, database=database)
+        result.check_clean()
+        assert result.exit_code == (11 if refuses else 0)
+        assert not refuses or "'a:1' cannot be a revision id" in result.finished["why"]
+
+
+def test_an_embedded_commit_before_concurrently_leaves_no_false_warning(project, database, run_migrate):
+    project.revision("r1", upgrade="op.create_table('t', sa.Column('id', sa.Integer))")
+    project.revision(
+        "r2",
+        down="r1",
+        upgrade="op.execute('COMMIT')\nop.execute('CREATE INDEX CONCURRENTLY ix ON t (id)')",
+    )
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["applied"]) == (0, ["r1", "r2"])
+    assert not result.named("ledger.warning")
+    assert dict(database.rows("SELECT revision, status FROM migrate.step")) == {"r1": "finished", "r2": "finished"}
