@@ -14,7 +14,7 @@ export default defineRailway(() => {
   const web = service("web", {
     build: { builder: "DOCKERFILE", dockerfilePath: "examples/newsifier/Dockerfile" },
     // One command, without shell operators: its exit code is what stops the deployment.
-    preDeploy: ["migrate up"],
+    preDeploy: ["migrate up --strict"],
     // It waits until the database is ready for this image: a second gate, should the pre-deploy command ever be lost.
     start: "migrate wait -- sh -c 'exec uvicorn --factory newsifier.app:create_app --host 0.0.0.0 --port $PORT'",
     healthcheck: "/health",

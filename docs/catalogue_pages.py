@@ -12,6 +12,19 @@ from migrate.core.trial_checks import DEFAULT_FAIL, Check
 _MADE = "<!-- Made by `make docs` from {source}; a test compares it with what would be made. -->"
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
+_OK = """\
+## What 0 says
+
+Of a run that applied something: nothing is left to apply, as Alembic counts, and with a manifest the live schema is the one
+that it has there, but for what was different and tolerated before.
+
+Of a run with **nothing to apply**: the version rows are at this image's head. Drift, residue and edited files are then
+warnings, so that a release without a migration is not held up by what it did not do: 0 does not say that there is no
+drift. [`--strict`](settings.md#strict), which every example of a release has, makes them what they are where something is
+pending: 17, 15, 11. Only where the last run ended without its proof (32, 31, or lost after it had applied something) are
+they judged without it, by `up`, `plan`, `status` and `wait` alike, until the schema has been proven.
+"""
+
 _DECADES = (
     ("0-3", "the answer to a question: done, a bug, wrong flags, or revisions are pending"),
     (
@@ -106,6 +119,7 @@ def exit_codes_page() -> str:
             "",
             f"A platform may retry on {codes}, and on 137, which a process that was killed leaves behind.",
             "",
+            _OK,
         ],
     )
 

@@ -68,7 +68,7 @@ _RETRYABLE: Final = frozenset(
 
 EXIT_MEANINGS: Final[Mapping[ExitCode, str]] = MappingProxyType(
     {
-        ExitCode.OK: "proven at target: applied, nothing to do, or ahead and compatible",
+        ExitCode.OK: "at the target: applied and proven, nothing to do, or ahead and compatible",
         ExitCode.INTERNAL: "a bug in migrate",
         ExitCode.USAGE: "wrong flags or arguments",
         ExitCode.PENDING: "revisions are pending (only from --exit-code)",

@@ -78,7 +78,9 @@ def test_json(project, run_migrate):
     result = run_migrate("init", "heroku", "--json", "--start", 'gunicorn "a b"')
     said = json.loads(result.stdout)
     assert said["written"] == ["Procfile"]
-    assert (project.path / "Procfile").read_text(encoding="utf-8") == 'release: migrate up\nweb: gunicorn "a b"\n'
+    assert (project.path / "Procfile").read_text(
+        encoding="utf-8"
+    ) == 'release: migrate up --strict\nweb: gunicorn "a b"\n'
 
 
 def test_people_are_told_in_words(project, run_migrate):

@@ -37,9 +37,9 @@ def test_railway(run_migrate, project, tmp_path):
     (web,) = (resource for resource in described["resources"] if resource["type"] == "service")
     assert web["name"] == "api"
     assert web["deploy"]["startCommand"] == f"migrate wait -- {START}"
-    assert web["deploy"].pop("preDeployCommand") == ["migrate up"]
+    assert web["deploy"].pop("preDeployCommand") == ["migrate up --strict"]
     of_json = check_railway_json(written(run_migrate, project, "railway-json"))
-    assert of_json["deploy"].pop("preDeployCommand") == ["migrate up --deadline 59m"]
+    assert of_json["deploy"].pop("preDeployCommand") == ["migrate up --strict --deadline 59m"]
     assert (web["build"], web["deploy"]) == (of_json["build"], of_json["deploy"])
 
 
@@ -67,7 +67,7 @@ def test_compose_starts_the_database_that_the_job_needs(run_migrate, project):
         job = yaml.safe_load(file.read_text(encoding="utf-8"))["services"]["migrate"]
         assert job.get("depends_on") == ({expected: {"condition": "service_started"}} if expected else None)
         # so that `run --rm migrate plan` is a verb
-        assert (job["entrypoint"], job["command"]) == (["migrate"], ["up"])
+        assert (job["entrypoint"], job["command"]) == (["migrate"], ["up", "--strict"])
 
 
 def test_kubernetes_and_helm(run_migrate, project):
@@ -80,12 +80,12 @@ def test_kubernetes_and_helm(run_migrate, project):
 
 def test_heroku(run_migrate, project):
     text = written(run_migrate, project, "heroku").read_text(encoding="utf-8")
-    assert text == f"release: migrate up\nweb: {START}\n"
+    assert text == f"release: migrate up --strict\nweb: {START}\n"
 
 
 def test_fly(run_migrate, project):
     found = tomllib.loads(written(run_migrate, project, "fly").read_text(encoding="utf-8"))
-    assert found["deploy"]["release_command"] == "migrate up"
+    assert found["deploy"]["release_command"] == "migrate up --strict"
     assert found["processes"]["web"] == START
     assert found["http_service"]["checks"][0]["path"] == "/healthz"
 

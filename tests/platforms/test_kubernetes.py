@@ -45,7 +45,7 @@ def test_the_pod_may_do_nothing_but_migrate(file) -> None:
     (container,) = spec["containers"]
     assert spec["restartPolicy"] == "Never"
     assert spec["securityContext"]["runAsNonRoot"] is True
-    assert container["command"] == ["migrate", "up"]
+    assert container["command"] == ["migrate", "up", "--strict"]
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,

@@ -21,14 +21,14 @@ def test_the_keys_are_those_that_railway_documents(name: str) -> None:
 
 def test_the_check_finds_a_key_that_is_none(tmp_path) -> None:
     file = tmp_path / "railway.json"
-    file.write_text(json.dumps({"deploy": {"preDeployComand": ["migrate up"]}}), encoding="utf-8")
+    file.write_text(json.dumps({"deploy": {"preDeployComand": ["migrate up --strict"]}}), encoding="utf-8")
     with pytest.raises(AssertionError, match="preDeployComand"):
         check_railway_json(file)
 
 
 def test_the_web_service_migrates_before_it_is_deployed_and_only_waits_at_its_start() -> None:
     deploy = check_railway_json(ROOT / "railway.json")["deploy"]
-    assert deploy["preDeployCommand"] == ["migrate up --deadline 59m"]
+    assert deploy["preDeployCommand"] == ["migrate up --strict --deadline 59m"]
     assert deploy["startCommand"].startswith("migrate wait -- sh -c 'exec uvicorn ")
     assert deploy["startCommand"].count("migrate") == 1
     assert deploy["healthcheckPath"] == "/health"
@@ -41,7 +41,9 @@ def test_the_job_ends_by_itself_before_railway_gives_it_up(tmp_path) -> None:
     assert MARGIN_S <= web["deploy"]["preDeployTimeoutSeconds"] - deadline <= 2 * MARGIN_S
     of_json = check_railway_json(ROOT / "railway.json")["deploy"]
     assert of_json["preDeployTimeoutSeconds"] == web["deploy"]["preDeployTimeoutSeconds"]
-    assert of_json["preDeployCommand"] == [f"migrate up --deadline {web['variables']['MIGRATE_DEADLINE']['value']}"]
+    assert of_json["preDeployCommand"] == [
+        f"migrate up --strict --deadline {web['variables']['MIGRATE_DEADLINE']['value']}"
+    ]
     waiting = check_railway_json(ROOT / "railway.web-wait.json")["deploy"]
     assert waiting["preDeployTimeoutSeconds"] > 15 * 60
 
@@ -73,7 +75,7 @@ def test_both_formats_say_the_same(tmp_path) -> None:
     }
     of_json = check_railway_json(ROOT / "railway.json")
     assert web["build"] == of_json["build"]
-    assert web["deploy"].pop("preDeployCommand") == ["migrate up"]
+    assert web["deploy"].pop("preDeployCommand") == ["migrate up --strict"]
     del of_json["deploy"]["preDeployCommand"]
     assert web["deploy"] == of_json["deploy"]
 
