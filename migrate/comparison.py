@@ -11,6 +11,7 @@ from migrate.core.plan import Adopt, Refusal
 from migrate.core.policy import Judgement
 from migrate.core.problems import Stop, stop
 from migrate.core.schema import compare
+from migrate.core.spelling import AS_PRINTED
 from migrate.core.state import AtHead, Behind, Empty, classify, incomparable
 from migrate.core.wording import clauses
 from migrate.judging import connected, look, needed_manifest, refuse_image_faults, rows_named
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from migrate.core.policy import Policy
     from migrate.core.revisions import Graph
     from migrate.core.schema import Differences
+    from migrate.core.spelling import Spellings
     from migrate.core.target import Target
 
 
@@ -74,15 +76,25 @@ class Verified:
     differences: Differences
 
     @classmethod
-    def of(cls, actual: Side, expected: Side, policy: Policy) -> Verified:
-        """Compare; a manifest knows of extensions and branches what two plain schemas do not tell."""
+    def of(cls, actual: Side, expected: Side, policy: Policy, spelled: Spellings) -> Verified:
+        """Compare; a manifest knows of extensions and branches what two plain schemas do not tell.
+
+        ``spelled``: what the image knows to be printed in more than one way.
+        """
         if expected.manifest is not None and expected.rows is not None:
+            spelled = expected.manifest.spellings
             rows, major = expected.rows, actual.major
             found = expected.manifest.compare(rows, actual.schema, major=major, ignore=policy.ignore)
         else:
             same_major = actual.major == expected.major
-            found = compare(expected.schema, actual.schema, same_major=same_major, ignore=policy.ignore)
-        return cls(actual, expected, found)
+            found = compare(
+                expected.schema,
+                actual.schema,
+                same_major=same_major,
+                ignore=policy.ignore,
+                canonical=spelled.canonical,
+            )
+        return cls(actual, replace(expected, schema=spelled.as_in(expected.schema, actual.schema)), found)
 
     @property
     def expected_by(self) -> str:
@@ -127,7 +139,8 @@ def verify(order: Order, at: str | None = None, against: Against | None = None) 
             expected = recorded_schema(needed_manifest(order), asked, ", ".join(asked) or "base")
         else:
             expected = other_side(order, against)
-        verified = Verified.of(actual, expected, order.policy)
+        spelled = order.image.manifest.spellings if order.image.manifest is not None else AS_PRINTED
+        verified = Verified.of(actual, expected, order.policy, spelled)
         failing = verified.failing(order.policy)
         blind = incomparable(observation) if observation is not None else None
         if failing and blind is not None:

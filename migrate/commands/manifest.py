@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from migrate.core.image import Image
     from migrate.core.line_diff import LineChange
+    from migrate.core.manifest import OtherSpellings
     from migrate.postgres.shadow import Shadow
     from migrate.steps.replay import BaselineFile, Replayed
 
@@ -294,7 +296,11 @@ def propose(work: Work) -> Manifest:
                 )
             unproven = everything - previous.proven(graph, postgres=shadow.major, baseline=baseline)
         known = previous.schemas if previous is not None and unproven < everything else ()
-        replayed, used = _replay(work, shadow, unproven, known)
+        spelled: OtherSpellings = {}
+        if previous is not None:
+            with suppress(MalformedManifest):  # then everything is tried; what the lines are needed for will say so
+                spelled = previous.known_spellings(everything - unproven)
+        replayed, used = _replay(work, shadow, unproven, known, spelled)
         moved = _disproven(previous, replayed, everything - unproven)
         if moved:
             _warn(
@@ -302,18 +308,21 @@ def propose(work: Work) -> Manifest:
                 f"revision {moved} leaves another schema than {work.shown} says, although its file is the same: every"
                 " revision is read anew",
             )
-            replayed, used = _replay(work, shadow, everything, ())
+            replayed, used = _replay(work, shadow, everything, (), {})
         return _build(work, shadow.major, replayed, used)
 
 
-def _replay(work: Work, shadow: Shadow, unproven: set[str], known: Sequence[str]) -> tuple[Replayed, Collection[str]]:
+def _replay(
+    work: Work, shadow: Shadow, unproven: set[str], known: Sequence[str], spelled: OtherSpellings
+) -> tuple[Replayed, Collection[str]]:
     """What the replay reads of the schemas that the history uses, and which those are beside the default one.
 
-    ``known`` are those of the revisions that are not read. Where the operator has named the schemas, all of them count.
+    ``known`` are those of the revisions that are not read, ``spelled`` how else their definitions are printed. Where the
+    operator has named the schemas, all of them count.
     """
     replay = make_replay(work.session, shadow, work.image, work.baseline)
     ways = passes(work.image.graph, unproven)
-    found = with_schema_of_env_py(replay, lambda: replay.carry_out(ways))
+    found = with_schema_of_env_py(replay, lambda: replay.carry_out(ways, spelled))
     used = used_schemas(work.image.graph, found.schemas, found.base).union(known)
     return (found if work.session.settings.schemas else found.within(used)), used
 
@@ -332,7 +341,15 @@ def _build(work: Work, major: int, replayed: Replayed | None, used: Collection[s
         assert work.previous is not None
         return build(major, work.image.graph, {}, work.previous.baseline, work.previous, used)
     try:
-        new = build(major, work.image.graph, replayed.schemas, replayed.baseline, work.previous, used)
+        new = build(
+            major,
+            work.image.graph,
+            replayed.schemas,
+            replayed.baseline,
+            work.previous,
+            used,
+            spellings=replayed.spellings,
+        )
     except MalformedManifest as fault:
         raise bad_manifest(work.path, fault) from fault
     for rows, live in replayed.joined.items():

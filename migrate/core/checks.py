@@ -585,8 +585,9 @@ def _fix_of(finding: Finding, image: Image, observation: Observation, state: Sta
         case Drifted(differences=differences):
             assert image.manifest is not None
             rows = state.position.rows if isinstance(state.position, (AtHead, Behind)) else ()
-            expected = image.manifest.schema_at(rows)
-            return "\n".join(sql for _, sql in repairs(differences, expected, observation.schema or {}))
+            live = observation.schema or {}
+            expected = image.manifest.spellings.as_in(image.manifest.schema_at(rows), live)
+            return "\n".join(sql for _, sql in repairs(differences, expected, live))
         case Incomparable():
             return problem_of_incomparable(finding).fix
         case Breaking():

@@ -7,18 +7,20 @@ database is, against head: does the pending change break the release that is sti
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from migrate.core.expressions import ANY, NULL, SOME, evaluate, evaluate_first, inside, parts, truth
 from migrate.core.schema import OWNERS, dotted, name, parse, parse_column, parse_labels
+from migrate.core.spelling import AS_PRINTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from migrate.core.expressions import Value
     from migrate.core.schema import Column, Identity, Schema
+    from migrate.core.spelling import Spellings
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +94,30 @@ class _Case:
         return "enabled" in self.databases.get(f"row security {self.owner}", "")
 
 
-def serves(program: Schema, database: Schema) -> tuple[Break, ...]:
+def serves(program: Schema, database: Schema, spelled: Spellings = AS_PRINTED) -> tuple[Break, ...]:
     """What in `database` a program that was written for `program` does not work with, by table; empty: it is served.
+
+    `spelled` has what is printed in more than one way: the program is served where any spelling of its own would be.
 
     What is not in `RULES` is served: a dropped NOT NULL, CHECK, foreign key, exclusion or index that is not unique, a
     wider type, another default, another body of a function or view, and whatever is new and not on a table that the
     program knows.
     """
     breaks = []
-    different = {text for text in {*program, *database} if program.get(text) != database.get(text)}
+    programs, databases = spelled.of_schema(program), spelled.of_schema(database)
+    different = {text for text in {*programs, *databases} if programs.get(text) != databases.get(text)}
     for text in sorted(different, key=_by_owner):
-        before, after = program.get(text), database.get(text)
-        case = _Case(parse(text), before, after, program, database)
+        before, after = programs.get(text), databases.get(text)
+        case = _Case(parse(text), before, after, programs, databases)
         event = "gone" if after is None else "new" if before is None else "changed"
         if _is_told_of_its_owner(case):
             continue
+        cases = [replace(case, program=each) for each in spelled.of(text, before)] if before is not None else [case]
+        names = {"identity": text, "program": _line(program.get(text)), "database": _line(database.get(text))}
         breaks += [
-            Break(text, rule.name, rule.sentence.format(identity=text, program=_line(before), database=_line(after)))
+            Break(text, rule.name, rule.sentence.format(**names))
             for rule in RULES
-            if event in rule.events and case.identity.kind in rule.kinds and rule.breaks(case)
+            if event in rule.events and case.identity.kind in rule.kinds and all(rule.breaks(each) for each in cases)
         ]
     return tuple(breaks)
 

@@ -1,7 +1,8 @@
 """The manifest: the revision graph, the hashes of its files and the schema after every revision, as committed text.
 
 A revision's `schema` is the fingerprint of a database upgraded from nothing (from the baseline, where there is one) to
-exactly this revision, and its `changes` are the lines that make that schema of the fold of everything it builds on. The
+exactly this revision, and its `changes` are the lines that make that schema of the fold of everything it builds on,
+with the other spellings of what they make: those are equal, and no part of the schema or its fingerprint. The
 schema of any version rows is the fold of the changes of all their ancestors, `depends_on` included, in the manifest's
 order: of two revisions that change one object, the later one decides. At one revision that is exact, whatever its
 branches did to each other, because its own changes start from there. At the rows of several branches it is exact where
@@ -12,9 +13,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.distance import Assignment, Distance
@@ -30,18 +33,24 @@ from migrate.core.schema import (
     compare,
     dotted,
     fingerprint,
+    is_spelling,
     parse,
     place_of,
     read_change,
+    read_spelling,
 )
+from migrate.core.spelling import Spellings
 from migrate.core.state import Exact, Match, Nearest, Rows, Several
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from migrate.core.json_position import Path
 
 FORMAT: Final = 1
+
+_Word = tuple[str, tuple[str, ...]]
+"""What lines say of an object: its definition and how else that is printed; nothing where it is dropped."""
 
 _KEYS: Final = frozenset({"format", "heads", "postgres", "revisions"})
 _OPTIONAL: Final = frozenset({"baseline", "schemas"})
@@ -51,6 +60,8 @@ _BASELINE_TEXTS: Final = frozenset({"file", "schema", "sha256"})
 _BASELINE_LISTS: Final = frozenset({"changes"})
 
 _HOSTS: Final = ("extension ", "schema ")  # what others than the history put into databases
+OtherSpellings = Mapping[tuple[str, str], tuple[str, ...]]
+"""How else definitions are printed, by the object and its definition; nothing for what is printed in one way."""
 
 _CONFLICT_MARKER = re.compile(r"^(?:<{7}|={7}|>{7}|\|{7})(?: .*)?$", re.MULTILINE)
 
@@ -92,9 +103,9 @@ class Baseline:
     changes: tuple[str, ...]  # from nothing
 
     @classmethod
-    def of(cls, file: str, sha256: str, schema: Schema) -> Baseline:
+    def of(cls, file: str, sha256: str, schema: Schema, spellings: OtherSpellings = MappingProxyType({})) -> Baseline:
         """The baseline that the file makes of an empty database."""
-        return cls(file, sha256, fingerprint(schema), tuple(changes({}, schema)))
+        return cls(file, sha256, fingerprint(schema), tuple(changes({}, schema, spellings)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,15 +358,17 @@ class Manifest:
         if len(rows) == 1 and self.revisions[self._at[rows[0]]].schema == fingerprint(live):
             return Differences()
         expected = self.schema_at(rows)
+        canonical = self.spellings.canonical
         for conflict in self.conflicts(rows):
-            definition = live.get(conflict.identity)
-            if all(definition != left for _, left in conflict.definitions):
+            identity, definition = conflict.identity, live.get(conflict.identity)
+            left = {each and canonical(identity, each) for _, each in conflict.definitions}
+            if (definition and canonical(identity, definition)) not in left:
                 continue
             if definition is None:
-                expected.pop(conflict.identity, None)
+                expected.pop(identity, None)
             else:
-                expected[conflict.identity] = definition
-        return compare(expected, live, same_major=major == self.postgres, ignore=ignore)
+                expected[identity] = definition
+        return compare(expected, live, same_major=major == self.postgres, ignore=ignore, canonical=canonical)
 
     def conflicts(self, rows: Iterable[str]) -> tuple[ManifestConflict, ...]:
         """The objects whose definition at these rows depends on the order in which their branches were applied.
@@ -395,7 +408,7 @@ class Manifest:
         """
         live = self._without_foreign(live)
         exact: list[Rows] = []
-        if major == self.postgres and not ignore:
+        if major == self.postgres and not ignore and not self.spellings:
             printed = fingerprint(live)
             exact = [rows for rows, recorded in self._recorded() if recorded == printed]
             if self._all_heads and not self.compare(self._all_heads, live, major=major):
@@ -438,8 +451,9 @@ class Manifest:
 
     def _distances(self, live: Schema, *, major: int, ignore: Sequence[str]) -> dict[Rows, int]:
         """How many differences each candidate has, as `len(compare(…))` counts them."""
-        distance = Distance(live, same_major=major == self.postgres, ignore=ignore)
-        distance.put_all(0, self._base.items())
+        spelled = self.spellings
+        distance = Distance(spelled.of_schema(live), same_major=major == self.postgres, ignore=ignore)
+        distance.put_all(0, spelled.of_schema(self._base).items())
         distances: dict[Rows, int] = {(): distance.total}
         found = self._visit(distance)
         for entry, total in zip(self.revisions, found, strict=True):
@@ -454,6 +468,11 @@ class Manifest:
         The way leads down from parent to child and back by undoing, so that each line of changes counts once and a merge
         adds only what its other branches bring.
         """
+        canonical = self.spellings.canonical
+        put = [
+            [(identity, left and canonical(identity, left)) for identity, left in assignments]
+            for assignments in self._assignments
+        ]
         children: list[list[int]] = [[] for _ in self.revisions]
         roots: list[int] = []
         for at, parents in enumerate(self._parents):
@@ -472,8 +491,8 @@ class Manifest:
             if len(parents) > 1:
                 brought = self._closures[at] & ~self._closures[max(parents)] & ~(1 << at)
                 for other in _bits(brought):
-                    distance.put_all(other + 1, self._assignments[other])
-            distance.put_all(at + 1, self._assignments[at])
+                    distance.put_all(other + 1, put[other])
+            distance.put_all(at + 1, put[at])
             distances[at] = distance.total
         return distances
 
@@ -553,15 +572,40 @@ class Manifest:
     def _base(self) -> dict[str, str]:
         if self.baseline is None:
             return {}
-        found = self._read(self.baseline.changes, ("baseline", "changes"))
-        schema = {identity: definition for identity, definition in found if definition is not None}
+        schema = {identity: spellings[0] for identity, spellings in self._words[0] if spellings}
         if fingerprint(schema) != self.baseline.schema:
             raise self._malformed(("baseline", "schema"), "the changes of the baseline do not lead to this schema")
         return schema
 
     @cached_property
     def _assignments(self) -> tuple[tuple[Assignment, ...], ...]:
-        return tuple(self._read(entry.changes, ("revisions", at, "changes")) for at, entry in enumerate(self.revisions))
+        return tuple(
+            tuple((identity, spellings[0] if spellings else None) for identity, spellings in words)
+            for words in self._words[1:]
+        )
+
+    @cached_property
+    def _words(self) -> tuple[tuple[_Word, ...], ...]:
+        """What the lines of the baseline say, and then those of each revision."""
+        base = self._read(self.baseline.changes, ("baseline", "changes")) if self.baseline is not None else ()
+        lines = enumerate(self.revisions)
+        return (base, *(self._read(entry.changes, ("revisions", at, "changes")) for at, entry in lines))
+
+    @cached_property
+    def spellings(self) -> Spellings:
+        """The definitions that are printed in more than one way."""
+        return Spellings(word for words in self._words for word in words if len(word[1]) > 1)
+
+    def known_spellings(self, proven: Collection[str]) -> dict[tuple[str, str], tuple[str, ...]]:
+        """What the lines of these revisions, and of the baseline below them, say of how else their definitions are printed.
+
+        `proven` is what `proven` returned: where that is nothing, neither is the baseline.
+        """
+        if not proven:
+            return {}
+        entries = zip((None, *self.revisions), self._words, strict=True)
+        told = [words for entry, words in entries if entry is None or entry.revision.id in proven]
+        return {(word[0], word[1][0]): word[1][1:] for words in told for word in words if word[1]}
 
     @cached_property
     def identities(self) -> frozenset[str]:
@@ -569,15 +613,21 @@ class Manifest:
         named = (assignment[0] for assignments in self._assignments for assignment in assignments)
         return frozenset(self._base).union(named)
 
-    def _read(self, lines: tuple[str, ...], path: Path) -> tuple[Assignment, ...]:
-        found: list[Assignment] = []
+    def _read(self, lines: tuple[str, ...], path: Path) -> tuple[_Word, ...]:
+        found: list[_Word] = []
         for at, line in enumerate(lines):
             try:
-                assignment = read_change(line)
-                parse(assignment[0])
+                if is_spelling(line):
+                    identity, spelling = read_spelling(line)
+                    if not found or found[-1][0] != identity or not found[-1][1]:
+                        raise ChangeError(f"not below the definition that it is another spelling of: {line}")
+                    found[-1] = identity, (*found[-1][1], spelling)
+                    continue
+                identity, definition = read_change(line)
+                parse(identity)
             except (ChangeError, IdentityError) as error:
                 raise self._malformed((*path, at), str(error)) from None
-            found.append(assignment)
+            found.append((identity, () if definition is None else (definition,)))
         return tuple(found)
 
     def _malformed(self, path: Path, reason: str) -> MalformedManifest:
@@ -610,10 +660,13 @@ def build(
     baseline: Baseline | None = None,
     previous: Manifest | None = None,
     used: Iterable[str] = (),
+    *,
+    spellings: OtherSpellings = MappingProxyType({}),
 ) -> Manifest:
     """The manifest of a history, from the schema that a replay to exactly each revision left.
 
-    `used` are the schemas beside the default one that `used_schemas` found. Revisions without a schema are taken from `previous`, which must have proven them (`Manifest.proven`). `graph` has no
+    `used` are the schemas beside the default one that `used_schemas` found, `spellings` how else the definitions are
+    printed. Revisions without a schema are taken from `previous`, which must have proven them (`Manifest.proven`). `graph` has no
     faults. Raises KeyError where a revision is in neither, and MalformedManifest where `previous` proves nothing.
     """
     known = {entry.revision.id: entry for entry in previous.revisions} if previous is not None else {}
@@ -629,7 +682,8 @@ def build(
             before = Manifest(postgres, tuple(entries), baseline).schema_at(parents)
         # Sorting is for the few objects that the revision changed, not for the whole schema.
         differing = {identity for identity, _ in before.items() ^ schema.items()}
-        lines = changes(*({i: some[i] for i in differing if i in some} for some in (before, schema)))
+        old, new = ({i: some[i] for i in differing if i in some} for some in (before, schema))
+        lines = changes(old, new, spellings)
         entries.append(Entry(revision, fingerprint(schema), tuple(lines)))
     return Manifest(postgres, tuple(entries), baseline, tuple(sorted(used)))
 

@@ -338,7 +338,7 @@ def _undoing(drift: Differences, image: Image, observation: Observation) -> tupl
     extra = {difference.identity for difference in drift.extra}
     expected = {each: definition for each, definition in live.items() if each not in extra}
     if image.manifest is not None and is_known:
-        expected = image.manifest.schema_at(rows)
+        expected = image.manifest.spellings.as_in(image.manifest.schema_at(rows), live)
     found = repairs(drift, expected, live)
     if len(found) != len(drift) or any(sql.startswith("--") for _, sql in found):
         return ()

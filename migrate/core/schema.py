@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from types import MappingProxyType
 
 Schema = Mapping[str, str]
 
@@ -286,11 +287,24 @@ def _is_under(path: tuple[str, ...], owners: set[tuple[str, ...]]) -> bool:
     return path in owners or path[:-1] in owners
 
 
-def compare(expected: Schema, actual: Schema, *, same_major: bool, ignore: Sequence[str] = ()) -> Differences:
+def _as_printed(_identity: str, definition: str) -> str:
+    return definition
+
+
+def compare(
+    expected: Schema,
+    actual: Schema,
+    *,
+    same_major: bool,
+    ignore: Sequence[str] = (),
+    canonical: Callable[[str, str], str] = _as_printed,
+) -> Differences:
     """What `actual` differs in from `expected`, ordered by table.
 
     `same_major`: whether both were printed by servers of one major version; if not, the text of views does not count.
     `ignore`: shell patterns (`*`, `?`, `[…]`) on identities; one that matches a table holds for all that belongs to it.
+    `canonical`: the spelling that stands for an object's definition, where it is printed in more than one way
+    (`migrate.core.spelling`).
     """
     if expected == actual:
         return Differences()
@@ -301,10 +315,11 @@ def compare(expected: Schema, actual: Schema, *, same_major: bool, ignore: Seque
         Difference(identity, definition, actual[identity])
         for identity, definition in expected.items()
         if actual.get(identity, definition) != definition
+        and canonical(identity, actual[identity]) != canonical(identity, definition)
         and (same_major or parse(identity).kind not in PRINTED_BY_MAJOR)
         and not is_ignored(identity)
     ]
-    renamed = _renamed(missing, extra)
+    renamed = _renamed(missing, extra, canonical)
     for pair in renamed:
         del missing[pair.expected_identity], extra[pair.actual_identity]
     return Differences(
@@ -331,15 +346,15 @@ def ignored_by(patterns: Sequence[str]) -> Callable[[str], bool]:
     return is_ignored
 
 
-def _renamed(missing: Schema, extra: Schema) -> list[Renamed]:
+def _renamed(missing: Schema, extra: Schema, canonical: Callable[[str, str], str]) -> list[Renamed]:
     found: defaultdict[tuple[str, tuple[str, ...], str], list[str]] = defaultdict(list)
     for identity, definition in sorted(extra.items(), reverse=True):
         parsed = parse(identity)
-        found[parsed.kind, parsed.owner, definition].append(identity)
+        found[parsed.kind, parsed.owner, canonical(identity, definition)].append(identity)
     pairs = []
     for identity, definition in sorted(missing.items()):
         parsed = parse(identity)
-        others = found[parsed.kind, parsed.owner, definition]
+        others = found[parsed.kind, parsed.owner, canonical(identity, definition)]
         if parsed.kind in ("constraint", "index") and others:
             pairs.append(Renamed(identity, others.pop()))
     return pairs
@@ -350,8 +365,8 @@ def _by_table(difference: Difference) -> tuple[tuple[str, ...], int, str]:
     return identity.owner or identity.path, KINDS.index(identity.kind), difference.identity
 
 
-# A line of changes is `+ IDENTITY: DEFINITION`, `- IDENTITY: DEFINITION` or `~ IDENTITY: OLD -> NEW`. What would end
-# the identity or the old definition too early is marked with a backslash, so that any text comes back as it was; in
+# A line of changes is `+ IDENTITY: DEFINITION`, `- IDENTITY: DEFINITION` or `~ IDENTITY: OLD -> NEW`; below the first
+# or the last, `= IDENTITY: SPELLING` is the same definition as PostgreSQL prints it elsewhere. What would end the identity or the old definition too early is marked with a backslash, so that any text comes back as it was; in
 # what people write, there is nothing to mark but an arrow operator with blanks around it.
 _ARROW = re.compile(r"(?<![^ ])(\\*)->(?![^ ])")
 _MARKED_OR_END = re.compile(r"\\.|: ", re.DOTALL)
@@ -362,8 +377,13 @@ class ChangeError(ValueError):
     """The text is no line of changes."""
 
 
-def changes(before: Schema, after: Schema) -> list[str]:
-    """The lines that make `after` of `before`, ordered by table, for `apply`."""
+def changes(
+    before: Schema, after: Schema, spellings: Mapping[tuple[str, str], Sequence[str]] = MappingProxyType({})
+) -> list[str]:
+    """The lines that make `after` of `before`, ordered by table, for `apply`.
+
+    `spellings` has, for objects with their definitions, how else these are printed.
+    """
     lines = []
     for identity in sorted({*before, *after}, key=lambda identity: _by_table(Difference(identity, None, None))):
         old, new = before.get(identity), after.get(identity)
@@ -375,6 +395,8 @@ def changes(before: Schema, after: Schema) -> list[str]:
         elif old != new:
             arrow_free = _ARROW.sub(r"\\\1->", old)
             lines.append(f"~ {marked}: {arrow_free} -> {new}")
+        if new is not None and old != new:
+            lines += [f"= {marked}: {spelling}" for spelling in spellings.get((identity, new), ())]
     return lines
 
 
@@ -387,12 +409,26 @@ def apply(schema: Schema, lines: Iterable[str]) -> dict[str, str]:
     """
     result = dict(schema)
     for line in lines:
+        if is_spelling(line):
+            continue
         identity, definition = read_change(line)
         if definition is None:
             result.pop(identity, None)
         else:
             result[identity] = definition
     return result
+
+
+def is_spelling(line: str) -> bool:
+    """Whether a line of `changes` changes nothing, but says how else a definition is printed."""
+    return line.startswith("= ")
+
+
+def read_spelling(line: str) -> tuple[str, str]:
+    """The object and the spelling of a line for which `is_spelling` holds. Raises ChangeError."""
+    identity, spelling = read_change(line.replace("=", "+", 1))
+    assert spelling is not None
+    return identity, spelling
 
 
 def read_change(line: str) -> tuple[str, str | None]:

@@ -335,7 +335,8 @@ def _breaks(image: Image, observation: Observation) -> tuple[Break, ...] | None:
         return None
     from migrate.core.compatibility import serves
 
-    return serves(image.manifest.schema_at(tuple(image.graph.heads)), observation.schema)
+    heads = image.manifest.schema_at(tuple(image.graph.heads))
+    return serves(heads, observation.schema, image.manifest.spellings)
 
 
 def _breaking(
@@ -353,12 +354,12 @@ def _breaking(
     for revision in pending:
         rows = graph.rows_after(rows, revision.id)
         after.append((revision, rows))
-    last = serves(running, manifest.schema_at(rows))
+    last = serves(running, manifest.schema_at(rows), manifest.spellings)
     if not last:
         return ()
     found: dict[Break, Revision] = {}
     for revision, reached in after:
-        for broken in serves(running, manifest.schema_at(reached)):
+        for broken in serves(running, manifest.schema_at(reached), manifest.spellings):
             found.setdefault(broken, revision)
     return tuple((broken, found[broken]) for broken in last)
 

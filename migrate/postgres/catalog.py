@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from migrate.core.schema import name
@@ -114,34 +115,85 @@ def schema_of(
     psycopg2.Error; one of them is `psycopg2.InternalError` (XX000) where an object vanishes while it is being printed.
     """
     default = schemas[0] if default_schema is None else default_schema
-    cursor.execute(_SETTINGS, {"default": default, "qualified": list(schemas if qualified is None else qualified)})
-    cursor.execute(_SCHEMAS, {"schemas": list(schemas), "ledger": LEDGER})
-    names: dict[int, str] = dict(cursor.fetchall())
-    cursor.execute("SELECT unnest(pg_catalog.current_schemas(false))")
-    unqualify = _unqualifier([row[0] for row in cursor.fetchall()])
-    cursor.execute(_RELATIONS, {"namespaces": list(names), "schema": version_table[0], "table": version_table[1]})
-    arguments = {"namespaces": list(names), "relations": [row[0] for row in cursor.fetchall()], "default": default}
-
-    schema: dict[str, str] = {}
-    identities: dict[tuple[int, int, int], str] = {}
-    for query in _OBJECTS:
-        cursor.execute(query, arguments)
-        for kind, namespace, owner, own_name, types, definition, *key in cursor.fetchall():
-            if definition is None:
-                continue  # dropped since the snapshot was taken: the functions that print look at what is there now
-            schema_name = names.get(namespace)
-            path = [part for part in (owner, own_name) if part is not None]
-            if schema_name is not None and schema_name != default:
-                path.insert(0, schema_name)
-            identity = f"{kind} {'.'.join(map(name, path))}{types or ''}"
-            schema[identity] = unqualify(definition) if kind in ("function", "procedure") else definition
-            identities[tuple(key)] = identity
+    where = Where(tuple(schemas), default, tuple(schemas if qualified is None else qualified))
+    reader = Reader(cursor, where)
+    schema, identities = reader.read(*reader.contents(version_table))
     if comments:
         cursor.execute(_COMMENTS)
         for *key, text in cursor.fetchall():
             if tuple(key) in identities:
                 schema[f"comment on {identities[tuple(key)]}"] = text
     return schema
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The schemas that are read, the one whose names are not qualified, and those whose names always are.
+
+    Names in `public` and in the schemas of extensions are not, unless they are among the latter.
+    """
+
+    schemas: tuple[str, ...]
+    default: str
+    qualified: tuple[str, ...]
+
+
+class Reader:
+    """Reads in the transaction that the cursor is in, and sets what there decides how PostgreSQL prints."""
+
+    def __init__(self, cursor: Cursor, where: Where) -> None:
+        """Raises psycopg2.Error, as the methods do."""
+        self._cursor = cursor
+        self._default = where.default
+        cursor.execute(_SETTINGS, {"default": where.default, "qualified": list(where.qualified)})
+        cursor.execute(_SCHEMAS, {"schemas": list(where.schemas), "ledger": LEDGER})
+        self._names: dict[int, str] = dict(cursor.fetchall())
+        cursor.execute("SELECT unnest(pg_catalog.current_schemas(false))")
+        self._unqualify = _unqualifier([row[0] for row in cursor.fetchall()])
+
+    def contents(self, version_table: tuple[str, str]) -> tuple[list[int], list[int]]:
+        """The oids of the schemas and of all relations in them but the version table."""
+        namespaces = list(self._names)
+        return namespaces, self._relations(namespaces, version_table)
+
+    def read_only(self, scratch: str, owners: Sequence[str]) -> dict[str, str]:
+        """What is in the schema `scratch`, and what belongs to these tables and views (in SQL, relative)."""
+        self._cursor.execute(_SCHEMAS, {"schemas": [scratch], "ledger": LEDGER})
+        made: dict[int, str] = dict(self._cursor.fetchall())
+        self._names |= made
+        self._cursor.execute(
+            "SELECT pg_catalog.to_regclass(owner)::oid FROM pg_catalog.unnest(%(owners)s::text[]) AS owner",
+            {"owners": list(owners)},
+        )
+        relations = {row[0] for row in self._cursor.fetchall()} - {None}
+        return self.read(list(made), [*relations.union(self._relations(list(made), ("", "")))])[0]
+
+    def _relations(self, namespaces: list[int], version_table: tuple[str, str]) -> list[int]:
+        names = {"namespaces": namespaces, "schema": version_table[0], "table": version_table[1]}
+        self._cursor.execute(_RELATIONS, names)
+        return [row[0] for row in self._cursor.fetchall()]
+
+    def read(
+        self, namespaces: list[int], relations: list[int]
+    ) -> tuple[dict[str, str], dict[tuple[int, int, int], str]]:
+        """The definitions of what is in these schemas and relations, and their identities by catalog, oid and column."""
+        schema: dict[str, str] = {}
+        identities: dict[tuple[int, int, int], str] = {}
+        for query in _OBJECTS:
+            self._cursor.execute(query, {"namespaces": namespaces, "relations": relations, "default": self._default})
+            for kind, namespace, owner, own_name, types, definition, *key in self._cursor.fetchall():
+                if definition is None:
+                    continue  # dropped since the snapshot was taken: the functions that print look at what is there now
+                schema_name = self._names.get(namespace)
+                path = [part for part in (owner, own_name) if part is not None]
+                if schema_name is not None and schema_name != self._default:
+                    path.insert(0, schema_name)
+                identity = f"{kind} {'.'.join(map(name, path))}{types or ''}"
+                is_source = kind in ("function", "procedure")
+                schema[identity] = self._unqualify(definition) if is_source else definition
+                catalog, oid, column = key
+                identities[catalog, oid, column] = identity
+        return schema, identities
 
 
 def _unqualifier(path: Sequence[str]) -> Callable[[str], str]:

@@ -6,6 +6,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+import psycopg2
+
 from migrate.core import shadow as shadows
 from migrate.core.events import Event, Level, Name
 from migrate.core.manifest import Baseline
@@ -16,12 +18,16 @@ from migrate.core.quoting import word
 from migrate.core.repair_sql import quote
 from migrate.core.revisions import HistoryFault
 from migrate.core.schema import within
+from migrate.core.spelling import may_be_respelled
 from migrate.postgres.backend_names import CONTROL_NAME, GUARD_NAME
+from migrate.postgres.catalog import Where
 from migrate.postgres.connection import connect_with_retry
+from migrate.postgres.errors import problem_of
 from migrate.postgres.guard import GuardKey, guard
 from migrate.postgres.ledger import Ledger
 from migrate.postgres.observe import observe, read_server, user_schemas
 from migrate.postgres.shadow import CONNECT_S, load_baseline
+from migrate.postgres.spelling import other_spellings
 from migrate.pulse import Pulse
 from migrate.steps.run import Fence, Run
 from migrate.steps.upgrade import Upgrading, child_environment
@@ -34,7 +40,7 @@ if TYPE_CHECKING:
     from migrate.core.events import Emit
     from migrate.core.image import Image
     from migrate.core.interruption import Interruption
-    from migrate.core.manifest import Manifest
+    from migrate.core.manifest import Manifest, OtherSpellings
     from migrate.core.observation import Observation
     from migrate.core.policy import Limits
     from migrate.core.problems import Problem
@@ -45,6 +51,7 @@ if TYPE_CHECKING:
     from migrate.core.url import DatabaseUrl
     from migrate.postgres.connection import Connection
     from migrate.postgres.shadow import Shadow
+    from migrate.postgres.spelling import Definition
     from migrate.steps.run import Project
 
 READ_S: Final = 300.0  # a schema of tens of thousands of objects
@@ -71,15 +78,17 @@ class Replayed:
     base: Mapping[str, str] = field(default_factory=dict)  # the baseline's schema
     schemas: dict[str, Mapping[str, str]] = field(default_factory=dict)
     joined: dict[Rows, Mapping[str, str]] = field(default_factory=dict)
+    spellings: dict[Definition, tuple[str, ...]] = field(default_factory=dict)  # how else definitions are printed
 
     def within(self, places: Collection[str]) -> Replayed:
         """The same, without what is in other schemas than the default one and these beside it."""
         base, known = within(self.base, places), self.baseline
         return Replayed(
-            Baseline.of(known.file, known.sha256, base) if known is not None else None,
+            Baseline.of(known.file, known.sha256, base, self.spellings) if known is not None else None,
             base,
             {id_: within(schema, places) for id_, schema in self.schemas.items()},
             {rows: within(schema, places) for rows, schema in self.joined.items()},
+            self.spellings,
         )
 
 
@@ -149,10 +158,15 @@ class Replay:
         self._schema = target.version_table_schema  # which must be there before the first revision, whoever makes it
         self._texts: dict[str, str] = {}
         self._found = Replayed()
+        self._spelled: dict[Definition, tuple[str, ...]] | None = None
 
-    def carry_out(self, passes: Sequence[Pass]) -> Replayed:
-        """Run every pass. Raises Stop, whose problem names the revision at fault, or Interrupted."""
+    def carry_out(self, passes: Sequence[Pass], known: OtherSpellings) -> Replayed:
+        """Run every pass; ``known`` are definitions of which is known how else they are printed.
+
+        Raises Stop, whose problem names the revision at fault, or Interrupted.
+        """
         self._found = Replayed()
+        self._spelled = dict(known)
         databases: dict[str | None, str] = {None: self.make_base()} if self.has_base else {}
         for at, each in enumerate(passes):
             databases[each.target] = self._run(each, databases.get(each.start, "template0"))
@@ -161,6 +175,7 @@ class Replay:
                 self._shadow.drop(databases.pop(id_))
         for name in databases.values():
             self._shadow.drop(name)
+        self._found.spellings = {definition: others for definition, others in self._spelled.items() if others}
         return self._found
 
     @property
@@ -190,6 +205,7 @@ class Replay:
     def _read_base(self, target: Target, baseline: BaselineFile) -> None:
         with closing(self.connect(target, CONTROL_NAME)) as connection:
             observation = self.observe(connection, target)
+            self._execute_again(connection, target, observation)
         if observation.rows:
             raise stop(
                 "bad-baseline",
@@ -199,7 +215,7 @@ class Replay:
             )
         schema = self._shared(observation.schema or {})
         self._found.base = schema
-        self._found.baseline = Baseline.of(baseline.file, baseline.sha256, schema)
+        self._found.baseline = Baseline.of(baseline.file, baseline.sha256, schema, self._spelled or {})
 
     def provide(self, found: Problem, emit: Emit) -> bool:
         """Make the role that a statement missed, where the server is our own; whether it is worth another try."""
@@ -282,6 +298,7 @@ class Replay:
                 if ids[-1] not in seen.rows:
                     raise _not_there(ids[-1], seen.rows)
                 if ids[-1] in each.reads:
+                    self._execute_again(reader, target, seen)
                     self._found.schemas[ids[-1]] = self._shared(seen.schema or {})
                 elif sorted(seen.rows) == sorted(each.joined):
                     self._found.joined[each.joined] = self._shared(seen.schema or {})
@@ -340,6 +357,22 @@ class Replay:
         """The schema with each text kept once: thousands of revisions share nearly all of theirs."""
         keep = self._texts.setdefault
         return {keep(identity, identity): keep(definition, definition) for identity, definition in schema.items()}
+
+    def _execute_again(self, connection: Connection, target: Target, seen: Observation) -> None:
+        """Find out how else the definitions that were just read are printed, but for those of which that is known."""
+        if self._spelled is None or seen.schema is None or seen.server.schema is None:
+            return
+        new = [definition for definition in seen.schema.items() if definition not in self._spelled]
+        self._spelled.update(dict.fromkeys(new, ()))
+        asked = [definition for definition in new if may_be_respelled(*definition)]
+        if asked:
+            seen_from = target.using(user_schemas(connection))
+            default = seen.server.schema
+            where = Where(seen_from.schemas_beside(default), seen_from.default_schema(default), seen_from.schemas)
+            try:
+                self._spelled |= other_spellings(connection, asked, seen.schema, where)
+            except psycopg2.Error as error:
+                raise problem_of(error, doing="trying definitions", connection=connection) from error
 
     def observe(self, connection: Connection, target: Target, *, with_schema: bool = True) -> Observation:
         """What is in a shadow database, in whichever schema, unless the operator has named those. Raises Stop."""

@@ -1,0 +1,130 @@
+"""What a throw-away database finds out by executing what it printed is what a real restore makes of it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from migrate.core.schema import compare, parse
+from migrate.core.spelling import Spellings, may_be_respelled
+from migrate.core.target import Target
+from migrate.core.url import DatabaseUrl
+from migrate.postgres import catalog
+from migrate.postgres.client_tools import find_client_tools
+from migrate.postgres.connection import connect
+from migrate.postgres.spelling import SCRATCH, other_spellings, printed_again
+from tests.support.expressions import EXPRESSIONS, KINDS, dump_and_restore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from migrate.postgres.connection import Connection
+    from tests.conftest import MakeDatabase
+    from tests.support.server import Database, Server
+
+PUBLIC = catalog.Where(("public",), "public", ("public",))
+VERSIONS = ("public", "alembic_version")
+
+
+@contextmanager
+def connected(database: Database) -> Iterator[Connection]:
+    target = Target(DatabaseUrl.parse(database.url), "DATABASE_URL")
+    with closing(connect(target, application_name="test", interruption=None)) as connection:
+        yield connection
+
+
+def read(database: Database) -> dict[str, str]:
+    with connected(database) as connection:
+        return catalog.read_schema(connection, schemas=PUBLIC.schemas, version_table=VERSIONS)
+
+
+def spelled(database: Database) -> dict[tuple[str, str], tuple[str, ...]]:
+    schema = read(database)
+    with connected(database) as connection:
+        asked = [each for each in schema.items() if may_be_respelled(*each)]
+        return other_spellings(connection, asked, schema, PUBLIC)
+
+
+@pytest.fixture
+def bin_dir(server: Server) -> Path:
+    return find_client_tools(server.version, dict(os.environ)).pg_dump.parent
+
+
+@pytest.mark.parametrize("custom", [False, True], ids=["psql", "pg_restore"])
+def test_what_is_found_is_what_a_restore_makes(
+    custom: bool, database: Database, make_database: MakeDatabase, bin_dir: Path
+) -> None:
+    database.execute(EXPRESSIONS)
+    first = read(database)
+    found = spelled(database)
+    assert read(database) == first
+    once, twice = make_database(), make_database()
+    dump_and_restore(bin_dir, database.url, once.url, custom=custom)
+    dump_and_restore(bin_dir, once.url, twice.url, custom=custom)
+    restored = read(once)
+    assert restored == read(twice)
+    assert restored.keys() == first.keys()
+    differing = {
+        (identity, definition): (restored[identity],)
+        for identity, definition in first.items()
+        if restored[identity] != definition
+    }
+    assert found == differing
+    assert {parse(identity).kind for identity, _ in differing} == KINDS
+    groups = Spellings((identity, (definition, *others)) for (identity, definition), others in found.items())
+    assert not compare(first, restored, same_major=True, canonical=groups.canonical)
+    assert not compare(restored, first, same_major=True, canonical=groups.canonical)
+
+
+def test_what_cannot_be_executed_keeps_its_spelling_and_hinders_nothing(database: Database) -> None:
+    database.execute("CREATE TABLE t (a varchar(5) CHECK (a IN ('a', 'b')))")
+    schema = read(database)
+    check = ("constraint t.t_a_check", schema["constraint t.t_a_check"])
+    asked = [
+        ("constraint t.odd", "CHECK ((nowhere > 0))"),
+        check,
+        ("view v", "SELECT 1 / 0 FROM nowhere"),
+        ("enum e", ""),
+    ]
+    with connected(database) as connection:
+        assert other_spellings(connection, asked, schema, PUBLIC).keys() == {check}
+        with connection.transaction():
+            pass  # the connection is as it was before
+    assert database.rows("SELECT nspname FROM pg_namespace WHERE nspname = %s", SCRATCH) == []
+
+
+def test_two_texts_for_one_object_are_each_tried(database: Database) -> None:
+    database.execute("CREATE TABLE t (a integer DEFAULT 1 + 1)")
+    asked = [("column t.a", "integer default (1 + 1)"), ("column t.a", "integer default ((1) + 2)")]
+    with connected(database) as connection:
+        found = printed_again(connection, asked, read(database), PUBLIC)
+    assert found == {asked[0]: "integer default (1 + 1)", asked[1]: "integer default (1 + 2)"}
+
+
+def test_a_role_that_may_make_no_schema_finds_nothing_out(server: Server, make_database: MakeDatabase) -> None:
+    owned = make_database()
+    owned.execute("CREATE TABLE t (a varchar(5) CHECK (a IN ('a', 'b')))")
+    owned.as_superuser.execute(f'ALTER DATABASE "{owned.name}" OWNER TO postgres')
+    assert spelled(owned) == {}
+
+
+def test_an_event_trigger_of_the_users_does_not_see_it(database: Database) -> None:
+    superuser = database.as_superuser
+    superuser.execute("CREATE TABLE t (a varchar(5) CHECK (a IN ('a', 'b')))")
+    superuser.execute(
+        "CREATE FUNCTION no() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END'"
+    )
+    superuser.execute("CREATE EVENT TRIGGER no ON ddl_command_end EXECUTE FUNCTION no()")
+    assert spelled(superuser).keys() == {("constraint t.t_a_check", read(superuser)["constraint t.t_a_check"])}
+
+
+def test_no_sequence_moves_and_no_row_counts(database: Database) -> None:
+    database.execute("CREATE TABLE t (id serial, a varchar(5) DEFAULT lower('A') CHECK (a IN ('a', 'b')))")
+    database.execute("INSERT INTO t (a) VALUES ('a'), ('b')")
+    assert spelled(database)
+    database.execute("INSERT INTO t (a) VALUES ('a')")
+    assert database.rows("SELECT max(id), count(*) FROM t") == [(3, 3)]
