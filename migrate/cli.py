@@ -26,6 +26,7 @@ VERBS: Final[Mapping[str, str]] = {
     "adopt": "Record the revision that the live schema proves.",
     "repair": "Show what an earlier run left behind; with --yes, put it right.",
     "down": "Go back to a revision; refuses to lose data unless that is allowed.",
+    "restore": "Bring a backup back that `migrate up --backup` took.",
     "manifest": "Replay the history in a throw-away database and write down the schema at every revision.",
     "test": "Try the revisions in a throw-away database: up, down and up again, with rows, and cut off.",
     "doctor": "Report what would help or hinder a release here, with the fixes. Changes nothing.",

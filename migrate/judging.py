@@ -128,7 +128,9 @@ def judge(order: Order, connection: Connection, seen: Judged | None = None) -> J
     decision = decide(image, state, order.policy)
     if isinstance(decision, Plan):
         refuse_broken_files(order, pending_of(state))
-        decision = with_backup(decision, image, state, order.policy, has_place=order.backup is not None)
+        decision = with_backup(
+            decision, image, state, order.policy, has_place=order.backup is not None, source_of=order.source_of
+        )
     if isinstance(decision, Plan) and order.verb != "wait":  # a program that waits runs no revision
         decision = through_pooler(order, observation, decision)
     if isinstance(decision, Plan):

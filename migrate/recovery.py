@@ -270,7 +270,9 @@ def judge_down(
             facts = {"loses": loss.fields()} if loss is not None else {}
             raise stop("data-loss", f"going back to {target}: {what}", names={"target": target}, **facts)
     plan = Plan((Downgrade(target, gone, allow_data_loss, taken),), Result.DOWNGRADED)
-    decision = with_backup(plan, image, state, order.policy, has_place=order.backup is not None)
+    decision = with_backup(
+        plan, image, state, order.policy, has_place=order.backup is not None, source_of=order.source_of
+    )
     if isinstance(decision, Plan):
         decision = through_pooler(order, observation, decision)
     if counts and isinstance(decision, Plan):

@@ -219,6 +219,7 @@ class Examination:
             self._backup(server, target, image, state)
         for check in (
             checks.check_ownership(diagnosis),
+            checks.check_row_security(diagnosis),
             checks.check_extensions(diagnosis),
             checks.check_transactions(diagnosis, session.settings.limits),
             checks.check_prepared(diagnosis),
@@ -242,7 +243,9 @@ class Examination:
         place, policy = self._session.backup_place, self._session.settings.policy
         decision = decide(image, state, policy)
         if isinstance(decision, Plan):
-            decision = with_backup(decision, image, state, policy, has_place=place is not None)
+            decision = with_backup(
+                decision, image, state, policy, has_place=place is not None, source_of=self._session.source_of
+            )
             if isinstance(decision, Refusal):
                 self._add(failed("backup", decision.problem))
                 return

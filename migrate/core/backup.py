@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.holding import taken
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from migrate.core.manifest import Manifest
     from migrate.core.revisions import Graph, Revision
 
+# An entry of a table of contents begins so: its number, and the oids of a catalogue and of an object.
+_ENTRY: Final = re.compile(r"^\d+; \d+ \d+ ")
 _LONGEST_PART: Final = 60  # of a file name; file systems take 255 bytes in all
 
 
@@ -41,12 +44,51 @@ def _safe(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+]", "_", text)[:_LONGEST_PART].lstrip(".") or "_"
 
 
-def restore_command(path: str, *, url: str, program: str = "pg_restore") -> str:
-    """What brings the backup back; ``url`` is the word of a shell that gives the database's (`Target.url_in_shell`).
+def restore_command(path: str, *, program: Sequence[str], schemas: Sequence[str], version_table: Sequence[str]) -> str:
+    """What brings the backup back, for a shell in which the variable with the database's URL is set.
 
-    ``program`` is the path of the pg_restore that read the dump back, where PATH finds another one, which may be too old.
-
-    Objects that were made after the backup stay, and what depends on others of them must be dropped first.
+    ``program`` is how `migrate` is called there, ``version_table`` its schema and its name. All that it needs stands in
+    the command: it may be run elsewhere than the project is.
     """
-    options = "--clean --if-exists --exit-on-error --single-transaction"
-    return f"{shlex.quote(program)} {options} --dbname {url} {shlex.quote(path)}"
+    where = [
+        "--schemas",
+        ",".join(schemas),
+        "--version-table",
+        version_table[1],
+        "--version-table-schema",
+        version_table[0],
+    ]
+    return shlex.join([*program, "restore", path, *where])
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a dump's table of contents says: its lines, by the number of the entry, and what they are about."""
+
+    lines: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, listing: str) -> Contents:
+        """Read what `pg_restore --list` prints."""
+        return cls(tuple(line for line in listing.splitlines() if _ENTRY.match(line)))
+
+    def holds(self, kind: str, name: str) -> bool:
+        """Whether an object of the whole database is in it, e.g. ``EXTENSION`` or ``SCHEMA``."""
+        return any(_ENTRY.sub("", line).startswith(f"{kind} - {name} ") for line in self.lines)
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """The extensions that are in it."""
+        found = (_ENTRY.sub("", line) for line in self.lines)
+        return tuple(line.split(" ")[2] for line in found if line.startswith("EXTENSION - "))
+
+    def of(self, schemas: Iterable[str], made: Iterable[str]) -> str:
+        """The entries of what is in these schemas, and of extensions, as `pg_restore --use-list` takes them.
+
+        ``made`` are the schemas that the dump itself must make.
+        """
+        inside = re.compile(rf"[A-Z][A-Z ]* (?:{'|'.join(map(re.escape, schemas))}) ")
+        named = "|".join(map(re.escape, made))
+        about = re.compile(rf"EXTENSION - |SCHEMA - (?:{named}) |(?:ACL|COMMENT) - SCHEMA (?:{named}) ")
+        chosen = (line for line in self.lines if any(p.match(_ENTRY.sub("", line)) for p in (inside, about)))
+        return "".join(f"{line}\n" for line in chosen)

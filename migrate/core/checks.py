@@ -619,6 +619,21 @@ def check_ownership(diagnosis: Diagnosis) -> Check:
     return passed("ownership", f"{counted(len(altered), 'table')} to be altered, all owned{_listed(altered)}")
 
 
+def check_row_security(diagnosis: Diagnosis) -> Check:
+    """An UPDATE or DELETE of a revision changes only the rows that the policies show to its role, and says nothing."""
+    bound = [table.name for table in diagnosis.tables if table.hides_rows]
+    if not bound:
+        return passed("row-security", "no policy hides rows that pending revisions change")
+    role = diagnosis.role.name
+    said = ", ".join(bound)
+    return warned(
+        "row-security",
+        f"row security binds role {role} on {said}, which pending revisions write: they would not touch the rows that are"
+        " hidden from it",
+        f"ALTER ROLE {quoted(role)} BYPASSRLS;   -- or: SET app.… in the revision, so that a policy shows the rows",
+    )
+
+
 def _given_to(role: str, table: Table) -> str:
     if table.owner_is_superuser:  # nobody should become a member of that
         return f"ALTER TABLE {table.name} OWNER TO {role};"

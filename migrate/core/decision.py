@@ -37,7 +37,7 @@ from migrate.core.state import (
 from migrate.core.wording import LISTED, clauses, counted, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from migrate.core.compatibility import Break
     from migrate.core.image import Image
@@ -98,17 +98,20 @@ def decide(image: Image, state: State, policy: Policy) -> Decision:
             assert_never(position)
 
 
-def with_backup(plan: Plan, image: Image, state: State, policy: Policy, *, has_place: bool) -> Decision:
+def with_backup(
+    plan: Plan, image: Image, state: State, policy: Policy, *, has_place: bool, source_of: Callable[[Revision], str]
+) -> Decision:
     """The plan with a backup before its first change where policy wants one; a refusal where there is no place for it.
 
     Version rows that are written and indexes that are rebuilt lose nothing; a backup is for revisions that run.
+    ``source_of`` gives the text of a revision.
     """
     change = next((step for step in plan.steps if isinstance(step, Upgrade | Downgrade) and step.revisions), None)
     if change is None or policy.backup is BackupPolicy.OFF:
         return plan
     reason = "policy requires one"
     if policy.backup is BackupPolicy.DESTRUCTIVE:
-        found = _destroyed(change, plan, image, state)
+        found = _destroyed(change, plan, image, state, source_of)
         if found is None:
             return plan
         reason = found
@@ -123,7 +126,9 @@ def with_backup(plan: Plan, image: Image, state: State, policy: Policy, *, has_p
     return replace(plan, steps=(Backup(reason), *plan.steps))
 
 
-def _destroyed(change: Upgrade | Downgrade, plan: Plan, image: Image, state: State) -> str | None:
+def _destroyed(
+    change: Upgrade | Downgrade, plan: Plan, image: Image, state: State, source_of: Callable[[Revision], str]
+) -> str | None:
     """Why the plan's revisions may destroy something, in a few words; None where each is known to destroy nothing."""
     if image.manifest is None:
         return "without a manifest it is not known what is dropped"
@@ -139,7 +144,11 @@ def _destroyed(change: Upgrade | Downgrade, plan: Plan, image: Image, state: Sta
         return f"{_names(taken.gone)} will go"
     if taken.retyped:
         return f"{_names(taken.retyped)} will have another type"
-    return None
+    from migrate.core.destruction import destroys_nothing
+
+    function = "downgrade" if isinstance(change, Downgrade) else "upgrade"
+    unknown = next((r for r in change.revisions if not destroys_nothing(source_of(r), function)), None)
+    return f"{unknown.file} is not known to destroy nothing" if unknown is not None else None
 
 
 def _rows_of(position: Position) -> tuple[str, ...]:

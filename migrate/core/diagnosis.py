@@ -57,6 +57,7 @@ class Table:
     owned: bool  # by this role or by one whose rights it has
     size: int  # with its indexes and TOAST
     altered: bool
+    hides_rows: bool  # which pending revisions change: a policy binds this role
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ class Result(StrEnum):
     ADOPTED = "adopted"
     REPAIRED = "repaired"
     DOWNGRADED = "downgraded"
+    RESTORED = "restored"
     REFUSED = "refused"
     FAILED = "failed"
     INTERRUPTED = "interrupted"

@@ -11,11 +11,14 @@ from migrate.core.repair_sql import quote
 # Names stand in these messages without quotes and without their schema (the server's aclchk.c).
 _OWNER: Final = re.compile(r"must be owner of (table|view|materialized view|sequence|schema|type|foreign table) (.+)")
 _DENIED: Final = re.compile(r"permission denied for (table|view|sequence|schema|database) (.+)")
+_HIDDEN: Final = "row-level security"  # what the server says where row_security is off, in place of fewer rows
 _RIGHTS: Final = {"schema": "USAGE, CREATE", "database": "CREATE"}
 
 
 def fix_of_denied(said: str, role: str) -> str:
     """The statement that a superuser pastes; a comment where the server's message names no object of a known kind."""
+    if _HIDDEN in said:
+        return f"ALTER ROLE {quote(role)} BYPASSRLS;"
     owned = _OWNER.fullmatch(said)
     if owned is not None:  # no right on a table lets its definition be changed
         kind, name = owned.groups()
@@ -40,7 +43,7 @@ def fix_of_ledger(role: str, *, is_there: bool) -> str:
 
 def fix_of_uncounted(said: str, *, role: str, database: str, table: str, target: str) -> str:
     """What lets a role count all rows of a table, or go back to ``target`` without that."""
-    if "row-level security" in said:
+    if _HIDDEN in said:
         grant = f"ALTER ROLE {quote(role)} BYPASSRLS;"
     elif "temporary" in said:
         grant = f"GRANT TEMPORARY ON DATABASE {quote(database)} TO {quote(role)};"

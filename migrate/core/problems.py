@@ -452,6 +452,15 @@ _KINDS: Final = (
         "{fix}",
     ),
     Kind(
+        "restore-failed",
+        ExitCode.FAILED,
+        "The backup was not brought back",
+        "The dump cannot be read, a program that reads it is missing or failed, or something outside of the schemas to be"
+        " restored stands in the way.",
+        "The database is as it was: a restore is one transaction.",
+        "{fix}",
+    ),
+    Kind(
         "breaking-change",
         ExitCode.POLICY,
         "The pending change breaks the running release",

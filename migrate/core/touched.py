@@ -27,16 +27,21 @@ class TableName:
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """``altered`` tables need their owner; ``used`` ones are read or written, which takes a weaker lock."""
+    """``altered`` tables need their owner; ``used`` ones are read or written, which takes a weaker lock.
+
+    Of ``written`` ones rows are changed, whatever else is done to them.
+    """
 
     altered: frozenset[TableName] = frozenset()
     used: frozenset[TableName] = frozenset()
     extensions: frozenset[str] = frozenset()
+    written: frozenset[TableName] = frozenset()
 
     def __or__(self, other: Touched) -> Touched:
         """Both together."""
         altered = self.altered | other.altered
-        return Touched(altered, (self.used | other.used) - altered, self.extensions | other.extensions)
+        used, extensions = (self.used | other.used) - altered, self.extensions | other.extensions
+        return Touched(altered, used, extensions, self.written | other.written)
 
 
 # Alembic's operations: the position of the table's name, and the keyword that may give it (alembic.op's signatures).
@@ -72,6 +77,9 @@ _ALTERS: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _USES: Final = re.compile(rf"\b(?:UPDATE|INTO|FROM|JOIN)\s+{_NAME}", re.IGNORECASE)
+_WRITES: Final = re.compile(rf"\b(?:UPDATE|INSERT\s+INTO|MERGE\s+INTO|DELETE\s+FROM)\s+{_NAME}", re.IGNORECASE)
+# SQLAlchemy's tables, which a revision makes to write rows; those of `create_table` are none.
+_TABLES: Final = frozenset({"table", "Table"})
 _EXTENSION: Final = re.compile(rf"\bCREATE\s+EXTENSION\s+(?:IF\s+NOT\s+EXISTS\s+)?({_PART})", re.IGNORECASE)
 
 
@@ -118,8 +126,11 @@ def _upgrading(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def _by_call(call: ast.Call) -> Touched:
-    name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
-    if name not in _OPERATIONS:
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if name in _TABLES and call.args and isinstance(call.args[0], ast.Constant) and isinstance(call.args[0].value, str):
+        names = frozenset({TableName("", call.args[0].value)})
+        return Touched(used=names, written=names)
+    if name not in _OPERATIONS or not isinstance(call.func, ast.Attribute):
         return Touched()
     position, keyword = _OPERATIONS[name]
     given = {each.arg: each.value for each in call.keywords}
@@ -129,13 +140,14 @@ def _by_call(call: ast.Call) -> Touched:
     schemas = (given[each] for each in _SCHEMA_KEYWORDS if each in given)
     schema = next((str(each.value) for each in schemas if isinstance(each, ast.Constant) and each.value), "")
     names = frozenset({TableName(schema, table.value)})
-    return Touched(used=names) if name == "bulk_insert" else Touched(names)
+    return Touched(used=names, written=names) if name == "bulk_insert" else Touched(names)
 
 
 def _by_sql(text: str) -> Touched:
     altered = {_table(name) for found in _ALTERS.findall(text) for name in found if name}
     used = {_table(name) for name in _USES.findall(text)} - altered
-    return Touched(frozenset(altered), frozenset(used), frozenset(map(_unquoted, _EXTENSION.findall(text))))
+    extensions = frozenset(map(_unquoted, _EXTENSION.findall(text)))
+    return Touched(frozenset(altered), frozenset(used), extensions, frozenset(map(_table, _WRITES.findall(text))))
 
 
 def _table(name: str) -> TableName:

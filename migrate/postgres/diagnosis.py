@@ -92,9 +92,11 @@ _TABLES_COUNT: Final = """
 """
 _TABLES: Final = """
     SELECT c.oid, c.oid::regclass::text, pg_catalog.quote_ident(o.rolname), o.rolsuper,
-           pg_catalog.pg_has_role(c.relowner, 'USAGE'), pg_catalog.pg_total_relation_size(c.oid), asked.altered
+           pg_catalog.pg_has_role(c.relowner, 'USAGE'), pg_catalog.pg_total_relation_size(c.oid), asked.altered,
+           asked.written AND pg_catalog.row_security_active(c.oid)
       FROM ROWS FROM (pg_catalog.unnest(%(schemas)s::text[]), pg_catalog.unnest(%(names)s::text[]),
-                      pg_catalog.unnest(%(altered)s::boolean[])) AS asked(nsp, rel, altered)
+                      pg_catalog.unnest(%(altered)s::boolean[]), pg_catalog.unnest(%(written)s::boolean[]))
+           AS asked(nsp, rel, altered, written)
       JOIN pg_catalog.pg_namespace n ON n.nspname = coalesce(nullif(asked.nsp, ''), %(schema)s)
       JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = asked.rel
       JOIN pg_catalog.pg_roles o ON o.oid = c.relowner
@@ -258,6 +260,7 @@ def _tables(connection: Connection, schema: str | None, touched: Touched) -> lis
             "schemas": [name.schema for name, _ in asked],
             "names": [name.name for name, _ in asked],
             "altered": [altered for _, altered in asked],
+            "written": [name in touched.written for name, _ in asked],
         },
     )
     return [(row[0], Table(*row[1:])) for row in found]

@@ -364,10 +364,16 @@ def version_rows(connection: Connection, schema: str | None, table: str) -> tupl
     """The rows of the version table, which must exist. Raises Stop for a table that is not Alembic's."""
     quoted = f"{_quote(schema or '')}.{_quote(table)}"
     try:
+        # in the transaction around: the server refuses to read a table of which policies hide rows
+        connection.run("SELECT pg_catalog.set_config('row_security', 'off', true)")
         found = connection.rows(f"SELECT version_num FROM {quoted} ORDER BY 1")
     except (psycopg2.OperationalError, psycopg2.InterfaceError):
         raise
     except psycopg2.Error as error:
+        if isinstance(error, psycopg2.errors.InsufficientPrivilege) and "row-level security" in str(error):
+            why = f"row security hides rows of the version table {schema}.{table} from this role"
+            grant = f"ALTER TABLE {quoted} DISABLE ROW LEVEL SECURITY;   -- or: ALTER ROLE … BYPASSRLS;"
+            raise stop("missing-privilege", why, names={"grant": grant}, sqlstate=error.pgcode) from error
         if error.pgcode in _GONE or code_of(error.pgcode, ""):
             raise
         # a table without the column, or with one that has no order, such as json; a view that raises

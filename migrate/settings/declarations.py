@@ -68,12 +68,13 @@ class Setting:
 
 
 _TARGET_VERBS: Final = (
-    "up", "plan", "status", "wait", "verify", "adopt", "repair", "down", "doctor", "history", "report",
+    "up", "plan", "status", "wait", "verify", "adopt", "repair", "down", "restore", "doctor", "history", "report",
 )  # fmt: skip
 _IMAGE_VERBS: Final = (*_TARGET_VERBS, "manifest", "test")
 _SHADOW_VERBS: Final = ("manifest", "test", "plan")
 _DECIDING_VERBS: Final = ("up", "plan")
-CHANGING_VERBS: Final = ("up", "adopt", "repair", "down")
+CHANGING_VERBS: Final = ("up", "adopt", "repair", "down", "restore")
+_RETRYING_VERBS: Final = ("up", "adopt", "repair", "down")
 _RUNNING_VERBS: Final = ("up", "down")
 _DRIFT_VERBS: Final = ("up", "plan", "status", "wait", "verify", "down", "doctor", "report")
 _COMPARING_VERBS: Final = (*_DRIFT_VERBS, "adopt", "repair")
@@ -364,14 +365,14 @@ SETTINGS: Final = (
         Number(1, 1000),
         _limits.lock_tries,
         "How often a revision is tried when a lock is not granted.",
-        verbs=CHANGING_VERBS,
+        verbs=_RETRYING_VERBS,
     ),
     Setting(
         "lock_budget",
         Duration(zero_means="one try"),
         _limits.lock_budget_s,
         "How long a revision is tried again in all when a lock is not granted.",
-        verbs=CHANGING_VERBS,
+        verbs=_RETRYING_VERBS,
     ),
     Setting(
         "deadline",

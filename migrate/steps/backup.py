@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
@@ -21,19 +22,18 @@ import psycopg2
 from migrate.core.backup import file_name, restore_command
 from migrate.core.events import Event, Name
 from migrate.core.interruption import Interrupted
+from migrate.core.privileges import fix_of_denied
 from migrate.core.problems import Stop, stop
 from migrate.core.quoting import word
 from migrate.postgres import activity
 from migrate.postgres.backend_names import BACKUP_NAME
-from migrate.postgres.client_tools import find_client_tools
-from migrate.postgres.connection import KEEPALIVE, renewed
+from migrate.postgres.client_tools import find_client_tools, without_secrets
 from migrate.postgres.errors import problem_of
 from migrate.steps.control import ANSWER_S, ask
 from migrate.steps.failure import ended_early
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from migrate.core.observation import Server
     from migrate.core.target import Target
@@ -51,8 +51,6 @@ CHUNK: Final = 1 << 20
 PARTIAL: Final = ".partial"  # until it is proven
 # The end of such a file's name, as `file_name` gives it.
 _UNPROVEN: Final = re.compile(rf"-[0-9]{{8}}T[0-9]{{6}}Z-[0-9a-f]{{12}}\.dump{re.escape(PARTIAL)}$")
-# Parameters of libpq that must not stand on a command line, which other users of the machine can read.
-_SECRET: Final = re.compile(r"password|secret|token|_key\b|apikey", re.IGNORECASE)
 
 
 def refuse_impossible(place: BackupPlace, server: Server, target: Target, environ: Mapping[str, str]) -> None:
@@ -128,7 +126,9 @@ class BackingUp:
         try:
             _sweep(path.parent)
             held = _reserve(unproven)
-            with _connection_of(run) as (dsn, environ):
+            name = f"{BACKUP_NAME}{run.run_id}"
+            connecting = without_secrets(run.target, run.environ, application_name=name, connect_s=run.limits.connect_s)
+            with connecting as (dsn, environ):
                 wait = f"--lock-wait-timeout={run.limits.lock_s * 1000:.0f}"
                 argv = [str(tools.pg_dump), "-Fc", "--no-password", wait, f"--file={unproven}", f"--dbname={dsn}"]
                 self._served_s = time.monotonic()
@@ -152,8 +152,9 @@ class BackingUp:
             "backup_by": f"pg_dump {tools.version}",
             "restore": restore_command(
                 str(path),
-                url=run.target.url_in_shell,
-                program=tools.restore_as_typed(run.environ),
+                program=_migrate_as_typed(run.environ),
+                schemas=run.target.schemas_beside(run.before.server.schema),
+                version_table=(run.before.server.schema or "", run.target.version_table),
             ),
         }
 
@@ -203,11 +204,11 @@ class BackingUp:
             os.close(leash)
         stream = process.stdout if output is None else process.stderr
         assert stream is not None
-        last = b""
+        reason = b""  # the first error, of which the lines after it only tell the place; else the last line
         try:
             with stream:
                 for said in self._lines(stream.fileno()):
-                    last = said
+                    reason = reason if b"error:" in reason.lower() else said
                     self._say(said, what)
             while process.poll() is None:
                 self._go_on()
@@ -220,8 +221,11 @@ class BackingUp:
             self._go_on()
             code = process.returncode
             ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
-            words = f": {last.decode('utf-8', 'replace')}" if last else ""
-            raise _failed(f"{what} {ended}{self.run.redact(words)}", "correct what it says, then run migrate again")
+            words = self.run.redact(f": {reason.decode('utf-8', 'replace')}" if reason else "")
+            fix = "correct what it says, then run migrate again"
+            if "row-level security" in words:
+                fix = f"{fix_of_denied(words, self.run.before.server.user)}   -- pg_dump must see every row"
+            raise _failed(f"{what} {ended}{words}", fix)
 
     def _lines(self, fd: int) -> Iterator[bytes]:
         pending = b""
@@ -301,31 +305,11 @@ def _sweep(folder: Path) -> None:
                 path.unlink()
 
 
-@contextlib.contextmanager
-def _connection_of(run: Run) -> Iterator[tuple[str, dict[str, str]]]:
-    """How pg_dump finds the target: a connection string without secrets, and the environment that has them.
-
-    The password goes by PGPASSWORD; any other secret, for which libpq has no variable, by a service file.
-    """
-    never_for_good = {**KEEPALIVE, "connect_timeout": round(run.limits.connect_s)}  # libpq itself waits without limit
-    given = {name: str(value) for name, value in never_for_good.items()} | renewed(run.target).url.libpq
-    hidden = {name: value for name, value in given.items() if _SECRET.search(name)}
-    environ = dict(run.environ) | {"PGAPPNAME": f"{BACKUP_NAME}{run.run_id}"}
-    if "password" in hidden:
-        environ["PGPASSWORD"] = hidden.pop("password")
-    shown = {name: value for name, value in given.items() if not _SECRET.search(name)}
-    with contextlib.ExitStack() as files:
-        if hidden:
-            file = files.enter_context(tempfile.NamedTemporaryFile("w", encoding="utf-8"))  # mode 0600
-            file.write("[migrate]\n" + "".join(f"{name}={value}\n" for name, value in hidden.items()))
-            file.flush()
-            environ["PGSERVICEFILE"], shown["service"] = file.name, "migrate"
-        yield " ".join(f"{name}={_quoted(value)}" for name, value in shown.items()), environ
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+def _migrate_as_typed(environ: Mapping[str, str]) -> list[str]:
+    """How a shell with that environment calls this very installation: by its name, or by its interpreter."""
+    first = shutil.which("migrate", path=environ.get("PATH"))
+    is_ours = first is not None and Path(first).parent.samefile(Path(sys.executable).parent)
+    return ["migrate"] if is_ours else [sys.executable, "-P", "-m", "migrate"]
 
 
 def _where_in_the_log(connection: Connection) -> tuple[str, str, str]:

@@ -11,9 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import psycopg2
+import psycopg2.errors
 
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
+from migrate.core.privileges import fix_of_denied
 from migrate.core.problems import Stop, stop
 from migrate.core.repair import (
     CloseStep,
@@ -79,6 +81,11 @@ def assess(
     try:
         alive = live_runs(connection)
         repeated = duplicates(connection, observation.invalid_indexes, go_on)
+    except psycopg2.errors.InsufficientPrivilege as error:
+        said = error.diag.message_primary or ""
+        grant = fix_of_denied(said, observation.server.user)
+        why = f"the duplicates that a unique index forbids cannot be looked for: {said}"
+        raise stop("missing-privilege", why, names={"grant": grant}) from error
     except psycopg2.Error as error:
         raise problem_of(error, doing="looking for residue") from error
     dead = tuple(step for step in observation.unfinished if step.run_id not in alive)

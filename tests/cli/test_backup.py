@@ -170,7 +170,11 @@ def test_an_old_pg_dump_on_path_is_passed_over(history, folder, database, run_mi
     fake_restore.write_text("#!/bin/sh\necho 'unsupported version (1.16) in file header' >&2; exit 1\n")
     result = run_migrate("up", "--backup", str(folder), "--log-format", "text", database=database, env={"PATH": path})
     assert (result.exit_code, len(list(folder.iterdir()))) == (0, 1)
-    (command,) = [line.split(maxsplit=1)[1] for line in result.stdout.decode().splitlines() if "--clean" in line]
+    (command,) = [
+        line.split(maxsplit=1)[1]
+        for line in result.stdout.decode().splitlines()
+        if " restore /" in line or " restore '/" in line
+    ]
     restore(command, database, path)
     assert versions(database) == ["r0001"]
 
@@ -227,7 +231,7 @@ def test_down_takes_one_too(history, folder, database, run_migrate):
     result = run_migrate("down", "--to", "base", "--allow-data-loss", "--backup", str(folder), database=database)
     result.check_clean()
     assert (result.exit_code, result.finished["reverted"], len(list(folder.iterdir()))) == (0, ["r0001"], 1)
-    assert "pg_restore" in result.finished["restore"]
+    assert f"restore '{next(folder.iterdir())}'" in result.finished["restore"]
 
 
 def test_a_command_decides_by_its_exit_code(history, database, run_migrate, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.backup import destroyed, file_name, restore_command
+from migrate.core.backup import Contents, destroyed, file_name, restore_command
 from migrate.core.holding import Taken
 from migrate.core.manifest import build
 from migrate.core.revisions import Graph, Revision
@@ -50,8 +50,34 @@ def test_a_file_name_is_safe():
 
 
 def test_the_command_that_leads_back():
-    command = restore_command("/b/a b.dump", url='"$DATABASE_URL"')
-    assert command.startswith("pg_restore --clean ")
-    assert command.endswith(""" --dbname "$DATABASE_URL" '/b/a b.dump'""")
-    by_path = restore_command("/b/a.dump", url='"$X"', program="/opt/pg 17/pg_restore")
-    assert by_path.startswith("'/opt/pg 17/pg_restore' --clean ")
+    command = restore_command(
+        "/b/a b.dump", program=["migrate"], schemas=["public", "Odd one"], version_table=("public", "versions")
+    )
+    assert command == (
+        "migrate restore '/b/a b.dump' --schemas 'public,Odd one' --version-table versions --version-table-schema public"
+    )
+
+
+LISTING = """;
+; Archive created at 2026-11-27
+;
+6; 2615 16385 SCHEMA - billing app
+2; 3079 16386 EXTENSION - citext
+3500; 0 0 COMMENT - EXTENSION citext
+9; 0 0 ACL - SCHEMA billing app
+215; 1259 16390 TABLE public articles app
+3400; 0 16390 TABLE DATA public articles app
+216; 1259 16395 TABLE billing public app
+220; 1259 16397 TABLE others t app
+"""
+
+
+def test_what_a_dump_holds_of_some_schemas():
+    contents = Contents.parse(LISTING)
+    assert contents.extensions == ("citext",)
+    assert contents.holds("SCHEMA", "billing")
+    assert not contents.holds("SCHEMA", "bill")
+    numbers = [line.partition(";")[0] for line in contents.of(["public"], []).splitlines()]
+    assert numbers == ["2", "215", "3400"]
+    numbers = [line.partition(";")[0] for line in contents.of(["public", "billing"], ["billing"]).splitlines()]
+    assert numbers == ["6", "2", "9", "215", "3400", "216"]

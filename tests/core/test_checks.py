@@ -339,7 +339,9 @@ def test_what_is_not_compared_is_not_said_to_break_nothing():
 
 
 def table(**facts):
-    return replace(Table("t", "them", owner_is_superuser=False, owned=True, size=1024, altered=True), **facts)
+    return replace(
+        Table("t", "them", owner_is_superuser=False, owned=True, size=1024, altered=True, hides_rows=False), **facts
+    )
 
 
 @pytest.mark.parametrize(
@@ -354,6 +356,13 @@ def table(**facts):
 def test_ownership(facts, fix):
     found = checks.check_ownership(about(tables=(table(**facts),)))
     assert (seen(found), found.fix) == ((FAIL, 14) if fix else PASS, fix)
+
+
+def test_row_security():
+    assert seen(checks.check_row_security(about(tables=(table(),)))) == PASS
+    found = checks.check_row_security(about(tables=(table(hides_rows=True),)))
+    assert seen(found) == WARN
+    assert found.fix.startswith('ALTER ROLE "me" BYPASSRLS;')
 
 
 @pytest.mark.parametrize(

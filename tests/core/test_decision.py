@@ -456,6 +456,23 @@ def test_a_pending_revision_that_is_not_the_manifests_is_refused(image, position
 DOWN = Downgrade("one", (TWO,), may_lose=False, taken=Taken())
 
 
+def harmless(_: Revision) -> str:
+    return "def upgrade(): pass\n\ndef downgrade(): pass\n"
+
+
+def test_what_is_unknown_counts_as_destructive():
+    plan = Plan((UPGRADE,), Result.APPLIED)
+    same = build(17, IMAGE.graph, {"one": {"table t": ""}, "two": {"table t": ""}})
+    image, state = Image(IMAGE.graph, manifest=same), State(BEHIND)
+    destructive = Policy(backup=BackupPolicy.DESTRUCTIVE)
+    known = with_backup(plan, image, state, destructive, has_place=True, source_of=harmless)
+    assert known == plan
+    deletes = "def upgrade(): op.execute('DELETE FROM t')"
+    unknown = with_backup(plan, image, state, destructive, has_place=True, source_of=lambda _: deletes)
+    assert isinstance(unknown, Plan)
+    assert unknown.steps[0] == Backup(f"{TWO.file} is not known to destroy nothing")
+
+
 @pytest.mark.parametrize(
     ("image", "position", "step", "policy", "reason"),
     [
@@ -494,10 +511,10 @@ DOWN = Downgrade("one", (TWO,), may_lose=False, taken=Taken())
 )
 def test_a_backup_before_the_first_change(image, position, step, policy, reason):
     plan = Plan((step,), Result.APPLIED)
-    decision = with_backup(plan, image, State(position), Policy(backup=policy), has_place=True)
+    decision = with_backup(plan, image, State(position), Policy(backup=policy), has_place=True, source_of=harmless)
     expected = plan if reason is None else replace(plan, steps=(Backup(reason), step))
     assert decision == expected
-    without = with_backup(plan, image, State(position), Policy(backup=policy), has_place=False)
+    without = with_backup(plan, image, State(position), Policy(backup=policy), has_place=False, source_of=harmless)
     if reason is None:
         assert without == plan
     else:
@@ -508,7 +525,9 @@ def test_a_backup_before_the_first_change(image, position, step, policy, reason)
 def test_an_adoption_decides_where_the_backup_counts_from():
     plan = Plan((Adopt(("one",)), UPGRADE), Result.APPLIED)
     state = State(Untracked(("table t",)))
-    decision = with_backup(plan, KNOWING, state, Policy(backup=BackupPolicy.DESTRUCTIVE), has_place=True)
+    decision = with_backup(
+        plan, KNOWING, state, Policy(backup=BackupPolicy.DESTRUCTIVE), has_place=True, source_of=harmless
+    )
     assert isinstance(decision, Plan)
     assert decision.steps[0] == Backup("column t.a will go")
 

@@ -11,6 +11,10 @@ def altered(*names):
     return Touched(frozenset(TableName(*name.rpartition(".")[::2]) for name in names))
 
 
+def written(*names):
+    return Touched(written=frozenset(TableName("", name) for name in names))
+
+
 def used(*names):
     return Touched(used=frozenset(TableName(*name.rpartition(".")[::2]) for name in names))
 
@@ -31,14 +35,16 @@ def used(*names):
         ('with op.batch_alter_table("t") as batch:\n        batch.drop_column("n")', altered("t", "n")),
         ('op.create_table("new")', Touched()),
         ('create_index("ix", "t")', Touched()),
-        ('op.bulk_insert("t", [])', used("t")),
+        ('op.bulk_insert("t", [])', used("t") | written("t")),
+        ('op.execute(sa.table("t", sa.column("n")).update())', used("t") | written("t")),
+        ("op.execute(Table(NAME).delete())", Touched()),
         ('op.execute("ALTER TABLE ONLY app.\\"T\\" ADD n int")', altered("app.T")),
         ('op.execute("alter table if exists T add n int")', altered("t")),
         ('op.execute("CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS ix ON t (n)")', altered("t")),
         ('op.execute("CREATE INDEX ON t (n)")', altered("t")),
         ('op.execute("CREATE TRIGGER x AFTER INSERT ON t EXECUTE FUNCTION f()")', altered("t")),
-        ('op.execute("UPDATE t SET n = (SELECT max(n) FROM other)")', used("t", "other")),
-        ('op.execute("ALTER TABLE t ADD n int; UPDATE t SET n = 1")', altered("t")),
+        ('op.execute("UPDATE t SET n = (SELECT max(n) FROM other)")', used("t", "other") | written("t")),
+        ('op.execute("ALTER TABLE t ADD n int; UPDATE t SET n = 1")', altered("t") | written("t")),
         ('op.execute("CREATE EXTENSION IF NOT EXISTS \\"uuid-ossp\\"")', Touched(extensions=frozenset({"uuid-ossp"}))),
     ],
 )

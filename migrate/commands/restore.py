@@ -1,0 +1,67 @@
+"""`migrate restore`: bring a backup back that a run took before its first change."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from migrate import __version__
+from migrate.commands.session import Answer, Report, Session, conduct
+from migrate.commands.up import EXITS
+from migrate.commands.verb import verb
+from migrate.core.deployment import platform_context
+from migrate.core.problems import Stop
+from migrate.restoring import Restore
+from migrate.restoring import restore as bring_back
+
+if TYPE_CHECKING:
+    from migrate.core.target import Target
+
+
+@verb("restore", exits=EXITS)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, the last line, instead of the log.")
+def restore(*, file: Path, as_json: bool, **flags: Any) -> Answer:
+    """Bring back a backup that `migrate up --backup` took: the command that its last line prints.
+
+    Replaces everything in the schemas by what the dump holds of them, in one transaction and under the job lock, so that
+    what was made since is gone. Other schemas stay as they are. Needs no project and no Alembic.
+    """
+
+    def body(session: Session) -> Report:
+        target = _target(session)
+        outcome = bring_back(
+            Restore(
+                file=session.cwd / file,
+                target=target,
+                schemas=target.schemas,
+                limits=session.settings.limits,
+                environ=os.environ,
+                interruption=session.interruption,
+                emit=session.emit,
+                beat=session.pulse.beat,
+                redact=session.redactor.text,
+                bind=session.log.bind,
+                run_id=session.run_id,
+                version=__version__,
+                started_s=session.pulse.started_s,
+                context=platform_context(os.environ),
+            )
+        )
+        return Report(outcome, {})
+
+    return conduct("restore", flags, body, as_json=as_json, again=f"migrate restore {shlex.quote(str(file))}")
+
+
+def _target(session: Session) -> Target:
+    """The target; where no project is here, with the version table that the flags name. Raises Stop."""
+    try:
+        return session.target
+    except Stop as stopped:
+        if stopped.problem.kind.code != "no-alembic-config":
+            raise
+        return session.settings.target()

@@ -1,0 +1,390 @@
+"""Brings a backup back: what is in its schemas is replaced by what the dump holds, in one transaction or not at all.
+
+Views, foreign keys, types, tables, functions and extensions that were made since are gone afterwards, so that the
+revisions which make them can run again. Other schemas are left alone; so is the ledger, which tells what was done, but
+for what it says of parts that are gone with the restore.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import psycopg2
+
+from migrate.core.backup import Contents
+from migrate.core.events import Event, Level, Name
+from migrate.core.interruption import Interrupted
+from migrate.core.outcome import Outcome, Result
+from migrate.core.problems import stop
+from migrate.postgres.backend_names import GUARD_NAME, WORKER_NAME
+from migrate.postgres.catalog import LEDGER
+from migrate.postgres.client_tools import find_client_tools, without_secrets
+from migrate.postgres.connection import connect_with_retry
+from migrate.postgres.errors import problem_of
+from migrate.postgres.guard import GuardKey, guard
+from migrate.postgres.ledger import Ledger, target_key
+from migrate.postgres.observe import read_server, refuse_wrong_server, version_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from migrate.core.events import Emit
+    from migrate.core.interruption import Interruption
+    from migrate.core.observation import Server
+    from migrate.core.policy import Limits
+    from migrate.core.problems import Stop
+    from migrate.core.target import Target
+    from migrate.postgres.client_tools import ClientTools
+    from migrate.postgres.connection import Connection
+    from migrate.postgres.guard import Held
+
+CHUNK: Final = 1 << 16
+TICK_S: Final = 0.5
+
+# Everything in these schemas that no extension brought, and the extensions that were added since. What others have that
+# hangs on it is noted first: a foreign key of theirs is made again, and nothing else of theirs may go.
+_EMPTY: Final = """
+CREATE TEMPORARY TABLE migrate_keys ON COMMIT DROP AS
+SELECT c.oid, format('ALTER TABLE %s ADD CONSTRAINT %I %s', c.conrelid::pg_catalog.regclass, c.conname,
+                                pg_catalog.pg_get_constraintdef(c.oid)) AS again
+  FROM pg_constraint c
+  JOIN pg_class f ON f.oid = c.confrelid JOIN pg_class t ON t.oid = c.conrelid
+ WHERE c.contype = 'f' AND c.conparentid = 0
+   AND f.relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname = ANY ({schemas}))
+   AND t.relnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname = ANY ({schemas}));
+DO $migrate$
+DECLARE
+    ours CONSTANT oid[] := ARRAY(SELECT oid FROM pg_namespace WHERE nspname = ANY ({schemas}));
+    before text[];
+    lost text;
+    homes oid[];
+    it record;
+BEGIN
+    CREATE TEMPORARY VIEW migrate_others AS
+    SELECT pg_catalog.pg_describe_object(class, objid, subid) AS what, nspname
+      FROM (SELECT 'pg_class'::regclass AS class, oid AS objid, 0 AS subid, oid AS owner, relnamespace AS nsp
+              FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'i')
+            UNION ALL SELECT 'pg_class'::regclass, c.oid, a.attnum, c.oid, c.relnamespace
+              FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+             WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'f')
+            UNION ALL SELECT 'pg_attrdef'::regclass, d.oid, 0, c.oid, c.relnamespace
+              FROM pg_attrdef d JOIN pg_class c ON c.oid = d.adrelid
+            UNION ALL SELECT 'pg_proc'::regclass, oid, 0, oid, pronamespace FROM pg_proc
+            UNION ALL SELECT 'pg_type'::regclass, oid, 0, oid, typnamespace FROM pg_type
+            UNION ALL SELECT 'pg_constraint'::regclass, c.oid, 0, c.conrelid, c.connamespace
+              FROM pg_constraint c WHERE c.contype <> 'f' OR c.oid NOT IN (SELECT oid FROM migrate_keys)
+            UNION ALL SELECT 'pg_trigger'::regclass, g.oid, 0, c.oid, c.relnamespace
+              FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid WHERE NOT g.tgisinternal
+            UNION ALL SELECT 'pg_policy'::regclass, p.oid, 0, c.oid, c.relnamespace
+              FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid) AS every
+      JOIN pg_namespace n ON n.oid = every.nsp
+     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname <> ALL ({schemas})
+       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = every.owner AND d.deptype = 'e');
+    SELECT array_agg(what) INTO before FROM migrate_others;
+    homes := ARRAY(SELECT extnamespace FROM pg_extension WHERE extname <> ALL ({extensions}));
+    FOR it IN SELECT kind, name FROM (
+        SELECT 1 AS turn, CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
+                          WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END AS kind,
+               format('%I.%I', n.nspname, c.relname) AS name, 'pg_class'::regclass AS class, c.oid
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.oid = ANY (ours) AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+        UNION ALL
+        SELECT 2, 'ROUTINE', p.oid::regprocedure::text, 'pg_proc'::regclass, p.oid
+          FROM pg_proc p WHERE p.pronamespace = ANY (ours)
+        UNION ALL
+        SELECT 3, CASE t.typtype WHEN 'd' THEN 'DOMAIN' ELSE 'TYPE' END,
+               format('%I.%I', n.nspname, t.typname), 'pg_type'::regclass, t.oid
+          FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+          LEFT JOIN pg_class c ON c.oid = t.typrelid
+         WHERE n.oid = ANY (ours) AND t.typtype IN ('b', 'c', 'd', 'e', 'r') AND (c.oid IS NULL OR c.relkind = 'c')
+           AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)
+        UNION ALL
+        SELECT 4, 'COLLATION', format('%I.%I', n.nspname, o.collname), 'pg_collation'::regclass, o.oid
+          FROM pg_collation o JOIN pg_namespace n ON n.oid = o.collnamespace WHERE n.oid = ANY (ours)
+        UNION ALL
+        SELECT 4, 'TEXT SEARCH CONFIGURATION', format('%I.%I', n.nspname, o.cfgname),
+               'pg_ts_config'::regclass, o.oid
+          FROM pg_ts_config o JOIN pg_namespace n ON n.oid = o.cfgnamespace WHERE n.oid = ANY (ours)
+        UNION ALL
+        SELECT 5, 'TEXT SEARCH DICTIONARY', format('%I.%I', n.nspname, o.dictname),
+               'pg_ts_dict'::regclass, o.oid
+          FROM pg_ts_dict o JOIN pg_namespace n ON n.oid = o.dictnamespace WHERE n.oid = ANY (ours)
+        UNION ALL
+        SELECT 4, 'OPERATOR', o.oid::regoperator::text, 'pg_operator'::regclass, o.oid
+          FROM pg_operator o WHERE o.oprnamespace = ANY (ours)
+        ) AS every
+        WHERE NOT EXISTS (SELECT FROM pg_depend d
+                           WHERE d.classid = every.class AND d.objid = every.oid AND d.deptype IN ('e', 'i', 'P', 'S'))
+        ORDER BY turn
+    LOOP
+        EXECUTE format('DROP %s IF EXISTS %s CASCADE', it.kind, it.name);
+    END LOOP;
+    FOR it IN SELECT extname FROM pg_extension WHERE extname <> ALL ({extensions}) LOOP
+        EXECUTE format('DROP EXTENSION IF EXISTS %I CASCADE', it.extname);
+    END LOOP;
+    FOR it IN SELECT nspname FROM pg_namespace WHERE nspname = ANY ({made_since})
+               OR (oid = ANY (homes) AND nspname <> ALL ({there} || {schemas}) AND nspname !~ '^pg_')
+    LOOP
+        BEGIN
+            EXECUTE format('DROP SCHEMA %I', it.nspname);
+        EXCEPTION WHEN dependent_objects_still_exist THEN
+            NULL; -- somebody else uses it by now
+        END;
+    END LOOP;
+    SELECT string_agg(name, ', ') INTO lost
+      FROM (SELECT unnest(before) AS name EXCEPT ALL SELECT what FROM migrate_others LIMIT 5) AS gone;
+    IF lost IS NOT NULL THEN
+        RAISE EXCEPTION 'outside of the schemas to be restored, this depends on what is in them: %', lost;
+    END IF;
+    DROP VIEW migrate_others;
+END $migrate$;
+"""
+# What is open or half done of this history is gone with what it did.
+_CLOSE: Final = """
+SELECT pg_catalog.to_regclass('migrate.step') IS NOT NULL AS there \\gset
+\\if :there
+UPDATE migrate.step SET status = 'abandoned', finished_at = pg_catalog.clock_timestamp(),
+       details = details || '{{"restored": true}}' WHERE target = {target} AND status IN ('started', 'partial');
+UPDATE migrate.run SET outcome = 'abandoned', finished_at = pg_catalog.clock_timestamp()
+ WHERE target = {target} AND finished_at IS NULL;
+\\endif
+"""
+_KEYS: Final = """
+DO $migrate$ DECLARE it record; BEGIN
+    FOR it IN SELECT again FROM migrate_keys LOOP EXECUTE it.again; END LOOP;
+END $migrate$;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """What is to be restored where, and what the run is handed beside it."""
+
+    file: Path
+    target: Target
+    schemas: tuple[str, ...]  # empty: the version table's
+    limits: Limits
+    environ: Mapping[str, str]
+    interruption: Interruption
+    emit: Emit
+    beat: Callable[[], None]
+    redact: Callable[[str], str]
+    bind: Callable[..., None]
+    run_id: str
+    version: str
+    started_s: float
+    context: Mapping[str, object]
+
+
+def restore(order: Restore) -> Outcome:
+    """Bring the backup back under the job lock. Raises Stop or Interrupted."""
+    deadline_at = order.limits.deadline_at(order.started_s)
+    with closing(_connect(order, GUARD_NAME, deadline_at)) as connection:
+        server = read_server(connection, order.target)
+        order.bind(**server.context)
+        refuse_wrong_server(server, order.target)
+        tools = find_client_tools(server.major, order.environ)
+        contents = _contents(order, tools)
+        key = GuardKey.of(server.schema, order.target.version_table)
+        with (
+            guard(
+                connection,
+                key,
+                run_id=order.run_id,
+                timeout_s=order.limits.guard_s,
+                deadline_at=deadline_at,
+                interruption=order.interruption,
+                emit=order.emit,
+            ) as held,
+            closing(_connect(order, WORKER_NAME, deadline_at)) as control,
+        ):
+            before = _rows(control, server, order.target)
+            _carry_out(order, control, server, tools, contents, held)
+            after = _rows(control, read_server(control, order.target), order.target)
+            outcome = Outcome(Result.RESTORED, from_revision=before, to_revision=after)
+            ledger = Ledger(
+                control,
+                run_id=order.run_id,
+                key=target_key(server.schema, order.target.version_table),
+                emit=order.emit,
+            )
+            ledger.open(verb="restore", version=order.version, rows=before, context=order.context)
+            ledger.close(outcome)
+            return outcome
+
+
+def _connect(order: Restore, role: str, deadline_at: float) -> Connection:
+    return connect_with_retry(
+        order.target,
+        application_name=f"{role}{order.run_id}",
+        timeout_s=order.limits.connect_s,
+        interruption=order.interruption,
+        emit=order.emit,
+        redact=order.redact,
+        beat=order.beat,
+        deadline_at=deadline_at,
+    )
+
+
+def _rows(connection: Connection, server: Server, target: Target) -> tuple[str, ...]:
+    return version_rows(connection, server.schema, target.version_table) if server.has_version_table else ()
+
+
+def _contents(order: Restore, tools: ClientTools) -> Contents:
+    if not tools.psql.is_file():
+        raise stop(
+            "restore-failed", f"there is no {tools.psql}", names={"fix": f"install the client of {tools.version}"}
+        )
+    listed = subprocess.run(
+        [tools.pg_restore, "--list", order.file], capture_output=True, check=False, stdin=subprocess.DEVNULL
+    )
+    if listed.returncode:
+        said = order.redact(listed.stderr.decode("utf-8", "replace").strip().splitlines()[-1:][0])
+        raise stop("restore-failed", f"{order.file}: {said}", names={"fix": f"ls -l {order.file}   # is it whole?"})
+    return Contents.parse(listed.stdout.decode("utf-8", "replace"))
+
+
+def _carry_out(
+    order: Restore, control: Connection, server: Server, tools: ClientTools, contents: Contents, held: Held
+) -> None:
+    schemas = order.schemas or order.target.schemas_beside(server.schema)
+    try:
+        there = {row[0] for row in control.rows("SELECT nspname::text FROM pg_namespace")}
+    except psycopg2.Error as error:
+        raise problem_of(error, doing="reading the schemas", connection=control) from error
+    if LEDGER not in there and contents.holds("SCHEMA", LEDGER):
+        schemas = (*schemas, LEDGER)
+    made_since = [each for each in schemas if each != "public" and not contents.holds("SCHEMA", each)]
+    known = {
+        "schemas": _array(schemas),
+        "extensions": _array((*contents.extensions, "plpgsql")),
+        "made_since": _array([each for each in made_since if each != server.schema]),
+        "there": _array([each for each in sorted(there) if contents.holds("SCHEMA", each)]),
+    }
+    wait = f"{order.limits.lock_s * 1000:.0f}ms"
+    head = f"BEGIN;\nSET LOCAL lock_timeout = '{wait}';\nSET LOCAL search_path = pg_catalog;\n{_EMPTY.format(**known)}"
+    key = _literal(target_key(server.schema, order.target.version_table))
+    tail = f"{_KEYS}{_CLOSE.format(target=key)}COMMIT;\n"
+    with tempfile.TemporaryDirectory() as folder:
+        listing = Path(folder, "list")
+        listing.write_text(contents.of(schemas, [each for each in schemas if each not in there]), encoding="utf-8")
+        argv = [str(tools.pg_restore), "--file=-", f"--use-list={listing}", str(order.file)]
+        connecting = without_secrets(
+            order.target,
+            order.environ,
+            application_name=f"{WORKER_NAME}{order.run_id}",
+            connect_s=order.limits.connect_s,
+        )
+        with connecting as (dsn, environ):
+            psql = [
+                str(tools.psql),
+                "--no-psqlrc",
+                "--quiet",
+                "--no-password",
+                "--set=ON_ERROR_STOP=1",
+                f"--dbname={dsn}",
+            ]
+            _pump(order, held, argv, psql, environ, head, tail)
+
+
+def _pump(
+    order: Restore,
+    held: Held,
+    argv: Sequence[str],
+    psql: Sequence[str],
+    environ: Mapping[str, str],
+    head: str,
+    tail: str,
+) -> None:
+    """Give psql the statements before, what pg_restore writes, and only if that ended well those that commit it."""
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complaint:
+        reader = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaint)
+        writer = subprocess.Popen(
+            psql, env=dict(environ), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said
+        )
+        assert reader.stdout is not None
+        assert writer.stdin is not None
+        failed: str | None = None
+        try:
+            with writer.stdin as into:
+                os.set_blocking(into.fileno(), False)
+                is_heard = _write(order, held, into.fileno(), head.encode())
+                while is_heard and (chunk := reader.stdout.read(CHUNK)):
+                    is_heard = _write(order, held, into.fileno(), chunk)
+                if is_heard and reader.wait() == 0:
+                    _write(order, held, into.fileno(), tail.encode())
+                elif is_heard:
+                    failed = _last_line(complaint) or f"pg_restore exited with {reader.returncode}"
+            while writer.poll() is None:
+                _go_on(order, held)
+                select.select([order.interruption.fd, held.lost_fd], [], [], 0.05)
+        finally:
+            reader.stdout.close()
+            for process in (reader, writer):
+                if process.poll() is None:
+                    process.kill()
+                process.wait()
+        for line in _lines(said):
+            order.emit(Event(Name.BACKUP_OUTPUT, order.redact(line), Level.INFO, {"program": "psql"}))
+        if failed is None and writer.returncode:
+            failed = _first_error(said) or f"psql exited with {writer.returncode}"
+        if failed is not None:
+            fix = "put right what it says, then restore again"
+            raise stop("restore-failed", f"{order.file}: {order.redact(failed)}", names={"fix": fix})
+
+
+def _write(order: Restore, held: Held, fd: int, data: bytes) -> bool:
+    """Hand it over however long that takes; False where nobody reads any more."""
+    rest = memoryview(data)
+    while rest:
+        _go_on(order, held)
+        _, writable, _ = select.select([order.interruption.fd, held.lost_fd], [fd], [], TICK_S)
+        if writable:
+            try:
+                rest = rest[os.write(fd, rest[:CHUNK]) :]
+            except BlockingIOError:
+                continue
+            except BrokenPipeError:
+                return False
+    return True
+
+
+def _go_on(order: Restore, held: Held) -> None:
+    order.beat()
+    if order.interruption.signum is not None:
+        raise Interrupted(order.interruption.signum)
+    if held.lost is not None:
+        raise _lost(held)
+
+
+def _lost(held: Held) -> Stop:
+    return stop("guard-lost", f"the guard's connection ended: {held.lost}")
+
+
+def _lines(file: object) -> list[str]:
+    file.seek(0)  # type: ignore[attr-defined]
+    return [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()][:200]  # type: ignore[attr-defined]
+
+
+def _last_line(file: object) -> str:
+    return next(iter(reversed(_lines(file))), "")
+
+
+def _first_error(file: object) -> str:
+    lines = _lines(file)
+    return next((line.partition("ERROR:")[2].strip() for line in lines if "ERROR:" in line), next(iter(lines), ""))
+
+
+def _array(names: Sequence[str]) -> str:
+    return f"ARRAY[{', '.join(map(_literal, names))}]::name[]"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
