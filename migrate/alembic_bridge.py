@@ -793,6 +793,7 @@ def report(error: BaseException, job: Mapping[str, Any]) -> dict[str, object]:
         "sqlstate": sqlstate_of(error),
         "disconnect": was_disconnected(error),
         "exited": isinstance(error, SystemExit),
+        "out_of_memory": isinstance(error, MemoryError),
         "interpolation": is_interpolation,
         "missing_module": error.name if isinstance(error, ModuleNotFoundError) else None,
         **_place(error, job.get("folders", ())),

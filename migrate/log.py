@@ -38,6 +38,7 @@ _OUR_WORDS: Final = frozenset({"outcome", "exit_name", "problem"})
 
 # A reader that takes nothing for so long is not coming back in time: a revision may be holding locks meanwhile.
 _STALLED_MS: Final = 10_000
+_LAST_MS: Final = 500  # after the deadline, for a reader that is only slow
 _AT_ONCE: Final = select.PIPE_BUF  # so many bytes go into a pipe that polls as writable without blocking
 
 
@@ -86,6 +87,10 @@ class Log:
     def redacted(self, fields: Mapping[str, object]) -> dict[str, object]:
         """The fields without any secret; the words that are ours to choose stay whatever the secrets are."""
         return {key: value if key in _OUR_WORDS else self._redactor.value(value) for key, value in fields.items()}
+
+    def end_by(self, at: float) -> None:
+        """Let nobody who does not read hold the run after this moment of `time.monotonic`."""
+        self._stream.end_by(at)
 
     def bind(self, **context: object) -> None:
         """Add context that was learned later; the last line carries it."""
@@ -176,6 +181,7 @@ class _Stream(io.BufferedIOBase):
     def __init__(self, fd: int) -> None:
         self.broken = False
         self._patience_ms = _STALLED_MS
+        self._ends_s = float("inf")
         self._torn = b""  # the rest of a line that was begun: it goes first, so that no line is ever half of two
         self._fd = os.dup(fd)
         self._room = select.poll()
@@ -201,6 +207,10 @@ class _Stream(io.BufferedIOBase):
         self.broken = self.broken or lost
         return length
 
+    def end_by(self, at: float) -> None:
+        """Wait for a reader until this moment only, and then for hardly longer than a moment."""
+        self._ends_s = at
+
     def close(self) -> None:
         """Give the descriptor back."""
         if not self.closed:
@@ -208,10 +218,15 @@ class _Stream(io.BufferedIOBase):
                 os.close(self._fd)
         super().close()
 
+    @property
+    def _waits_ms(self) -> float:
+        left_ms = max(self._ends_s - time.monotonic(), 0.0) * 1000
+        return min(self._patience_ms, max(left_ms, _LAST_MS))
+
     def _send(self, data: bytes) -> int:
         sent = 0
         with suppress(OSError):  # no reader, a full disk, a terminal that is gone
-            while sent < len(data) and self._room.poll(self._patience_ms):
+            while sent < len(data) and self._room.poll(self._waits_ms):
                 with suppress(BlockingIOError):  # another writer to the same pipe was faster
                     sent += os.write(self._fd, data[sent : sent + _AT_ONCE])
         return sent

@@ -40,10 +40,16 @@ class Ended:
     code: int
 
     @property
+    def is_killed(self) -> bool:
+        """Whether nobody asked it: the kernel, or a container's limit, ends the largest process where memory runs out."""
+        return self.code == -signal.SIGKILL
+
+    @property
     def sentence(self) -> str:
         """How it ended, for people."""
         if self.code < 0:
-            return f"the process that ran the revisions was killed by {_signal_name(-self.code)}"
+            why = ", as when memory has run out" if self.is_killed else ""
+            return f"the process that ran the revisions was killed by {_signal_name(-self.code)}{why}"
         return f"the process that ran the revisions ended with code {self.code} before it was done"
 
 

@@ -26,8 +26,10 @@ def tell_github(last: Mapping[str, object], environ: Mapping[str, str], folder: 
     path = environ.get("GITHUB_STEP_SUMMARY")
     if path:
         try:
-            with Path(path).open("a", encoding="utf-8") as file:
-                file.write(summary(last))
+            # neither a FIFO that nobody reads nor one that is full may hold the end of a release
+            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+            with open(fd, "wb", buffering=0) as file:  # noqa: PTH123 - of a descriptor
+                file.write(summary(last).encode())
         except OSError:
             pass
     named = last.get("file")

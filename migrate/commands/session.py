@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -253,7 +254,7 @@ def conduct(
     settings = loaded if fault is None or examines else None
     named = {"--shadow-url": str(flags["shadow_url"])} if flags.get("shadow_url") else {}
     addresses = settings.notify if settings is not None and verb in CHANGING_VERBS else ()
-    known = (*environment_secrets({**os.environ, **named}, cwd), *secrets_in(addresses))
+    known = (*environment_secrets({**os.environ, **named}, cwd, sys.argv[1:]), *secrets_in(addresses))
     redactor = Redactor(known)
     sink = log.open_log(
         log_format=_log_format(settings),
@@ -265,6 +266,8 @@ def conduct(
         run_id=run_id,
     )
 
+    if settings is not None and settings.limits.deadline_s:
+        sink.end_by(began + settings.limits.deadline_s)
     is_for_people = _is_for_people(settings)
     project_flags = settings.project_flags() if settings is not None else ()
 

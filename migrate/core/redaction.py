@@ -204,7 +204,25 @@ def _in_quotes(text: str) -> Iterator[str]:
     yield text.replace("%", "%%")  # configparser (Alembic's Config) and drivers' format strings
 
 
-_ENCODERS: Final = (_percent, _represented, _in_json, _in_quotes)
+def _in_markup(text: str) -> Iterator[str]:
+    # html.escape, its form for texts, Markup and Django's, xml.sax.saxutils, and attributes of theirs
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    yield escaped
+    for double in ("&quot;", "&#34;"):
+        for single in ("&#x27;", "&#39;", "&apos;", "'"):
+            yield escaped.replace('"', double).replace("'", single)
+
+
+def _in_shell(text: str) -> Iterator[str]:
+    yield text.replace("'", "'\"'\"'")  # shlex.quote
+    yield text.replace("'", "'\\''")
+    yield _SHELLS.sub(r"\\\g<0>", text)  # printf %q
+    yield _IN_DOUBLE_QUOTES.sub(r"\\\g<0>", text)
+
+
+_SHELLS: Final = re.compile(r"[^\w@%+=:,./-]")
+_IN_DOUBLE_QUOTES: Final = re.compile(r'[$`"\\!]')
+_ENCODERS: Final = (_percent, _represented, _in_json, _in_quotes, _in_markup, _in_shell)
 
 _BASE64: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _URLSAFE: Final = {"+": "+-", "/": "/_"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from migrate.core.problems import stop
 from migrate.core.wording import clauses
+from migrate.regular_files import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,7 +33,7 @@ def manifest_path(config: AlembicConfig, named: Path | None) -> Path:
 def load_manifest(path: Path) -> Manifest | None:
     """The manifest in the file; None where there is no such file. Raises Stop (`bad-manifest`, with the line)."""
     try:
-        text = path.read_bytes().decode()
+        text = read(path).decode()
     except FileNotFoundError:
         return None
     except OSError as error:

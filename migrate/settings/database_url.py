@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import re
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.notification import secrets_in
 from migrate.core.problems import stop
 from migrate.core.quoting import word
 from migrate.core.url import SCHEMES, URL_VARIABLES, DatabaseUrl, MalformedUrl
+from migrate.regular_files import SMALL, read
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
 _PLACEHOLDER: Final = "postgresql://USER:PASSWORD@HOST:5432/NAME"
+_FIELD: Final = re.compile(r"(?:^|:)((?:[^:\\]|\\.)*)")
+_ESCAPED: Final = re.compile(r"\\(.)")
+_LARGEST: Final = 1 << 20  # bytes of a password file
 # What providers call a URL that may or may not be the one to migrate: named in the fix, never taken by itself.
 _OTHER_VARIABLES: Final = (
     "POSTGRES_URL_NON_POOLING",
@@ -40,27 +47,68 @@ def read_database_url(environ: Mapping[str, str], cwd: Path) -> tuple[DatabaseUr
         raise stop("bad-database-url", why, fix=f"write {_PLACEHOLDER} into the file that {variable} names") from None
 
 
-def environment_secrets(environ: Mapping[str, str], cwd: Path) -> tuple[str, ...]:
+def environment_secrets(environ: Mapping[str, str], cwd: Path, given: Sequence[str] = ()) -> tuple[str, ...]:
     """Every secret that the environment tells, in all its spellings: of whichever database it is. Never raises.
+
+    So do libpq's password file and its service files, and the arguments ``given``, where a URL may stand by mistake.
 
     env.py and the revisions see every variable, not only the one that was chosen, and what they print becomes lines of
     ours.
     """
     password = environ.get("PGPASSWORD", "")
     found = ["" if password in SCHEMES else password, *secrets_in(environ.get("MIGRATE_NOTIFY", "").split())]
-    texts = list(environ.values())
+    texts = [*environ.values(), *given, *(part.partition("=")[2] for part in given)]
     for path in filter(None, (environ.get(f"{name}_FILE", "").strip() for name in URL_VARIABLES)):
         try:
             texts.append(_read_file(cwd / path))
         except (OSError, ValueError):
             continue  # `read_database_url` reports it, if it is the one that is needed
+    places: list[Mapping[str, str]] = [{}]
     for text in texts:
         if "://" in text and "postgres" in text:
             try:
-                found += DatabaseUrl.parse(text).secrets
+                url = DatabaseUrl.parse(text)
             except MalformedUrl:
                 found.append(text.strip())
+            else:
+                found += url.secrets
+                places.append(dict(url.parameters))
+    for parameters in places:
+        found += _of_password_file(parameters.get("passfile") or environ.get("PGPASSFILE") or _home(environ, ".pgpass"))
+        found += _of_services(
+            parameters.get("servicefile") or environ.get("PGSERVICEFILE") or _home(environ, ".pg_service.conf")
+        )
+    if folder := environ.get("PGSYSCONFDIR"):
+        found += _of_services(f"{folder}/pg_service.conf")
     return tuple(dict.fromkeys(filter(None, found)))
+
+
+def _home(environ: Mapping[str, str], name: str) -> str:
+    return os.path.join(environ.get("HOME", ""), name)  # noqa: PTH118 - as libpq puts it together
+
+
+def _of_password_file(path: str) -> Iterator[str]:
+    """The passwords of a file of libpq's, HOST:PORT:DATABASE:USER:PASSWORD a line, but for those that are names there."""
+    for line in _lines(path):
+        fields = _FIELD.findall(line)
+        *names, password = [_ESCAPED.sub(r"\1", field) for field in fields[:5]] or [""]
+        if not line.startswith("#") and len(fields) >= 5 and password not in {*names, *SCHEMES}:  # noqa: PLR2004 - fields
+            yield password
+
+
+def _of_services(path: str) -> Iterator[str]:
+    """The passwords of a file of libpq's services, an INI file."""
+    for line in _lines(path):
+        name, _, value = line.partition("=")
+        if "password" in name.lower() and value.strip() not in SCHEMES:
+            yield value.strip()
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return read(Path(path), most=_LARGEST).decode("utf-8", "surrogateescape").splitlines()
+    except (OSError, ValueError):
+        return []
 
 
 def _find(environ: Mapping[str, str], cwd: Path) -> tuple[str, str]:
@@ -92,4 +140,11 @@ def _find(environ: Mapping[str, str], cwd: Path) -> tuple[str, str]:
 
 def _read_file(path: Path) -> str:
     """Read a URL's file. Raises OSError, or ValueError where it is no text or its name holds a NUL."""
-    return path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte-order mark
+    data = read(path, most=SMALL) if path.is_file() else _read_once(path)
+    return data.decode("utf-8-sig")  # some editors begin a file with a byte-order mark
+
+
+@cache
+def _read_once(path: Path) -> bytes:
+    """What a FIFO or a device gives: it may give it once only, and it is asked for twice."""
+    return read(path, most=SMALL)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from migrate.settings.declarations import SETTINGS, Setting
-from migrate.settings.kinds import Addresses, Arguments, Duration, Kind, Secret, Switch, Words
+from migrate.settings.kinds import SECRET_KINDS, Arguments, Duration, Kind, Switch, Words
 from migrate.settings.loading import quoted
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class _Value(click.ParamType):  # type: ignore[type-arg]  # generic in the newes
         try:
             return self.kind.from_text(value)
         except ValueError as error:
-            shown = "the value" if isinstance(self.kind, (Secret, Addresses)) else quoted(value)
+            shown = "the value" if isinstance(self.kind, SECRET_KINDS) else quoted(value)
             self.fail(f"{shown} {error}", param, ctx)
 
 

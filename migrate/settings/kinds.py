@@ -315,6 +315,10 @@ class Command:
         return f"{next(iter(value))} …"
 
 
+SECRET_KINDS: Final = (Secret, Addresses, Command)
+"""Those whose values are not shown when they are malformed: a command may carry a password in an argument."""
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """A path: relative to the working directory, and in pyproject.toml relative to that file's folder."""

@@ -17,9 +17,10 @@ from migrate.core.problems import problem, stop
 from migrate.core.target import Target, UrlUnavailable
 from migrate.core.url import URL_COMMAND, DatabaseUrl, MalformedUrl
 from migrate.core.wording import counted
+from migrate.regular_files import read
 from migrate.settings.database_url import read_database_url
 from migrate.settings.declarations import SETTINGS, TABLE, VARIABLE_PREFIX, Setting
-from migrate.settings.kinds import Arguments, File, Number, Switch, Words
+from migrate.settings.kinds import SECRET_KINDS, Arguments, File, Number, Switch, Words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -275,7 +276,7 @@ def _read_table(
     for folder in dict.fromkeys((beside, cwd)):
         path = folder / _PYPROJECT
         try:
-            data = path.read_bytes()
+            data = read(path)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -311,11 +312,13 @@ def quoted(value: object) -> str:
 
 def _fault_of_variable(setting: Setting, text: str, error: ValueError) -> _Fault:
     fix = f"export {setting.variable}={setting.shown_default}" if setting.shown_default else f"unset {setting.variable}"
-    return _Fault(f"{setting.variable} {quoted(text)} {error}", fix)
+    shown = "" if isinstance(setting.kind, SECRET_KINDS) else f" {quoted(text)}"
+    return _Fault(f"{setting.variable}{shown} {error}", fix)
 
 
 def _fault_of_key(setting: Setting, value: object, error: ValueError) -> _Fault:
-    why = f"{setting.name} in {TABLE}, {quoted(value)}, {error}"
+    shown = "" if isinstance(setting.kind, SECRET_KINDS) else f" {quoted(value)},"
+    why = f"{setting.name} in {TABLE},{shown} {error}"
     if not setting.shown_default:
         return _Fault(why, f"take {setting.name} out of {TABLE}")
     quote = "" if isinstance(setting.kind, Switch | Number) else '"'

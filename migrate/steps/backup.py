@@ -29,7 +29,7 @@ from migrate.postgres import activity
 from migrate.postgres.backend_names import BACKUP_NAME
 from migrate.postgres.client_tools import find_client_tools, without_secrets
 from migrate.postgres.errors import problem_of
-from migrate.steps.control import ANSWER_S, ask
+from migrate.steps.control import ANSWER_S, ask, without_ours
 from migrate.steps.failure import ended_early
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class BackingUp:
         lsn, at, stamp = ask(run, _where_in_the_log, within_s=ANSWER_S) or unknown
         found: dict[str, object] = {"backup_lsn": lsn, "backup_at": at}
         name = file_name(server.database, run.before.rows, stamp, run.run_id)
-        environ = dict(run.environ) | {"MIGRATE_BACKUP_NAME": name}
+        environ = without_ours(run.environ) | {"MIGRATE_BACKUP_NAME": name}
         if self.place.folder is not None:
             path = (self.place.folder / name).absolute()
             found |= self._dump(path)
@@ -127,7 +127,9 @@ class BackingUp:
             _sweep(path.parent)
             held = _reserve(unproven)
             name = f"{BACKUP_NAME}{run.run_id}"
-            connecting = without_secrets(run.target, run.environ, application_name=name, connect_s=run.limits.connect_s)
+            connecting = without_secrets(
+                run.target, without_ours(run.environ), application_name=name, connect_s=run.limits.connect_s
+            )
             with connecting as (dsn, environ):
                 wait = f"--lock-wait-timeout={run.limits.lock_s * 1000:.0f}"
                 argv = [str(tools.pg_dump), "-Fc", "--no-password", wait, f"--file={unproven}", f"--dbname={dsn}"]

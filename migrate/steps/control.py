@@ -13,7 +13,7 @@ from migrate.postgres.connection import connect, pause
 from migrate.postgres.observe import invalid_indexes, version_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import TypeVar
 
     from migrate.core.observation import InvalidIndex
@@ -71,6 +71,11 @@ def invalid_now(run: Run, *, within_s: float) -> tuple[InvalidIndex, ...] | None
     """The INVALID indexes as they are now; None where no server answers in time."""
     schemas = run.target.schemas_beside(run.before.server.schema)
     return ask(run, lambda connection: invalid_indexes(connection, schemas), within_s=within_s)
+
+
+def without_ours(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a program of the user's, which has no use for where we send messages: it holds tokens."""
+    return {name: value for name, value in environ.items() if name != "MIGRATE_NOTIFY"}
 
 
 def fence(run: Run, connection: Connection) -> None:

@@ -37,6 +37,7 @@ LISTED: Final = 20
 _READ_S: Final = 0.5
 _LOCK_MS: Final = 200
 UNIQUE_VIOLATION: Final = "23505"
+_MORE_MEMORY: Final = "give the job more memory, or let the revision work in smaller parts; then run migrate again"
 _NO_CONNECTION: Final = frozenset({"OperationalError", "ConnectionRefusedError", "TimeoutError"})
 
 
@@ -62,6 +63,8 @@ def judge(
     if failed is None and len(run.applied) == attempt.total:
         return None
     said = run.redact(str(error.get("message") or error.get("type") or "no message"))
+    if error.get("type") == "MemoryError":
+        said = f"out of memory: {said}"
     if attempt.cancelled_at is not None and not _lost_by_itself(attempt, error):
         raise _cancelled(attempt, ending)
     if failed is None:
@@ -81,6 +84,8 @@ def judge(
         fix = fix_of_blocked(blocking, run.target.url_in_shell)
         return stop("blocked", f"{why}{behind}", fix=fix, blockers=[described(b) for b in blocking], **about)
     default = "revision-exited" if error.get("exited") else "revision-failed"
+    if error.get("out_of_memory"):
+        default = "no-resources"
     if error.get("disconnect") and not sqlstate:
         default = "connection-lost"
     code = default if sqlstate == QUERY_CANCELED else code_of(sqlstate, default)
@@ -307,6 +312,11 @@ def _changed(run: Run, failed: AtWork) -> list[str]:
     return [line for line in changes(failed.schema_before, now) if not is_ignored(read_change(line)[0])]
 
 
+def out_of_memory(why: str) -> Stop:
+    """The stop for a child that was killed, or that Python refused memory, while nothing of a revision was there."""
+    return stop("no-resources", why, fix=_MORE_MEMORY)
+
+
 def _failure(
     attempt: Attempt, code: str, why: str, failed: AtWork, about: Mapping[str, object], said: str = ""
 ) -> Stop:
@@ -316,7 +326,8 @@ def _failure(
         "grant": fix_of_denied(said or why, run.before.server.user),
         "variable": run.target.url_from,
     }
-    found = stop(code, why, names=fix, **about)
+    mends = _MORE_MEMORY if code == "no-resources" and "sqlstate" in about and about["sqlstate"] is None else None
+    found = stop(code, why, fix=mends, names=fix, **about)
     fields = {**attempt.fields(failed), **found.problem.fields()}
     run.emit(Event(Name.REVISION_FAILED, why, Level.ERROR, fields))
     return found
@@ -343,6 +354,8 @@ def _before_any_revision(run: Run, phase: str, error: Mapping[str, Any], said: s
             f"in {run.project.env_py}: double the % (config.set_main_option('sqlalchemy.url', url.replace('%', '%%'))), or"
             " give the URL to create_engine() itself"
         )
+    if error.get("out_of_memory"):
+        raise out_of_memory(f"{where}: {said}")
     if error.get("missing_module"):
         fix = _fix_of_module(run, str(error["missing_module"]))
     if error.get("disconnect"):

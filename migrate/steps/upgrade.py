@@ -25,8 +25,18 @@ from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.connection import jitter, pause, renewed
 from migrate.postgres.ledger import FINISH_STEP
 from migrate.steps.attempt import Attempt, AtWork
-from migrate.steps.control import ANSWER_S, ask, revive, rows_now
-from migrate.steps.failure import cancelled, judge, names, never_committed, refused, schema_now, taken_back, worker_name
+from migrate.steps.control import ANSWER_S, ask, revive, rows_now, without_ours
+from migrate.steps.failure import (
+    cancelled,
+    judge,
+    names,
+    never_committed,
+    out_of_memory,
+    refused,
+    schema_now,
+    taken_back,
+    worker_name,
+)
 from migrate.steps.watch import Watch
 from migrate.worker import Ended, Worker
 
@@ -166,7 +176,10 @@ class Upgrading:
         while time.monotonic() < until:
             message = worker.receive(TICK_S)
             if isinstance(message, Ended):
-                raise stop("env-cannot-run", f"{message.sentence}, while it was starting", names=names(self.run))
+                why = f"{message.sentence}, while it was starting"
+                if message.is_killed:
+                    raise out_of_memory(why)
+                raise stop("env-cannot-run", why, names=names(self.run))
             if message is not None:
                 return
             self.run.beat()
@@ -411,8 +424,12 @@ class Upgrading:
         if attempt.cancelled_at is None and attempt.current is None and not attempt.uncommitted:
             if len(self.run.applied) == attempt.total:
                 return None
+            if ended.is_killed:
+                raise out_of_memory(ended.sentence)
             raise stop("env-cannot-run", ended.sentence, names=names(self.run))
-        return self._judge("revision", {"type": "SystemExit", "message": ended.sentence, "exited": True})
+        killed = ended.is_killed and not attempt.killed
+        error = {"type": "SystemExit", "message": ended.sentence, "exited": not killed, "out_of_memory": killed}
+        return self._judge("revision", error)
 
     # Between messages.
 
@@ -497,6 +514,6 @@ def child_environment(run: Run) -> dict[str, str]:
 
     DATABASE_URL is always set, in the user's own spelling; the others only where they are set already.
     """
-    environ = {name: value for name, value in run.environ.items() if not name.startswith(_OURS)}
+    environ = {name: value for name, value in without_ours(run.environ).items() if not name.startswith(_OURS)}
     environ.update(_variables(run, run.target))
     return environ

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import json
+import shlex
 from base64 import b64encode, urlsafe_b64encode
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
+from xml.sax.saxutils import escape
 
 import pytest
 from hypothesis import example, given
@@ -53,6 +56,13 @@ TEXTUAL: dict[str, Callable[[str], str]] = {
     "JSON, not ASCII": lambda secret: json.dumps(secret, ensure_ascii=False)[1:-1],
     "libpq": _libpq,
     "SQL": lambda secret: secret.replace("'", "''"),
+    "HTML": html.escape,
+    "HTML, a text": lambda secret: html.escape(secret, quote=False),
+    "HTML, decimal": lambda secret: html.escape(secret).replace("&quot;", "&#34;").replace("&#x27;", "&#39;"),
+    "XML": escape,
+    "XML, an attribute": lambda secret: escape(secret, {'"': "&quot;", "'": "&apos;"}),
+    "a shell's word": lambda secret: shlex.quote(secret + " ")[1:-2],
+    "a shell's, with backslashes": lambda secret: secret.replace("'", "'\\''"),
     "doubled per cent": lambda secret: secret.replace("%", "%%"),
 }
 

@@ -93,8 +93,8 @@ def test_the_next_run_waits_for_the_orphan(case):
 @fault(
     "kill -9 of the child during a statement",
     "SIGKILL to the process that runs the revisions, as the kernel does when memory is short",
-    30,
-    "the parent says so; the backend ends, the revision is rolled back",
+    24,
+    "the parent says so, and that memory may have run out; the backend ends, the revision is rolled back",
 )
 def test_child_killed(case):
     case.history()
@@ -104,8 +104,9 @@ def test_child_killed(case):
     for child in children(running.pid):
         os.kill(child, signal.SIGKILL)
     result = case.ends(running)
-    assert result.finished["problem"] == "revision-exited"
-    assert "SIGKILL" in result.finished["why"]
+    assert result.finished["problem"] == "no-resources"
+    assert "SIGKILL, as when memory has run out" in result.finished["why"]
+    assert result.finished["fix"].startswith("give the job more memory")
 
 
 @fault(
