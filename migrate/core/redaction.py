@@ -159,7 +159,9 @@ def _encoded(secret: str) -> set[str]:
     for _ in range(_DEPTH):
         newest = {form for text in newest for encode in _ENCODERS for form in encode(text)} - forms
         forms = forms | newest
-    return forms | {as_hex, as_hex.upper()}
+    shown = {form for encode in _LAST_ENCODERS for form in encode(secret)} - forms
+    around = {form for text in shown for encode in (_represented, _in_json) for form in encode(text)}
+    return forms | shown | around | {as_hex, as_hex.upper()}
 
 
 def _as_bytes(text: str) -> bytes:
@@ -222,7 +224,8 @@ def _in_shell(text: str) -> Iterator[str]:
 
 _SHELLS: Final = re.compile(r"[^\w@%+=:,./-]")
 _IN_DOUBLE_QUOTES: Final = re.compile(r'[$`"\\!]')
-_ENCODERS: Final = (_percent, _represented, _in_json, _in_quotes, _in_markup, _in_shell)
+_ENCODERS: Final = (_percent, _represented, _in_json, _in_quotes)
+_LAST_ENCODERS: Final = (_in_markup, _in_shell)  # what only a repr or JSON is put around
 
 _BASE64: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _URLSAFE: Final = {"+": "+-", "/": "/_"}

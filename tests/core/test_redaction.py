@@ -79,6 +79,7 @@ TWICE = {
     f"{inner}, then {outer}": _twice(inner, outer)
     for inner in TEXTUAL
     for outer in ("quote all", "quote_plus", "repr", "JSON", "libpq", "doubled per cent")
+    if outer in {"repr", "JSON"} or not inner.startswith(("HTML", "XML", "a shell's"))
 }
 BINARY: dict[str, Callable[[str], str]] = {
     "hex": lambda secret: _bytes(secret).hex(),
