@@ -288,6 +288,19 @@ def transaction_status(connection: Connection, xid: int) -> str | None:
     return None if status is None else str(status)
 
 
+def waiting_for_locks(connection: Connection, within_s: float) -> list[int]:
+    """The backends of this role in this database, but for runs of ours, whose statement of the last ``within_s`` waits."""
+    rows = connection.rows(
+        "SELECT pid FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database()"
+        " AND usename = current_user AND state = 'active' AND wait_event_type = 'Lock'"
+        " AND pid <> pg_catalog.pg_backend_pid() AND application_name NOT LIKE 'migrate:%%'"
+        " AND query_start > pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => %(within)s)"
+        " ORDER BY query_start",
+        {"within": within_s},
+    )
+    return [pid for (pid,) in rows]
+
+
 def is_role_busy(connection: Connection) -> bool:
     """Whether the server executes anything in this database for this role, but for runs of ours."""
     found = connection.row(

@@ -371,7 +371,8 @@ SETTINGS: Final = (
         "lock_budget",
         Duration(zero_means="one try"),
         _limits.lock_budget_s,
-        "How long a revision is tried again in all when a lock is not granted.",
+        "How long a revision is tried again in all when a lock is not granted, and how long env.py may wait for a lock of its"
+        " own.",
         verbs=_RETRYING_VERBS,
     ),
     Setting(

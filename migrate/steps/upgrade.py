@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
@@ -21,6 +22,7 @@ from migrate.core.schema import dotted
 from migrate.core.url import URL_COMMAND, URL_VARIABLES
 from migrate.core.wording import shortened
 from migrate.postgres import activity
+from migrate.postgres.activity import described, fix_of_blocked, who
 from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.connection import jitter, pause, renewed
 from migrate.postgres.ledger import FINISH_STEP
@@ -53,6 +55,7 @@ TICK_S: Final = 0.5  # how often the running statement is looked at
 CANCEL_GRACE_S: Final = 0.6  # between cancelling on the server and ending backend and child
 GROUP_S: Final = 0.3  # between the signals that all processes of a service get
 ENDED_FROM_OUTSIDE: Final = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
+PULSE_S: Final = 1.0  # how often the child says that it waits
 CHILD_START_S: Final = 60.0
 # Where the server knows them: (first version, name, value). 0 is "without limit": a role's own limits are for its
 # service, not for a revision that computes between two statements. The rest ends our backend when its client is gone.
@@ -81,6 +84,7 @@ class Upgrading:
         self.watched: list[list[object]] = []
         self.models: list[dict[str, str]] | None = None  # what the models differ in, where that was asked
         self.sent: list[tuple[str, str]] = []  # revision and statement, where that was asked
+        self.env_pids: list[int] = []  # of backends that wait for a lock before the migrations
         self._session: dict[str, str] = {}
 
     def carry_out(self) -> None:
@@ -460,12 +464,24 @@ class Upgrading:
     def _connecting_too_long(self, worker: Worker) -> dict[str, object] | None:
         """An error where env.py waits in its driver before the migrations, and the server does nothing for it.
 
-        Which backend is its is not known yet. One that is active for this role may be: env.py may wait for a lock of its
-        own, for as long as a run may wait for the guard.
+        Which backend is its is not known yet. One that is active for this role may be. Raises Stop (`blocked`) where one
+        has waited for a lock for as long as a revision would be tried again: no timeout of ours is in force there.
         """
         since = self.attempt.waiting_since
         waited_s = 0.0 if since is None else time.monotonic() - since
         limits = self.run.limits
+        self.env_pids = self._waiting_in_env(waited_s) if since is not None else []
+        longest_s = min(limits.guard_s, limits.lock_budget_s or limits.lock_s)
+        if self.env_pids and waited_s > longest_s:
+            blocking = self.watch.blocking
+            self._end_env(worker)
+            behind = f" for {who(blocking)}" if blocking else ""
+            raise stop(
+                "blocked",
+                f"env.py waited {waited_s:.0f} s for a lock of its own, before the migrations{behind}",
+                fix=fix_of_blocked(blocking, self.run.target.url_in_shell),
+                blockers=[described(each) for each in blocking],
+            )
         if waited_s < limits.connect_s:
             return None
         is_busy = ask(self.run, activity.is_role_busy, within_s=0.0)
@@ -478,6 +494,20 @@ class Upgrading:
             "disconnect": True,
         }
 
+    def _waiting_in_env(self, waited_s: float) -> list[int]:
+        """The backends that env.py may be waiting with for a lock; says who holds it."""
+        within_s = waited_s + PULSE_S + TICK_S
+        pids = ask(self.run, lambda control: activity.waiting_for_locks(control, within_s), within_s=0.0) or []
+        if pids:
+            self.watch.say_who_blocks_env(pids[0])
+        return pids
+
+    def _end_env(self, worker: Worker) -> None:
+        """End env.py and what it waits with: the server does not notice by itself that a client which waits is gone."""
+        worker.kill()
+        for pid in self.env_pids:
+            self._tell(partial(activity.terminate, pid=pid))
+
     def _cancel(self, worker: Worker) -> None:
         """End what is running: first politely on the server, then backend and child."""
         now = time.monotonic()
@@ -486,7 +516,7 @@ class Upgrading:
         if attempt.cancelled_at is None:
             attempt.cancelled_at = now
             if pid is None:
-                worker.kill()  # still importing or connecting: there is nothing to roll back
+                self._end_env(worker)  # still importing or connecting: there is nothing to roll back
                 return
             if self.run.interruption.signum is not None:
                 self.run.emit(Event(Name.INTERRUPTED, "a signal arrived: cancelling the statement", Level.WARN))

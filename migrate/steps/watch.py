@@ -78,6 +78,14 @@ class Watch:
         is_long = time.monotonic() - self._gone_since >= LOST_S
         return None, [], is_long and xid is not None and activity.transaction_status(control, xid) == "aborted"
 
+    def say_who_blocks_env(self, pid: int) -> None:
+        """Who holds the lock that env.py waits for by itself, before the migrations."""
+        with_query = self._run.log_queries
+        found = ask(self._run, lambda control: activity.blockers(control, pid, with_query=with_query), within_s=0.0)
+        if found:
+            self.blocking = found
+            self._say_blocked(f"env.py waits for {who(found)}", None, found)
+
     def say_who_would_block(self, revision: str | None) -> None:
         """Before another try: the old transactions that hold the relations which a try was blocked on."""
         if not self._relations:

@@ -221,3 +221,31 @@ def test_an_embedded_commit_before_concurrently_leaves_no_false_warning(project,
     assert (result.exit_code, result.finished["applied"]) == (0, ["r1", "r2"])
     assert not result.named("ledger.warning")
     assert dict(database.rows("SELECT revision, status FROM migrate.step")) == {"r1": "finished", "r2": "finished"}
+
+
+LOCKS = """
+lock = create_engine(url, poolclass=pool.NullPool).connect().execution_options(isolation_level="AUTOCOMMIT")
+lock.exec_driver_sql("SELECT pg_advisory_lock(4711)")
+"""
+
+
+def test_a_lock_that_env_py_waits_for_by_itself_is_named_and_bounded(project, database, run_migrate):
+    project.linear(1)
+    project.write_env(head=LOCKS)
+    blocker = database.connect(application_name="another pod")
+    blocker.cursor().execute("SELECT pg_advisory_lock(4711)")
+    result = run_migrate("up", "--lock-budget", "4s", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (22, "blocked")
+    pid = str(blocker.info.backend_pid)
+    told = result.named("statement.blocked")
+    assert told
+    for said in (told[0]["message"], result.finished["why"]):
+        assert said.startswith("env.py wait")
+        assert pid in said
+        assert "another pod" in said
+    assert f"pg_terminate_backend({pid})" in result.finished["fix"]
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    assert database.scalar(waiting) == 0
+    blocker.close()
+    assert run_migrate("up", "--lock-budget", "4s", database=database).exit_code == 0
