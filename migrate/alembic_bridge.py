@@ -266,6 +266,7 @@ class Seam:
         self.no_application: NoApplication | None = None
         self._proven: MigrationContext | None = None  # that the last call of run_migrations() was proven for
         self._is_offline = False
+        self._looks = bool(job.get("looks"))  # only at where env.py goes: nothing is run
 
     def configure(self, *args: Any, **options: Any) -> None:
         """See from here on what env.py itself does on the connection that it hands over."""
@@ -290,7 +291,8 @@ class Seam:
             return
         try:
             self._enter(context)
-            self._run_migrations(**options)
+            if not self._looks:
+                self._run_migrations(**options)
         except BaseException as error:
             # a revision's failure that env.py has swallowed says more than what is wrong with the next call
             if self.raised is None or not isinstance(error, Refused | Stopped):
@@ -302,7 +304,7 @@ class Seam:
         for refusal in (self.strayed, self.raised):
             if refusal is not None:
                 raise refusal
-        if self._proven is None:
+        if self._proven is None and not self._looks:
             if self._is_offline:
                 code, why = "env-cannot-run", "env.py configured offline mode: it passed no connection"
                 raise Refused(code, why, config=self._job["config"])
@@ -566,7 +568,13 @@ class Seam:
             yield from self.script._upgrade_revs(self._job["target"], heads)  # noqa: SLF001 - as alembic.command does
             return
         if self._proven is not context:  # env.py called the context's own run_migrations()
-            self._enter(context)
+            try:
+                self._enter(context)
+            except Refused as refused:
+                self.raised = refused
+                raise
+        if self._looks:
+            return
         self.phase = "env"
         if self._models is not None:
             self._models.compare(context)
@@ -966,7 +974,8 @@ def _run_env(seam: Seam, job: Mapping[str, Any]) -> None:
         with seam.environment, _context_of(seam.script, job) as seam.no_application:
             seam.script.run_env()
     except BaseException:
-        if seam.raised is None or seam.is_forked:
+        # of a look only its refusals count: env.py may want what no revision has made yet
+        if seam.is_forked or (seam.raised is None and not job.get("looks")):
             raise
     finally:
         seam.stop_listening()

@@ -132,6 +132,7 @@ def under_guard(
             before=judged.observation,
             started_s=order.started_s,
             log_queries=order.log_queries,
+            looks_first=True,
         )
         progress.run = run
         ledger.reconnect = lambda: revive(run, within_s=ANSWER_S)

@@ -4,7 +4,7 @@ Never imports Alembic, a revision, env.py or the package they are in: two env.py
 """
 
 from migrate.image.config import AlembicConfig, ConfigFault, ConfigFaultKind, load_config
-from migrate.image.env_py import guess_version_table, missing_driver
+from migrate.image.env_py import guess_version_table, may_run_several_times, missing_driver
 from migrate.image.scan import Scan, check_syntax, scan
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "check_syntax",
     "guess_version_table",
     "load_config",
+    "may_run_several_times",
     "missing_driver",
     "scan",
 ]

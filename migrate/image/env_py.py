@@ -4,8 +4,12 @@ import ast
 import re
 import warnings
 from importlib.util import find_spec
+from typing import Final
 
 from migrate.core.url import URL_VARIABLES
+
+_MANY: Final = 2  # as often as one cares to count
+_CALLS_ONCE: Final = frozenset({"run", "run_sync", "run_until_complete", "partial"})  # what it is handed, in the end
 
 
 def guess_version_table(env_py: str) -> tuple[str | None, str | None]:
@@ -16,11 +20,8 @@ def guess_version_table(env_py: str) -> tuple[str | None, str | None]:
     """
     if "version_table" not in env_py:
         return None, None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(env_py)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = _parsed(env_py)
+    if tree is None:
         return None, None
     calls = [_arguments(node) for node in ast.walk(tree) if isinstance(node, ast.Call) and _is_configure(node.func)]
     calls = [call for call in calls if "connection" in call] or calls
@@ -55,6 +56,91 @@ def missing_driver(env_py: str, driver: str | None) -> str | None:
     if reads_option and not any(name in env_py for name in URL_VARIABLES):
         return None
     return "psycopg" if find_spec("psycopg") is None and _prefers_psycopg() else None
+
+
+def may_run_several_times(env_py: str) -> bool:
+    """Whether env.py may call `run_migrations()` more than once, by its text: in a loop, in `map`, or one after the other.
+
+    Of branches the one with the most calls counts. What cannot be understood may; a text that Python refuses will not.
+    """
+    tree = _parsed(env_py)
+    return tree is not None and _Calls(tree).of(tree.body) > 1
+
+
+class _Calls:
+    """Counts the calls of `run_migrations()` that running some part of a module may come to."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+        self._functions = {node.name: node for node in functions}
+        self._within: set[str] = set()
+
+    def of(self, part: object) -> int:
+        """How many calls the part comes to, at most; two stands for any number from there on."""
+        match part:
+            case list():
+                return min(sum(map(self.of, part)), _MANY)
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                return 0  # it is counted where it is called
+            case ast.If() | ast.IfExp():
+                return min(self.of(part.test) + max(self.of(part.body), self.of(part.orelse)), _MANY)
+            case ast.Match():
+                return min(self.of(part.subject) + max(self.of(case.body) for case in part.cases), _MANY)
+            case ast.For() | ast.AsyncFor() | ast.While() | ast.ListComp() | ast.SetComp() | ast.GeneratorExp():
+                return _MANY if self._of_children(part) else 0
+            case ast.DictComp():
+                return _MANY if self._of_children(part) else 0
+            case ast.Call():
+                return self._of_call(part)
+            case ast.Name() | ast.Attribute():
+                return _MANY if self._called(part) else self._of_children(part)  # who has it may call it at will
+            case ast.AST():
+                return self._of_children(part)
+            case _:
+                return 0
+
+    def _of_children(self, part: ast.AST) -> int:
+        return self.of([child for _, child in ast.iter_fields(part)])
+
+    def _of_call(self, call: ast.Call) -> int:
+        own = self._called(call.func) or (0 if isinstance(call.func, ast.Name) else self.of(call.func))
+        once = getattr(call.func, "attr", getattr(call.func, "id", "")) in _CALLS_ONCE
+        handed = [*call.args, *(keyword.value for keyword in call.keywords)]
+        return min(
+            own + sum(self._called(each) if once and self._called(each) else self.of(each) for each in handed), _MANY
+        )
+
+    def _called(self, function: ast.expr) -> int:
+        """How many calls it comes to when this is called; 0 for what is not the module's own."""
+        match function:
+            case ast.Attribute(attr="run_migrations"):
+                return 1
+            case ast.Name(id="run_migrations"):
+                return self._body("run_migrations") or 1  # the module's own, or one that it has imported
+            case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=name) | ast.Name(id=name):
+                return self._body(name)
+            case _:
+                return 0
+
+    def _body(self, name: str) -> int:
+        found = self._functions.get(name)
+        if found is None:
+            return 0
+        if name in self._within:
+            return _MANY  # it calls itself
+        self._within.add(name)
+        count = self.of(found.body)
+        self._within.discard(name)
+        return count
+
+
+def _parsed(env_py: str) -> ast.Module | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(env_py)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def _prefers_psycopg() -> bool:

@@ -86,6 +86,7 @@ class Run:
     before: Observation
     started_s: float  # monotonic
     log_queries: bool = False
+    looks_first: bool = False  # at where env.py goes, before it may commit anything
     fence: Fence | None = None  # of a shadow's run
     attempt: Attempt | None = None  # of the upgrade, while it is at work
     applied: list[str] = field(default_factory=list)

@@ -6,6 +6,7 @@ import signal
 import time
 from contextlib import contextmanager, suppress
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
@@ -99,6 +100,8 @@ class Upgrading:
         retries = Retries(self.run.limits.lock_tries, self.run.limits.lock_budget_s)
         blocked_since: float | None = None
         with self.ready_worker() as worker:
+            if self.run.looks_first and self._may_go_elsewhere():
+                self._try(worker, {"looks": True})  # what comes of it but a refusal is seen again below
             while True:
                 applied = len(self.run.applied)
                 blocked = self._try(worker)
@@ -215,13 +218,22 @@ class Upgrading:
 
     # One try: a conversation with the child.
 
-    def _try(self, worker: Worker) -> Stop | None:
+    def _may_go_elsewhere(self) -> bool:
+        """Whether env.py's text may call run_migrations() for several targets: it is then run once without a revision."""
+        from migrate.image import may_run_several_times
+
+        project = self.run.project
+        with suppress(OSError):
+            return may_run_several_times((project.cwd / project.env_py).read_text("utf-8", "replace"))
+        return False
+
+    def _try(self, worker: Worker, more: Mapping[str, object] = MappingProxyType({})) -> Stop | None:
         """None when all is applied; a Stop to be tried again; raises what must not be."""
         attempt = self.attempt = self.run.attempt = Attempt(
             self.run, self.attempt.total, self.kind, self.attempt.number
         )
         self.watch.forget()
-        worker.send(self.job())
+        worker.send({**self.job(), **more})
         while True:
             message = worker.receive(self._tick_s)
             if message is None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
+import alembic
 import pytest
 
-from migrate.image import env_py, guess_version_table, missing_driver
+from migrate.image import env_py, guess_version_table, may_run_several_times, missing_driver
 
 ONLINE = "context.configure(connection=connection, target_metadata=metadata, {})"
 
@@ -77,3 +79,43 @@ def test_a_driver_that_is_not_installed_is_named(monkeypatch, text, driver, expe
     assert missing_driver(text, driver) == (expected if driver else None)
     monkeypatch.setattr(env_py, "find_spec", lambda name: name)
     assert missing_driver(text, driver) is None
+
+
+# How often run_migrations() may be called
+
+TEMPLATES = Path(alembic.__file__).parent / "templates"
+RUN = "def run(tenant):\n    context.run_migrations()\n"
+
+
+@pytest.mark.parametrize("template", ["generic", "async", "pyproject", "pyproject_async"])
+def test_alembics_own_templates_run_once(template):
+    assert not may_run_several_times((TEMPLATES / template / "env.py").read_text())
+
+
+@pytest.mark.parametrize(
+    ("text", "often"),
+    [
+        ((TEMPLATES / "multidb" / "env.py").read_text(), True),
+        (f"{RUN}run(1)", False),
+        (f"{RUN}run(1)\nrun(2)", True),
+        (f"{RUN}for t in ts:\n    run(t)", True),
+        (f"{RUN}[run(t) for t in ts]", True),
+        (f"{RUN}{{t: run(t) for t in ts}}", True),
+        (f"{RUN}list(map(run, ts))", True),
+        (f"{RUN}asyncio.run(connection.run_sync(run))", False),
+        (f"{RUN}run(1) if a else run(2)", False),
+        (f"{RUN}match a:\n    case 1:\n        run(1)\n    case _:\n        run(2)", False),
+        (f"{RUN}try:\n    run(1)\nexcept E:\n    run(1)", True),
+        ("def run(n):\n    context.run_migrations()\n    run(n - 1)\nrun(3)", True),
+        (
+            "class A:\n    def go(self):\n        context.run_migrations()\n    def all(self):\n        for t in ts:\n            self.go()\n",
+            False,
+        ),
+        ("def run_migrations():\n    context.run_migrations()\nrun_migrations()", False),
+        ("original = context.run_migrations", True),
+        ("for t in ts:\n    print(t)\ncontext.run_migrations()", False),
+        ("no python at all", False),
+    ],
+)
+def test_how_often_migrations_may_run(text, often):
+    assert may_run_several_times(text) is often

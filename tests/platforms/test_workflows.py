@@ -93,7 +93,7 @@ def try_again(tmp_path: Path, codes: list[int]) -> tuple[int, list[str], list[st
 def test_success_is_not_tried_again(tmp_path) -> None:
     code, calls, pauses = try_again(tmp_path, [0])
     assert (code, len(calls), pauses) == (0, 1, [])
-    assert calls[0].endswith("registry/image@sha256:1 up")
+    assert calls[0].endswith("registry/image@sha256:1 up --strict")
     # the ledger keeps the commit and the run, and no try begins a revision that timeout-minutes would cut off
     assert all(f"--env {name} " in calls[0] for name in ("GITHUB_SHA", "GITHUB_RUN_ID", "MIGRATE_DEADLINE"))
     assert (tmp_path / "deadline").read_text(encoding="utf-8").rstrip("s\n") in {
