@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from migrate.core.decision import decide, problem_of_incomparable
+from migrate.core.decision import decide, fix_of_stale_rows, problem_of_incomparable
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Refusal
 from migrate.core.policy import Judgement
 from migrate.core.problems import Stop, stop
 from migrate.core.schema import compare
 from migrate.core.spelling import AS_PRINTED
-from migrate.core.state import AtHead, Behind, Empty, classify, incomparable
+from migrate.core.state import AtHead, Behind, Drifted, Empty, classify, incomparable
 from migrate.core.wording import clauses
 from migrate.judging import connected, look, needed_manifest, refuse_image_faults, rows_named
 from migrate.order import Order, Progress, outcomes
@@ -149,10 +149,22 @@ def verify(order: Order, at: str | None = None, against: Against | None = None) 
             why = f"{actual.name} is not that of {expected.name}: {clauses(failing)}"
             if against is None:
                 fix = "run the SQL that migrate verify prints for it; to release all the same: migrate up --drift warn"
+                exact = exactly(order, observation) if at is None and observation is not None else None
+                if exact is not None:
+                    why, fix = (
+                        f"{why}; it is exactly the schema of {', '.join(exact) or 'base'}",
+                        fix_of_stale_rows(exact),
+                    )
                 raise stop("drift", why, fix=fix, differences=failing[:20])
             raise stop("schemas-differ", why, names={"against": against.spelled}, differences=failing[:20])
         return verified, Outcome(Result.NOOP, from_revision=rows, to_revision=rows)
     return verified, progress.outcome()
+
+
+def exactly(order: Order, observation: Observation) -> tuple[str, ...] | None:
+    """The other version rows whose schema is exactly the live one; None where the recorded ones are not known or true."""
+    findings = classify(order.image, observation, order.policy.target, order.policy.ignore).findings
+    return next((finding.exact for finding in findings if isinstance(finding, Drifted)), None)
 
 
 def other_side(order: Order, against: Against) -> Side:

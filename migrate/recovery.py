@@ -19,7 +19,7 @@ from migrate.core.quoting import word, words
 from migrate.core.repair import said
 from migrate.core.repair_sql import quote
 from migrate.core.revisions import HistoryFault
-from migrate.core.state import Ahead, AtHead, Behind, Empty, classify
+from migrate.core.state import Ahead, AtHead, Behind, Drifted, Empty, classify
 from migrate.core.wording import clauses, counted, shortened
 from migrate.judging import (
     connected,
@@ -184,7 +184,11 @@ def judge_adoption(order: Order, connection: Connection, at: Override | None) ->
         step = Adopt(rows, observation.rows, at.reason, evidence, is_proven=False)
         return Judged(observation, state, Plan((step,), Result.ADOPTED, evidence))
     if isinstance(state.position, (Empty, AtHead, Behind)):
-        return Judged(observation, state, Plan((), Result.NOOP))
+        # stamped with one revision, and exactly another one's schema: rows that are not true are replaced as any others
+        proven = next((f.exact for f in state.findings if isinstance(f, Drifted) and f.exact is not None), None)
+        if proven is None:
+            return Judged(observation, state, Plan((), Result.NOOP))
+        return Judged(observation, state, Plan((Adopt(proven, observation.rows),), Result.ADOPTED))
     needed_manifest(order)
     warn_of_other_names(order, state)
     allowed = AdoptPolicy.EXACT if order.policy.adopt is AdoptPolicy.OFF else order.policy.adopt

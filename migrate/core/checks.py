@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from migrate.core.decision import (
     decide,
+    fix_of_stale_rows,
     problem_of_incomparable,
     refuse_image,
     refuse_uncompared,
@@ -582,6 +583,8 @@ def _fix_of(finding: Finding, image: Image, observation: Observation, state: Sta
     match finding:
         case Residue():
             return "migrate repair --yes   # puts right what is provable, and names the rest"
+        case Drifted(exact=exact) if exact is not None:
+            return fix_of_stale_rows(exact)
         case Drifted(differences=differences):
             assert image.manifest is not None
             rows = state.position.rows if isinstance(state.position, (AtHead, Behind)) else ()

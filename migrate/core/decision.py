@@ -366,8 +366,9 @@ def _judge(finding: Finding, policy: Policy) -> Refusal | None:
             failing = _by_policy(differences, policy, Judgement.FAIL)
             if not failing:
                 return None
-            said = sentence(Drifted(failing))
-            return Refusal(problem("drift", said, differences=failing.sentences()[: LISTED * 4]))
+            said = sentence(replace(finding, differences=failing))
+            fix = fix_of_stale_rows(finding.exact) if finding.exact is not None else None
+            return Refusal(problem("drift", said, fix=fix, differences=failing.sentences()[: LISTED * 4]))
         case Incomparable():
             if policy.drift is not Judgement.FAIL:
                 return None
@@ -396,7 +397,7 @@ def _warnings(findings: Iterable[Finding], policy: Policy) -> tuple[str, ...]:
             continue  # what it means for this run is judged, or proven by it
         if isinstance(finding, Drifted):
             told = _by_policy(finding.differences, policy, Judgement.FAIL, Judgement.WARN)
-            said += [sentence(Drifted(told))] if told else []
+            said += [sentence(replace(finding, differences=told, accepted=None))] if told else []
             if finding.accepted:
                 stay = clauses(finding.accepted.sentences())
                 said.append(f"{stay}: a part of a pending revision left it, and an operator lets it stay")
@@ -426,8 +427,9 @@ def sentence(finding: Finding) -> str:
             return clauses(
                 [f"{revision.file} (revision {revision.id}) was edited after it was applied" for revision in revisions],
             )
-        case Drifted(differences=differences):
-            return clauses(differences.sentences())
+        case Drifted(differences=differences, exact=exact):
+            is_other = f"; it is exactly the schema of {_names(exact)}" if exact is not None else ""
+            return f"{clauses(differences.sentences())}{is_other}"
         case Incomparable(role=role, schemas=schemas):
             return (
                 f"role {role} has no USAGE on schema {_names(schemas)}, so that what is made of its types and functions"
@@ -438,6 +440,11 @@ def sentence(finding: Finding) -> str:
             return f"the pending change breaks the release that is still running: {clauses(parts)}"
         case _:
             assert_never(finding)
+
+
+def fix_of_stale_rows(exact: tuple[str, ...]) -> str:
+    """The way out where the version table names one revision, and the schema is exactly another one's."""
+    return f"migrate adopt   # records {_names(exact)}, whose schema is there; then: migrate up"
 
 
 def problem_of_incomparable(finding: Incomparable) -> Problem:

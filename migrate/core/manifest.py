@@ -404,7 +404,7 @@ class Manifest:
 
         Candidates are the base, each revision, and all heads at once where there are several. Of several that differ
         equally little the latest in the manifest is the nearest, and the others are named beside it. Without a baseline
-        nothing is near to the base but its equal: every database would be, with everything in it extra.
+        the base is nearest only where nothing of the history is there, and all that is there is somebody else's.
         """
         live = self._without_foreign(live)
         exact: list[Rows] = []
@@ -420,7 +420,7 @@ class Manifest:
             return Several(tuple(exact))
         if exact:
             return Exact(exact[0])
-        if self.baseline is None and self.revisions:
+        if self.baseline is None and self.revisions and self._has_something(live):
             del distances[()]
         least = min(distances.values())
         *ties, nearest = [rows for rows, distance in distances.items() if distance == least]
@@ -443,6 +443,10 @@ class Manifest:
         )
         # As they are written, because only whoever folds the lines says what is wrong with them.
         return frozenset(line[2:].rpartition(": ")[0] for line in lines if line.startswith(_HOSTS, 2))
+
+    def _has_something(self, live: Schema) -> bool:
+        """Whether anything in the live schema is what some revision makes; what others provide does not count."""
+        return any(identity in self.identities for identity in live if not identity.startswith(_HOSTS))
 
     def _recorded(self) -> Iterator[tuple[Rows, str]]:
         yield (), fingerprint({}) if self.baseline is None else self.baseline.schema

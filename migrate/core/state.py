@@ -125,13 +125,14 @@ class Unproven:
 
 @dataclass(frozen=True, slots=True)
 class Drifted:
-    """The live schema is not the manifest's at this position.
+    """The live schema is not the manifest's at this position, but ``exact``-ly that of other version rows, if any.
 
     What is ``accepted``, a part of a revision left that is still to be applied, and an operator's word lets it stay.
     """
 
     differences: Differences
     accepted: Differences | None = None
+    exact: Rows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +233,9 @@ def classify(image: Image, observation: Observation, target: str, ignore: Sequen
         if isinstance(position, Empty):  # nothing is expected yet; in schemas that are shared, others have theirs
             differences = replace(differences, missing=(), changed=(), renamed=())
         if differences:
-            findings.append(incomparable(observation) or _drifted(differences, observation))
+            match = None if isinstance(position, Empty) else _match(image, observation, ignore)
+            exact = match.rows if isinstance(match, Exact) else None
+            findings.append(incomparable(observation) or replace(_drifted(differences, observation), exact=exact))
     elif isinstance(getattr(position, "match", None), Nearest) and (blind := incomparable(observation)):
         findings.append(blind)
     start = _start(position)

@@ -458,3 +458,8 @@ def test_platform_files():
     assert seen(alone)[0] is Verdict.WARN
     assert "deploys with no migration" in alone.evidence
     assert alone.fix.startswith("migrate init railway ")
+
+
+def test_drift_that_is_another_revisions_schema_is_adopted():
+    stale = Drifted(compare({"table t": ""}, {}, same_major=True), exact=())
+    assert findings(State(AT_HEAD, (stale,)))["drift"].fix.startswith("migrate adopt   # records base,")

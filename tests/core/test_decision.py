@@ -582,3 +582,14 @@ def test_an_image_without_revisions_is_refused_unless_it_is_meant():
     assert isinstance(refused, Refusal)
     assert (refused.problem.kind.code, refused.problem.why) == ("empty-history", nothing.missing)
     assert decide(nothing, State(Empty(())), Policy(allow_empty_history=True)) == Plan((), Result.NOOP)
+
+
+def test_rows_that_name_another_revision_than_the_schema_are_told_apart_from_drift():
+    stale = Drifted(MISSING, exact=("one",))
+    assert "it is exactly the schema of one" in sentence(stale)
+    refused = decide(KNOWING, State(BEHIND, (stale,)), Policy())
+    assert isinstance(refused, Refusal)
+    assert refused.problem.fix.startswith("migrate adopt   # records one,")
+    at_head = decide(KNOWING, State(AtHead(("two",)), (stale,)), Policy())
+    assert isinstance(at_head, Plan)
+    assert at_head.warnings == (sentence(stale),)

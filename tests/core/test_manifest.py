@@ -532,9 +532,14 @@ def test_an_index_that_has_another_name_is_one_difference() -> None:
     assert named.identify(live, major=17, ignore=["table old"]) == Nearest(("a2",), renamed, ties=(("a1",),))
 
 
-def test_nothing_is_near_to_an_empty_base_but_much_to_a_baseline() -> None:
+def test_a_database_with_nothing_of_the_history_is_near_to_the_base_and_others_are_only_near_to_a_baseline() -> None:
     stranger = {f"table s{number}": "" for number in range(3)}
-    assert LINEAR.identify(stranger, major=17).rows == ("a4",)
+    foreign = Differences(extra=tuple(Difference(identity, None, "") for identity in stranger))
+    assert LINEAR.identify(stranger, major=17) == Nearest((), foreign)
+    assert LINEAR.identify(stranger | {"column articles.title": "text"}, major=17).rows == ("a4",)
+    # a first revision that makes nothing cannot be told from the base
+    silent = manifest_of({revision("a1"): {}, revision("a2", "a1"): ARTICLES})
+    assert silent.identify(stranger, major=17) == Nearest(("a1",), foreign, ties=((),))
     based = manifest_of({revision("b1"): ARTICLES}, baseline=BASELINE)
     assert based.identify({"table old": ""}, major=17) == Exact(())
     assert based.identify({"table old": ""} | stranger, major=17) == Nearest(
@@ -637,7 +642,7 @@ def test_the_way_along_the_history_counts_what_a_comparison_at_each_revision_cou
     if exact:
         assert match == (Several(exact) if len(exact) > 1 else Exact(exact[0]))
         return
-    if baseline is None:
+    if baseline is None and one.identities & live.keys():
         del naive[()]
     least = min(naive.values())
     nearest = [rows for rows, distance in naive.items() if distance == least]

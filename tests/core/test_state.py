@@ -157,7 +157,10 @@ def test_the_schema_is_held_against_the_manifest():
     assert classify(PROVEN, seen("two", schema=AT_TWO), "head").findings == ()
     (found,) = classify(PROVEN, seen("two", schema=AT_ONE), "head").findings
     assert isinstance(found, Drifted)
-    assert len(found.differences) == 2
+    assert (len(found.differences), found.exact) == (2, ("one",))
+    (found,) = classify(PROVEN, seen("two", schema={"table t": ""}), "head").findings
+    assert isinstance(found, Drifted)
+    assert found.exact is None
 
 
 def test_what_is_ignored_is_no_drift():
