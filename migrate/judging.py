@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from migrate.core.decision import decide, refuse_image, with_backup
 from migrate.core.events import Event, Level, Name
-from migrate.core.plan import Downgrade, Plan, Refusal, Repair, Upgrade
+from migrate.core.plan import Adopt, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.pooling import refuse_pooled
 from migrate.core.problems import Stop, stop
 from migrate.core.revisions import HistoryFault
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from migrate.core.image import Image
     from migrate.core.manifest import Manifest
-    from migrate.core.observation import Observation
+    from migrate.core.observation import Observation, Server
     from migrate.core.plan import Decision
+    from migrate.core.problems import Problem
     from migrate.core.revisions import Revision
     from migrate.core.state import State
     from migrate.postgres.connection import Connection
@@ -128,6 +129,9 @@ def judge(order: Order, connection: Connection, seen: Judged | None = None) -> J
     decision = decide(image, state, order.policy)
     if isinstance(decision, Plan):
         refuse_broken_files(order, pending_of(state))
+        narrow = narrow_for(order, observation.server, decision)
+        if narrow is not None:
+            raise Stop(narrow)
         decision = with_backup(
             decision, image, state, order.policy, has_place=order.backup is not None, source_of=order.source_of
         )
@@ -142,6 +146,26 @@ def judge(order: Order, connection: Connection, seen: Judged | None = None) -> J
             Event(Name.DECISION_MADE, plan_in_words(decision), fields={"steps": [kind_of(s) for s in decision.steps]})
         )
     return Judged(observation, state, decision)
+
+
+def narrow_for(order: Order, server: Server, decision: Plan) -> Problem | None:
+    """Why the version table has no room for a revision of the plan; an adoption before it makes the room itself."""
+    if any(isinstance(step, Adopt) for step in decision.steps):
+        return None
+    pending = [revision for step in decision.steps if isinstance(step, Upgrade) for revision in step.pending]
+    if not pending:
+        return None
+    from migrate.core.widths import refuse_narrow
+
+    manifest = order.image.manifest
+    return refuse_narrow(
+        server,
+        order.target.version_table,
+        pending,
+        env_py=lambda: (order.project.cwd / order.project.env_py).read_text("utf-8", "replace"),
+        source_of=order.source_of,
+        replayed={entry.revision.id for entry in manifest.revisions} if manifest is not None else (),
+    )
 
 
 def through_pooler(order: Order, observation: Observation, decision: Plan) -> Decision:

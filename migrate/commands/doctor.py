@@ -22,6 +22,7 @@ from migrate.core.problems import ExitCode, Stop, problem
 from migrate.core.schema import parse
 from migrate.core.state import classify
 from migrate.core.touched import Touched, by_changes, by_source
+from migrate.core.widths import refuse_narrow
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.diagnosis import diagnose
 from migrate.postgres.observe import observe, read_server, refuse_missing_rights, refuse_wrong_server
@@ -206,7 +207,8 @@ class Examination:
         self._add(checks.check_tls(diagnosis, server, dict(target.url.parameters).get("sslmode"), target.url_from))
         self._add(checks.check_ledger(diagnosis))
         self._add(checks.check_timeouts(diagnosis, server.database))
-        shape = checks.check_version_table(diagnosis, observation.rows if observation is not None else (), image)
+        rows = observation.rows if observation is not None else ()
+        shape = checks.check_version_table(diagnosis, rows, self._narrow(server, target, image, state))
         self._add(shape)
         self._add(checks.check_tables(diagnosis))
         if refused is not None and shape.problem is None:
@@ -238,6 +240,20 @@ class Examination:
             self._add(failed("rights", stopped.problem))
         else:
             self._add(passed("rights", f"role {server.user} may write the version table and create in {server.schema}"))
+
+    def _narrow(self, server: Server, target: Target, image: Image | None, state: State | None) -> Problem | None:
+        """Why the version table has no room for what is pending."""
+        if image is None or state is None:
+            return None
+        session, manifest = self._session, image.manifest
+        return refuse_narrow(
+            server,
+            target.version_table,
+            order.pending_of(state),
+            env_py=lambda: session.config.env_py.read_text("utf-8", "replace"),
+            source_of=session.source_of,
+            replayed={entry.revision.id for entry in manifest.revisions} if manifest is not None else (),
+        )
 
     def _backup(self, server: Server, target: Target, image: Image, state: State) -> None:
         place, policy = self._session.backup_place, self._session.settings.policy

@@ -432,10 +432,12 @@ def check_timeouts(diagnosis: Diagnosis, database: str) -> Check:
     )
 
 
-def check_version_table(diagnosis: Diagnosis, rows: Sequence[str], image: Image | None) -> Check:
-    """The shape; what the rows mean is the state's."""
+def check_version_table(diagnosis: Diagnosis, rows: Sequence[str], narrow: Problem | None) -> Check:
+    """The shape; what the rows mean is the state's. ``narrow`` says which pending revision has no room in it."""
     table = diagnosis.version_table
     where = f"{quoted(table.schema or '')}.{quoted(table.name)}"
+    if narrow is not None:
+        return failed("version-table", narrow)
     if table.kind is None:
         return passed("version-table", f"{where} is not there yet; the first revision makes it")
     if table.column_type is None or table.kind not in {"r", "p", "v"}:
@@ -445,17 +447,6 @@ def check_version_table(diagnosis: Diagnosis, rows: Sequence[str], image: Image 
                 "other-version-table",
                 f"{where} is no version table: it has no column version_num",
                 fix="export MIGRATE_VERSION_TABLE=NAME MIGRATE_VERSION_TABLE_SCHEMA=SCHEMA   # as env.py configures them",
-            ),
-        )
-    ids = [revision.id for revision in image.graph.revisions] if image is not None else []
-    longest = max(map(len, ids), default=0)
-    if table.length is not None and table.length < longest:
-        return failed(
-            "version-table",
-            problem(
-                "bad-history",
-                f"{where}.version_num is {table.column_type}, and the longest revision id has {counted(longest, 'character')}",
-                fix=f"ALTER TABLE {where} ALTER COLUMN version_num TYPE character varying({max(32, longest)});",
             ),
         )
     evidence = f"{where} has {counted(len(rows), 'row')}{_listed(rows)}"

@@ -30,6 +30,7 @@ class Server:
     schema_exists: bool = True
     has_version_table: bool = True
     may_read_versions: bool = True  # SELECT on the version table, True where there is none
+    version_width: int | None = None  # how many characters version_num holds; None: any number, or no table
     search_path: tuple[str, ...] = ()  # the schemas that it names, those that do not exist too
     unseen: str | None = None  # a schema in which the objects would be looked for, but for this role's lack of USAGE
     owner: str | None = None  # a role that has the rights, and that this one may become but does not inherit from

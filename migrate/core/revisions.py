@@ -14,9 +14,6 @@ from typing import Final
 from migrate.core.quoting import word
 from migrate.core.wording import counted
 
-MAX_ID_LENGTH: Final = 32
-"""Width of `version_num` in the version table that Alembic creates (`VARCHAR(32)`); a longer id fails at its INSERT."""
-
 _MIN_ABBREVIATED_LENGTH: Final = 4
 """Alembic lets an abbreviation name only ids and labels of at least this many characters."""
 
@@ -46,7 +43,6 @@ class FaultKind(StrEnum):
 
     DUPLICATE_ID = "duplicate_id"
     ILLEGAL_ID = "illegal_id"
-    ID_TOO_LONG = "id_too_long"
     LABEL_CLASH = "label_clash"
     MISSING_PARENT = "missing_parent"
     MISSING_DEPENDENCY = "missing_dependency"
@@ -570,14 +566,6 @@ def _duplicate_ids(revisions: tuple[Revision, ...]) -> Iterator[HistoryFault]:
 def _bad_ids(revisions: tuple[Revision, ...]) -> Iterator[HistoryFault]:
     for revision in revisions:
         id_ = revision.id
-        if len(id_) > MAX_ID_LENGTH:
-            yield HistoryFault(
-                FaultKind.ID_TOO_LONG,
-                f"{revision.file}: revision id {id_!r} has {counted(len(id_), 'character')}, a version row {MAX_ID_LENGTH}",
-                "shorten the id, and in every file that names it",
-                (id_,),
-                (revision.file,),
-            )
         why = None
         if id_ in _SYMBOLS:
             why = ": to Alembic it means something else"

@@ -56,7 +56,9 @@ _RIGHTS: Final = """
              AND pg_catalog.has_table_privilege(t.oid, 'INSERT') AND pg_catalog.has_table_privilege(t.oid, 'UPDATE')
              AND pg_catalog.has_table_privilege(t.oid, 'DELETE')),
            n.oid IS NOT NULL,
-           t.oid IS NULL OR pg_catalog.has_table_privilege(t.oid, 'SELECT')
+           t.oid IS NULL OR pg_catalog.has_table_privilege(t.oid, 'SELECT'),
+           (SELECT CASE WHEN a.atttypmod >= 4 THEN a.atttypmod - 4 END FROM pg_catalog.pg_attribute a
+             WHERE a.attrelid = t.oid AND a.attname = 'version_num' AND NOT a.attisdropped)
       FROM (VALUES (%(schema)s::text, %(table)s::text)) AS asked(nsp, rel)
       LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = asked.nsp
       LEFT JOIN pg_catalog.pg_class t ON t.relnamespace = n.oid AND t.relname = asked.rel AND t.relkind IN ('r', 'p', 'v')
@@ -171,7 +173,7 @@ def _read_server(connection: Connection, target: Target) -> Server:
         _SERVER, asked
     )
     place = {"schema": schema, "table": target.version_table}
-    has_table, may_create, may_write, schema_exists, may_read = connection.row(_RIGHTS, place)
+    has_table, may_create, may_write, schema_exists, may_read, width = connection.row(_RIGHTS, place)
     path = (
         schemas_of(setting, user) if target.version_table_schema is None else (target.version_table_schema,)
     ) + target.schemas[:1]
@@ -195,6 +197,7 @@ def _read_server(connection: Connection, target: Target) -> Server:
         schema_exists=schema_exists,
         has_version_table=has_table,
         may_read_versions=may_read,
+        version_width=width,
         search_path=path,
         unseen=name,
         owner=owner,

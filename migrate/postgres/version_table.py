@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from psycopg2 import sql
 
@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 
     from migrate.postgres.connection import Connection
 
+_ROOM: Final = """
+    SELECT a.atttypmod - 4
+      FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = %s AND c.relname = %s AND a.attname = 'version_num' AND a.atttypmod >= 4
+"""
+
 
 def replace_rows(
     connection: Connection,
@@ -21,9 +28,12 @@ def replace_rows(
     *,
     judged: Sequence[str],
     rows: Sequence[str],
+    width: int,
     fence: Callable[[], None],
 ) -> None:
-    """Make the table where it is missing (as `alembic.runtime.migration` does) and let it hold exactly ``rows``.
+    """Make the table where it is missing, as Alembic does but for ``width`` characters; it holds exactly ``rows`` then.
+
+    A table that has no room for them is made as wide.
 
     To be called in a transaction. ``fence`` is called, and the rows that were ``judged`` are compared, when nobody else can
     change them any more. Raises Stop (`split-version` where they are others by now) and what ``fence`` raises.
@@ -32,8 +42,8 @@ def replace_rows(
     with connection.cursor() as cursor:
         cursor.execute(
             sql.SQL(
-                "CREATE TABLE IF NOT EXISTS {} (version_num varchar(32) NOT NULL, CONSTRAINT {} PRIMARY KEY (version_num))",
-            ).format(name, sql.Identifier(f"{table}_pkc")),
+                "CREATE TABLE IF NOT EXISTS {} (version_num varchar({}) NOT NULL, CONSTRAINT {} PRIMARY KEY (version_num))",
+            ).format(name, sql.Literal(width), sql.Identifier(f"{table}_pkc")),
         )
         cursor.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(name))
         fence()
@@ -41,6 +51,11 @@ def replace_rows(
         found = sorted(str(row[0]) for row in cursor.fetchall())
         if found != sorted(judged):
             raise stop("split-version", f"the version rows changed while they were judged: now {', '.join(found)}")
+        cursor.execute(_ROOM, [schema, table])
+        has_room_for = cursor.fetchone()
+        if has_room_for is not None and any(len(row) > has_room_for[0] for row in rows):
+            widened = sql.SQL("ALTER TABLE {} ALTER COLUMN version_num TYPE varchar({})")
+            cursor.execute(widened.format(name, sql.Literal(width)))
         cursor.execute(sql.SQL("DELETE FROM {}").format(name))
         for row in rows:
             cursor.execute(sql.SQL("INSERT INTO {} (version_num) VALUES (%s)").format(name), [row])

@@ -19,6 +19,7 @@ from migrate.core.repair_sql import quote
 from migrate.core.revisions import HistoryFault
 from migrate.core.schema import within
 from migrate.core.spelling import may_be_respelled
+from migrate.core.widths import ALEMBICS, too_narrow
 from migrate.postgres.backend_names import CONTROL_NAME, GUARD_NAME
 from migrate.postgres.catalog import Where
 from migrate.postgres.connection import connect_with_retry
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from migrate.postgres.spelling import Definition
     from migrate.steps.run import Project
 
+_TOO_LONG: Final = "22001"  # string_data_right_truncation
 READ_S: Final = 300.0  # a schema of tens of thousands of objects
 # What a revision misses where the history builds on something that it does not make: a table, a schema.
 _OF_REVISIONS: Final = frozenset({"revision-failed", "revision-exited", "partly-committed"})
@@ -413,6 +415,12 @@ class Replay:
             return Stop(replace(found, why=why, fix=fix))
         if found.kind.code not in _OF_REVISIONS:
             return stopped
+        revision = self._image.graph.get(str(found.facts.get("revision")))
+        if sqlstate == _TOO_LONG and revision is not None and len(revision.id) > ALEMBICS:
+            place = self._target.version_table_schema or "public", self._target.version_table
+            narrow = too_narrow(revision, ALEMBICS, *place, is_there=False)
+            fix = f"let env.py make the version table before Alembic does: {narrow.fix}"
+            return Stop(replace(narrow, fix=fix, facts=found.facts))
         if self._baseline is None and sqlstate in _MISSING:
             needed = problem("baseline-needed", f"in an empty database, {found.why}")
             return Stop(replace(needed, facts=found.facts))

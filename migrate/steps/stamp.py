@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 
 from migrate.core.problems import stop
+from migrate.core.widths import width_for
 from migrate.postgres import activity, version_table
 from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.postgres.errors import problem_of
@@ -37,6 +38,7 @@ def stamp(
                 run.target.version_table,
                 judged=judged,
                 rows=rows,
+                width=width_for((*rows, *(revision.id for revision in run.image.graph))),
                 fence=lambda: fence(run, run.control),
             )
             is_recorded = run.ledger.finish_within(run.control, step_id, details)
