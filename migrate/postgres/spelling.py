@@ -15,6 +15,7 @@ import psycopg2
 from migrate.core.repair_sql import quote
 from migrate.core.schema import dotted, parse, parse_column
 from migrate.postgres import catalog
+from migrate.postgres.dump_text import proposals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -64,6 +65,22 @@ def other_spellings(
                 found[origin] = (*found.get(origin, ()), text)
                 again[origin[0], text] = origin
         asked = again
+    return found
+
+
+def spellings_of_dump(
+    connection: Connection, dump: str, schema: Schema, where: catalog.Where
+) -> dict[Definition, tuple[str, ...]]:
+    """How the dump that made the schema spells its definitions, where that is another way; each was executed and is equal.
+
+    Raises psycopg2.Error where the connection fails.
+    """
+    unqualified = [where.default, *({"public"} - {*where.qualified})]
+    found: dict[Definition, tuple[str, ...]] = {}
+    asked = dict.fromkeys(proposals(dump, schema, unqualified))
+    for (identity, spelling), printed in printed_again(connection, asked, schema, where).items():
+        if printed == schema[identity]:
+            found[identity, printed] = (*found.get((identity, printed), ()), spelling)
     return found
 
 
@@ -118,12 +135,13 @@ def _printed(
 
 def _try(connection: Connection, sql: str) -> bool:
     """Whether the statements could be executed. Raises psycopg2.Error where the connection did not survive it."""
+    connection.run("SAVEPOINT spelling")  # by itself: of a text that cannot be parsed nothing is executed
     try:
-        connection.run(f"SAVEPOINT spelling; {sql}; RELEASE SAVEPOINT spelling")
+        connection.run(f"{sql}; RELEASE SAVEPOINT spelling")
     except psycopg2.Error:
         if connection.closed:
             raise
-        connection.run("ROLLBACK TO SAVEPOINT spelling")
+        connection.run("ROLLBACK TO SAVEPOINT spelling; RELEASE SAVEPOINT spelling")
         return False
     return True
 

@@ -28,7 +28,7 @@ from migrate.postgres.guard import GuardKey, guard
 from migrate.postgres.ledger import Ledger
 from migrate.postgres.observe import observe, read_server, user_schemas
 from migrate.postgres.shadow import CONNECT_S, load_baseline
-from migrate.postgres.spelling import other_spellings
+from migrate.postgres.spelling import other_spellings, spellings_of_dump
 from migrate.pulse import Pulse
 from migrate.steps.run import Fence, Run
 from migrate.steps.upgrade import Upgrading, child_environment
@@ -207,7 +207,7 @@ class Replay:
     def _read_base(self, target: Target, baseline: BaselineFile) -> None:
         with closing(self.connect(target, CONTROL_NAME)) as connection:
             observation = self.observe(connection, target)
-            self._execute_again(connection, target, observation)
+            self._execute_again(connection, target, observation, dump=baseline.sql)
         if observation.rows:
             raise stop(
                 "bad-baseline",
@@ -360,8 +360,13 @@ class Replay:
         keep = self._texts.setdefault
         return {keep(identity, identity): keep(definition, definition) for identity, definition in schema.items()}
 
-    def _execute_again(self, connection: Connection, target: Target, seen: Observation) -> None:
-        """Find out how else the definitions that were just read are printed, but for those of which that is known."""
+    def _execute_again(
+        self, connection: Connection, target: Target, seen: Observation, *, dump: str | None = None
+    ) -> None:
+        """Find out how else the definitions that were just read are printed, but for those of which that is known.
+
+        ``dump`` is the text that made them, which may be in the spelling of the database that it came from.
+        """
         if self._spelled is None or seen.schema is None or seen.server.schema is None:
             return
         new = [definition for definition in seen.schema.items() if definition not in self._spelled]
@@ -373,6 +378,11 @@ class Replay:
             where = Where(seen_from.schemas_beside(default), seen_from.default_schema(default), seen_from.schemas)
             try:
                 self._spelled |= other_spellings(connection, asked, seen.schema, where)
+                if dump is not None:
+                    for definition, spelled in spellings_of_dump(connection, dump, seen.schema, where).items():
+                        if definition in new:
+                            others = (*self._spelled[definition], *spelled)
+                            self._spelled[definition] = tuple(dict.fromkeys(others))
             except psycopg2.Error as error:
                 raise problem_of(error, doing="trying definitions", connection=connection) from error
 

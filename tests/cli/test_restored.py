@@ -176,3 +176,24 @@ def test_a_real_difference_is_seen_in_either_spelling_and_the_sql_mends_it(
     assert len(seen) == len(OTHER_NEAR_MISSES)
     for _, name in OTHER_NEAR_MISSES:
         assert any(name in identity for identity in seen), name
+
+
+def test_a_baseline_from_pg_dump_fits_the_database_that_it_came_from_and_one_restored_from_it(
+    project, bin_dir, database, make_database, run_migrate, write_manifest
+):
+    lines = [line for line in EXPRESSIONS.splitlines() if " TRIGGER " not in line and " STATISTICS " not in line]
+    database.execute("\n".join(lines))
+    restored = make_database()
+    dump_and_restore(bin_dir, database.url, restored.url)
+    dump = ["--schema-only", "--no-owner", "--no-privileges", f"--file={project.path / 'baseline.sql'}", database.url]
+    subprocess.run([bin_dir / "pg_dump", *dump], check=True)
+    project.revision("one", upgrade="op.execute('CREATE TABLE more (id int)')")
+    (project.path / "pyproject.toml").write_text("")
+    made = run_migrate("manifest", "--baseline", "baseline.sql", env={"MIGRATE_SHADOW_URL": database.server.url()})
+    assert made.exit_code == 0, made.stdout
+    for live in (database, restored):
+        up = run_migrate("up", "--adopt", "exact", database=live)
+        assert up.exit_code == 0, up.stdout
+        assert verify(run_migrate, live)[0] == 0
+    database.execute("ALTER TABLE t DROP CONSTRAINT c_in, ADD CONSTRAINT c_in CHECK (status IN ('a', 'c'))")
+    assert verify(run_migrate, database)[0] == 17
