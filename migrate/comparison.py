@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from migrate.core.observation import Observation
     from migrate.core.policy import Policy
     from migrate.core.revisions import Graph
-    from migrate.core.schema import Differences
+    from migrate.core.schema import Differences, Fact
     from migrate.core.spelling import Spellings
     from migrate.core.target import Target
 
@@ -74,9 +74,12 @@ class Verified:
     actual: Side
     expected: Side
     differences: Differences
+    accepted: Differences  # that were recorded as meant: they fail nothing
 
     @classmethod
-    def of(cls, actual: Side, expected: Side, policy: Policy, spelled: Spellings) -> Verified:
+    def of(
+        cls, actual: Side, expected: Side, policy: Policy, spelled: Spellings, accepted: frozenset[Fact] = frozenset()
+    ) -> Verified:
         """Compare; a manifest knows of extensions and branches what two plain schemas do not tell.
 
         ``spelled``: what the image knows to be printed in more than one way.
@@ -94,7 +97,9 @@ class Verified:
                 ignore=policy.ignore,
                 canonical=spelled.canonical,
             )
-        return cls(actual, replace(expected, schema=spelled.as_in(expected.schema, actual.schema)), found)
+        return cls(
+            actual, replace(expected, schema=spelled.as_in(expected.schema, actual.schema)), *found.divided(accepted)
+        )
 
     @property
     def expected_by(self) -> str:
@@ -118,6 +123,7 @@ def verify(order: Order, at: str | None = None, against: Against | None = None) 
     """
     progress = Progress(order)
     verified: Verified | None = None
+    accepted: frozenset[Fact] = frozenset()
     with outcomes(progress):
         refuse_image_faults(order)
         if isinstance(against, AgainstManifest):
@@ -132,6 +138,7 @@ def verify(order: Order, at: str | None = None, against: Against | None = None) 
             with connected(order) as connection:
                 observation = look(order, connection, with_schema=True)
             rows = observation.rows
+            accepted = observation.meant if against is None else accepted
             actual = Side("the live schema", observation.schema or {}, observation.server.major)
         if against is None:
             assert observation is not None
@@ -140,7 +147,7 @@ def verify(order: Order, at: str | None = None, against: Against | None = None) 
         else:
             expected = other_side(order, against)
         spelled = order.image.manifest.spellings if order.image.manifest is not None else AS_PRINTED
-        verified = Verified.of(actual, expected, order.policy, spelled)
+        verified = Verified.of(actual, expected, order.policy, spelled, accepted)
         failing = verified.failing(order.policy)
         blind = incomparable(observation) if observation is not None else None
         if failing and blind is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from migrate.core.decision import decide, refuse_downgrade, with_backup
+from migrate.core.decision import decide, problem_of_incomparable, refuse_downgrade, with_backup
 from migrate.core.downgrade import reverting, taken_by_reverting
 from migrate.core.events import Event, Level, Name
 from migrate.core.holding import Taken, place_of
@@ -19,7 +19,7 @@ from migrate.core.quoting import word, words
 from migrate.core.repair import said
 from migrate.core.repair_sql import quote
 from migrate.core.revisions import HistoryFault
-from migrate.core.state import Ahead, AtHead, Behind, Drifted, Empty, classify
+from migrate.core.state import Ahead, AtHead, Behind, Drifted, Empty, Exact, Nearest, classify, incomparable
 from migrate.core.wording import clauses, counted, shortened
 from migrate.judging import (
     connected,
@@ -97,17 +97,38 @@ def _number_said(identity: str, number: int | Uncounted) -> str:
     return f"not counted: {number.said}"
 
 
-def adopt(order: Order, at: Override | None = None) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """The operator's word that what the schema differs in is meant, at ``revision`` or where the database is."""
+
+    revision: str | None
+    reason: str
+
+
+def adopt(order: Order, at: Override | Acceptance | None = None) -> tuple[Adopt | None, Outcome]:
     """Write the version rows that the schema proves, or those that the operator names; upgrades nothing."""
+    step: Adopt | None = None
+
+    def judge_again(order: Order, connection: Connection) -> Judged:
+        nonlocal step
+        judged = (
+            judge_acceptance(order, connection, at)
+            if isinstance(at, Acceptance)
+            else judge_adoption(order, connection, at)
+        )
+        step = next((each for each in stepwise(judged).steps if isinstance(each, Adopt)), None)
+        return judged
+
     progress = Progress(order)
     with outcomes(progress):
         refuse_image_faults(order)
         with connected(order) as connection:
-            judged = glance(order, connection, progress, lambda o, c: judge_adoption(o, c, at))
+            judged = glance(order, connection, progress, judge_again)
             if judged is not None and not stepwise(judged).steps:
-                return finish_without_steps(judged)
-            return under_guard(order, connection, progress, judged, lambda o, c: judge_adoption(o, c, at))
-    return progress.outcome()
+                return step, finish_without_steps(judged)
+            outcome = under_guard(order, connection, progress, judged, judge_again)
+            return step, outcome
+    return step, progress.outcome()
 
 
 def repair(order: Order, *, does: bool, closing: Closing | None = None) -> tuple[Repairs | None, Outcome]:
@@ -196,6 +217,34 @@ def judge_adoption(order: Order, connection: Connection, at: Override | None) ->
     if isinstance(decision, Refusal):
         raise Stop(_not_adoptable(decision.problem))
     return Judged(observation, state, replace(decision, steps=decision.steps[:1], result=Result.ADOPTED))
+
+
+def judge_acceptance(order: Order, connection: Connection, at: Acceptance) -> Judged:
+    """What accepting would record. Raises Stop where it is not known with which revision to compare."""
+    manifest = needed_manifest(order)
+    observation = look(order, connection, with_schema=True)
+    state = classify(order.image, observation, order.policy.target, order.policy.ignore)
+    blind = incomparable(observation)
+    if blind is not None:
+        raise Stop(problem_of_incomparable(blind))
+    match = getattr(state.position, "match", None)
+    if at.revision is not None:
+        rows = rows_named(order, at.revision)
+    elif isinstance(state.position, (Empty, AtHead, Behind)):
+        rows = observation.rows
+    elif isinstance(match, Exact) or (isinstance(match, Nearest) and not match.ties):
+        rows = match.rows
+    else:
+        why = "it is not known with which revision the schema is to be compared: name it"
+        fix = "migrate adopt --accept-differences --at REVISION"
+        raise stop("not-adoptable", why, fix=fix)
+    found = manifest.compare(rows, observation.schema or {}, major=observation.server.major, ignore=order.policy.ignore)
+    facts = found.facts()
+    if sorted(rows) == sorted(observation.rows) and frozenset(facts) == observation.meant:
+        return Judged(observation, state, Plan((), Result.NOOP))
+    evidence = tuple(found.sentences())
+    step = Adopt(rows, observation.rows, at.reason, evidence, is_proven=False, accepted=facts)
+    return Judged(observation, state, Plan((step,), Result.ADOPTED, evidence))
 
 
 def _not_adoptable(refused: Problem) -> Problem:

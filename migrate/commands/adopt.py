@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pathlib
 import shlex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,28 +12,73 @@ from migrate import recovery
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
+from migrate.core.events import Event, Level, Name
+from migrate.core.outcome import Result
 from migrate.core.problems import ExitCode
-from migrate.recovery import Override
+from migrate.recovery import Acceptance, Override
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from migrate.core.plan import Adopt
+
+
+def _write(session: Session, file: Path, step: Adopt) -> dict[str, object]:
+    """Write the list for review; where that cannot be, the ledger has it all the same."""
+    rows = ", ".join(step.rows) or "base"
+    text = [f"# What this database differs in from the manifest at {rows}, accepted: {step.reason}", *step.evidence]
+    try:
+        (session.cwd / file).write_text(session.redactor.text("\n".join(text)) + "\n", encoding="utf-8")
+    except OSError as error:
+        said = f"{file} cannot be written: {error.strerror}; the ledger has the differences, migrate verify shows them"
+        session.emit(Event(Name.TARGET_WARNING, said, Level.WARN))
+        return {}
+    return {"differences_file": str(file)}
 
 
 @verb("adopt", exits=tuple(code for code in EXITS if code not in {ExitCode.FAILED, ExitCode.PARTIAL}))
 @click.option("--at", metavar="REVISION", help="The operator's word that the database is at this revision.")
 @click.option("--reason", metavar="TEXT", help="Why; needed with --at, and kept in the ledger.")
+@click.option(
+    "--accept-differences",
+    "accepts",
+    is_flag=True,
+    help="Record what the schema differs in, at --at or where the database is: from then on only other differences count.",
+)
+@click.option(
+    "--differences-file",
+    type=click.Path(dir_okay=False, path_type=pathlib.Path),
+    default=pathlib.Path("accepted-differences.txt"),
+    show_default=True,
+    help="With --accept-differences: the file that lists them, for review.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def adopt(*, as_json: bool, at: str | None, reason: str | None, **flags: Any) -> Answer:
+def adopt(
+    *, as_json: bool, at: str | None, reason: str | None, accepts: bool, differences_file: Path, **flags: Any
+) -> Answer:
     """Record the revision that the live schema proves, for a database without version rows or with wrong ones.
 
     Takes the guard, writes the version table and nothing else; the rows that it replaces go to the ledger. Without --at
     only a match is written: nothing missing or changed, and nothing extra that any revision knows (--extra fail: nothing
     extra at all; --adopt equivalent: other names of constraints and indexes are allowed, too).
     """
-    if (at is None) != (not reason):
+    if (at is None) != (not reason) and not accepts:
         message = "--at and --reason go together"
         raise click.UsageError(message)
 
     def body(session: Session) -> Report:
-        override = Override(at, reason) if at is not None and reason else None
-        return Report(recovery.adopt(session.order(), override), {})
+        word: Override | Acceptance | None = None
+        if accepts:
+            word = Acceptance(at, reason or "the differences are meant")
+        elif at is not None and reason:
+            word = Override(at, reason)
+        step, outcome = recovery.adopt(session.order(), word)
+        if step is None or step.accepted is None or outcome.result is not Result.ADOPTED:
+            return Report(outcome, {})
+        fields = {"accepted_count": len(step.accepted), "accepted": list(step.evidence[:50])}
+        return Report(outcome, fields | _write(session, differences_file, step))
 
-    word = f" --at {shlex.quote(at)} --reason {shlex.quote(reason)}" if at is not None and reason else ""
+    word = f" --at {shlex.quote(at)}" if at is not None else ""
+    word += f" --reason {shlex.quote(reason)}" if reason else ""
+    word += " --accept-differences" if accepts else ""
     return conduct("adopt", flags, body, as_json=as_json, again=f"migrate adopt{word}")

@@ -149,4 +149,5 @@ def _drift(image: Image, state: State) -> tuple[tuple[str, ...] | None, str]:
     if not isinstance(state.position, (AtHead, Behind)):
         return None, f"Not compared: the database is {position_name(state.position)}."
     found = [finding.differences.sentences() for finding in state.findings if isinstance(finding, Drifted)]
-    return tuple(found[0]) if found else (), "The live schema is what the manifest says."
+    accepted = tuple(f"accepted: {sentence}" for sentence in state.accepted)
+    return (*(found[0] if found else ()), *accepted), "The live schema is what the manifest says."

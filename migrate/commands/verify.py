@@ -93,6 +93,7 @@ def describe(verified: Verified | None) -> dict[str, object]:
         "compared_with": list(expected.rows) if expected.rows is not None else expected.name,
         **found.to_json(),
         "sentences": found.sentences(verified.expected_by),
+        "accepted": verified.accepted.sentences(verified.expected_by),
         "sql": comparison.statements(found, expected.schema, actual.schema),
     }
 
@@ -108,4 +109,5 @@ def rendered(verified: Verified | None, form: str) -> str | None:
         return comparison.as_sql(of, with_, verified.expected_by, found, pairs)
     sql = comparison.statements(found, expected, actual)
     render = comparison.as_markdown if form == "markdown" else comparison.as_text
-    return render(of, with_, verified.expected_by, found, sql)
+    told = verified.accepted.sentences(verified.expected_by)
+    return render(of, with_, verified.expected_by, found, sql) + comparison.accepted_text(told)

@@ -29,7 +29,7 @@ from migrate.core.repair import plain
 from migrate.core.repair_sql import repairs
 from migrate.core.state import AtHead, Behind, Breaking, Drifted, Edited, Empty, Incomparable, Residue, State, Unproven
 from migrate.core.state import name as position_name
-from migrate.core.wording import counted, shortened
+from migrate.core.wording import clauses, counted, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -548,6 +548,8 @@ def _no_drift(image: Image, state: State) -> str:
         return "not compared: there is no manifest"
     if not isinstance(state.position, (AtHead, Behind)):
         return f"not compared: the database is {position_name(state.position)}"
+    if state.accepted:
+        return f"the schema matches the manifest but for {counted(len(state.accepted), 'accepted difference')}: {clauses(state.accepted)}"
     return "the live schema is what the manifest says"
 
 

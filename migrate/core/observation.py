@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from migrate.core.schema import Fact
+
 CHANGE_SIGNS: Final = ("+ ", "- ", "~ ")  # that a line of `migrate.core.schema.changes` begins with
 
 
@@ -133,3 +135,4 @@ class Observation:
     invalid_indexes: tuple[InvalidIndex, ...] = ()
     ledger_locked: bool = False
     unnamed: tuple[str, ...] = ()
+    meant: frozenset[Fact] = frozenset()  # differences that somebody has recorded as meant, by `adopt`

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from migrate.core.problems import Problem
     from migrate.core.repair import Closing
     from migrate.core.revisions import Revision
+    from migrate.core.schema import Fact
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Adopt:
     reason: str = "the live schema equals the manifest at this revision"
     evidence: tuple[str, ...] = ()  # the differences that were tolerated, as sentences
     is_proven: bool = True  # False where only the operator's word says that the database is there
+    accepted: tuple[Fact, ...] | None = None  # the differences that count no more from now on; None: as before
 
 
 @dataclass(frozen=True, slots=True)

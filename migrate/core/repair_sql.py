@@ -30,6 +30,8 @@ _FLOATS = ("real", "double precision")
 # Tables whose columns follow those of another table, where they are to be altered.
 _HEIRS = ("table partition of ", "table inherits (", "table of ")
 
+_NEXTVAL = re.compile(r"nextval\('((?:[^']|'')+)'::regclass\)")
+
 # Every key word but the unreserved ones, of PostgreSQL 14 to 18 together: what `quote_ident` quotes on one of them.
 _KEYWORDS = frozenset(
     """
@@ -198,7 +200,14 @@ def _column(difference: Difference, identity: Identity, expected: Schema, actual
     alter, own = f"ALTER TABLE {_sql(identity.owner)}", identity.path[-1]
     name = quote(own)
     if difference.expected is not None and difference.actual is not None:
-        return _altered(alter, identity, difference.actual, difference.expected)
+        renamed = _sequence_renamed(difference.expected, difference.actual, expected, actual)
+        if renamed is None:
+            return _altered(alter, identity, difference.actual, difference.expected)
+        old, new = renamed
+        rename = f"ALTER SEQUENCE {old} RENAME TO {new.rpartition('.')[2]};"
+        live = difference.actual.replace(f"nextval('{old}'", f"nextval('{new}'")
+        altered = _altered(alter, identity, live, difference.expected) if live != difference.expected else None
+        return "\n".join(filter(None, (rename, altered)))
     missing, extra = _columns_only_in(expected, actual, identity), _columns_only_in(actual, expected, identity)
     if difference.expected is None:
         if any(_may_be(extra[own], definition) for definition in missing.values()) and len(missing) == len(extra) == 1:
@@ -215,6 +224,15 @@ def _column(difference: Difference, identity: Identity, expected: Schema, actual
         return f"{renames[0]}\n{altered}" if altered is not None else renames[0]
     why = f"{dotted(identity.path)} is missing, and may be one of these under another name:"
     return _commented(why, *renames, f"{add}   -- if it is none of them")
+
+
+def _sequence_renamed(wanted: str, there: str, expected: Schema, actual: Schema) -> tuple[str, str] | None:
+    """The live and the expected name of a column's sequence, where it is there under another name: its default follows."""
+    new, old = _NEXTVAL.search(wanted), _NEXTVAL.search(there)
+    if new is None or old is None or new[1] == old[1]:
+        return None
+    is_free = f"sequence {new[1]}" not in actual and f"sequence {old[1]}" not in expected
+    return (old[1], new[1]) if is_free else None
 
 
 def _commented(why: str, *statements: str) -> str:

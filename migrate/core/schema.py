@@ -227,6 +227,10 @@ class Renamed:
         return {"expected": self.expected_identity, "actual": self.actual_identity, "sentence": self.sentence()}
 
 
+# Identity, expected and actual definition; of a renamed object both identities, and no definition.
+Fact = tuple[str, str | None, str | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Differences:
     """What an actual schema differs in from the expected one; false where nothing differs."""
@@ -261,6 +265,33 @@ class Differences:
     def tolerable(self, *, extra: bool, renamed: bool) -> bool:
         """Whether nothing is missing or changed, and no more than what is allowed is extra or renamed."""
         return not (self.missing or self.changed or (self.extra and not extra) or (self.renamed and not renamed))
+
+    def facts(self) -> tuple[Fact, ...]:
+        """Each difference as the definitions that it is made of, by which it is known again whatever it is called."""
+        both = [*self.missing, *self.changed, *self.extra]
+        names = [(renamed.expected_identity, None, renamed.actual_identity) for renamed in self.renamed]
+        return tuple((each.identity, each.expected, each.actual) for each in both) + tuple(names)
+
+    def divided(self, known: Collection[Fact]) -> tuple[Differences, Differences]:
+        """Those that are not ``known``, and those that are."""
+        if not known:
+            return self, Differences()
+
+        def part(*, of_known: bool) -> Differences:
+            def of(each: Difference) -> bool:
+                return ((each.identity, each.expected, each.actual) in known) is of_known
+
+            def of_pair(each: Renamed) -> bool:
+                return ((each.expected_identity, None, each.actual_identity) in known) is of_known
+
+            return Differences(
+                tuple(filter(of, self.missing)),
+                tuple(filter(of, self.changed)),
+                tuple(filter(of, self.extra)),
+                tuple(filter(of_pair, self.renamed)),
+            )
+
+        return part(of_known=False), part(of_known=True)
 
     def to_json(self) -> dict[str, list[dict[str, str]]]:
         """Every difference, those that belong to a missing or extra table included."""

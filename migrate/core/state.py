@@ -174,6 +174,7 @@ class State:
 
     position: Position
     findings: tuple[Finding, ...] = ()
+    accepted: tuple[str, ...] = ()  # differences that were recorded as meant, as sentences
 
 
 def name(position: Position) -> str:
@@ -208,6 +209,7 @@ def classify(image: Image, observation: Observation, target: str, ignore: Sequen
     """
     position = _position(image, observation, target, ignore)
     findings: list[Finding] = []
+    accepted: tuple[str, ...] = ()
     if observation.unproven is not None:
         env = observation.unproven.env_sha256
         findings.append(Unproven(observation.unproven, is_same_env=env is not None and env == image.env_sha256))
@@ -230,6 +232,8 @@ def classify(image: Image, observation: Observation, target: str, ignore: Sequen
     if image.manifest is not None and observation.schema is not None and isinstance(position, (AtHead, Behind, Empty)):
         major = observation.server.major
         differences = image.manifest.compare(observation.rows, observation.schema, major=major, ignore=ignore)
+        differences, known = differences.divided(observation.meant)
+        accepted = tuple(known.sentences())
         if isinstance(position, Empty):  # nothing is expected yet; in schemas that are shared, others have theirs
             differences = replace(differences, missing=(), changed=(), renamed=())
         if differences:
@@ -243,7 +247,7 @@ def classify(image: Image, observation: Observation, target: str, ignore: Sequen
         breaks = _breaking(image.manifest, image.graph, start, _pending(image.graph, start, target))
         if breaks:
             findings.append(Breaking(breaks))
-    return State(position, tuple(findings))
+    return State(position, tuple(findings), accepted)
 
 
 def incomparable(observation: Observation) -> Incomparable | None:

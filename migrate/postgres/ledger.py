@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from migrate.core.events import Emit
     from migrate.core.outcome import Outcome
     from migrate.core.revisions import Revision
+    from migrate.core.schema import Fact
     from migrate.postgres.connection import Connection
 
 _TABLES: Final = """
@@ -160,6 +161,12 @@ _ACCEPTED: Final = """
                           AND later.status = 'finished')
      ORDER BY s.step_id
 """
+# What the last acceptance recorded, whole: each one tells all that is accepted from then on.
+_MEANT: Final = """
+    SELECT details -> 'accepted' FROM migrate.step
+     WHERE target = %(target)s AND kind = 'adopt' AND status = 'finished' AND details ? 'accepted'
+     ORDER BY step_id DESC LIMIT 1
+"""
 _CLOSE_DEAD: Final = f"""
     UPDATE migrate.step s
        SET finished_at = pg_catalog.clock_timestamp(),
@@ -215,6 +222,7 @@ class Known:
     unfinished: tuple[Unfinished, ...] = ()
     unproven: UnprovenRun | None = None
     accepted: tuple[Accepted, ...] = ()
+    meant: frozenset[Fact] = frozenset()
 
 
 def exists(connection: Connection) -> bool:
@@ -222,8 +230,13 @@ def exists(connection: Connection) -> bool:
     return bool(connection.row(_EXISTS)[0])
 
 
-def read(connection: Connection, *, key: str, rows: Sequence[str], hashes: Mapping[str, str]) -> Known:
-    """The ledger of one target, whose version rows are ``rows``, or nothing where there is none."""
+def read(
+    connection: Connection, *, key: str, rows: Sequence[str], hashes: Mapping[str, str], with_meant: bool
+) -> Known:
+    """The ledger of one target, whose version rows are ``rows``, or nothing where there is none.
+
+    ``with_meant``: the differences that were accepted, too, for who compares the schema.
+    """
     if not exists(connection):
         return Known()
     applied = {
@@ -237,7 +250,9 @@ def read(connection: Connection, *, key: str, rows: Sequence[str], hashes: Mappi
     unproven = next((UnprovenRun(id_, code, tuple(wrong), env) for id_, code, wrong, env in last if code != 0), None)
     let_stay = connection.rows(_ACCEPTED, {"target": key, "rows": list(rows)})
     accepted = tuple(Accepted(revision, tuple(left)) for revision, left in let_stay)
-    return Known(applied, unfinished, unproven, accepted)
+    found = connection.rows(_MEANT, {"target": key}) if with_meant else []
+    meant = frozenset((each[0], each[1], each[2]) for row in found for each in row[0])
+    return Known(applied, unfinished, unproven, accepted, meant)
 
 
 def history(connection: Connection, *, key: str, limit: int, lock_timeout_s: float) -> list[dict[str, Any]]:

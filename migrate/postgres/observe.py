@@ -337,7 +337,7 @@ def _observe(
     if can_do_without:
         connection.run("SAVEPOINT ledger")
     try:
-        known = ledger.read(connection, key=key, rows=rows, hashes=hashes)
+        known = ledger.read(connection, key=key, rows=rows, hashes=hashes, with_meant=with_schema)
     except psycopg2.errors.LockNotAvailable:
         if not can_do_without:
             raise
@@ -354,6 +354,7 @@ def _observe(
         accepted=known.accepted,
         invalid_indexes=invalid_indexes(connection, schemas),
         ledger_locked=is_locked,
+        meant=known.meant,
         unnamed=unnamed,
     )
 

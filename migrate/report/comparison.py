@@ -33,6 +33,14 @@ def as_text(of: str, other: str, expected_by: str, differences: Differences, sql
     return "\n".join(lines)
 
 
+def accepted_text(sentences: Sequence[str]) -> str:
+    """What was recorded as meant, under either form; empty where nothing was."""
+    if not sentences:
+        return ""
+    listed = "".join(f"\n- {sentence}" for sentence in sentences)
+    return f"\n\nAccepted earlier (migrate adopt --accept-differences), and not counted:\n{listed}"
+
+
 def as_sql(of: str, other: str, expected_by: str, differences: Differences, sql: Sequence[tuple[str, str]]) -> str:
     """For psql: each statement under its difference, and as a comment what no simple statement puts right.
 

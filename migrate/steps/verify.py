@@ -70,6 +70,7 @@ def _prove_reverted(run: Run, after: Observation, tolerated: State, step: Downgr
     if manifest is None or after.schema is None or after.unnamed:  # policy has let it be that it cannot be compared
         return
     found = manifest.compare(after.rows, after.schema, major=after.server.major, ignore=run.policy.ignore)
+    found, _ = found.divided(after.meant)
     known = _tolerated(tolerated)
     _refuse_fresh([said for said in found.sentences() if said not in known], after)
 

@@ -315,6 +315,8 @@ def test_drift():
     assert seen(findings(State(unknown, (drifted,)), image=image, observation=observation)["drift"]) == WARN
     assert "is unknown" in findings(State(unknown), image=image)["drift"].evidence
     assert "what the manifest says" in findings(State(AT_HEAD), image=image)["drift"].evidence
+    accepted = State(AT_HEAD, (), ("column t.a is bigint, the manifest says integer",))
+    assert "but for 1 accepted difference: column t.a is" in findings(accepted, image=image)["drift"].evidence
 
 
 def test_breaking():

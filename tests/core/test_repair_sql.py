@@ -232,6 +232,26 @@ def test_a_repair(expected: Entries, actual: Entries, statements: str | None) ->
     assert "\n".join(sql for _, sql in repaired) == (statements or "")
 
 
+def test_a_sequence_that_is_there_under_another_name_is_renamed_and_the_default_follows() -> None:
+    expected = {
+        "table t": "",
+        "column t.id": "integer not null default nextval('old_id_seq'::regclass)",
+        "sequence old_id_seq": "integer",
+    }
+    live = {
+        "table t": "",
+        "column t.id": "bigint not null default nextval('t_id_seq'::regclass)",
+        "sequence t_id_seq": "integer",
+    }
+    found = compare(expected, live, same_major=True)
+    (sql,) = [sql for each, sql in repairs(found, expected, live) if each.identity == "column t.id"]
+    assert sql == ("ALTER SEQUENCE t_id_seq RENAME TO old_id_seq;\nALTER TABLE t ALTER COLUMN id TYPE integer;")
+    both = {**live, "sequence old_id_seq": "integer"}
+    (sql,) = [sql for each, sql in repairs(found, expected, both) if each.identity == "column t.id"]
+    assert "RENAME" not in sql
+    assert "SET DEFAULT nextval('old_id_seq'::regclass)" in sql
+
+
 def test_repairs_come_in_an_order_that_can_be_run() -> None:
     wanted = {
         **BASE,

@@ -437,3 +437,23 @@ def test_where_an_object_is(identity, place):
     assert place_of(identity) == place
     assert (identity in within({identity: ""}, [])) is (place is None)
     assert identity in within({identity: ""}, ["other", place or ""])
+
+
+def test_differences_are_divided_into_those_that_are_known_and_the_others():
+    expected = {"table t": "", "column t.a": "integer", "constraint t.c": "CHECK (a)", "table gone": ""}
+    actual = {"table t": "", "column t.a": "bigint", "constraint t.d": "CHECK (a)", "table more": ""}
+    found = compare(expected, actual, same_major=True)
+    facts = found.facts()
+    assert set(facts) == {
+        ("table gone", "", None),
+        ("column t.a", "integer", "bigint"),
+        ("table more", None, ""),
+        ("constraint t.c", None, "constraint t.d"),
+    }
+    assert found.divided(()) == (found, Differences())
+    assert found.divided(frozenset(facts)) == (Differences(), found)
+    new, known = found.divided({("column t.a", "integer", "bigint"), ("constraint t.c", None, "constraint t.d")})
+    assert (new.missing, new.extra, new.changed, new.renamed) == (found.missing, found.extra, (), ())
+    assert (known.changed, known.renamed) == (found.changed, found.renamed)
+    other = {**actual, "column t.a": "smallint"}
+    assert compare(expected, other, same_major=True).divided(frozenset(facts))[0].changed, "another type is new"

@@ -153,6 +153,14 @@ AT_ONE = {"table t": "", "column t.a": "integer"}
 AT_TWO = {"table t": "", "column t.b": "integer"}
 
 
+def test_what_was_accepted_is_no_drift_and_is_told():
+    (found,) = classify(PROVEN, seen("two", schema=AT_ONE), "head").findings
+    meant = frozenset(found.differences.facts())
+    state = classify(PROVEN, seen("two", schema=AT_ONE, meant=meant), "head")
+    assert state.findings == ()
+    assert state.accepted == tuple(found.differences.sentences())
+
+
 def test_the_schema_is_held_against_the_manifest():
     assert classify(PROVEN, seen("two", schema=AT_TWO), "head").findings == ()
     (found,) = classify(PROVEN, seen("two", schema=AT_ONE), "head").findings
