@@ -574,6 +574,8 @@ def _judged(name: str, finding: Finding, image: Image, observation: Observation,
 def _fix_of(finding: Finding, image: Image, observation: Observation, state: State) -> str:
     """The finding's fix; empty where the catalogue's is the best."""
     match finding:
+        case Residue(indexes=indexes) if any(index.parts_sql for index in indexes):
+            return "\n".join(index.parts_sql for index in indexes if index.parts_sql)
         case Residue():
             return "migrate repair --yes   # puts right what is provable, and names the rest"
         case Drifted(exact=exact) if exact is not None:

@@ -112,6 +112,7 @@ class InvalidIndex:
     constraint: str | None = None  # that it belongs to
     is_unique: bool = False
     is_exclusion: bool = False
+    parts_sql: str | None = None  # of a partitioned index: the statements that give it the parts that are missing
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,10 @@ def _on_index(
     index: InvalidIndex, image: Image, observation: Observation, duplicates: int, sources: Mapping[str, str]
 ) -> RebuildIndex | DropIndex | Left:
     name = f"index {index.name} on {index.table}"
+    if index.parts_sql is not None:
+        if index.constraint is None and _is_made_by_pending(index, image, observation, sources):
+            return Left(f"{name} is INVALID, and a pending revision will make it again", f"DROP INDEX {_named(index)};")
+        return Left(f"{name} is INVALID: it is partitioned, and partitions have no valid part of it", index.parts_sql)
     if _TRANSIENT.search(plain(index.name)) and index.constraint is None:
         return DropIndex(index, "which an interrupted REINDEX CONCURRENTLY left")
     if index.constraint is None and _is_made_by_pending(index, image, observation, sources):

@@ -186,6 +186,8 @@ def _index(difference: Difference, identity: Identity, actual: Schema) -> str:
     is_partitioned = " partition by " in actual.get(f"table {dotted(identity.owner)}", "")
     concurrently = "" if is_partitioned else " CONCURRENTLY"
     if difference.actual is not None and difference.actual == f"{difference.expected} invalid":
+        if is_partitioned:  # it is made of parts, and rebuilding it makes none that is missing
+            return f"-- build the part of {name} that a partition lacks and ATTACH it: migrate repair prints how"
         return f"REINDEX INDEX{concurrently} {_sql(_beside(identity, name))};"
     drop = f"DROP INDEX{concurrently} {_sql(_beside(identity, name))};"
     if difference.expected is None:

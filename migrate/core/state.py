@@ -220,8 +220,9 @@ def classify(image: Image, observation: Observation, target: str, ignore: Sequen
         for step in observation.unfinished
         if step.committed and not (step.kind == "upgrade" and step.revision in whole)
     )
-    if observation.invalid_indexes or steps:
-        findings.append(Residue(observation.invalid_indexes, steps))
+    indexes = _residual(image, observation, position)
+    if indexes or steps:
+        findings.append(Residue(indexes, steps))
     edited = tuple(
         revision
         for revision in (image.graph.get(applied.revision) for applied in observation.ledger.values())
@@ -248,6 +249,23 @@ def classify(image: Image, observation: Observation, target: str, ignore: Sequen
         if breaks:
             findings.append(Breaking(breaks))
     return State(position, tuple(findings), accepted)
+
+
+def _residual(image: Image, observation: Observation, position: Position) -> tuple[InvalidIndex, ...]:
+    """The INVALID indexes that are residue: a partitioned one may be meant to be so until a later revision attaches."""
+    plain = tuple(index for index in observation.invalid_indexes if index.parts_sql is None)
+    if len(plain) == len(observation.invalid_indexes):
+        return plain
+    if image.manifest is None or not isinstance(position, (AtHead, Behind)):
+        return observation.invalid_indexes if isinstance(position, AtHead) else plain
+    from migrate.core.repair import plain as unquoted
+    from migrate.core.schema import parse
+
+    expected = image.manifest.schema_at(position.rows)
+    meant = {parse(identity).path[-1] for identity, text in expected.items() if text.endswith(" invalid")}
+    return tuple(
+        index for index in observation.invalid_indexes if index.parts_sql is None or unquoted(index.name) not in meant
+    )
 
 
 def incomparable(observation: Observation) -> Incomparable | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import psycopg2
@@ -131,12 +132,16 @@ _INVALID: Final = """
            pg_catalog.pg_get_indexdef(i.indexrelid),
            (SELECT pg_catalog.quote_ident(k.conname) FROM pg_catalog.pg_constraint k
              WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')),
-           i.indisunique, i.indisexclusion
+           i.indisunique, i.indisexclusion, CASE c.relkind WHEN 'I' THEN i.indexrelid END
       FROM pg_catalog.pg_index i
       JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
       JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-     WHERE NOT i.indisvalid AND c.relkind = 'i' AND n.nspname = ANY (%(schemas)s)
+     WHERE NOT i.indisvalid AND c.relkind IN ('i', 'I') AND n.nspname = ANY (%(schemas)s)
+       AND NOT (c.relkind = 'I' AND EXISTS (
+             SELECT FROM pg_catalog.pg_stat_activity w
+              WHERE w.datname = pg_catalog.current_database() AND w.application_name LIKE 'migrate:worker:%%'
+                AND w.state IS DISTINCT FROM 'idle'))
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p
                         WHERE p.datname = pg_catalog.current_database() AND p.relid = t.oid)
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks l
@@ -148,6 +153,31 @@ _INVALID: Final = """
      ORDER BY 1, 3
 """
 
+# What makes a partitioned index valid: each partition's part of it, built beside the rows' traffic, and attached; where a
+# part is attached and was INVALID itself, attaching it again, once it is rebuilt, lets PostgreSQL look again.
+_PARTS: Final = """
+    SELECT CASE WHEN x.child IS NULL THEN pg_catalog.concat(
+                  'CREATE ', CASE WHEN i.indisunique THEN 'UNIQUE ' END, 'INDEX ',
+                  CASE part.relkind WHEN 'r' THEN 'CONCURRENTLY ' END, named.part, ' ON ', h.inhrelid::regclass,
+                  substring(pg_catalog.pg_get_indexdef(i.indexrelid) FROM ' USING .*$'), '; ')
+                WHEN NOT x.is_valid THEN pg_catalog.concat('REINDEX INDEX CONCURRENTLY ', x.child::regclass, '; ') END
+           || pg_catalog.concat('ALTER INDEX ', i.indexrelid::regclass, ' ATTACH PARTITION ',
+                  coalesce(x.child::regclass::text,
+                           pg_catalog.quote_ident(pn.nspname) || '.' || named.part), ';')
+      FROM pg_catalog.pg_index i
+      JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+      JOIN pg_catalog.pg_inherits h ON h.inhparent = i.indrelid
+      JOIN pg_catalog.pg_class part ON part.oid = h.inhrelid AND part.relkind IN ('r', 'p')
+      JOIN pg_catalog.pg_namespace pn ON pn.oid = part.relnamespace
+      CROSS JOIN LATERAL (
+        SELECT pg_catalog.quote_ident(pg_catalog.left(part.relname || '_' || c.relname, 63)) AS part) AS named
+      LEFT JOIN LATERAL (
+        SELECT ci.indexrelid AS child, ci.indisvalid AS is_valid
+          FROM pg_catalog.pg_inherits ih JOIN pg_catalog.pg_index ci ON ci.indexrelid = ih.inhrelid
+         WHERE ih.inhparent = i.indexrelid AND ci.indrelid = part.oid) AS x ON true
+     WHERE i.indexrelid = %(index)s AND (x.child IS NULL OR NOT x.is_valid)
+     ORDER BY part.relname
+"""
 
 _USER_SCHEMAS: Final = """
     SELECT n.nspname::text FROM pg_catalog.pg_namespace n
@@ -392,7 +422,13 @@ def version_rows(connection: Connection, schema: str | None, table: str) -> tupl
 
 def invalid_indexes(connection: Connection, schemas: Sequence[str]) -> tuple[InvalidIndex, ...]:
     """The indexes of these schemas that are INVALID and that nobody is building."""
-    return tuple(InvalidIndex(*row) for row in connection.rows(_INVALID, {"schemas": list(schemas)}))
+    found = []
+    for *row, partitioned in connection.rows(_INVALID, {"schemas": list(schemas)}):
+        sql = None
+        if partitioned is not None:
+            sql = "\n".join(part[0] for part in connection.rows(_PARTS, {"index": partitioned}))
+        found.append(replace(InvalidIndex(*row), parts_sql=sql))
+    return tuple(found)
 
 
 def _is_said(schema: str, definitions: Iterable[str]) -> bool:

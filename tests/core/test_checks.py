@@ -466,3 +466,8 @@ def test_platform_files():
 def test_drift_that_is_another_revisions_schema_is_adopted():
     stale = Drifted(compare({"table t": ""}, {}, same_major=True), exact=())
     assert findings(State(AT_HEAD, (stale,)))["drift"].fix.startswith("migrate adopt   # records base,")
+
+
+def test_a_partitioned_index_is_told_with_the_statements_for_its_parts():
+    parted = replace(INDEX, parts_sql="ALTER INDEX ix ATTACH PARTITION ix_1;")
+    assert findings(State(BEHIND, (Residue((parted,), ()),)))["residue"].fix == parted.parts_sql

@@ -271,3 +271,11 @@ def test_what_is_foreseen_counts_with_the_end_of_the_indexes(index, schema):
 def test_nothing_is_foreseen_of_a_schema_that_was_not_read():
     found = plan_repairs(IMAGE, seen("one", unfinished=[step("two")], indexes=[IX]), foresees=True)
     assert (len(found.actions), len(found.left)) == (1, 1)
+
+
+def test_a_partitioned_index_gets_its_parts_from_a_person_or_goes_where_a_pending_revision_makes_it():
+    parts = "CREATE INDEX CONCURRENTLY t1_ix ON t1 USING btree (a); ALTER INDEX ix ATTACH PARTITION t1_ix;"
+    (left,) = plan_repairs(KNOWING, seen("two", indexes=(replace(IX, parts_sql=parts),))).left
+    assert left.fix == parts
+    (left,) = plan_repairs(KNOWING, seen("one", indexes=(replace(LATE, parts_sql=parts),))).left
+    assert left.fix == 'DROP INDEX "public".late;'

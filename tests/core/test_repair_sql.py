@@ -351,3 +351,10 @@ def test_a_conversion_that_cuts_is_a_comment(actual, expected, cuts):
     wanted, found = ({**BASE, "column articles.n": kind} for kind in (expected, actual))
     sql = repair_sql(Difference("column articles.n", expected, actual), wanted, found)
     assert (sql or "").startswith("--") is cuts
+
+
+def test_an_invalid_partitioned_index_is_not_rebuilt():
+    before = {"table parts": "table partition by RANGE (a)", "index parts.ix": "btree (a)"}
+    found = compare(before, {**before, "index parts.ix": "btree (a) invalid"}, same_major=True)
+    ((_, sql),) = repairs(found, before, {**before, "index parts.ix": "btree (a) invalid"})
+    assert sql.startswith("-- build the part of ix that a partition lacks and ATTACH it")

@@ -311,3 +311,27 @@ def test_what_has_become_something_else_since_is_not_what_may_stay():
     (found,) = classify(KNOWING, seen("one", schema=live, accepted=(left,)), "head").findings
     assert isinstance(found, Drifted)
     assert found.differences.changed
+
+
+PARTED = InvalidIndex("public", "t", "ix", "CREATE INDEX ix ON ONLY t USING btree (a)", parts_sql="ALTER INDEX ix …;")
+
+
+@pytest.mark.parametrize(
+    ("image", "rows", "is_residue"),
+    [
+        (IMAGE, ("two",), True),
+        (IMAGE, ("one",), False),  # without a manifest nobody knows whether a later revision attaches the parts
+        (PROVEN, ("two",), True),
+        (PROVEN, ("one",), True),
+    ],
+)
+def test_a_partitioned_index_is_residue_unless_it_is_meant_to_be_invalid(image, rows, is_residue):
+    found = classify(image, seen(*rows, invalid_indexes=(PARTED,)), "head").findings
+    assert any(isinstance(finding, Residue) for finding in found) is is_residue
+
+
+def test_a_partitioned_index_that_the_manifest_has_invalid_is_meant():
+    made = {"table t": "", "index t.ix": "btree (a) invalid"}
+    graph = Graph.build([ONE])
+    image = Image(graph, manifest=build(17, graph, {"one": made}))
+    assert classify(image, seen("one", schema=made, invalid_indexes=(PARTED,)), "head").findings == ()
