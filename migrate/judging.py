@@ -115,12 +115,20 @@ def needed_manifest(order: Order) -> Manifest:
     return order.image.manifest
 
 
-def rows_named(order: Order, revision: str) -> tuple[str, ...]:
-    """The version rows of a database that was upgraded to ``revision``. Raises Stop for a name that means nothing."""
-    found = order.image.graph.rows_at(revision)
-    if isinstance(found, HistoryFault):
-        raise stop("unknown-target", found.message, names={"heads": order.image.graph.heads})
-    return tuple(sorted(found))
+def rows_named(order: Order, revisions: str) -> tuple[str, ...]:
+    """The version rows of a database that was upgraded to these revisions, with commas in between.
+
+    Raises Stop for a name that means nothing.
+    """
+    graph = order.image.graph
+    names = [revisions] if revisions in graph else [name.strip() for name in revisions.split(",") if name.strip()]
+    named: set[str] = set()
+    for name in names or [revisions]:
+        found = graph.rows_at(name)
+        if isinstance(found, HistoryFault):
+            raise stop("unknown-target", found.message, names={"heads": graph.heads})
+        named |= found
+    return tuple(sorted(graph.tips(graph.ancestors(named)))) if len(names) > 1 else tuple(sorted(named))
 
 
 def judge(order: Order, connection: Connection, seen: Judged | None = None) -> Judged:

@@ -120,6 +120,7 @@ def adopt(order: Order, at: Override | Acceptance | None = None) -> tuple[Adopt 
         return judged
 
     progress = Progress(order)
+    order = replace(order, policy=replace(order.policy, target="heads"))  # an adoption is not about where to go
     with outcomes(progress):
         refuse_image_faults(order)
         with connected(order) as connection:
@@ -255,7 +256,9 @@ def _not_adoptable(refused: Problem) -> Problem:
     facts: dict[str, Any] = {
         name: value for name, value in refused.facts.items() if name in {"match", "matching", "differences"}
     }
-    return problem("not-adoptable", refused.why, names={"revision": matching[0]}, **facts)
+    # of several candidates the first; else the rows, all of which count: one alone would lose the other branches'
+    named = matching[0] if facts.get("match") == "several" else ",".join(matching)
+    return problem("not-adoptable", refused.why, names={"revision": named or "base"}, **facts)
 
 
 def judge_repair(order: Order, connection: Connection, closing: Closing | None) -> tuple[Repairs, Judged]:

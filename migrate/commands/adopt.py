@@ -37,7 +37,11 @@ def _write(session: Session, file: Path, step: Adopt) -> dict[str, object]:
 
 
 @verb("adopt", exits=tuple(code for code in EXITS if code not in {ExitCode.FAILED, ExitCode.PARTIAL}))
-@click.option("--at", metavar="REVISION", help="The operator's word that the database is at this revision.")
+@click.option(
+    "--at",
+    metavar="REVISION",
+    help="The operator's word that the database is at this revision, or at several: a,b (one of each branch).",
+)
 @click.option("--reason", metavar="TEXT", help="Why; needed with --at, and kept in the ledger.")
 @click.option(
     "--accept-differences",

@@ -15,7 +15,7 @@ from migrate.core.policy import Edited as EditedPolicy
 from migrate.core.policy import Judgement
 from migrate.core.policy import Stale as StalePolicy
 from migrate.core.problems import ExitCode, problem
-from migrate.core.quoting import Ready, words
+from migrate.core.quoting import Ready, word
 from migrate.core.state import (
     Ahead,
     AtHead,
@@ -500,12 +500,17 @@ def _way_out(match: Match | None) -> str | None:
     """What to paste where nothing is proven; None for the kind's own fix."""
     match match:
         case Nearest(rows=rows):
-            at = words(rows) or "base"
+            at = _at(rows)
             return f"migrate verify --at {at}   # the differences and their SQL; or: migrate adopt --at {at} --reason 'WHY'"
         case Several(candidates=candidates):
-            return f"migrate adopt --at {words(candidates[0]) or 'base'} --reason 'WHY'   # or another of those named"
+            return f"migrate adopt --at {_at(candidates[0])} --reason 'WHY'   # or another of those named"
         case _:
             return None
+
+
+def _at(rows: Sequence[str]) -> str:
+    """The rows as `--at` takes them."""
+    return word(",".join(rows)) if rows else "base"
 
 
 def _unknown(position: Unknown, image: Image, findings: Iterable[Finding], policy: Policy) -> Decision:
@@ -559,7 +564,7 @@ def _match_facts(match: Match | None) -> dict[str, Any]:
         case Exact(rows=rows):
             return {"match": "exact", "matching": list(rows)}
         case Several(candidates=candidates):
-            return {"match": "several", "matching": [" ".join(rows) for rows in candidates]}
+            return {"match": "several", "matching": [",".join(rows) for rows in candidates]}
         case Nearest(rows=rows, differences=differences):
             return {
                 "match": "nearest",
@@ -575,11 +580,11 @@ def _proves(match: Match | None) -> str:
         case None:
             return ""
         case Exact(rows=rows):
-            return f"; its schema is that of revision {_names(rows)}"
+            return f"; its schema is that of revision {' and '.join(rows) or 'base'}"
         case Several(candidates=candidates):
-            return f"; its schema is that of several revisions: {_names([' '.join(rows) for rows in candidates])}"
+            return f"; its schema is that of several revisions: {_names([' and '.join(rows) or 'base' for rows in candidates])}"
         case Nearest(rows=rows, differences=differences, ties=ties):
-            nearest = " or ".join(_names(each) for each in (rows, *ties[:LISTED]))
+            nearest = " or ".join(" and ".join(each) or "base" for each in (rows, *ties[:LISTED]))
             return f"; the nearest revision is {nearest}, but {clauses(differences.sentences())}"
         case _:
             assert_never(match)

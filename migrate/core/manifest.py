@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from migrate.core.json_position import Path
 
+LONGEST_BRANCH: Final = 200  # revisions of an unmerged branch at which a database may stand
 FORMAT: Final = 1
 
 _Word = tuple[str, tuple[str, ...]]
@@ -464,7 +465,33 @@ class Manifest:
             distances[entry.revision.id,] = total
         if self._all_heads:
             distances[self._all_heads] = len(self.compare(self._all_heads, live, major=major, ignore=ignore))
+            if all(distances.values()):
+                distances |= self._between_heads(live, major=major, ignore=ignore)
         return distances
+
+    def _between_heads(self, live: Schema, *, major: int, ignore: Sequence[str]) -> dict[Rows, int]:
+        """How many differences there are where several branches have gone as far as each has.
+
+        Branches that make different objects do not show in each other's distance, so that each is tried by itself, while
+        the others stand where they were best: their number counts, not that of all combinations.
+        """
+        graph = Graph.build(entry.revision for entry in self.revisions)
+        order = {entry.revision.id: number for number, entry in enumerate(self.revisions)}
+        at: dict[str, str | None] = {head: head for head in self._all_heads}
+        found: dict[Rows, int] = {}
+        for head in self._all_heads:
+            own = graph.ancestors([head]) - graph.ancestors(other for other in self._all_heads if other != head)
+            tried: list[tuple[int, str | None]] = []
+            for each in (*sorted(own, key=order.__getitem__, reverse=True)[:LONGEST_BRANCH], None):
+                at[head] = each
+                tips = graph.tips(graph.ancestors(row for row in at.values() if row is not None))
+                rows = tuple(sorted(tips, key=order.__getitem__))
+                if len(rows) > 1:  # each revision alone is a candidate already
+                    if rows not in found:
+                        found[rows] = len(self.compare(rows, live, major=major, ignore=ignore))
+                    tried.append((found[rows], each))
+            at[head] = min(tried, key=lambda one: one[0])[1]
+        return dict(reversed(found.items()))
 
     def _visit(self, distance: Distance) -> list[int]:
         """Lead the distance, which is at the base, to every revision; return its distance at each.

@@ -765,3 +765,44 @@ def test_a_schema_that_was_there_before_the_history_says_nothing_of_it() -> None
     without = known.schema_at(["s2"]).keys() - {"schema billing"}
     found = known.compare(("s2",), dict.fromkeys(without, ""), major=17)
     assert "schema billing is missing" in found.sentences()
+
+
+BRANCHES = manifest_of(
+    {
+        revision("root"): {"table t": ""},
+        revision("l1", "root"): {"table l1": ""},
+        revision("l2", "l1"): {"table l2": ""},
+        revision("l3", "l2"): {"table l3": ""},
+        revision("r1", "root"): {"table r1": ""},
+        revision("r2", "r1"): {},
+        revision("m1", "root"): {"table m1": ""},
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        (("l3", "r2", "m1"), Exact(("l3", "m1", "r2"))),
+        (("l2", "r1"), Several((("l2", "r1"), ("l2", "r2")))),
+        (("l1", "m1"), Exact(("l1", "m1"))),
+        (("l2", "m1"), Exact(("l2", "m1"))),
+        (("l3",), Exact(("l3",))),
+    ],
+)
+def test_each_branch_may_have_gone_as_far_as_it_has(rows: tuple[str, ...], found: object) -> None:
+    live = BRANCHES.schema_at(rows)
+    assert BRANCHES.identify(live, major=15) == found
+
+
+def test_the_nearest_may_be_the_rows_of_several_branches() -> None:
+    live = BRANCHES.schema_at(("l2", "m1")) | {"table more": ""}
+    match = BRANCHES.identify(live, major=17)
+    assert isinstance(match, Nearest)
+    assert match.rows == ("l2", "m1")
+
+
+def test_two_branches_from_nothing() -> None:
+    lone = manifest_of({revision("a1"): {"table a": ""}, revision("b1"): {"table b": ""}})
+    assert lone.identify({"table a": "", "table b": ""}, major=15) == Exact(("a1", "b1"))
+    assert lone.identify({"table b": ""}, major=15) == Exact(("b1",))
