@@ -121,7 +121,8 @@ BEGIN
           FROM pg_operator o WHERE o.oprnamespace = ANY (ours)
         ) AS every
         WHERE NOT EXISTS (SELECT FROM pg_depend d
-                           WHERE d.classid = every.class AND d.objid = every.oid AND d.deptype IN ('e', 'i', 'P', 'S'))
+                           WHERE d.classid = every.class AND d.objid = every.oid AND d.objsubid = 0
+                             AND d.deptype IN ('e', 'i', 'P', 'S')) -- the columns of a partition key depend on their own table
         ORDER BY turn
     LOOP
         EXECUTE format('DROP %s IF EXISTS %s CASCADE', it.kind, it.name);
