@@ -36,11 +36,13 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
 from migrate import driver_fence, foreign_records
+from migrate.core.destruction import says_harmless
 from migrate.core.driver_errors import said_by, sqlstate_of, types_of, was_disconnected
 from migrate.core.repair_sql import quote
 from migrate.core.schema import dotted
 from migrate.core.search_path import first_meant
 from migrate.core.shadow import strangers
+from migrate.core.sql_text import commits, stands_outside, statements
 from migrate.core.url import DatabaseUrl
 from migrate.core.wording import counted, shortened
 from migrate.division import Division
@@ -75,6 +77,7 @@ _ROWS_WRITTEN: Final = """
     SELECT CASE WHEN pg_catalog.current_setting('track_counts') = 'on'
                 THEN (SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_catalog.pg_stat_xact_all_tables) END
 """
+_ENDS_TRANSACTION: Final = "2D000"  # a COMMIT in a procedure or a DO block that was called in a transaction
 _CONCURRENTLY: Final = re.compile(r"\bconcurrently\b", re.IGNORECASE)
 
 _WHERE: Final = """
@@ -251,6 +254,8 @@ class Seam:
         self._statements = 0
         self._keeping: Keeping | None = None  # while nothing may be lost
         self._judged = False  # all that the transaction has done
+        self._beside: dict[int, Keeping] = {}  # transactions on connections of the revision's own
+        self.wrapped = False  # a statement that would commit by itself runs in a transaction of ours
         self.has_begun = False  # env.py runs the migrations, and in the right place
         self.current: str | None = None
         self.xid: int | None = None
@@ -391,6 +396,8 @@ class Seam:
         if self._job.get("keeps") is not None:
             event.listen(connection, "commit", self._on_commit)
             event.listen(connection, "rollback", self._on_rollback)
+            event.listen(connection, "before_cursor_execute", self._on_keeping, retval=True)
+            event.listen(connection, "after_cursor_execute", self._on_kept)
         if "crash_after" in self._job:
             event.listen(connection, "after_cursor_execute", self._crash)
         if connection.in_transaction():
@@ -406,20 +413,27 @@ class Seam:
         self.xid = int(xid)
         self._channel.call("began", xid=self.xid, backend_pid=pid)
         if self.phase == "revision":
-            self._begin_keeping(connection)
+            self._begin_keeping(connection, self._suspects)
 
     # Nothing is lost that was not allowed to go: what a transaction has done is looked at before its commit.
 
-    def _begin_keeping(self, connection: Connection) -> None:
-        """Look at the tables at a transaction's beginning, and write down what the suspects of an earlier try hold."""
-        if self._job.get("keeps") is None or self._keeping is not None or _is_autocommit(connection):
+    @property
+    def _suspects(self) -> list[Suspect]:
+        """The tables whose rows an earlier try, or the manifest, says to look at."""
+        return [Suspect(s, t, None if c is None else frozenset(c)) for s, t, c in self._job.get("keeps") or ()]
+
+    def _begin_keeping(self, connection: Connection, suspects: list[Suspect]) -> None:
+        """Look at the tables at a transaction's beginning, and write down what the suspects hold."""
+        if self._job.get("keeps") is None or self._keeping is not None:
             return
-        suspects = [Suspect(s, t, None if c is None else frozenset(c)) for s, t, c in self._job["keeps"]]
-        versions = (self._job["version_table_schema"] or "", self._job["version_table"])
         try:
-            self._keeping = Keeping.begin(lambda sql: rows_by_driver(connection, sql), versions, suspects)
+            self._keeping = self._kept_by(connection, suspects)
         except Unread as unread:
             raise self._unread(unread) from unread.error
+
+    def _kept_by(self, connection: Connection, suspects: list[Suspect]) -> Keeping:
+        versions = (self._job["version_table_schema"] or "", self._job["version_table"])
+        return Keeping.begin(lambda sql: rows_by_driver(connection, sql), versions, suspects)
 
     def _refuse_losses(self) -> None:
         """Raises Refused where this transaction has lost something, Unsure where that is to be looked at in another try."""
@@ -464,6 +478,80 @@ class Seam:
     def _on_rollback(self, _: Connection) -> None:
         self._keeping = None
 
+    def _on_keeping(
+        self,
+        connection: Connection,
+        cursor: Any,
+        statement: str,
+        parameters: Any,
+        context: object,
+        executemany: bool,  # noqa: FBT001 - SQLAlchemy's signature
+    ) -> tuple[str, Any]:
+        """A statement is about to be sent: what would be committed before its end is looked at in between."""
+        del context
+        if self.phase != "revision":
+            return statement, parameters
+        parts = [statement] if executemany or "commit" not in statement.lower() else statements(statement)
+        if not any(map(commits, parts)):
+            parts = [statement]
+        for part in parts[:-1]:
+            self._before_part(connection, part)
+            cursor.execute(part, parameters)
+            self._on_kept(connection, cursor, part, parameters, None, executemany)
+        self._before_part(connection, parts[-1])
+        return parts[-1], parameters
+
+    def _before_part(self, connection: Connection, statement: str) -> None:
+        if self.wrapped:  # it failed, and the revision went on
+            self._end_alone(connection, "ROLLBACK")
+        if _is_autocommit(connection) or _is_outside(connection):
+            if not all(map(stands_outside, statements(statement))):
+                do_by_driver(connection, "BEGIN")
+                self.wrapped, self._keeping = True, None
+                self._begin_keeping(connection, [])
+        elif commits(statement):
+            self._refuse_losses()
+            self._keeping = None
+        elif self._keeping is None:  # the revision has begun a transaction by itself
+            self._begin_keeping(connection, self._suspects)
+
+    def _on_kept(
+        self,
+        connection: Connection,
+        cursor: Any,
+        statement: str,
+        parameters: Any,
+        context: object,
+        executemany: bool,  # noqa: FBT001 - SQLAlchemy's signature
+    ) -> None:
+        """A statement that would have committed by itself is committed, if it loses nothing."""
+        del context
+        if not self.wrapped:
+            return
+        try:
+            try:
+                self._refuse_losses()
+            except Unsure as unsure:
+                self._end_alone(connection, "ROLLBACK")
+                do_by_driver(connection, "BEGIN")
+                self.wrapped = True
+                self._begin_keeping(connection, unsure.suspects)
+                (cursor.executemany if executemany else cursor.execute)(statement, parameters)
+                self._refuse_losses()
+        except BaseException:
+            self._end_alone(connection, "ROLLBACK")
+            raise
+        self._end_alone(connection, "COMMIT")
+
+    def _end_alone(self, connection: Connection, how: str) -> None:
+        self.wrapped, self._keeping = False, None
+        do_by_driver(connection, how)
+
+    def _unknown(self, what: str) -> Refused:
+        """The refusal of what nobody can judge."""
+        why = f"the downgrade of {self.current} {what}: nobody can say what that loses"
+        return Refused("data-loss", why, target=self._job["target"])
+
     def _on_statement(
         self,
         connection: Connection,
@@ -503,16 +591,33 @@ class Seam:
     def _on_begin_beside(self, connection: Connection) -> None:
         if self.phase == "env":
             self._openers[id(_driver_of(connection))] = ""
+        elif self._keeps_beside(connection) and not _is_autocommit(connection):
+            self._beside[id(_driver_of(connection))] = self._kept_by(connection, [])
 
     def _on_commit_beside(self, connection: Connection) -> None:
+        keeping = self._beside.pop(id(_driver_of(connection)), None)
+        suspects = keeping.suspects() if keeping is not None else []
+        if suspects:
+            names = shortened(dotted([suspect.schema, suspect.table]) for suspect in suspects)
+            raise self._unknown(f"changes {names} on a connection of its own")
         if self._is_beside(connection) and _answers(connection, "SELECT pg_catalog.txid_current_if_assigned()"):
             self._commits_beside()
 
     def _on_statement_beside(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         if self.phase == "env" and self._openers.get(id(_driver_of(connection))) == "":
             self._openers[id(_driver_of(connection))] = _without_values(statement)
-        if _READS.match(statement) is None and _is_autocommit(connection) and self._is_beside(connection):
-            self._commits_beside()
+        if _READS.match(statement) is None and _is_autocommit(connection):
+            if self._keeps_beside(connection) and not says_harmless(statement):
+                raise self._unknown("commits on a connection of its own")
+            if self._is_beside(connection):
+                self._commits_beside()
+
+    def _keeps_beside(self, connection: Connection) -> bool:
+        """Whether nothing may be lost on another connection to this database, which a revision has made."""
+        if self._job.get("keeps") is None or self.phase != "revision" or self._channel.is_forked:
+            return False
+        is_other = connection.dialect.name == "postgresql" and _driver_of(connection) is not self._channel.driver
+        return is_other and _answers(connection, self._job["is_held"])
 
     def _commits_beside(self) -> None:
         if self.commits is not None:
@@ -620,8 +725,8 @@ class Seam:
         if self._reply["do"] != "go":
             raise Stopped
         self._judged = False
-        if connection.in_transaction():
-            self._begin_keeping(connection)
+        if connection.in_transaction() and not _is_autocommit(connection):
+            self._begin_keeping(connection, self._suspects)
         assert self.commits is not None
         if self._reply["may_commit"]:
             self.commits.watch(connection)
@@ -926,6 +1031,10 @@ def run(job: Mapping[str, Any], channel: Channel) -> None:
         told = report(error, job)
         if seam is not None and seam.commits is not None and not told["disconnect"]:
             told["left_nothing"] = seam.commits.left_nothing(sqlstate_of(error))
+        if seam is not None and seam.wrapped and sqlstate_of(error) == _ENDS_TRANSACTION:
+            why = f"the downgrade of {seam.current} calls what commits by itself: nobody can say what that loses"
+            channel.tell("refused", code="data-loss", why=why, names={"target": job["target"]}, facts={})
+            return
         channel.tell("failed", phase=phase, revision=seam.current if seam else None, error=told)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from migrate.core.decision import decide, problem_of_incomparable, refuse_downgrade, with_backup
+from migrate.core.destruction import commits_unseen
 from migrate.core.downgrade import reverting, taken_by_reverting
 from migrate.core.events import Event, Level, Name
 from migrate.core.holding import Taken, place_of
@@ -325,6 +326,10 @@ def judge_down(
             )
             facts = {"loses": loss.fields()} if loss is not None else {}
             raise stop("data-loss", f"going back to {target}: {what}", names={"target": target}, **facts)
+        unseen = next((each for each in gone if commits_unseen(order.source_of(each))), None)
+        if unseen is not None:
+            what = f"{unseen.file} commits by its driver's own connection, so that nobody can say what it loses"
+            raise stop("data-loss", f"going back to {target}: {what}", names={"target": target})
     plan = Plan((Downgrade(target, gone, allow_data_loss, taken),), Result.DOWNGRADED)
     decision = with_backup(
         plan, image, state, order.policy, has_place=order.backup is not None, source_of=order.source_of

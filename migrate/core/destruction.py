@@ -40,6 +40,10 @@ _HARMFUL: Final = re.compile(
     r"|type|using|do|call|execute)\b",
     re.IGNORECASE,
 )
+_BY_DRIVER: Final = re.compile(
+    r"\braw_connection\s*\(|\.(?:connection|dbapi_connection|driver_connection)\b|\bpsycopg2?\b|\basyncpg\b"
+)
+_COMMIT: Final = re.compile(r"\bcommit\b|\bautocommit\b", re.IGNORECASE)
 _QUOTED: Final = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*")
 _INDEX_METHOD: Final = re.compile(r"\busing\s+(?:btree|hash|gin|gist|brin|spgist)\b", re.IGNORECASE)
 _OF_TYPE: Final = re.compile(r"\b(?:create|alter|comment\s+on|grant\s+usage\s+on)\s+type\b", re.IGNORECASE)
@@ -56,6 +60,18 @@ def destroys_nothing(source: str, function: str) -> bool:
     if function not in own:
         return False
     return all(_is_harmless(node, schema) for node in ast.walk(own[function]) if isinstance(node, ast.Call))
+
+
+def says_harmless(sql: str) -> bool:
+    """Whether all statements of a text are of a kind that takes no rows and no values."""
+    said = _OF_TYPE.sub(" ", _INDEX_METHOD.sub(" ", _QUOTED.sub(" ", sql)))
+    statements = [part for part in _QUOTED.sub('""', sql).split(";") if part.strip()]
+    return not _HARMFUL.search(said) and all(_HARMLESS.match(statement) for statement in statements)
+
+
+def commits_unseen(source: str) -> bool:
+    """Whether a text shows that it commits past SQLAlchemy, by the driver's own connection."""
+    return _BY_DRIVER.search(source) is not None and _COMMIT.search(source) is not None
 
 
 def _of_sqlalchemy(node: ast.stmt) -> list[ast.alias]:
@@ -102,6 +118,4 @@ def _says_harmless(call: ast.Call) -> bool:
         return _says_harmless(given) if name == "text" else name in {"insert", "select", "values"}
     if not (isinstance(given, ast.Constant) and isinstance(given.value, str)):
         return False
-    said = _OF_TYPE.sub(" ", _INDEX_METHOD.sub(" ", _QUOTED.sub(" ", given.value)))
-    statements = [part for part in _QUOTED.sub('""', given.value).split(";") if part.strip()]
-    return not _HARMFUL.search(said) and all(_HARMLESS.match(statement) for statement in statements)
+    return says_harmless(given.value)

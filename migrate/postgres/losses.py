@@ -29,7 +29,6 @@ _TABLES: Final = """
     SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relkind = 'p',
            coalesce(pg_catalog.pg_partition_root(c.oid), c.oid)::bigint,
            pg_catalog.pg_relation_filenode(c.oid)::bigint,
-           coalesce(pg_catalog.pg_relation_size(c.oid), 0) > 0,
            pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)::bigint,
            pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)::bigint,
            c.oid IN (SELECT relation FROM held)
@@ -120,7 +119,6 @@ class _Table:
     is_partitioned: bool
     root: int
     file: int | None
-    has_rows: bool
     deleted: int
     updated: int
     is_written: bool  # where the server does not count what is done to rows
@@ -178,8 +176,8 @@ class Keeping:
         now = _look(self.ask, self.version_table)
         found: dict[int, Suspect] = {}
         for oid, first in self.first.items():
-            if oid not in self.last or not first.has_rows:
-                continue  # it was seen to go, or nothing was in it
+            if oid not in self.last:
+                continue  # it was seen to go
             columns = _touched(first, self.last[oid], now.get(oid))
             if columns is None or columns:
                 root = self.first.get(first.root, first)

@@ -362,3 +362,42 @@ def test_rows_that_policies_hide_are_not_counted_as_none(project, database, run_
     allowed = run_migrate("down", "--to", "one", "--allow-data-loss", "--drift", "warn", database=database)
     allowed.check_clean()
     assert (allowed.exit_code, allowed.finished["loses"]) == (0, ["table keys: not counted"])
+
+
+BLOCK = "with op.get_context().autocommit_block():\n    "
+
+
+@pytest.mark.parametrize(
+    ("downgrade", "code"),
+    [
+        pytest.param(f"{BLOCK}op.execute('DELETE FROM keys WHERE id > 20')", 31, id="in an autocommit block"),
+        pytest.param("op.execute('DELETE FROM keys')\nop.execute('COMMIT')", 12, id="before a COMMIT"),
+        pytest.param("op.execute('DELETE FROM keys; COMMIT; BEGIN')", 12, id="in one text with a COMMIT"),
+        pytest.param("op.execute('DELETE FROM keys')\nop.get_bind().commit()", 12, id="before SQLAlchemy's commit"),
+        pytest.param(f"op.execute('DELETE FROM keys')\n{BLOCK}pass", 12, id="before an autocommit block"),
+        pytest.param(
+            f"{BLOCK}op.execute('DO $$ BEGIN DELETE FROM keys; COMMIT; END $$')", 31, id="by what commits inside"
+        ),
+        pytest.param(
+            "with sa.create_engine(op.get_bind().engine.url).begin() as other:\n"
+            "    other.execute(sa.text('DELETE FROM keys'))",
+            12,
+            id="on a connection of its own",
+        ),
+        pytest.param("op.get_bind().connection.commit()", 12, id="past SQLAlchemy"),
+    ],
+)
+def test_what_would_be_committed_before_its_end_is_looked_at_first(keys, database, downgrade, code):
+    refused = keys(downgrade)
+    assert (refused.exit_code, database.scalar("SELECT count(*) FROM keys")) == (code, 30), refused.finished
+    assert "loses" in refused.finished["why"]
+
+
+def test_what_commits_by_itself_and_loses_nothing_goes_on(keys, database):
+    result = keys(
+        f"{BLOCK}op.execute('DROP INDEX CONCURRENTLY ix')\n    op.execute(\"UPDATE keys SET secret = '' WHERE secret IS NULL\")\n"
+        "op.execute('CREATE INDEX i2 ON keys (id); COMMIT; BEGIN')\nop.execute('DROP INDEX i2')",
+        upgrade=f"{BLOCK}op.execute('CREATE INDEX CONCURRENTLY ix ON keys (secret)')",
+    )
+    assert (result.exit_code, result.finished["reverted"]) == (0, ["three", "two"]), result.finished
+    assert database.scalar("SELECT count(secret) FROM keys") == 30

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.destruction import destroys_nothing
+from migrate.core.destruction import commits_unseen, destroys_nothing
 
 HEAD = "from alembic import op\nimport sqlalchemy as sa\nfrom sqlalchemy import Column, delete, insert, text\n"
 
@@ -75,3 +75,16 @@ def test_a_file_that_says_nothing_is_not_known_to():
     assert not destroys_nothing("def upgrade(:", "upgrade")
     assert not destroys_nothing("upgrade = print\nfrom . import x\n", "upgrade")
     assert not destroys_nothing(revision("pass"), "downgrade")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("op.get_bind().connection.commit()", True),
+        ("raw = engine.raw_connection()\nraw.cursor().execute('COMMIT')", True),
+        ("op.get_bind().connection.cursor().execute('SELECT 1')", False),
+        ("op.get_bind().commit()", False),
+    ],
+)
+def test_what_commits_past_sqlalchemy(text, expected):
+    assert commits_unseen(text) is expected
