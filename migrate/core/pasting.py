@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _FIX_FIELDS: Final = frozenset({"fix", "left_fixes"})
-_OF_ALEMBIC_TOO: Final = frozenset({"-c", "-n"})  # these two are Alembic's own, by the same names
+_OF_ALEMBIC_TOO: Final = frozenset({"-c", "-n", "-x"})  # these are Alembic's own, by the same names
 # A command and its arguments: up to the next command, or to the comment. In backticks stands the name of a verb.
 _COMMAND: Final = re.compile(
     r"(?<![\w./`-])(?:migrate (?P<verb>[a-z]+)|alembic(?= [a-z-]))(?![\w.`-])"
