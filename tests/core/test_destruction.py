@@ -18,6 +18,7 @@ def revision(body: str) -> str:
     "body",
     [
         "pass",
+        "op.add_column('t', sa.Column('n', sa.dialects.postgresql.UUID()))",
         "op.create_table('t', sa.Column('id', sa.Integer, primary_key=True), Column('b', sa.Text))",
         "op.add_column('t', sa.Column('n', sa.Integer, server_default=sa.text('1')))",
         "with op.batch_alter_table('t') as batch:\n    batch.add_column(sa.Column('n', sa.Integer))",
