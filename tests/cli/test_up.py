@@ -240,7 +240,8 @@ def test_env_py_that_exits_is_no_success(project, database, run_migrate):
 @pytest.mark.parametrize(
     ("module", "beside", "expected"),
     [
-        ("sqlmodel_x", None, "pip install sqlmodel_x   # in the image"),
+        ("pgvector_x", None, "put pgvector_x into the image: "),
+        ("sqlmodel", None, "pip install sqlmodel   # in the image"),
         ("app", "src/app", "export PYTHONPATH=src   # app lies there"),
         ("app", "app.py", "export PYTHONPATH=.   # app lies there"),
         ("json.nothing", None, "alembic -c "),
