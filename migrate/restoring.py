@@ -31,6 +31,7 @@ from migrate.postgres.errors import problem_of
 from migrate.postgres.guard import GuardKey, guard
 from migrate.postgres.ledger import Ledger, target_key
 from migrate.postgres.observe import read_server, refuse_wrong_server, version_rows
+from migrate.steps.control import without_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -279,7 +280,7 @@ def _carry_out(
         argv = [str(tools.pg_restore), "--file=-", f"--use-list={listing}", str(order.file)]
         connecting = without_secrets(
             order.target,
-            order.environ,
+            without_ours(order.environ),
             application_name=f"{WORKER_NAME}{order.run_id}",
             connect_s=order.limits.connect_s,
         )

@@ -167,12 +167,15 @@ class BackingUp:
         """
         with tempfile.TemporaryFile() as listing:
             self._run(
-                [str(tools.pg_restore), "--list", str(path)], dict(self.run.environ), "pg_restore --list", listing
+                [str(tools.pg_restore), "--list", str(path)],
+                without_ours(self.run.environ),
+                "pg_restore --list",
+                listing,
             )
             listing.seek(0)
             entries = sum(1 for line in listing if line.strip() and not line.startswith(b";"))
         nothing = f"--file={os.devnull}"
-        self._run([str(tools.pg_restore), nothing, str(path)], dict(self.run.environ), "pg_restore")
+        self._run([str(tools.pg_restore), nothing, str(path)], without_ours(self.run.environ), "pg_restore")
         return entries
 
     def _digest(self, path: Path) -> tuple[str, int]:
