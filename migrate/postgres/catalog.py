@@ -407,16 +407,22 @@ WHERE i.indrelid = ANY (%(relations)s::oid[])
   AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
 """
 
-# Pretty-printed, because only then a trigger's table is named relative to the search_path.
+# Not pretty-printed, as pg_dump has it; its table, which is qualified then, is named relative to the search_path.
 _RULES = """
 SELECT 'trigger', c.relnamespace, c.relname, t.tgname, NULL,
        CASE WHEN t.tgconstraint <> 0 THEN 'constraint ' ELSE '' END
-       || substr(pg_get_triggerdef(t.oid, true), 1 + length(concat(
+       || substr(overlay(printed.text PLACING ' ON ' || c.oid::regclass::text || ' '
+                         FROM position(printed.place IN printed.text) FOR length(printed.place)), 1 + length(concat(
             'CREATE ', CASE WHEN t.tgconstraint <> 0 THEN 'CONSTRAINT ' END, 'TRIGGER ', quote_ident(t.tgname), ' ')))
        || CASE t.tgenabled WHEN 'D' THEN ' disabled' WHEN 'R' THEN ' enabled replica' WHEN 'A' THEN ' enabled always'
           ELSE '' END,
        t.tableoid, t.oid, 0
-FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+FROM pg_trigger t
+JOIN pg_class c ON c.oid = t.tgrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL (
+  SELECT pg_get_triggerdef(t.oid), concat(' ON ', quote_ident(n.nspname), '.', quote_ident(c.relname), ' ')
+) AS printed (text, place)
 WHERE t.tgrelid = ANY (%(relations)s::oid[]) AND NOT t.tgisinternal AND t.tgparentid = 0
 UNION ALL
 SELECT 'rule', c.relnamespace, c.relname, r.rulename, NULL,
@@ -534,20 +540,32 @@ WHERE p.pronamespace = ANY (%(namespaces)s::oid[])
     SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype IN ('e', 'i'))
 """
 
-# `pg_get_statisticsobjdef` prints columns in the order of the table's, which is no part of a schema.
+# As pg_dump has it, but that `pg_get_statisticsobjdef` prints columns in the order of the table's, which is no part of a
+# schema. After them stand the expressions, and the table.
 _STATISTICS = """
 SELECT 'statistics', x.stxnamespace, NULL, x.stxname, NULL,
        concat('(', (
          SELECT string_agg(CASE kind WHEN 'd' THEN 'ndistinct' WHEN 'f' THEN 'dependencies' ELSE 'mcv' END, ', '
                            ORDER BY kind)
          FROM unnest(x.stxkind) AS kind WHERE kind <> 'e'),
-         ') on ', concat_ws(', ', (
-           SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attname)
-           FROM pg_attribute a WHERE a.attrelid = x.stxrelid AND a.attnum = ANY (x.stxkeys::int2[])),
-           array_to_string(pg_get_statisticsobjdef_expressions(x.oid), ', ')),
-         ' from ', x.stxrelid::regclass),
+         ') on ', columns.sorted)
+       || substr(left(printed.items, - length(' FROM ' || printed.place)), 1 + length(concat(columns.printed)))
+       || ' from ' || printed.place,
        x.tableoid, x.oid, 0
 FROM pg_statistic_ext x
+JOIN pg_namespace n ON n.oid = x.stxnamespace
+CROSS JOIN LATERAL (
+  SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attname),
+         string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+  FROM pg_attribute a WHERE a.attrelid = x.stxrelid AND a.attnum = ANY (x.stxkeys::int2[])
+) AS columns (sorted, printed)
+CROSS JOIN LATERAL (
+  SELECT substr(pg_get_statisticsobjdef(x.oid), 1 + length(concat(
+           'CREATE STATISTICS ', quote_ident(n.nspname), '.', quote_ident(x.stxname))))
+) AS named (rest)
+CROSS JOIN LATERAL (
+  SELECT substr(named.rest, length(' ON ') + position(' ON ' IN named.rest)), x.stxrelid::regclass::text
+) AS printed (items, place)
 WHERE x.stxrelid = ANY (%(relations)s::oid[]) AND x.stxnamespace = ANY (%(namespaces)s::oid[])
 """
 

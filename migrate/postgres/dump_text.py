@@ -1,8 +1,7 @@
 """What the text of a dump says of definitions: the spelling of the database that it came from.
 
 Executed, a dump shows what a restore makes of an expression, and no longer how its own database prints it; but that is
-what pg_dump wrote, for all but the conditions of triggers and the expressions of statistics, which it lays out in another way
-than the catalog reader. What is found here is a proposal: whoever asks executes it and compares.
+what pg_dump wrote. What is found here is a proposal: whoever asks executes it and compares.
 """
 
 from __future__ import annotations
@@ -21,8 +20,11 @@ if TYPE_CHECKING:
 _TOKEN: Final = re.compile(
     r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(?P<tag>\$\w*\$).*?(?P=tag)|--[^\n]*|[\w$]+|\s+|.", re.DOTALL
 )
-_DEFAULT: Final = re.compile(r" DEFAULT (.*?)(?: NOT NULL)?\Z", re.DOTALL)
-_GENERATED: Final = re.compile(r" GENERATED ALWAYS AS (\(.*\)) (?:STORED|VIRTUAL)?(?: NOT NULL)?\Z", re.DOTALL)
+_NAME: Final = re.compile(r"\w[\w$]*|\"(?:[^\"]|\"\")*\"")
+_STATE: Final = re.compile(r" (?:disabled|enabled replica|enabled always)\Z")
+_NOT_NULL: Final = r"(?:(?: CONSTRAINT (?:\w+|\"(?:[^\"]|\"\")*\"))? NOT NULL(?: NO INHERIT)?)?\Z"
+_DEFAULT: Final = re.compile(rf" DEFAULT (.*?){_NOT_NULL}", re.DOTALL)
+_GENERATED: Final = re.compile(rf" GENERATED ALWAYS AS (\(.*\))(?: STORED| VIRTUAL)?{_NOT_NULL}", re.DOTALL)
 _STORED: Final = re.compile(r"(generated always as )\(.*\)( stored| virtual)\Z", re.DOTALL)
 _ATOMIC: Final = re.compile(r"\n *(BEGIN ATOMIC\n.*?\nEND)(?=;|\Z)", re.DOTALL)
 _RETURN: Final = re.compile(r"\n *(RETURN [^\n]*?)(?=;\n|\Z)")
@@ -59,18 +61,23 @@ def _without_schemas(sql: str, schemas: Sequence[str]) -> str:
     return text
 
 
+def without_state(definition: str) -> tuple[str, str]:
+    """The definition of a trigger or a rule without its state, and that: nothing where it is as by default."""
+    state = _STATE.search(definition)
+    return (definition, "") if state is None else (definition[: state.start()], state[0])
+
+
 def _until(text: str, start: int, *, item: bool) -> str:
     """What stands from there to the end of the statement, or of an item of a list."""
-    depth, at = 0, start
+    depth = 0
     for token in _TOKEN.finditer(text, start):
-        at = token.start()
         if token[0] in ("(", "["):
             depth += 1
         elif token[0] in (")", "]"):
             depth -= 1
         if depth < 0 or (depth == 0 and (token[0] == ";" or (item and token[0] == ","))):
-            break
-    return text[start:at].strip()
+            return text[start : token.start()].strip()
+    return text[start:].strip()
 
 
 def _sql(path: Sequence[str]) -> str:
@@ -86,7 +93,13 @@ def _spelled(text: str, identity: Identity, definition: str) -> Iterator[str]:
     match identity.kind:
         case "constraint":
             for found in re.finditer(rf"\bCONSTRAINT {own} (?=CHECK |EXCLUDE )", text):
-                yield _until(text, found.end(), item=True)
+                yield _before_constraint(_until(text, found.end(), item=True))
+        case "domain":
+            head = definition[: -len(parse_column(definition).default or "")]
+            for found in re.finditer(rf"\bDOMAIN {_sql(identity.path)} AS ", text):
+                said = _DEFAULT.search(_before_constraint(_until(text, found.end(), item=False)))
+                if said is not None:
+                    yield f"{head}{said[1]}"
         case "index":
             unique = "unique " if definition.startswith("unique ") else ""
             for found in re.finditer(rf"\bINDEX {own} ON (?:ONLY )?{owner} USING ", text):
@@ -101,7 +114,16 @@ def _spelled(text: str, identity: Identity, definition: str) -> Iterator[str]:
         case "rule":
             for found in re.finditer(rf"\bRULE {own} AS\s+ON (\w+) TO {owner}(?=\s)", text):
                 blank = "\n   " if text[found.end()] == "\n" else " "
-                yield f"on {found[1].lower()}{blank}{_until(text, found.end(), item=False)};"
+                yield f"on {found[1].lower()}{blank}{_until(text, found.end(), item=False)};{without_state(definition)[1]}"
+        case "trigger":
+            constraint = "constraint " if definition.startswith("constraint ") else ""
+            for found in re.finditer(rf"\bCREATE {constraint.upper()}TRIGGER {own} ", text):
+                yield f"{constraint}{_until(text, found.end(), item=False)}{without_state(definition)[1]}"
+        case "statistics":
+            kinds = definition.partition(" on ")[0]
+            for found in re.finditer(rf"\bSTATISTICS {_sql(identity.path)}(?: \([^)]*\))? ON ", text):
+                items, _, table = _until(text, found.end(), item=False).rpartition(" FROM ")
+                yield f"{kinds} on {_sorted(items)} from {table}"
         case "function" | "procedure":
             for found in re.finditer(rf"\bCREATE {identity.kind.upper()} {_sql(identity.path)}\(", text):
                 yield _routine(text, found.end(), definition)
@@ -113,6 +135,24 @@ def _spelled(text: str, identity: Identity, definition: str) -> Iterator[str]:
             yield from _column(text, own, owner, definition)
         case _:
             pass
+
+
+def _sorted(items: str) -> str:
+    """Columns of statistics by name, as the catalog reader has them, and then the expressions."""
+    found: list[str] = []
+    at = 0
+    while at < len(items):
+        found.append(_until(items, at, item=True))
+        at = items.index(found[-1], at) + len(found[-1]) + 1
+    columns = {each.strip('"').replace('""', '"'): each for each in found if _NAME.fullmatch(each)}
+    return ", ".join(
+        [*(columns[each] for each in sorted(columns)), *(each for each in found if not _NAME.fullmatch(each))]
+    )
+
+
+def _before_constraint(said: str) -> str:
+    """What stands before the next constraint of a domain, which no comma separates."""
+    return said.partition("\n\tCONSTRAINT ")[0]
 
 
 def _routine(text: str, start: int, definition: str) -> str:
@@ -143,7 +183,7 @@ def _policy(said: str, definition: str) -> str:
 def _column(text: str, own: str, owner: str, definition: str) -> Iterator[str]:
     column = parse_column(definition)
     items: list[str] = []
-    for table in re.finditer(rf"\bTABLE (?:ONLY )?{owner} (?:PARTITION OF \S+ )?\(", text):
+    for table in re.finditer(rf"\bTABLE (?:ONLY )?{owner} (?:(?:PARTITION )?OF \S+ )?\(", text):
         body = f"\n    {_until(text, table.end(), item=False)}"
         items += [_until(body, at.end(), item=True) for at in re.finditer(rf"\n\s+{own} (?=\S)", body)]
     for item in items:

@@ -15,7 +15,7 @@ import psycopg2
 from migrate.core.repair_sql import quote
 from migrate.core.schema import dotted, parse, parse_column
 from migrate.postgres import catalog
-from migrate.postgres.dump_text import proposals
+from migrate.postgres.dump_text import proposals, without_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -30,7 +30,6 @@ SCRATCH: Final = "migrate spelling"  # the schema of what is made; it is never c
 BATCH: Final = 200  # definitions in one transaction: each holds a lock
 ROUNDS: Final = 3  # what is printed is stable from the second time on; more only where a server does not keep to that
 _LOCK_S: Final = 5.0
-_STATE: Final = re.compile(r" (?:disabled|enabled replica|enabled always)\Z")
 # Event triggers are the user's; only a superuser may turn them off.
 _QUIET: Final = "SET LOCAL session_replication_role = replica"
 
@@ -199,23 +198,18 @@ def _view(definition: Definition, identity: Identity, own: str, _schema: Schema,
 
 
 def _trigger(definition: Definition, identity: Identity, own: str, _schema: Schema, _default: str) -> _Try:
-    text, state = _without_state(definition[1])
+    text, state = without_state(definition[1])
     kind = "CONSTRAINT TRIGGER" if text.startswith("constraint ") else "TRIGGER"
     sql = f"CREATE {kind} {quote(own)} {text.removeprefix('constraint ')}"
     return _Try(definition, sql, f"trigger {dotted((*identity.owner, own))}", tail=state)
 
 
 def _rule(definition: Definition, identity: Identity, own: str, _schema: Schema, _default: str) -> _Try:
-    text, state = _without_state(definition[1])
+    text, state = without_state(definition[1])
     event = re.match(r"on \w+", text)
     assert event is not None
     sql = f"CREATE RULE {quote(own)} AS {event[0]} TO {_sql(identity.owner)}{text[event.end() :]}"
     return _Try(definition, sql, f"rule {dotted((*identity.owner, own))}", tail=state)
-
-
-def _without_state(definition: str) -> tuple[str, str]:
-    state = _STATE.search(definition)
-    return (definition, "") if state is None else (definition[: state.start()], state[0])
 
 
 def _policy(definition: Definition, identity: Identity, own: str, _schema: Schema, _default: str) -> _Try:

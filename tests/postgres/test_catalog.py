@@ -162,7 +162,7 @@ DDL: list[tuple[str, dict[str, str]]] = [
           WHEN (old.title IS DISTINCT FROM new.title) EXECUTE FUNCTION touch()""",
         {
             "trigger articles.touched": "BEFORE UPDATE OF title ON articles FOR EACH ROW "
-            "WHEN (old.title::text IS DISTINCT FROM new.title::text) EXECUTE FUNCTION touch()"
+            "WHEN (((old.title)::text IS DISTINCT FROM (new.title)::text)) EXECUTE FUNCTION touch()"
         },
     ),
     (

@@ -75,6 +75,17 @@ CREATE TABLE par (a varchar(5), CONSTRAINT par_c CHECK (a IN ('a','b')));
 CREATE TABLE chi (b int, CONSTRAINT chi_c CHECK (a IN ('a','b','c'))) INHERITS (par);
 CREATE TYPE comp AS (a varchar, b int);
 CREATE TABLE typed OF comp (CONSTRAINT ty CHECK (a IN ('a','b')));
+CREATE DOMAIN flag AS boolean DEFAULT ('x'::varchar IN ('a','b')) CONSTRAINT f1 CHECK (VALUE::text::varchar(5) IN ('a','b')) CONSTRAINT f2 CHECK (VALUE OR 'x'::varchar IN ('a','b'));
+CREATE TYPE comp2 AS (a boolean, b varchar(5));
+CREATE TABLE typed2 OF comp2 (a WITH OPTIONS DEFAULT ('x'::varchar IN ('a','b')) CONSTRAINT typed2_nn NOT NULL);
+CREATE TABLE par2 (a boolean NOT NULL DEFAULT ('x'::varchar IN ('a','b')));
+CREATE TABLE chi2 (b int) INHERITS (par2);
+ALTER TABLE chi2 ALTER a SET DEFAULT ('x'::varchar IN ('a','c'));
+CREATE TABLE ev2 (at int NOT NULL, a boolean DEFAULT ('x'::varchar IN ('a','b'))) PARTITION BY RANGE (at);
+CREATE TABLE ev2_1 PARTITION OF ev2 (a DEFAULT ('x'::varchar IN ('a','c'))) FOR VALUES FROM (1) TO (2);
+CREATE STATISTICS st2 (mcv) ON n, id, (status IN ('a','b')), lower(status), (n BETWEEN 1 AND 5 AND m > 0) FROM t;
+CREATE RULE r3 AS ON INSERT TO log WHERE NEW.status IN ('a','b') DO ALSO NOTHING;
+ALTER TABLE log DISABLE RULE r3;
 ALTER VIEW v ALTER COLUMN lit SET DEFAULT (CASE WHEN 'a'::varchar IN ('a','b') THEN 'x' END);
 """
 
@@ -82,6 +93,7 @@ ALTER VIEW v ALTER COLUMN lit SET DEFAULT (CASE WHEN 'a'::varchar IN ('a','b') T
 KINDS = {
     "column",
     "constraint",
+    "domain",
     "function",
     "index",
     "materialized view",
