@@ -9,6 +9,7 @@ records the spellings that a throw-away database found to be equal; nothing here
 from __future__ import annotations
 
 import re
+from difflib import SequenceMatcher
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,8 @@ _PLAIN_VALUE: Final = re.compile(
     r"""(?:'(?:[^']|'')*' | -?[\d.]+ | [\w.]+(?:\((?:'(?:[^']|'')*'::regclass)?\))?)(?:::[\w. ]+(?:\([\d,]+\))?[\w ]*(?:\[\])*)?""",
     re.VERBOSE,
 )
+
+_WORD: Final = re.compile(r"(?:'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[\w$]+|.)\s*|\s+", re.DOTALL)
 
 
 class Spellings:
@@ -73,6 +76,25 @@ class Spellings:
 
 
 AS_PRINTED: Final = Spellings()
+
+
+def carried_over(spelling: str, before: str, after: str) -> str | None:
+    """The other spelling of `before`, changed as that is in `after`: by a renamed column, say.
+
+    None where the two are spelled in different ways just there. It is a proposal: only a server can say whether it is equal.
+    """
+    old, new, other = (_WORD.findall(text) for text in (before, after, spelling))
+    places = {len(old): len(other)}  # of the words that both spellings have, by where they stand in the first
+    for at, there, length in SequenceMatcher(None, old, other).get_matching_blocks():
+        places |= zip(range(at, at + length), range(there, there + length), strict=True)
+    for tag, start, end, first, last in reversed(SequenceMatcher(None, old, new).get_opcodes()):
+        if tag == "equal":
+            continue
+        begin = places.get(start)
+        if begin is None or any(places.get(at) != begin + at - start for at in range(start, end)):
+            return None
+        other[begin : begin + end - start] = new[first:last]
+    return "".join(other)
 
 
 def _place(identity: str) -> str:

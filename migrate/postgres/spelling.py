@@ -14,11 +14,12 @@ import psycopg2
 
 from migrate.core.repair_sql import quote
 from migrate.core.schema import dotted, parse, parse_column
+from migrate.core.spelling import carried_over
 from migrate.postgres import catalog
 from migrate.postgres.dump_text import proposals, without_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from migrate.core.schema import Identity, Schema
     from migrate.postgres.connection import Connection
@@ -75,9 +76,45 @@ def spellings_of_dump(
     Raises psycopg2.Error where the connection fails.
     """
     unqualified = [where.default, *({"public"} - {*where.qualified})]
+    return _equal(connection, proposals(dump, schema, unqualified), schema, where)
+
+
+def spellings_carried_over(
+    connection: Connection,
+    definitions: Iterable[Definition],
+    known: Mapping[Definition, tuple[str, ...]],
+    schema: Schema,
+    where: catalog.Where,
+) -> dict[Definition, tuple[str, ...]]:
+    """How else these definitions of the schema are spelled where they came of known ones; each was executed and is equal.
+
+    A tree that only a dump told of cannot be made again; what a rename does to its print can be done to the text.
+    Raises psycopg2.Error where the connection fails.
+    """
+    last = {identity: (text, others) for (identity, text), others in known.items() if others}
+    gone = [identity for identity in last if identity not in schema]
+    proposed: dict[Definition, None] = {}
+    for identity, text in definitions:
+        origins = [identity] if identity in last else [each for each in gone if _may_be_renamed(each, identity)]
+        for before, others in map(last.__getitem__, origins):
+            for spelling in (carried_over(other, before, text) for other in others):
+                if spelling is not None and spelling != text:
+                    proposed[identity, spelling] = None
+    return _equal(connection, proposed, schema, where)
+
+
+def _may_be_renamed(before: str, after: str) -> bool:
+    """Whether it, or what it belongs to, may have had the other name."""
+    old, new = parse(before), parse(after)
+    return old.kind == new.kind and (old.path[-1] == new.path[-1] or old.path[:-1] == new.path[:-1])
+
+
+def _equal(
+    connection: Connection, proposed: Iterable[Definition], schema: Schema, where: catalog.Where
+) -> dict[Definition, tuple[str, ...]]:
+    """The definitions of the schema of which proposals are other spellings, with those."""
     found: dict[Definition, tuple[str, ...]] = {}
-    asked = dict.fromkeys(proposals(dump, schema, unqualified))
-    for (identity, spelling), printed in printed_again(connection, asked, schema, where).items():
+    for (identity, spelling), printed in printed_again(connection, dict.fromkeys(proposed), schema, where).items():
         if printed == schema[identity]:
             found[identity, printed] = (*found.get((identity, printed), ()), spelling)
     return found

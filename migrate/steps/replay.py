@@ -28,7 +28,7 @@ from migrate.postgres.guard import GuardKey, guard
 from migrate.postgres.ledger import Ledger
 from migrate.postgres.observe import observe, read_server, user_schemas
 from migrate.postgres.shadow import CONNECT_S, load_baseline
-from migrate.postgres.spelling import other_spellings, spellings_of_dump
+from migrate.postgres.spelling import other_spellings, spellings_carried_over, spellings_of_dump
 from migrate.pulse import Pulse
 from migrate.steps.run import Fence, Run
 from migrate.steps.upgrade import Upgrading, child_environment
@@ -369,7 +369,8 @@ class Replay:
         """
         if self._spelled is None or seen.schema is None or seen.server.schema is None:
             return
-        new = [definition for definition in seen.schema.items() if definition not in self._spelled]
+        known = self._spelled.copy()
+        new = [definition for definition in seen.schema.items() if definition not in known]
         self._spelled.update(dict.fromkeys(new, ()))
         asked = [definition for definition in new if may_be_respelled(*definition)]
         if asked:
@@ -378,11 +379,14 @@ class Replay:
             where = Where(seen_from.schemas_beside(default), seen_from.default_schema(default), seen_from.schemas)
             try:
                 self._spelled |= other_spellings(connection, asked, seen.schema, where)
+                told: dict[Definition, tuple[str, ...]] = {}
                 if dump is not None:
-                    for definition, spelled in spellings_of_dump(connection, dump, seen.schema, where).items():
-                        if definition in new:
-                            others = (*self._spelled[definition], *spelled)
-                            self._spelled[definition] = tuple(dict.fromkeys(others))
+                    told = spellings_of_dump(connection, dump, seen.schema, where)
+                elif self._baseline is not None:
+                    told = spellings_carried_over(connection, asked, known, seen.schema, where)
+                for definition, spelled in told.items():
+                    if definition in new:
+                        self._spelled[definition] = tuple(dict.fromkeys((*self._spelled[definition], *spelled)))
             except psycopg2.Error as error:
                 raise problem_of(error, doing="trying definitions", connection=connection) from error
 

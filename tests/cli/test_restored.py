@@ -178,6 +178,29 @@ def test_a_real_difference_is_seen_in_either_spelling_and_the_sql_mends_it(
         assert any(name in identity for identity in seen), name
 
 
+# What changes the text of definitions, whose trees stay as they are: those of the dump's database, and those of a restore.
+RENAMES = """
+ALTER TABLE t RENAME status TO state;
+ALTER TABLE t RENAME n TO number;
+ALTER TABLE log RENAME status TO "the state";
+ALTER TABLE lp RENAME status TO state;
+ALTER TABLE ev RENAME TO events;
+ALTER TABLE par RENAME a TO renamed;
+ALTER TABLE par RENAME TO parent;
+ALTER TABLE typed RENAME TO typed_more;
+ALTER VIEW v2 RENAME TO second;
+ALTER MATERIALIZED VIEW mv RENAME status TO state;
+ALTER INDEX i_part RENAME TO i_parted;
+ALTER TABLE t RENAME CONSTRAINT c_notin TO c_none;
+ALTER TRIGGER tr ON t RENAME TO tr_touch;
+ALTER POLICY p2 ON t RENAME TO second;
+ALTER FUNCTION touch() RENAME TO touched;
+ALTER FUNCTION f2(varchar) RENAME TO second;
+ALTER DOMAIN grade RENAME TO grades;
+ALTER STATISTICS st RENAME TO st_first;
+"""
+
+
 def test_a_baseline_from_pg_dump_fits_the_database_that_it_came_from_and_one_restored_from_it(
     project, bin_dir, database, make_database, run_migrate, write_manifest
 ):
@@ -188,11 +211,19 @@ def test_a_baseline_from_pg_dump_fits_the_database_that_it_came_from_and_one_res
     subprocess.run([bin_dir / "pg_dump", *dump], check=True)
     project.revision("one", upgrade="op.execute('CREATE TABLE more (id int)')")
     (project.path / "pyproject.toml").write_text("")
-    made = run_migrate("manifest", "--baseline", "baseline.sql", env={"MIGRATE_SHADOW_URL": database.server.url()})
+    environ = {"MIGRATE_SHADOW_URL": database.server.url()}
+    made = run_migrate("manifest", "--baseline", "baseline.sql", env=environ)
     assert made.exit_code == 0, made.stdout
+    project.revision("two", down="one", upgrade=f"op.execute({RENAMES!r})")
+    assert run_migrate("manifest", env=environ).exit_code == 0
+    assert run_migrate("manifest", "--check", "--full", env=environ).exit_code == 0
     for live in (database, restored):
-        up = run_migrate("up", "--adopt", "exact", database=live)
+        up = run_migrate("up", "--adopt", "exact", "--target", "one", database=live)
         assert up.exit_code == 0, up.stdout
         assert verify(run_migrate, live)[0] == 0
-    database.execute("ALTER TABLE t DROP CONSTRAINT c_in, ADD CONSTRAINT c_in CHECK (status IN ('a', 'c'))")
+        up = run_migrate("up", database=live)
+        assert (up.exit_code, up.finished["applied"]) == (0, ["two"]), up.stdout
+        code, found = verify(run_migrate, live)
+        assert code == 0, found["sentences"]
+    database.execute("ALTER TABLE t DROP CONSTRAINT c_in, ADD CONSTRAINT c_in CHECK (state IN ('a', 'c'))")
     assert verify(run_migrate, database)[0] == 17

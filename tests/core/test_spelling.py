@@ -19,7 +19,7 @@ from migrate.core.schema import (
     read_change,
     read_spelling,
 )
-from migrate.core.spelling import AS_PRINTED, Spellings, may_be_respelled
+from migrate.core.spelling import AS_PRINTED, Spellings, carried_over, may_be_respelled
 from migrate.core.state import Exact, Nearest, Several, Unknown, classify
 
 TABLE = {"table t": "table", "column t.status": "character varying(9)"}
@@ -231,3 +231,29 @@ def test_the_state_of_a_restored_database_ahead_of_its_image() -> None:
 )
 def test_what_holds_an_expression_is_tried(identity: str, definition: str, expected: bool) -> None:
     assert may_be_respelled(identity, definition) is expected
+
+
+@pytest.mark.parametrize(
+    ("before", "spelling", "after", "expected"),
+    [
+        (RESTORED, MADE, RESTORED, MADE),
+        (RESTORED, MADE, RESTORED.replace("status", "state"), MADE.replace("status", "state")),
+        (RESTORED, MADE, RESTORED.replace("status", '"the state"'), MADE.replace("status", '"the state"')),
+        (RESTORED, MADE, f"{RESTORED} NOT VALID", f"{MADE} NOT VALID"),
+        (f"{RESTORED} NOT VALID", f"{MADE} NOT VALID", RESTORED, MADE),
+        (
+            "SELECT t.a, (b AND c) AND d",
+            "SELECT t.a, b AND c AND d",
+            "SELECT t.x AS a, (b AND c) AND d",
+            "SELECT t.x AS a, b AND c AND d",
+        ),
+        ("SELECT a, (b) FROM t", "SELECT a, b FROM t", "SELECT x AS a, (b) FROM t", "SELECT x AS a, b FROM t"),
+        ("a = (b)", "a = b", "a = (c)", "a = c"),
+        ("a = (b OR c)", "a = d", "a = (b OR e)", None),
+        ("a + (b)", "a + b", "a + b", None),
+    ],
+)
+def test_a_change_is_carried_over_to_the_other_spelling(
+    before: str, spelling: str, after: str, expected: str | None
+) -> None:
+    assert carried_over(spelling, before, after) == expected
