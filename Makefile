@@ -9,7 +9,7 @@ WORKERS ?= 2
 NODE_MODULES := tests/platforms/node_modules
 PYTEST := $(BIN)/python -m pytest -q -p no:cacheprovider
 
-.PHONY: help demo test test-pythons test-deep test-lowest test-versions test-faults faults-page test-containers test-pages lint bench soak docs lock clean
+.PHONY: help demo test test-pythons test-deep test-lowest test-versions test-faults faults-page histories-page test-containers test-pages lint bench soak docs lock clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -32,7 +32,7 @@ demo: $(VENV)/installed ## a throw-away PostgreSQL, `migrate up` on the example,
 DEEP := tests/release/test_manifest.py tests/cli/test_manifest.py tests/cli/test_trial.py tests/example/test_trial.py \
   tests/postgres/test_rows.py tests/postgres/test_compatibility.py tests/postgres/test_catalog.py tests/cli/test_backup.py \
   tests/cli/test_down.py tests/cli/test_doctor.py \
-  tests/alembic/test_every_transaction_equals_alembic.py tests/platforms
+  tests/alembic/test_every_transaction_equals_alembic.py tests/platforms tests/histories
 APART := tests/core tests/faults tests/containers tests/pages
 
 test: $(VENV)/installed ## the tests of the job itself, against the embedded server or TEST_DATABASE_URL
@@ -64,6 +64,10 @@ test-faults: $(VENV)/installed ## everything that a release must survive: docs/r
 
 faults-page: $(VENV)/installed ## run the faults and write docs/reference/faults.md from what passed
 	$(PYTEST) tests/faults -n $(WORKERS) --dist worksteal --write-faults
+
+histories-page: $(VENV)/installed ## run every kind of env.py and history and write docs/reference/histories.md from what came out
+	$(PYTEST) tests/histories -n $(WORKERS) --dist worksteal -k "not lists"
+	$(PYTEST) tests/histories -k lists --write-histories
 
 soak: $(VENV)/installed ## 200 rounds of random faults against random runners; ROUNDS=, SEED=
 	$(BIN)/python -m tests.faults.soak --rounds $(or $(ROUNDS),200) $(if $(SEED),--seed $(SEED))

@@ -636,6 +636,9 @@ def test_the_way_along_the_history_counts_what_a_comparison_at_each_revision_cou
     if len(all_heads) > 1:
         rows = tuple(entry.revision.id for entry in one.revisions if entry.revision.id in all_heads)
         naive[rows] = len(one.compare(rows, live, major=major, ignore=ignore))
+    between = distances.keys() - naive.keys()  # where several branches have gone as far as each has
+    assert all(len(rows) > 1 and not Graph.build(history).split(rows) for rows in between)
+    naive |= {rows: len(one.compare(rows, live, major=major, ignore=ignore)) for rows in distances if rows in between}
     assert distances == naive
     match = one.identify(live, major=major, ignore=ignore)
     exact = tuple(rows for rows, distance in naive.items() if not distance)
