@@ -83,11 +83,24 @@ class _Case:
     def kept_keys(self) -> tuple[_Key, ...]:
         """The unique keys of the owner that are in the program's schema and in the database's, under whatever name."""
         prefixes = tuple(f"{kind} {self.owner}." for kind in _KEYS)
-        both = [
-            {definition for text, definition in schema.items() if text.startswith(prefixes) and _is_unique(definition)}
+        programs, databases = (
+            [_Key.read(d) for text, d in schema.items() if text.startswith(prefixes) and _is_in_force(d)]
             for schema in (self.programs, self.databases)
-        ]
-        return tuple(_Key.read(d) for d in both[0] & both[1] if not d.endswith(" invalid"))
+        )
+        return tuple(key for key in programs if key in databases)
+
+    @cached_property
+    def finds_its_key(self) -> bool:
+        """Whether `ON CONFLICT (…)` of the program finds its unique key still, as whatever it is there now.
+
+        A primary key is more than that: a query that groups by one may select every other column.
+        """
+        assert self.program is not None
+        is_primary = self.program.startswith("PRIMARY KEY")
+        prefixes = tuple(f"{kind} {self.owner}." for kind in _KEYS)
+        there = [d for text, d in self.databases.items() if text.startswith(prefixes) and _is_in_force(d)]
+        key = _Key.read(self.program)
+        return any(_Key.read(d) == key and (not is_primary or d.startswith("PRIMARY KEY")) for d in there)
 
     def is_secured(self) -> bool:
         """Whether the policies of the table count in the database."""
@@ -122,6 +135,21 @@ def serves(program: Schema, database: Schema, spelled: Spellings = AS_PRINTED) -
     return tuple(breaks)
 
 
+def words(program: Schema, database: Schema, spelled: Spellings = AS_PRINTED) -> tuple[str, ...]:
+    """What the program may trip over, though `database` serves what it asks of tables: unique keys of another name."""
+    programs, databases = spelled.of_schema(program), spelled.of_schema(database)
+    found = []
+    for text in sorted(programs.keys() - databases.keys()):
+        case = _Case(parse(text), programs[text], None, programs, databases)
+        is_key = case.identity.kind == "constraint" and _is_unique(case.program) and not _is_told_of_its_owner(case)
+        if is_key and case.finds_its_key:
+            said = (
+                f"{text} ({_line(program[text])}) has another name there: ON CONFLICT finds it by its columns, not by"
+            )
+            found.append(f"{said} ON CONSTRAINT {case.identity.path[-1]}")
+    return tuple(found)
+
+
 def _line(definition: str | None) -> str:
     return _BREAK.sub(" ", definition or "")
 
@@ -152,6 +180,10 @@ class Rule:
 
 def _is_unique(definition: str | None) -> bool:
     return definition is not None and definition.startswith(("PRIMARY KEY", "UNIQUE", "unique "))
+
+
+def _is_in_force(definition: str) -> bool:
+    return _is_unique(definition) and not definition.endswith(" invalid")
 
 
 _BREAK = re.compile(r"\s*\n\s*")
@@ -243,7 +275,10 @@ def _can_dangle(case: _Case) -> bool:
     if not case.added.startswith("FOREIGN KEY") or _is_unenforced(case.added) or not _is_new(case):
         return False
     suffices = all if "MATCH FULL" in case.added else any
-    return not suffices(case.written.get(part) == NULL for part in _key_columns(case.added))
+    if suffices(case.written.get(part) == NULL for part in _key_columns(case.added)):
+        return False
+    prefix = f"constraint {case.owner}."
+    return not any(_is_laxer(case, d, case.added) for text, d in case.programs.items() if text.startswith(prefix))
 
 
 def _key_columns(definition: str) -> list[str]:
@@ -273,9 +308,40 @@ def _is_stricter(case: _Case) -> bool:
     """Whether a CHECK, foreign key or exclusion that both have is another one, and not a laxer one."""
     if _is_unique(case.program) or _is_unique(case.added):
         return False
-    program, database = (text.removesuffix(" NOT VALID") for text in (case.program or "", case.added))
-    is_laxer = database == program or database.startswith(f"{program} DEFERRABLE") or _is_unenforced(database)
-    return not is_laxer and not _allows_more(program, database)
+    program, database = case.program or "", case.added
+    is_laxer = _is_unenforced(database) or _is_laxer(case, program, database)
+    return not is_laxer and not _allows_more(*(text.removesuffix(" NOT VALID") for text in (program, database)))
+
+
+_DONE = "( ON {} (?:CASCADE|RESTRICT|SET NULL|SET DEFAULT)(?: \\([^)]*\\))?)?"
+_TAIL = re.compile(
+    rf"{_DONE.format('UPDATE')}{_DONE.format('DELETE')}( DEFERRABLE(?: INITIALLY DEFERRED)?)?(?: NOT VALID)?$"
+)
+
+
+def _is_laxer(case: _Case, program: str, database: str) -> bool:
+    """Whether a constraint refuses nothing that another did not: the same, but for NOT VALID, DEFERRABLE and actions."""
+    found = [_TAIL.search(text) for text in (program, database)]
+    before, after = found
+    assert before is not None
+    assert after is not None  # it may be empty
+    if program[: before.start()] != database[: after.start()] or before[3] not in {None, after[3]}:
+        return False
+    return all(_does_no_less(case, before[each], after[each], before[3]) for each in (1, 2))
+
+
+def _does_no_less(case: _Case, program: str | None, database: str | None, deferred: str | None) -> bool:
+    """Whether a key's action lets the program do what it did; where it was refused, nobody waits for the refusal."""
+    if program == database or (database is None and (program or "").endswith(" RESTRICT")):
+        return True
+    if database is None or database.endswith(" RESTRICT") or deferred is not None:
+        return False  # it refuses more, or acts before the end of a transaction that would have put things right
+    if program is not None and not program.endswith(" RESTRICT"):
+        return False  # what the program relies on is not done any more
+    if " SET NULL" not in database:
+        return True
+    columns = _names(inside(database)[0]) or _key_columns(case.added)
+    return all(not parse_column(case.databases.get(f"column {case.owner}.{each}", "")).not_null for each in columns)
 
 
 # `CHECK (((status)::text = ANY ((ARRAY['a'::text, 'b'::text])::text[])))`, and the same without its list.
@@ -389,7 +455,7 @@ RULES = (
         _GONE,
         _KEYS,
         "{identity} ({program}) is gone: ON CONFLICT no longer finds it",
-        lambda case: _is_unique(case.program),
+        lambda case: _is_unique(case.program) and not case.finds_its_key,
     ),
     Rule("type-dropped", _GONE, ("enum", "domain", "type", "range", "collation"), "{identity} is gone"),
     Rule("routine-dropped", _GONE, _ROUTINES, "{identity} is gone"),
@@ -478,14 +544,14 @@ RULES = (
         "unique-key-changed",
         _CHANGED,
         _KEYS,
-        "{identity} is {database}, not {program}: ON CONFLICT no longer finds it",
-        lambda case: _is_unique(case.program),
+        "{identity} is {database}, not {program}: ON CONFLICT no longer finds it, or it refuses other rows",
+        lambda case: _is_unique(case.program) and not case.finds_its_key,
     ),
     Rule(
         "constraint-changed",
         _CHANGED,
         ("constraint",),
-        "{identity} is {database}, not {program}: it may refuse rows that it let pass",
+        "{identity} is {database}, not {program}: it may refuse what it let pass, or does not do what it did",
         _is_stricter,
     ),
     Rule("trigger-changed", _CHANGED, ("trigger", "rule"), "{identity} does something else: {database}"),

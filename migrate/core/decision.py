@@ -74,9 +74,9 @@ def decide(image: Image, state: State, policy: Policy) -> Decision:
             return _behind(state.findings, policy, Upgrade(policy.target, pending), image)
         case Untracked(match=match):
             return _untracked(position, match, image, state.findings, policy)
-        case Ahead(recorded=recorded, breaks=breaks):
+        case Ahead(recorded=recorded, breaks=breaks, words=words):
             if policy.ahead is AheadPolicy.ACCEPT or (breaks == () and policy.ahead is not AheadPolicy.REFUSE):
-                return Plan((), Result.AHEAD, (_ahead_warning(recorded, policy),))
+                return Plan((), Result.AHEAD, (_ahead_warning(recorded, policy), *words))
             return Refusal(_ahead_problem(recorded, breaks))
         case Unknown():
             return _unknown(position, image, state.findings, policy)
@@ -516,7 +516,7 @@ def _at(rows: Sequence[str]) -> str:
 def _unknown(position: Unknown, image: Image, findings: Iterable[Finding], policy: Policy) -> Decision:
     recorded = position.recorded
     if policy.ahead is AheadPolicy.ACCEPT or (policy.ahead is AheadPolicy.COMPATIBLE and position.breaks == ()):
-        return Plan((), Result.AHEAD, (_ahead_warning(recorded, policy),))
+        return Plan((), Result.AHEAD, (_ahead_warning(recorded, policy), *position.words))
     if isinstance(position.match, Exact) and policy.adopt is not AdoptPolicy.OFF:
         step = Adopt(position.match.rows, position.rows)
         return _from_there(step, position.match.rows, image, findings, policy)

@@ -81,12 +81,14 @@ class Untracked:
 class Ahead:
     """A recorded revision is not in the image, and the ledger proves that it descends from the image's head.
 
-    ``breaks`` is None without a manifest (nothing can be said), and empty where the live schema serves this image.
+    ``breaks`` is None without a manifest (nothing can be said), and empty where the live schema serves this image;
+    ``words`` is what it may trip over nevertheless.
     """
 
     rows: Rows
     recorded: Rows
     breaks: tuple[Break, ...] | None = None
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class Unknown:
     recorded: Rows
     breaks: tuple[Break, ...] | None = None
     match: Match | None = None
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,10 +327,10 @@ def _position(image: Image, observation: Observation, target: str, ignore: Seque
         return Split(rows, surplus, _match(image, observation, ignore), proven)
     if recorded:
         parents = {applied.revision: applied.parents for applied in observation.ledger.values()}
-        breaks = _breaks(image, observation)
+        breaks, said = _breaks(image, observation)
         if descends(rows, tuple(graph.heads), graph, parents):
-            return Ahead(rows, recorded, breaks)
-        return Unknown(rows, recorded, breaks, _match(image, observation, ignore))
+            return Ahead(rows, recorded, breaks, said)
+        return Unknown(rows, recorded, breaks, _match(image, observation, ignore), said)
     pending = _pending(graph, rows, target)
     return Behind(rows, pending) if pending else AtHead(rows)
 
@@ -355,13 +358,14 @@ def _match(image: Image, observation: Observation, ignore: Sequence[str]) -> Mat
     return image.manifest.identify(observation.schema, major=observation.server.major, ignore=ignore)
 
 
-def _breaks(image: Image, observation: Observation) -> tuple[Break, ...] | None:
+def _breaks(image: Image, observation: Observation) -> tuple[tuple[Break, ...] | None, tuple[str, ...]]:
+    """What in the live schema does not serve the image, None where nothing can be said, and what to say beside it."""
     if image.manifest is None or observation.schema is None:
-        return None
-    from migrate.core.compatibility import serves
+        return None, ()
+    from migrate.core.compatibility import serves, words
 
-    heads = image.manifest.schema_at(tuple(image.graph.heads))
-    return serves(heads, observation.schema, image.manifest.spellings)
+    schemas = image.manifest.schema_at(tuple(image.graph.heads)), observation.schema
+    return serves(*schemas, image.manifest.spellings), words(*schemas, image.manifest.spellings)
 
 
 def _breaking(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from migrate.core.compatibility import RULES, is_served_by, serves
+from migrate.core.compatibility import RULES, is_served_by, serves, words
 from migrate.core.schema import KINDS
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ SECURED: Change = {
     "policy articles.own": "as permissive for all to public using ((owner = CURRENT_USER))",
 }
 CHECK_IN = "CHECK (((status)::text = ANY ((ARRAY[{}])::text[])))"
+
+KEY = "FOREIGN KEY (n, status) REFERENCES s(a, b)"
 
 
 def _with(change: Mapping[str, str | None]) -> dict[str, str]:
@@ -59,9 +61,20 @@ BREAKS: list[tuple[Change, Change, str, str]] = [
     ({}, {"column latest.id": None}, "column-dropped", "column latest.id"),
     (
         {},
-        {"constraint articles.articles_pkey": None, "constraint articles.pk": "PRIMARY KEY (id)"},
+        # PRIMARY KEY is more than UNIQUE: GROUP BY id, and everything else may be selected
+        {"constraint articles.articles_pkey": None, "constraint articles.pk": "UNIQUE (id)"},
         "unique-key-dropped",
         "constraint articles.articles_pkey",
+    ),
+    *(
+        ({"constraint articles.u": "UNIQUE (id, title)"}, change, "unique-key-dropped", "constraint articles.u")
+        for change in [
+            {"constraint articles.u": None},
+            {"constraint articles.u": None, "constraint articles.n": "UNIQUE (id, title) DEFERRABLE"},
+            {"constraint articles.u": None, "index articles.n": "unique btree (id, lower(title))"},
+            {"constraint articles.u": None, "index articles.n": "unique btree (id, title) WHERE (id > 0)"},
+            {"constraint articles.u": None, "index articles.n": "unique btree (id, title) invalid"},
+        ]
     ),
     (
         {"index articles.u": "unique btree (title)"},
@@ -165,6 +178,31 @@ BREAKS: list[tuple[Change, Change, str, str]] = [
         {"constraint articles.f": "FOREIGN KEY (status) REFERENCES s(id)"},
         "constraint-changed",
         "constraint articles.f",
+    ),
+    *(
+        (
+            {"column articles.n": "integer not null", "constraint articles.f": f"{KEY}{before}"},
+            {"constraint articles.f": f"{KEY}{after}"},
+            "constraint-changed",
+            "constraint articles.f",
+        )
+        for before, after in [
+            (" ON DELETE CASCADE", ""),
+            (" ON DELETE CASCADE", " ON DELETE RESTRICT"),
+            (" ON DELETE CASCADE", " ON DELETE SET NULL"),
+            (" ON DELETE SET NULL", " ON DELETE CASCADE"),
+            (" ON UPDATE CASCADE ON DELETE CASCADE", " ON DELETE CASCADE"),
+            ("", " ON DELETE RESTRICT"),
+            ("", " ON DELETE SET NULL"),
+            ("", " ON DELETE SET NULL (n)"),
+            (" DEFERRABLE", " ON DELETE CASCADE DEFERRABLE"),
+        ]
+    ),
+    (
+        {"constraint articles.f": f"{KEY} ON DELETE CASCADE"},
+        {"constraint articles.f": None, "constraint articles.g": KEY},
+        "foreign-key-added",
+        "constraint articles.g",
     ),
     (
         {"constraint articles.c": CHECK_IN.format("'a'::text, 'b'::text")},
@@ -337,6 +375,36 @@ SERVED: list[tuple[Change, Change]] = [
     (
         {"constraint articles.f": "FOREIGN KEY (status) REFERENCES s(id)"},
         {"constraint articles.f": "FOREIGN KEY (status) REFERENCES s(id) DEFERRABLE INITIALLY DEFERRED"},
+    ),
+    *(
+        ({"column articles.n": "integer", "constraint articles.f": f"{KEY}{before}"}, after)
+        for before, after in [
+            ("", {"constraint articles.f": f"{KEY} ON DELETE CASCADE"}),
+            ("", {"constraint articles.f": f"{KEY} ON UPDATE CASCADE ON DELETE SET DEFAULT NOT VALID"}),
+            ("", {"constraint articles.f": f"{KEY} ON DELETE SET NULL"}),
+            ("", {"constraint articles.f": f"{KEY} ON DELETE SET NULL (status) DEFERRABLE"}),
+            (" ON UPDATE RESTRICT ON DELETE RESTRICT", {"constraint articles.f": f"{KEY} ON DELETE CASCADE"}),
+            (" ON DELETE RESTRICT", {"constraint articles.f": KEY}),
+            ("", {"constraint articles.f": None, "constraint articles.g": f"{KEY} ON DELETE CASCADE"}),
+        ]
+    ),
+    # ON CONFLICT (…) finds a key by its columns, whatever it is called and whatever it is.
+    ({}, {"constraint articles.articles_pkey": None, "constraint articles.pk": "PRIMARY KEY (id)"}),
+    (
+        {"index articles.u": "unique btree (title)"},
+        {"index articles.u": None, "index articles.n": "unique btree (title)"},
+    ),
+    (
+        {"index articles.u": "unique btree (title)"},
+        {"index articles.u": None, "constraint articles.n": "UNIQUE (title)"},
+    ),
+    (
+        {"constraint articles.u": "UNIQUE (title, status)"},
+        {"constraint articles.u": None, "index articles.n": "unique btree (status DESC, title)"},
+    ),
+    (
+        {"constraint articles.u": "UNIQUE (title, status)"},
+        {"constraint articles.u": "UNIQUE (status, title) INCLUDE (id)"},
     ),
     (
         {"constraint articles.c": CHECK_IN.format("'a'::text, 'b, c'::text")},
@@ -560,3 +628,15 @@ def test_text_and_varchar_without_limit_are_the_same() -> None:
     assert is_served_by("text", "character varying")
     assert is_served_by("character varying[]", "text[]")
     assert is_served_by("text", "text")
+
+
+def test_a_unique_key_of_another_name_is_worth_a_word():
+    before = _with({"constraint articles.u": "UNIQUE (title)", "index articles.i": "unique btree (status)"})
+    after = _with({"constraint articles.n": "UNIQUE (title)", "index articles.j": "unique btree (status)"})
+    (said,) = words(before, after)
+    assert said == (
+        "constraint articles.u (UNIQUE (title)) has another name there: ON CONFLICT finds it by its columns, not by ON CONSTRAINT u"
+    )
+    assert words(after, after) == ()
+    assert words(before, _with({})) == ()  # a break says more
+    assert words(before, {}) == ()

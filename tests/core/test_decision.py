@@ -593,3 +593,13 @@ def test_rows_that_name_another_revision_than_the_schema_are_told_apart_from_dri
     at_head = decide(KNOWING, State(AtHead(("two",)), (stale,)), Policy())
     assert isinstance(at_head, Plan)
     assert at_head.warnings == (sentence(stale),)
+
+
+def test_what_a_rollback_may_trip_over_is_said_beside_that_the_database_is_newer():
+    said = "constraint t.u (UNIQUE (a)) has another name there"
+    ahead = Ahead(("new",), ("new",), (), (said,))
+    unknown = Unknown(("new",), ("new",), (), words=(said,))
+    for position, policy in [(ahead, Policy()), (unknown, Policy(ahead=AheadPolicy.COMPATIBLE))]:
+        plan = decide(IMAGE, State(position), policy)
+        assert isinstance(plan, Plan)
+        assert plan.warnings[1:] == (said,)

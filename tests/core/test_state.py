@@ -335,3 +335,14 @@ def test_a_partitioned_index_that_the_manifest_has_invalid_is_meant():
     graph = Graph.build([ONE])
     image = Image(graph, manifest=build(17, graph, {"one": made}))
     assert classify(image, seen("one", schema=made, invalid_indexes=(PARTED,)), "head").findings == ()
+
+
+def test_a_unique_constraint_of_another_name_in_a_newer_schema_serves_with_a_word():
+    proven = build(17, IMAGE.graph, {"one": AT_ONE, "two": {**AT_TWO, "constraint t.u": "UNIQUE (b)"}})
+    newer = {**AT_TWO, "constraint t.n": "UNIQUE (b)"}
+    position = classify(
+        Image(IMAGE.graph, manifest=proven), seen("new", ledger=ledger(NEW), schema=newer), "head"
+    ).position
+    assert isinstance(position, Ahead)
+    assert position.breaks == ()
+    assert "ON CONSTRAINT u" in position.words[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 import pytest
 
-from migrate.core.compatibility import serves
+from migrate.core.compatibility import serves, words
 from migrate.postgres.catalog import read_schema
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ CREATE TABLE articles (
 CREATE INDEX ix ON articles (title);
 CREATE UNIQUE INDEX lowered ON users (lower(name));
 CREATE UNIQUE INDEX some_runs ON articles (author) WHERE said IS NOT NULL;
+CREATE TABLE clubs (id int PRIMARY KEY);
+CREATE TABLE members (
+  id serial PRIMARY KEY, club int CONSTRAINT of_club REFERENCES clubs ON DELETE CASCADE,
+  friend int REFERENCES clubs ON DELETE RESTRICT);
 CREATE VIEW heads AS SELECT id, title FROM articles;
 CREATE SEQUENCE numbers;
 CREATE FUNCTION slug(a text, b int DEFAULT 1) RETURNS text LANGUAGE sql AS 'SELECT lower($1)';
@@ -43,6 +47,7 @@ PROGRAM = [
     "INSERT INTO articles (author, title, state, score, kind, rank, words) VALUES (1, 'T', 'draft', -1.5, 'b', -1, 7)",
     "INSERT INTO articles (title) VALUES (NULL)",
     "INSERT INTO articles (run, kind, extra) VALUES (1, 'b', '{\"a\": 1}'), (2, 'b', '[]'), (NULL, 'b', NULL), (NULL, 'b', NULL)",
+    "INSERT INTO articles (run, kind) VALUES (1, 'b') ON CONFLICT (run) DO NOTHING",
     "SELECT extra->>'a' FROM articles WHERE run = 1",
     "UPDATE articles SET title = 'U', words = words + 1 WHERE kind = 'a' AND state IN ('draft', 'live')",
     "DO $$ BEGIN IF (SELECT count(*) FROM articles WHERE title = 'U') <> 1 THEN RAISE 'lost'; END IF; END $$",
@@ -52,6 +57,10 @@ PROGRAM = [
     "SELECT nextval('numbers')",
     "SELECT 1::positive, 'draft'::status",
     "DELETE FROM articles WHERE title = 'U'",
+    "INSERT INTO clubs VALUES (1), (2)",
+    "INSERT INTO members (club) VALUES (1), (2)",
+    "DELETE FROM clubs WHERE id = 1",
+    "DO $$ BEGIN IF (SELECT count(*) FROM members) <> 1 THEN RAISE 'left'; END IF; END $$",
 ]
 
 SERVED = [
@@ -63,6 +72,14 @@ SERVED = [
     "ALTER TABLE articles DROP CONSTRAINT fk, ADD CONSTRAINT fk FOREIGN KEY (author) REFERENCES users (id) NOT VALID",
     "ALTER TABLE articles ALTER CONSTRAINT fk DEFERRABLE INITIALLY DEFERRED",
     "ALTER TABLE articles RENAME CONSTRAINT fk TO other",
+    "ALTER TABLE articles DROP CONSTRAINT fk, ADD CONSTRAINT fk FOREIGN KEY (author) REFERENCES users ON DELETE CASCADE",
+    "ALTER TABLE articles DROP CONSTRAINT fk, ADD CONSTRAINT fk FOREIGN KEY (author) REFERENCES users ON DELETE SET NULL",
+    "ALTER TABLE articles DROP CONSTRAINT fk, ADD FOREIGN KEY (author) REFERENCES users ON UPDATE CASCADE ON DELETE SET DEFAULT",
+    "ALTER TABLE members DROP CONSTRAINT members_friend_fkey, ADD CONSTRAINT members_friend_fkey FOREIGN KEY (friend) REFERENCES clubs",
+    "DROP INDEX lowered; CREATE UNIQUE INDEX lowered_2 ON users (lower(name))",
+    "ALTER TABLE articles RENAME CONSTRAINT articles_run_key TO uq_articles_run",
+    "ALTER TABLE articles DROP CONSTRAINT articles_run_key; CREATE UNIQUE INDEX ON articles (run)",
+    "ALTER TABLE clubs RENAME CONSTRAINT clubs_pkey TO pk_clubs",
     "DROP INDEX ix",
     "ALTER TABLE articles ALTER words TYPE bigint",
     "ALTER TABLE articles ALTER score TYPE numeric(7,2)",
@@ -126,7 +143,9 @@ BREAKS = [
     "DROP FUNCTION slug; CREATE FUNCTION slug(a text, b int) RETURNS text LANGUAGE sql AS 'SELECT lower($1)'",
     "DROP FUNCTION slug; CREATE FUNCTION slug(a text, b int DEFAULT 1) RETURNS int LANGUAGE sql AS 'SELECT 1/0'",
     "ALTER TABLE users DROP CONSTRAINT uq",
-    "ALTER TABLE users RENAME CONSTRAINT uq TO uq2",
+    "ALTER TABLE members DROP CONSTRAINT of_club, ADD CONSTRAINT of_club FOREIGN KEY (club) REFERENCES clubs",
+    "ALTER TABLE members DROP CONSTRAINT of_club, ADD CONSTRAINT of_club FOREIGN KEY (club) REFERENCES clubs ON DELETE RESTRICT",
+    "ALTER TABLE members DROP CONSTRAINT of_club, ADD CONSTRAINT of_club FOREIGN KEY (club) REFERENCES clubs ON DELETE SET NULL",
     "ALTER TABLE users DROP CONSTRAINT uq, ADD CONSTRAINT uq UNIQUE (name, id)",
     "DROP SEQUENCE numbers",
     "ALTER TABLE articles DROP rank; DROP DOMAIN positive",
@@ -168,6 +187,12 @@ BREAKS = [
     ),
 ]
 
+# The program names a constraint, which few do: it is told, and may start.
+NAMED = [
+    "ALTER TABLE users RENAME CONSTRAINT uq TO uq2",
+    "ALTER TABLE users DROP CONSTRAINT uq; CREATE UNIQUE INDEX uq ON users (name)",
+]
+
 # PostgreSQL takes these from a program that happens to do nothing against them; the rules cannot know that.
 CAUTIOUS = [
     "ALTER TABLE articles ADD CHECK (words < 500)",
@@ -193,12 +218,14 @@ def _runs(database: Database, program: Sequence[str]) -> bool:
     return True
 
 
-@pytest.mark.parametrize("change", SERVED + BREAKS + CAUTIOUS)
+@pytest.mark.parametrize("change", SERVED + BREAKS + NAMED + CAUTIOUS)
 def test_the_rules_agree_with_postgresql(make_database: MakeDatabase, change: str) -> None:
     database = make_database()
     database.execute(SCHEMA)
     before = _read(database)
     database.execute(change)
-    breaks = serves(before, _read(database))
-    assert bool(breaks) == (change not in SERVED), breaks
-    assert _runs(database, PROGRAM) == (change not in BREAKS)
+    after = _read(database)
+    breaks = serves(before, after)
+    assert bool(breaks) == (change not in SERVED + NAMED), breaks
+    assert any("ON CONSTRAINT uq" in said for said in words(before, after)) == (change in NAMED)
+    assert _runs(database, PROGRAM) == (change not in BREAKS + NAMED)
