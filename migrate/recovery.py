@@ -198,7 +198,7 @@ def judge_adoption(order: Order, connection: Connection, at: Override | None) ->
     observation = look(order, connection)
     state = classify(order.image, observation, order.policy.target, order.policy.ignore)
     if at is not None:
-        rows = rows_named(order, at.revision)
+        rows = _rows_to_record(order, at.revision)
         evidence: tuple[str, ...] = ()
         if order.image.manifest is not None:
             major = observation.server.major
@@ -221,6 +221,17 @@ def judge_adoption(order: Order, connection: Connection, at: Override | None) ->
     return Judged(observation, state, replace(decision, steps=decision.steps[:1], result=Result.ADOPTED))
 
 
+def _rows_to_record(order: Order, revisions: str) -> tuple[str, ...]:
+    """As `rows_named`. Raises Stop, too, where a sibling that one of the revisions follows is not among them."""
+    rows, manifest = rows_named(order, revisions), order.image.manifest
+    lacking = manifest.lacking(rows) if manifest is not None else ()
+    if manifest is not None and lacking:
+        said = [f"revision {id_} follows revision {sibling} of another branch" for id_, sibling in lacking]
+        named = ",".join(sorted(manifest.with_siblings(rows)))
+        raise stop("not-adoptable", f"{clauses(said)}, and is nowhere without it", names={"revision": named})
+    return rows
+
+
 def judge_acceptance(order: Order, connection: Connection, at: Acceptance) -> Judged:
     """What accepting would record. Raises Stop where it is not known with which revision to compare."""
     manifest = needed_manifest(order)
@@ -231,7 +242,7 @@ def judge_acceptance(order: Order, connection: Connection, at: Acceptance) -> Ju
         raise Stop(problem_of_incomparable(blind))
     match = getattr(state.position, "match", None)
     if at.revision is not None:
-        rows = rows_named(order, at.revision)
+        rows = _rows_to_record(order, at.revision)
     elif isinstance(state.position, (Empty, AtHead, Behind)):
         rows = observation.rows
     elif isinstance(match, Exact) or (isinstance(match, Nearest) and not match.ties):
@@ -306,7 +317,8 @@ def judge_down(
         decided = decide(image, state, order.policy)
         assert isinstance(decided, Refusal)  # with this policy every other position is refused
         raise Stop(_not_from_here(decided.problem, state.position, target))
-    gone = reverting(image.graph, observation.rows, target)
+    after = image.manifest.after if image.manifest is not None else {}
+    gone = reverting(image.graph, observation.rows, target, after)
     if isinstance(gone, HistoryFault):
         raise stop("unknown-target", gone.message, fix=gone.fix)
     if not gone:

@@ -22,7 +22,6 @@ from migrate.core.manifest import MalformedManifest, Manifest, build, used_schem
 from migrate.core.outcome import Outcome, Result
 from migrate.core.problems import ExitCode, Stop, stop
 from migrate.core.quoting import word
-from migrate.core.replay import passes
 from migrate.core.revisions import Graph, HistoryFault
 from migrate.core.schema import fingerprint
 from migrate.core.wording import clauses, counted, shortened
@@ -321,8 +320,8 @@ def _replay(
     operator has named the schemas, all of them count.
     """
     replay = make_replay(work.session, shadow, work.image, work.baseline)
-    ways = passes(work.image.graph, unproven)
-    found = with_schema_of_env_py(replay, lambda: replay.carry_out(ways, spelled))
+    after = work.previous.after_of(work.image.graph, unproven) if work.previous is not None else {}
+    found = with_schema_of_env_py(replay, lambda: replay.carry_out(unproven, spelled, after))
     used = used_schemas(work.image.graph, found.schemas, found.base).union(known)
     return (found if work.session.settings.schemas else found.within(used)), used
 
@@ -339,7 +338,9 @@ def _disproven(previous: Manifest | None, replayed: Replayed, proven: set[str]) 
 def _build(work: Work, major: int, replayed: Replayed | None, used: Collection[str]) -> Manifest:
     if replayed is None:
         assert work.previous is not None
-        return build(major, work.image.graph, {}, work.previous.baseline, work.previous, used)
+        return build(
+            major, work.image.graph, {}, work.previous.baseline, work.previous, used, after=work.previous.after
+        )
     try:
         new = build(
             major,
@@ -349,6 +350,7 @@ def _build(work: Work, major: int, replayed: Replayed | None, used: Collection[s
             work.previous,
             used,
             spellings=replayed.spellings,
+            after=replayed.after,
         )
     except MalformedManifest as fault:
         raise bad_manifest(work.path, fault) from fault

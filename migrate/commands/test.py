@@ -21,6 +21,7 @@ from migrate.core.decision import refuse_image
 from migrate.core.outcome import Outcome, Result
 from migrate.core.problems import ExitCode, Stop, problem, stop
 from migrate.core.quoting import Ready
+from migrate.core.replay import applied_in_order, lines
 from migrate.core.revisions import HistoryFault
 from migrate.core.trial import Findings, Source, Trial, Verdict, planned
 from migrate.core.trial_checks import Check
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from migrate.core.image import Image
+    from migrate.core.replay import After
     from migrate.core.revisions import Revision
+    from migrate.steps.replay import Replay
 
 
 MODELS_FIX: Final = (
@@ -166,6 +169,7 @@ def _try(session: Session, image: Image, selected: Sequence[Revision], baseline:
                 session.project.env_py,
                 session.source_of,
                 session.emit,
+                _siblings(replay, image),
             )
             trial.carry_out(replay.make_base() if replay.has_base else EMPTY)
 
@@ -174,6 +178,25 @@ def _try(session: Session, image: Image, selected: Sequence[Revision], baseline:
         findings.skipped(check, None, "not every revision can be applied")
     tell(findings.of(None), session.emit)
     return findings.trial(selected)
+
+
+def _siblings(replay: Replay, image: Image) -> After:
+    """The siblings that revisions build on without `depends_on`: those of the manifest, and what it does not know yet."""
+    graph, manifest = image.graph, image.manifest
+    known: After = {}
+    unproven = {revision.id for revision in graph.revisions}
+    if manifest is not None:
+        baseline = manifest.baseline.sha256 if manifest.baseline is not None else None
+        unproven -= manifest.proven(graph, postgres=manifest.postgres, baseline=baseline)
+        known = manifest.after_of(graph, unproven)
+    if not unproven or len(lines(applied_in_order(graph))) == 1:
+        return known
+    try:
+        return replay.siblings(unproven, known)
+    except Stop as stopped:
+        if "revision" not in stopped.problem.facts:
+            raise
+        return known  # it is found again where it is tried
 
 
 def _findings(session: Session, image: Image) -> Findings:

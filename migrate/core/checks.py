@@ -27,7 +27,19 @@ from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.problems import ExitCode, problem
 from migrate.core.repair import plain
 from migrate.core.repair_sql import repairs
-from migrate.core.state import AtHead, Behind, Breaking, Drifted, Edited, Empty, Incomparable, Residue, State, Unproven
+from migrate.core.state import (
+    AtHead,
+    Behind,
+    Breaking,
+    Drifted,
+    Edited,
+    Empty,
+    Incomparable,
+    Lacking,
+    Residue,
+    State,
+    Unproven,
+)
 from migrate.core.state import name as position_name
 from migrate.core.wording import clauses, counted, shortened
 
@@ -517,7 +529,7 @@ def check_findings(image: Image, observation: Observation, state: State, policy:
     for name, kind, well in (
         ("residue", Residue, "no INVALID index, no revision that was begun and not finished"),
         ("edited", Edited, "the applied revisions' files are the programs that ran, as far as the ledger tells"),
-        ("drift", Incomparable if Incomparable in found else Drifted, unlike),
+        ("drift", next((kind for kind in (Lacking, Incomparable) if kind in found), Drifted), unlike),
         ("breaking", Breaking, _no_break(image, state)),
     ):
         finding = found.get(kind)

@@ -26,6 +26,7 @@ from migrate.core.state import (
     Empty,
     Exact,
     Incomparable,
+    Lacking,
     Nearest,
     Residue,
     Several,
@@ -373,6 +374,8 @@ def _judge(finding: Finding, policy: Policy) -> Refusal | None:
             if policy.drift is not Judgement.FAIL:
                 return None
             return Refusal(problem_of_incomparable(finding))
+        case Lacking():
+            return None
         case Breaking(breaks=breaks):
             if policy.breaking is not BreakingPolicy.REFUSE:
                 return None
@@ -435,6 +438,8 @@ def sentence(finding: Finding) -> str:
                 f"role {role} has no USAGE on schema {_names(schemas)}, so that what is made of its types and functions"
                 " cannot be held against the manifest"
             )
+        case Lacking():
+            return finding.sentence()
         case Breaking(breaks=breaks):
             parts = [f"{broken.sentence} (revision {revision.id}, {revision.file})" for broken, revision in breaks]
             return f"the pending change breaks the release that is still running: {clauses(parts)}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.holding import taken
+from migrate.core.quoting import word
 from migrate.core.revisions import FaultKind, HistoryFault
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 
     from migrate.core.holding import Taken
     from migrate.core.manifest import Manifest
+    from migrate.core.replay import After
     from migrate.core.revisions import Graph, Revision
 
 BASE: Final = "base"
@@ -24,12 +27,14 @@ def is_relative(target: str) -> bool:
     return bool(_MARKS & set(target)) or target in {"head", "heads", "current"}
 
 
-def reverting(graph: Graph, rows: Iterable[str], target: str) -> tuple[Revision, ...] | HistoryFault:
+def reverting(
+    graph: Graph, rows: Iterable[str], target: str, after: After = MappingProxyType({})
+) -> tuple[Revision, ...] | HistoryFault:
     """The applied revisions whose downgrades lead to ``target``, in the order in which Alembic runs them.
 
     These are the ones that build on it, through `down` first and from there through `depends_on` too; other branches
     stay (alembic.script.revision, `_collect_downgrade_revisions`). ``target`` is "base" for all of them, or a revision;
-    ``rows`` are known to the graph.
+    ``rows`` are known to the graph. A sibling that would stay, though it comes ``after`` one that goes, is a fault.
     """
     applied = graph.ancestors(rows)
     if target == BASE:
@@ -40,6 +45,17 @@ def reverting(graph: Graph, rows: Iterable[str], target: str) -> tuple[Revision,
         return _fault(f"{target} is not applied here: down leads only to where the database has been")
     else:
         gone = applied & graph.descendants(each.id for each in graph.revisions if target in each.down)
+    for follower, siblings in after.items():
+        if follower in applied and follower not in gone and not gone.isdisjoint(siblings):
+            revision = graph.get(follower)
+            assert revision is not None
+            below = word(revision.down[0]) if revision.down else BASE
+            missing = " and ".join(one for one in siblings if one in gone)
+            return HistoryFault(
+                FaultKind.UNKNOWN_TARGET,
+                f"revision {follower} of another branch follows revision {missing}, and would stay without it",
+                f"migrate down --to {below}   # takes {follower} back first",
+            )
     everything = graph.pending((), "heads")
     if isinstance(everything, HistoryFault):
         return everything

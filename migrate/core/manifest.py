@@ -4,7 +4,9 @@ A revision's `schema` is the fingerprint of a database upgraded from nothing (fr
 exactly this revision, and its `changes` are the lines that make that schema of the fold of everything it builds on,
 with the other spellings of what they make: those are equal, and no part of the schema or its fingerprint. The
 schema of any version rows is the fold of the changes of all their ancestors, `depends_on` included, in the manifest's
-order: of two revisions that change one object, the later one decides. At one revision that is exact, whatever its
+order: of two revisions that change one object, the later one decides. A revision that builds on a sibling without
+`depends_on` (Alembic's order of the branches makes it work) names it in `after`, which counts as `depends_on` here, and
+its `schema` is that with the sibling applied: where the sibling is not (`lacking`), no schema is known. At one revision that is exact, whatever its
 branches did to each other, because its own changes start from there. At the rows of several branches it is exact where
 the branches have nothing to do with each other; `Manifest.conflicts` says where they have.
 """
@@ -22,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.distance import Assignment, Distance
 from migrate.core.json_position import line_of
+from migrate.core.replay import with_siblings
 from migrate.core.revisions import Graph, Revision
 from migrate.core.schema import (
     OWNERS,
@@ -57,6 +60,7 @@ _KEYS: Final = frozenset({"format", "heads", "postgres", "revisions"})
 _OPTIONAL: Final = frozenset({"baseline", "schemas"})
 _TEXTS: Final = frozenset({"file", "id", "message", "schema", "sha256"})
 _LISTS: Final = frozenset({"changes", "depends_on", "down", "labels"})
+_OPTIONAL_LISTS: Final = frozenset({"after"})
 _BASELINE_TEXTS: Final = frozenset({"file", "schema", "sha256"})
 _BASELINE_LISTS: Final = frozenset({"changes"})
 
@@ -92,6 +96,7 @@ class Entry:
     revision: Revision
     schema: str  # fingerprint of the schema of a database at exactly this revision
     changes: tuple[str, ...]
+    after: tuple[str, ...] = ()  # of other branches: what it builds on, though `depends_on` does not say so
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +268,8 @@ class Manifest:
                 "schema": entry.schema,
                 "sha256": revision.sha256,
             }
+            if entry.after:
+                members["after"] = entry.after
             lines += _members(members, "   ")
         if self.revisions:
             lines.append("  }")
@@ -330,8 +337,41 @@ class Manifest:
 
     # The schema
 
+    @cached_property
+    def after(self) -> dict[str, tuple[str, ...]]:
+        """The revisions that build on siblings without `depends_on`, and on which."""
+        return {entry.revision.id: entry.after for entry in self.revisions if entry.after}
+
+    def after_of(self, graph: Graph, unproven: Collection[str] = ()) -> dict[str, tuple[str, ...]]:
+        """`after` for the revisions of the graph that are not unproven."""
+        found = self.after.items()
+        return {
+            id_: siblings
+            for id_, siblings in found
+            if id_ not in unproven and all(one in graph for one in (id_, *siblings))
+        }
+
+    def lacking(self, rows: Iterable[str]) -> tuple[tuple[str, str], ...]:
+        """Revisions that are applied at these rows, each with a sibling that it builds on and that is not applied."""
+        applied = 0
+        for row in rows:
+            applied |= self._declared[self._at[row]]
+        return tuple(
+            (id_, sibling)
+            for id_, siblings in self.after.items()
+            for sibling in siblings
+            if applied >> self._at[id_] & 1 and not applied >> self._at[sibling] & 1
+        )
+
+    def with_siblings(self, rows: Iterable[str]) -> Rows:
+        """These version rows, and those of the siblings that what is applied at them follows."""
+        return self._tips(_bits(self._union(self._at[row] for row in rows)))
+
     def schema_at(self, rows: Iterable[str]) -> dict[str, str]:
-        """The schema of a database with these version rows; without any, that of the baseline."""
+        """The schema of a database with these version rows; without any, that of the baseline.
+
+        Siblings that an applied revision builds on count as applied: see `lacking`.
+        """
         positions = [self._at[row] for row in rows]
         if not positions:
             return dict(self._base)
@@ -413,7 +453,7 @@ class Manifest:
             printed = fingerprint(live)
             exact = [rows for rows, recorded in self._recorded() if recorded == printed]
             if self._all_heads and not self.compare(self._all_heads, live, major=major):
-                exact.append(self._all_heads)
+                exact = list(dict.fromkeys((*exact, self._all_heads)))
         if not exact:
             distances = self._distances(live, major=major, ignore=ignore)
             exact = [rows for rows, distance in distances.items() if not distance]
@@ -451,8 +491,18 @@ class Manifest:
 
     def _recorded(self) -> Iterator[tuple[Rows, str]]:
         yield (), fingerprint({}) if self.baseline is None else self.baseline.schema
-        for entry in self.revisions:
-            yield (entry.revision.id,), entry.schema
+        for at, entry in enumerate(self.revisions):
+            yield self._place(at), entry.schema
+
+    def _place(self, at: int) -> Rows:
+        """The version rows of a database where all that a revision builds on is applied, and nothing else."""
+        id_ = self.revisions[at].revision.id
+        return (id_,) if self._closures[at] == self._declared[at] else self.with_siblings([id_])
+
+    def _tips(self, positions: Sequence[int]) -> Rows:
+        """The version rows of a database where all of these are applied."""
+        below = {parent for at in positions for parent in self._declared_parents[at]}
+        return tuple(self.revisions[at].revision.id for at in positions if at not in below)
 
     def _distances(self, live: Schema, *, major: int, ignore: Sequence[str]) -> dict[Rows, int]:
         """How many differences each candidate has, as `len(compare(…))` counts them."""
@@ -461,8 +511,8 @@ class Manifest:
         distance.put_all(0, spelled.of_schema(self._base).items())
         distances: dict[Rows, int] = {(): distance.total}
         found = self._visit(distance)
-        for entry, total in zip(self.revisions, found, strict=True):
-            distances[entry.revision.id,] = total
+        for at, total in enumerate(found):
+            distances[self._place(at)] = total
         if self._all_heads:
             distances[self._all_heads] = len(self.compare(self._all_heads, live, major=major, ignore=ignore))
             if all(distances.values()):
@@ -486,7 +536,8 @@ class Manifest:
                 at[head] = each
                 tips = graph.tips(graph.ancestors(row for row in at.values() if row is not None))
                 rows = tuple(sorted(tips, key=order.__getitem__))
-                if len(rows) > 1:  # each revision alone is a candidate already
+                # each revision alone is a candidate already
+                if len(rows) > 1 and not self.lacking(rows):
                     if rows not in found:
                         found[rows] = len(self.compare(rows, live, major=major, ignore=ignore))
                     tried.append((found[rows], each))
@@ -556,7 +607,19 @@ class Manifest:
 
     @cached_property
     def _parents(self) -> tuple[tuple[int, ...], ...]:
-        """The positions of what each revision builds on. Raises _Fault where one does not stand before it."""
+        """The positions of what each revision builds on, siblings included. Raises _Fault as `_declared_parents` does."""
+        found = []
+        for at, (entry, parents) in enumerate(zip(self.revisions, self._declared_parents, strict=True)):
+            siblings = [self._at.get(name, at) for name in entry.after]
+            if any(sibling >= at for sibling in siblings):
+                said = f"{', '.join(entry.after)}, which revision {entry.revision.id} follows, is not before it"
+                raise _Fault(("revisions", at, "after"), said)
+            found.append(tuple(dict.fromkeys((*parents, *siblings))) if siblings else parents)
+        return tuple(found)
+
+    @cached_property
+    def _declared_parents(self) -> tuple[tuple[int, ...], ...]:
+        """The positions of what each revision declares. Raises _Fault where one does not stand before it."""
         ids: dict[str, int] = {}
         labels: dict[str, int] = {}
         found: list[tuple[int, ...]] = []
@@ -584,19 +647,17 @@ class Manifest:
     @cached_property
     def _closures(self) -> tuple[int, ...]:
         """The ancestors of each revision and itself, as the bits of an integer."""
-        closures: list[int] = []
-        for at, parents in enumerate(self._parents):
-            closure = 1 << at
-            for parent in parents:
-                closure |= closures[parent]
-            closures.append(closure)
-        return tuple(closures)
+        return _closures_of(self._parents)
+
+    @cached_property
+    def _declared(self) -> tuple[int, ...]:
+        """The same of the history as Alembic has it."""
+        return _closures_of(self._declared_parents) if self.after else self._closures
 
     @cached_property
     def _all_heads(self) -> Rows:
         """The version rows of a fully upgraded database, where these are several; else nothing."""
-        below = {parent for parents in self._parents for parent in parents}
-        tips = tuple(entry.revision.id for at, entry in enumerate(self.revisions) if at not in below)
+        tips = self._tips(range(len(self.revisions)))
         return tips if len(tips) > 1 else ()
 
     @cached_property
@@ -693,19 +754,22 @@ def build(
     used: Iterable[str] = (),
     *,
     spellings: OtherSpellings = MappingProxyType({}),
+    after: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> Manifest:
     """The manifest of a history, from the schema that a replay to exactly each revision left.
 
     `used` are the schemas beside the default one that `used_schemas` found, `spellings` how else the definitions are
-    printed. Revisions without a schema are taken from `previous`, which must have proven them (`Manifest.proven`). `graph` has no
+    printed, `after` which siblings revisions build on without `depends_on`. Revisions without a schema are taken from `previous`, which must have proven them (`Manifest.proven`). `graph` has no
     faults. Raises KeyError where a revision is in neither, and MalformedManifest where `previous` proves nothing.
     """
     known = {entry.revision.id: entry for entry in previous.revisions} if previous is not None else {}
     entries: list[Entry] = []
-    for revision, parents in _ordered(graph):
+    declared = {revision.id: revision for revision in graph}
+    for placed, parents in _ordered(with_siblings(graph, after)):
+        revision = declared[placed.id]
         schema = schemas.get(revision.id)
         if schema is None:
-            entries.append(replace(known[revision.id], revision=revision))
+            entries.append(replace(known[revision.id], revision=revision, after=after.get(revision.id, ())))
             continue
         if len(parents) == 1 and parents[0] in schemas:
             before = schemas[parents[0]]
@@ -715,7 +779,7 @@ def build(
         differing = {identity for identity, _ in before.items() ^ schema.items()}
         old, new = ({i: some[i] for i in differing if i in some} for some in (before, schema))
         lines = changes(old, new, spellings)
-        entries.append(Entry(revision, fingerprint(schema), tuple(lines)))
+        entries.append(Entry(revision, fingerprint(schema), tuple(lines), after.get(revision.id, ())))
     return Manifest(postgres, tuple(entries), baseline, tuple(sorted(used)))
 
 
@@ -789,6 +853,16 @@ def _owners(identity: str) -> Iterator[str]:
                 yield f"{kind} {dotted(path)}"
 
 
+def _closures_of(parents: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    closures: list[int] = []
+    for at, above in enumerate(parents):
+        closure = 1 << at
+        for parent in above:
+            closure |= closures[parent]
+        closures.append(closure)
+    return tuple(closures)
+
+
 def _bits(closure: int) -> list[int]:
     """The positions of the bits that are set, the lowest first."""
     return [at for at, bit in enumerate(reversed(f"{closure:b}")) if bit == "1"]
@@ -812,7 +886,7 @@ def _members(values: Mapping[str, str | tuple[str, ...]], indent: str) -> Iterat
 
 
 def _entry(item: Any, at: int) -> Entry:
-    _check_values(item, _TEXTS, _LISTS, ("revisions", at))
+    _check_values(item, _TEXTS, _LISTS, ("revisions", at), _OPTIONAL_LISTS)
     revision = Revision(
         item["id"],
         tuple(item["down"]),
@@ -822,16 +896,18 @@ def _entry(item: Any, at: int) -> Entry:
         item["file"],
         item["sha256"],
     )
-    return Entry(revision, item["schema"], tuple(item["changes"]))
+    return Entry(revision, item["schema"], tuple(item["changes"]), tuple(item.get("after", ())))
 
 
-def _check_values(item: Any, texts: frozenset[str], lists: frozenset[str], path: Path) -> None:
+def _check_values(
+    item: Any, texts: frozenset[str], lists: frozenset[str], path: Path, optional: frozenset[str] = frozenset()
+) -> None:
     if type(item) is not dict or item.keys() != texts | lists:
-        _check_keys(item, texts | lists, frozenset(), path, f"this member of {path[0]}")
+        _check_keys(item, texts | lists, optional, path, f"this member of {path[0]}")
     for key in texts:
         if type(item[key]) is not str:
             raise _Fault((*path, key), f"{key} is no text")
-    for key in lists:
+    for key in lists | (optional & item.keys()):
         value = item[key]
         if type(value) is not list or not all(type(each) is str for each in value):
             raise _Fault((*path, key), f"{key} is no list of texts")

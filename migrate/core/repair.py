@@ -181,7 +181,9 @@ def rows_proven(
     if manifest is None or live is None or len(distinct) > MOST_ROWS or graph.unknown(distinct):
         return None
     proven = [
-        choice for choice in _choices(graph, distinct) if not manifest.compare(choice, live, major=major, ignore=ignore)
+        choice
+        for choice in _choices(graph, distinct)
+        if not manifest.lacking(choice) and not manifest.compare(choice, live, major=major, ignore=ignore)
     ]
     return proven[0] if len(proven) == 1 else None
 

@@ -3,19 +3,27 @@
 What is wanted is the schema of a database that was upgraded from nothing to exactly one revision, for every revision. A
 database has been at exactly a revision when all that it has applied are the revision's ancestors, so that a line of
 revisions takes one pass, and every branch starts from a copy of the database at the revision where it left.
+
+A revision may need what a sibling makes without saying so in `depends_on`: Alembic's order of the branches is all that
+makes it work. What it is applied `after` then counts as if `depends_on` named it, everywhere but in Alembic.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from migrate.core.revisions import HistoryFault
+from migrate.core.plan import Upgrade
+from migrate.core.revisions import Graph, HistoryFault
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from migrate.core.revisions import Graph, Revision
+    from migrate.core.revisions import Revision
+
+    After = Mapping[str, tuple[str, ...]]
+    """For revisions that build on siblings without `depends_on`: those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +31,7 @@ class Pass:
     """One run of Alembic on one database.
 
     ``start`` is the revision at which the database is that is copied, None for one that has nothing applied; ``target``
-    is for `alembic upgrade`; ``reads`` are the revisions after which the schema is read, in their order. ``joined`` are
+    is for `alembic upgrade` (`steps` where siblings build on each other); ``reads`` are the revisions after which the schema is read, in their order. ``joined`` are
     the version rows that the database has when several branches have met in it, and before anything else is applied:
     the place to see whether they bear being applied one after the other.
     """
@@ -34,14 +42,68 @@ class Pass:
     joined: tuple[str, ...] = ()
 
 
-def passes(graph: Graph, unproven: Collection[str]) -> tuple[Pass, ...]:
+def with_siblings(graph: Graph, after: After) -> Graph:
+    """The history as it would be if `depends_on` named what revisions build on without saying so."""
+    if not after:
+        return graph
+    return Graph.build(replace(one, depends_on=(*one.depends_on, *after.get(one.id, ()))) for one in graph.revisions)
+
+
+def steps(graph: Graph, after: After, start: str | None, target: str) -> tuple[Upgrade, ...]:
+    """The runs of Alembic that lead from `start` to `target` (see `Pass`): one, where siblings leave each other alone."""
+    whole = with_siblings(graph, after)
+    pending = whole.pending(() if start is None else (start,), target)
+    assert not isinstance(pending, HistoryFault)
+    if not after:
+        return (Upgrade(target, pending),)
+    return lines(pending)
+
+
+def lines(revisions: Iterable[Revision]) -> tuple[Upgrade, ...]:
+    """Runs of Alembic that apply these in just this order, whatever its own would be."""
+    found: list[list[Revision]] = []
+    for revision in revisions:
+        if found and revision.down == (found[-1][-1].id,):
+            found[-1].append(revision)
+        else:
+            found.append([revision])
+    return tuple(Upgrade(line[-1].id, tuple(line)) for line in found)
+
+
+def applied_in_order(graph: Graph) -> tuple[Revision, ...]:
+    """What Alembic applies to an empty database, in its order. `graph` has no faults."""
+    order = graph.pending((), "heads")
+    assert not isinstance(order, HistoryFault)
+    return order
+
+
+def missed(candidates: Sequence[str], works: Callable[[Sequence[str]], bool]) -> str | None:
+    """The candidate, in their order, with which it begins to work; None where all of them are not enough.
+
+    `works` says so of the first ones of them; of none it is known that it does not.
+    """
+    if not candidates or not works(candidates):
+        return None
+    fails, enough = 0, len(candidates)
+    while enough - fails > 1:
+        middle = (fails + enough) // 2
+        if works(candidates[:middle]):
+            enough = middle
+        else:
+            fails = middle
+    return candidates[enough - 1]
+
+
+def passes(graph: Graph, unproven: Collection[str], after: After = MappingProxyType({})) -> tuple[Pass, ...]:
     """The fewest passes that read the schema at every unproven revision, in an order in which each finds its start.
 
     With a revision is unproven whatever builds on it. Where an unproven one builds on a proven one, the latter is read
-    too: so the caller sees whether the old proof still holds. `graph` has no faults.
+    too: so the caller sees whether the old proof still holds. `graph` has no faults. What revisions are applied `after`
+    is among what they build on.
     """
-    order = graph.pending((), "heads")
-    assert not isinstance(order, HistoryFault)
+    declared = graph
+    graph = with_siblings(declared, after)
+    order = applied_in_order(graph)
     history = _History(graph, order)
     needed: set[str] = set(unproven)
     reads = needed | {below for id_ in unproven if (below := history.below[id_]) is not None}
@@ -60,7 +122,14 @@ def passes(graph: Graph, unproven: Collection[str]) -> tuple[Pass, ...]:
             needed.add(below)
         joined = history.joined[line[0]] if line[0] in unproven else ()
         found.append(Pass(below, line[-1], tuple(id_ for id_ in line if id_ in reads), joined))
+    if after:
+        found = [replace(each, joined=_rows(declared, graph, each.joined)) for each in found]
     return tuple(reversed(found))
+
+
+def _rows(declared: Graph, graph: Graph, rows: tuple[str, ...]) -> tuple[str, ...]:
+    """The version rows that Alembic keeps: that a sibling builds on it without saying so takes no row away."""
+    return rows and tuple(sorted(declared.tips(graph.ancestors(rows)), reverse=True))
 
 
 class _History:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from migrate.core.observation import CHANGE_SIGNS
 from migrate.core.revisions import HistoryFault
+from migrate.core.wording import clauses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -147,6 +148,20 @@ class Incomparable:
 
 
 @dataclass(frozen=True, slots=True)
+class Lacking:
+    """Applied revisions, each with a sibling that it follows and that is not applied: no schema is known there."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+    def sentence(self) -> str:
+        """For people, with its names."""
+        said = [
+            f"revision {id_} is applied without revision {sibling}, which it follows" for id_, sibling in self.pairs
+        ]
+        return f"{clauses(said)}: the manifest knows no schema of such a database, and none is compared"
+
+
+@dataclass(frozen=True, slots=True)
 class Residue:
     """What an earlier run left behind."""
 
@@ -168,7 +183,7 @@ class Breaking:
     breaks: tuple[tuple[Break, Revision], ...]
 
 
-Finding = Unproven | Residue | Edited | Drifted | Incomparable | Breaking
+Finding = Unproven | Residue | Edited | Drifted | Incomparable | Lacking | Breaking
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +248,13 @@ def classify(image: Image, observation: Observation, target: str, ignore: Sequen
     )
     if edited:
         findings.append(Edited(edited))
-    if image.manifest is not None and observation.schema is not None and isinstance(position, (AtHead, Behind, Empty)):
+    is_placed = isinstance(position, (AtHead, Behind))
+    lacking = image.manifest.lacking(observation.rows) if image.manifest is not None and is_placed else ()
+    if lacking:
+        findings.append(Lacking(lacking))
+    elif (
+        image.manifest is not None and observation.schema is not None and isinstance(position, (AtHead, Behind, Empty))
+    ):
         major = observation.server.major
         differences = image.manifest.compare(observation.rows, observation.schema, major=major, ignore=ignore)
         differences, known = differences.divided(observation.meant)
@@ -247,7 +268,7 @@ def classify(image: Image, observation: Observation, target: str, ignore: Sequen
     elif isinstance(getattr(position, "match", None), Nearest) and (blind := incomparable(observation)):
         findings.append(blind)
     start = _start(position)
-    if image.manifest is not None and start is not None:
+    if image.manifest is not None and start is not None and not lacking:
         breaks = _breaking(image.manifest, image.graph, start, _pending(image.graph, start, target))
         if breaks:
             findings.append(Breaking(breaks))

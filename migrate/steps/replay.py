@@ -16,10 +16,11 @@ from migrate.core.policy import Policy, Transaction
 from migrate.core.problems import Stop, problem, stop
 from migrate.core.quoting import word
 from migrate.core.repair_sql import quote
-from migrate.core.revisions import HistoryFault
+from migrate.core.replay import Pass, applied_in_order, lines, missed, passes, steps, with_siblings
 from migrate.core.schema import within
 from migrate.core.spelling import may_be_respelled
 from migrate.core.widths import ALEMBICS, too_narrow
+from migrate.core.wording import clauses
 from migrate.postgres.backend_names import CONTROL_NAME, GUARD_NAME
 from migrate.postgres.catalog import Where
 from migrate.postgres.connection import connect_with_retry
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from migrate.core.observation import Observation
     from migrate.core.policy import Limits
     from migrate.core.problems import Problem
-    from migrate.core.replay import Pass
+    from migrate.core.replay import After
     from migrate.core.revisions import Revision
     from migrate.core.state import Rows
     from migrate.core.target import Target
@@ -80,6 +81,9 @@ class Replayed:
     base: Mapping[str, str] = field(default_factory=dict)  # the baseline's schema
     schemas: dict[str, Mapping[str, str]] = field(default_factory=dict)
     joined: dict[Rows, Mapping[str, str]] = field(default_factory=dict)
+    after: dict[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # siblings that revisions build on without saying so
     spellings: dict[Definition, tuple[str, ...]] = field(default_factory=dict)  # how else definitions are printed
 
     def within(self, places: Collection[str]) -> Replayed:
@@ -90,12 +94,22 @@ class Replayed:
             base,
             {id_: within(schema, places) for id_, schema in self.schemas.items()},
             {rows: within(schema, places) for rows, schema in self.joined.items()},
+            self.after,
             self.spellings,
         )
 
 
 class _Undivided(Exception):  # noqa: N818 - a finding
     """Revisions would be committed at once, or were, that must be looked at one by one."""
+
+
+class _Follows(Exception):  # noqa: N818 - a finding
+    """A revision comes after siblings on which it does not depend, or the history cannot be applied."""
+
+    def __init__(self, revision: str, siblings: tuple[str, ...]) -> None:
+        super().__init__(revision)
+        self.revision = revision
+        self.siblings = siblings
 
 
 class _Replaying(Upgrading):
@@ -160,25 +174,71 @@ class Replay:
         self._schema = target.version_table_schema  # which must be there before the first revision, whoever makes it
         self._texts: dict[str, str] = {}
         self._found = Replayed()
+        self._base = "template0"
         self._spelled: dict[Definition, tuple[str, ...]] | None = None
 
-    def carry_out(self, passes: Sequence[Pass], known: OtherSpellings) -> Replayed:
-        """Run every pass; ``known`` are definitions of which is known how else they are printed.
+    def carry_out(self, unproven: Collection[str], known: OtherSpellings, after: After) -> Replayed:
+        """Read the schema at every unproven revision; ``known`` are definitions of which is known how else they are printed.
 
-        Raises Stop, whose problem names the revision at fault, or Interrupted.
+        ``after`` are the siblings that the other revisions build on without `depends_on`. Raises Stop, whose problem
+        names the revision at fault, or Interrupted.
         """
         self._found = Replayed()
         self._spelled = dict(known)
-        databases: dict[str | None, str] = {None: self.make_base()} if self.has_base else {}
-        for at, each in enumerate(passes):
-            databases[each.target] = self._run(each, databases.get(each.start, "template0"))
-            wanted = {later.start for later in passes[at + 1 :]}
-            for id_ in [id_ for id_ in databases if id_ not in wanted]:
-                self._shadow.drop(databases.pop(id_))
-        for name in databases.values():
-            self._shadow.drop(name)
+        self._place(unproven, after, reading=True)
         self._found.spellings = {definition: others for definition, others in self._spelled.items() if others}
         return self._found
+
+    def siblings(self, unproven: Collection[str], after: After) -> After:
+        """The same without reading anything: which siblings these revisions build on, with ``after``. Raises as above."""
+        self._found = Replayed()
+        self._place(unproven, after, reading=False)
+        return self._found.after
+
+    def _place(self, unproven: Collection[str], after: After, *, reading: bool) -> None:
+        """Run every pass, again with what is found out about siblings, until each revision can be applied."""
+        found = self._found
+        found.after = dict(after)
+        graph, left = self._image.graph, set(unproven)
+        self._base = self.make_base() if self.has_base else "template0"
+        while True:
+            ways = passes(graph, left, found.after)
+            try:
+                self._run_all(ways if reading else [replace(each, reads=(), joined=()) for each in ways])
+            except _Follows as follows:
+                found.after[follows.revision] = (*found.after.get(follows.revision, ()), *follows.siblings)
+                again = with_siblings(graph, found.after).descendants([follows.revision])
+                for id_ in again:
+                    found.schemas.pop(id_, None)
+                left = left.difference(found.schemas) | again
+            else:
+                break
+        self._say_siblings({id_: siblings for id_, siblings in found.after.items() if siblings != after.get(id_)})
+
+    def _run_all(self, ways: Sequence[Pass]) -> None:
+        databases: dict[str | None, str] = {}
+        try:
+            for at, each in enumerate(ways):
+                databases[each.target] = self._run(each, databases[each.start] if each.start else self._base)
+                wanted = {later.start for later in ways[at + 1 :]}
+                for id_ in [id_ for id_ in databases if id_ not in wanted]:
+                    self._shadow.drop(databases.pop(id_))
+        except _Follows:
+            for name in databases.values():
+                self._shadow.drop(name)
+            raise
+
+    def _say_siblings(self, found: After) -> None:
+        said = [
+            f"revision {id_} follows revision {' and revision '.join(siblings)} of another branch"
+            for id_, siblings in found.items()
+        ]
+        if said:
+            message = (
+                f"{clauses(said)}: no depends_on says so, and only Alembic's order of the branches makes it work; the"
+                " manifest keeps it as `after`"
+            )
+            self._emit(Event(Name.IMAGE_WARNING, message, Level.WARN))
 
     @property
     def has_base(self) -> bool:
@@ -235,18 +295,85 @@ class Replay:
             try:
                 return self._run_once(each, template)
             except Stop as stopped:
-                if not self.provide(stopped.problem, self._emit):
-                    raise self.explained(stopped) from stopped
+                if self.provide(stopped.problem, self._emit):
+                    continue
+                id_ = str(stopped.problem.facts.get("revision"))
+                if stopped.problem.kind.code in _OF_REVISIONS and id_ in self._image.graph:
+                    self._look_at_siblings(each, id_, stopped)
+                raise self.explained(stopped) from stopped
+
+    def _look_at_siblings(self, each: Pass, id_: str, stopped: Stop) -> None:
+        """Find out whether a revision that failed in this pass works in Alembic's order of the branches.
+
+        Raises _Follows where it does, and Stop where it would in another order than Alembic's.
+        """
+        graph, after = self._image.graph, self._found.after
+        revision = graph.get(id_)
+        assert revision is not None
+        whole = with_siblings(graph, after)
+        own = whole.ancestors([id_])
+        order = [one.id for one in applied_in_order(graph)]
+        before, later = order[: order.index(id_)], order[order.index(id_) + 1 :]
+        ran = [one.id for step in steps(graph, after, each.start, each.target) for one in step.pending]
+        there = whole.ancestors([each.start] if each.start else []).union(ran[: ran.index(id_)]) - own
+        if there and self._bears(revision, ()):  # one of those that are there stands in its way
+            follower = missed([one for one in later if one in there], lambda first: not self._bears(revision, first))
+            if follower is not None:
+                raise _Follows(follower, (id_,)) from stopped
+            return
+        siblings: list[str] = []
+        while not siblings or not self._bears(revision, siblings):
+            given = own | whole.ancestors(siblings)
+            candidates = [one for one in before if one not in given]
+            needed = missed(candidates, lambda first: self._bears(revision, (*siblings, *first)))
+            if needed is None:
+                break
+            siblings.append(needed)
+        else:
+            raise _Follows(id_, tuple(siblings)) from stopped
+        descendants = whole.descendants([id_])
+        before = [one for one in before if one not in own]
+        candidates = [one for one in later if one not in descendants]
+        needed = missed(candidates, lambda first: self._bears(revision, (*before, *first)))
+        if needed is not None:
+            why = f"{stopped.problem.why}; it works after revision {needed}, which Alembic applies later"
+            fix = f"set depends_on = {needed!r} in {word(revision.file)}, so that Alembic applies that first"
+            failed = problem("revision-failed", why, fix=fix)
+            raise Stop(replace(failed, facts=stopped.problem.facts)) from stopped
+
+    def _bears(self, revision: Revision, siblings: Sequence[str]) -> bool:
+        """Whether the revision can be applied with these siblings, and all that they and it build on, in Alembic's order."""
+        graph = self._image.graph
+        below = with_siblings(graph, self._found.after).ancestors((revision.id, *siblings)) - {revision.id}
+        runs = lines((*(one for one in applied_in_order(graph) if one.id in below), revision))
+        emit, self._emit = self._emit, lambda _event: None
+        nothing_read = Pass(None, revision.id)
+        while True:
+            name = self._shadow.create(self._base)
+            try:
+                for run in runs:
+                    self._upgrade(name, nothing_read, run)
+            except Stop as stopped:
+                if self.provide(stopped.problem, self._emit):
+                    continue
+                if stopped.problem.kind.code not in _OF_REVISIONS:
+                    raise
+                return False
+            else:
+                return True
+            finally:
+                self._emit = emit
+                self._end_worker()
+                self._shadow.drop(name)
 
     def _run_once(self, each: Pass, template: str) -> str:
-        rows = () if each.start is None else (each.start,)
-        pending = self._image.graph.pending(rows, each.target)
-        assert not isinstance(pending, HistoryFault)
+        runs = steps(self._image.graph, self._found.after, each.start, each.target)
         try:
             if not self._undivided:
                 name = self._shadow.create(template)
                 try:
-                    self._upgrade(name, each, Upgrade(each.target, pending))
+                    for run in runs:
+                        self._upgrade(name, each, run)
                 except _Undivided:
                     self._undivided = True
                     self._end_worker()
@@ -254,12 +381,13 @@ class Replay:
                 else:
                     return name
             name = self._shadow.create(template)
-            together: list[Revision] = []
-            for revision in pending:
-                together.append(revision)
-                if self._is_looked_at(revision.id, each) or revision is pending[-1]:
-                    self._upgrade(name, each, Upgrade(revision.id, tuple(together)))
-                    together = []
+            for run in runs:
+                together: list[Revision] = []
+                for revision in run.pending:
+                    together.append(revision)
+                    if self._is_looked_at(revision.id, each) or revision is run.pending[-1]:
+                        self._upgrade(name, each, Upgrade(revision.id, tuple(together)))
+                        together = []
             return name
         finally:
             self._end_worker()

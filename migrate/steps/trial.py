@@ -16,8 +16,7 @@ from migrate.core.holding import Taken
 from migrate.core.plan import Downgrade, Upgrade
 from migrate.core.pooling import leaves_transaction
 from migrate.core.problems import Stop
-from migrate.core.replay import passes
-from migrate.core.revisions import HistoryFault
+from migrate.core.replay import lines, passes, steps, with_siblings
 from migrate.core.trial import FOUND, Verdict, rows_left, rows_lost, traces, with_effect
 from migrate.core.trial_checks import Check
 from migrate.core.wording import counted
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from migrate.core.events import Emit
     from migrate.core.image import Image
     from migrate.core.problems import Problem
-    from migrate.core.replay import Pass
+    from migrate.core.replay import After, Pass
     from migrate.core.revisions import Revision
     from migrate.core.trial import Case, Counted, Findings
     from migrate.postgres.connection import Connection
@@ -100,6 +99,7 @@ class TrialRun:
     env_py: str
     source_of: Callable[[Revision], str]
     emit: Emit
+    after: After  # siblings that revisions build on without `depends_on`
     _work: str | None = None
     _worker: Worker | None = None
     _told_unfilled: set[tuple[str, str]] = field(default_factory=set)
@@ -132,7 +132,7 @@ class TrialRun:
     def _try_all(self, base: str) -> str | None:
         """The database with everything applied; None where that cannot be."""
         graph = self.image.graph
-        ways = passes(graph, graph.descendants(self.selected))
+        ways = passes(graph, with_siblings(graph, self.after).descendants(self.selected), self.after)
         databases: dict[str | None, str] = {None: base}
         for at, each in enumerate(ways):
             start = databases.get(each.start)
@@ -150,9 +150,8 @@ class TrialRun:
 
     def _go(self, each: Pass, start: str) -> str | None:
         """One pass; its database, None where a revision cannot be applied."""
-        rows = () if each.start is None else (each.start,)
-        pending = self.image.graph.pending(rows, each.target)
-        assert not isinstance(pending, HistoryFault)
+        runs = steps(self.image.graph, self.after, each.start, each.target)
+        pending = [revision for run in runs for revision in run.pending]
         current = start
         waiting: list[Revision] = []
         for revision in pending:
@@ -160,8 +159,11 @@ class TrialRun:
             if not is_tried:
                 waiting.append(revision)
             if waiting and (is_tried or revision is pending[-1]):
-                whole = (Upgrade(each.target, tuple(waiting)),)
-                reached = self._pass_by(current, self._tips(waiting) if is_tried else whole)
+                if self.after:
+                    ways = lines(waiting)
+                else:
+                    ways = self._tips(waiting) if is_tried else (Upgrade(each.target, tuple(waiting)),)
+                reached = self._pass_by(current, ways)
                 waiting = []
                 if reached is None:
                     return None
@@ -361,7 +363,7 @@ class TrialRun:
     def _line_below(self, revision: Revision) -> Iterator[Revision]:
         """The revisions below it, the nearest first, up to where branches meet."""
         graph = self.image.graph
-        while len(revision.down) == 1 and not revision.depends_on:
+        while len(revision.down) == 1 and not revision.depends_on and revision.id not in self.after:
             below = graph.get(revision.down[0])
             assert below is not None
             yield below
@@ -371,13 +373,12 @@ class TrialRun:
         """A database as it is before a revision that was not kept; None where that is several ways away."""
         if not revision.down and not revision.depends_on:
             return self._base
-        if len(revision.down) != 1 or revision.depends_on:
+        if len(revision.down) != 1 or revision.depends_on or revision.id in self.after:
             return None
-        pending = self.image.graph.pending((), revision.down[0])
-        assert not isinstance(pending, HistoryFault)
         with self._stage(self._base) as stage:
-            if self._run(stage, Upgrade(revision.down[0], pending)) is not None:
-                return None
+            for run in steps(self.image.graph, self.after, None, revision.down[0]):
+                if self._run(stage, run) is not None:
+                    return None
         reached = self._keep()
         self._keep_before(revision, reached)
         return reached

@@ -67,7 +67,9 @@ def _prove_reverted(run: Run, after: Observation, tolerated: State, step: Downgr
     if graph.unknown(after.rows) or graph.ancestors(after.rows) != expected:
         raise _unproven(after, f"not at {step.target}")
     manifest = run.image.manifest
-    if manifest is None or after.schema is None or after.unnamed:  # policy has let it be that it cannot be compared
+    if (
+        manifest is None or after.schema is None or after.unnamed or manifest.lacking(after.rows)
+    ):  # policy has let it be that it cannot be compared
         return
     found = manifest.compare(after.rows, after.schema, major=after.server.major, ignore=run.policy.ignore)
     found, _ = found.divided(after.meant)

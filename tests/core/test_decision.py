@@ -32,6 +32,7 @@ from migrate.core.state import (
     Empty,
     Exact,
     Incomparable,
+    Lacking,
     Nearest,
     Residue,
     Several,
@@ -603,3 +604,11 @@ def test_what_a_rollback_may_trip_over_is_said_beside_that_the_database_is_newer
         plan = decide(IMAGE, State(position), policy)
         assert isinstance(plan, Plan)
         assert plan.warnings[1:] == (said,)
+
+
+def test_without_a_sibling_that_a_revision_follows_nothing_is_compared_and_nobody_held_up():
+    lacking = Lacking((("a2", "z1"),))
+    assert "revision a2 is applied without revision z1, which it follows" in sentence(lacking)
+    decision = decide(KNOWING, State(Behind(("one",), (TWO,)), (lacking,)), Policy())
+    assert isinstance(decision, Plan)
+    assert sentence(lacking) in decision.warnings

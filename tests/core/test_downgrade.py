@@ -115,3 +115,18 @@ def test_each_downgrade_is_judged_and_not_the_ends():
 def test_where_a_table_or_a_column_is():
     assert place_of("table t", "public") == Place("public", "t", None)
     assert place_of('column audit."L og".at', "public") == Place("audit", "L og", "at")
+
+
+def test_a_sibling_that_would_stay_without_what_it_follows_goes_first():
+    graph = Graph.build([revision("root"), revision("a", "root"), revision("z", "root"), revision("other")])
+    found = reverting(graph, ("a", "z", "other"), "base", {"a": ("z",)})
+    assert isinstance(found, tuple)
+    assert [one.id for one in found].index("a") < [one.id for one in found].index("z")
+    chain = Graph.build([revision("z1"), revision("z2", "z1"), revision("a1"), revision("a2", "a1")])
+    for after, fix in (({"a2": ("z2",)}, "migrate down --to a1 "), ({"a1": ("z2",)}, "migrate down --to base ")):
+        refused = reverting(chain, ("a2", "z2"), "z1", after)
+        assert isinstance(refused, HistoryFault)
+        assert "would stay without it" in refused.message
+        assert refused.fix.startswith(fix)
+    assert isinstance(reverting(chain, ("a1", "z2"), "z1", {"a2": ("z2",)}), tuple)
+    assert isinstance(reverting(chain, ("a2", "z2"), "a1", {"a2": ("z2",)}), tuple)

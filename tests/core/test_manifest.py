@@ -809,3 +809,82 @@ def test_two_branches_from_nothing() -> None:
     lone = manifest_of({revision("a1"): {"table a": ""}, revision("b1"): {"table b": ""}})
     assert lone.identify({"table a": "", "table b": ""}, major=15) == Exact(("a1", "b1"))
     assert lone.identify({"table b": ""}, major=15) == Exact(("b1",))
+
+
+# Siblings that build on each other without `depends_on`
+
+SIBLINGS = {
+    revision("root"): {"table t": ""},
+    revision("a1", "root"): {"table a": ""},
+    revision("a2", "a1"): {"column z.a": "integer"},
+    revision("a3", "a2"): {"table more": ""},
+    revision("z1", "root"): {"table z": ""},
+    revision("z2", "z1"): {"table zz": ""},
+}
+
+
+@pytest.fixture
+def following() -> Manifest:
+    """a2 adds a column to the table that z1 makes."""
+    graph = Graph.build(SIBLINGS)
+    ops = {revision.id: ops for revision, ops in SIBLINGS.items()}
+    applied = {
+        "root": ("root",),
+        "a1": ("root", "a1"),
+        "a2": ("root", "a1", "z1", "a2"),
+        "a3": ("root", "a1", "z1", "a2", "a3"),
+        "z1": ("root", "z1"),
+        "z2": ("root", "z1", "z2"),
+    }
+    schemas = {id_: {key: text for one in below for key, text in ops[one].items()} for id_, below in applied.items()}
+    return build(17, graph, schemas, after={"a2": ("z1",)})
+
+
+def test_what_a_revision_follows_is_written_and_counts_as_what_it_builds_on(following):
+    text = following.serialise()
+    assert text.count('"after": ["z1"]') == 1
+    assert Manifest.parse(text) == following
+    assert Manifest.parse(text).after == {"a2": ("z1",)}
+    (a2,) = [entry for entry in following.revisions if entry.revision.id == "a2"]
+    assert a2.changes == ("+ column z.a: integer",)
+    assert following.undone("a2") == ("- column z.a: integer",)
+    assert following.heads == ("a3", "z2")
+    assert not following.conflicts(["a3", "z2"])
+    assert "table z" in following.schema_at(["a2"])
+
+
+def test_rows_that_lack_a_sibling_are_known_to_lack_it(following):
+    assert following.lacking(["a1"]) == ()
+    assert following.lacking(["a2", "z1"]) == ()
+    assert following.lacking(["a3"]) == (("a2", "z1"),)
+    assert following.with_siblings(["a3"]) == ("z1", "a3")
+    assert "column z.a" in following.schema_at(["a3"])
+    assert LINEAR.lacking(["a2"]) == ()
+
+
+@pytest.mark.parametrize("rows", [("a1",), ("z1", "a2"), ("z1", "a3"), ("a1", "z1"), ("z2", "a2"), ("z2", "a3")])
+@pytest.mark.parametrize("major", [17, 16])
+def test_a_schema_is_of_rows_that_can_be_there(following, rows, major):
+    live = following.schema_at(rows)
+    found = following.identify(live, major=major)
+    assert isinstance(found, Exact)
+    assert set(found.rows) == set(rows)
+
+
+def test_what_is_followed_must_stand_before(following):
+    text = following.serialise().replace('"after": ["z1"]', '"after": ["zz"]')
+    with pytest.raises(MalformedManifest, match="zz, which revision a2 follows, is not before it"):
+        Manifest.parse(text)
+    with pytest.raises(MalformedManifest, match="after is no list of texts"):
+        Manifest.parse(following.serialise().replace('"after": ["z1"]', '"after": "z1"'))
+
+
+def test_with_what_a_revision_follows_it_is_proven_no_more(following):
+    again = [replace(one, sha256="other") if one.id == "z1" else one for one in SIBLINGS]
+    assert following.proven(Graph.build(again), postgres=17, baseline=None) == {"root", "a1"}
+    assert following.after_of(Graph.build(again), {"a2", "a3", "z1", "z2"}) == {}
+    assert following.after_of(Graph.build(SIBLINGS)) == {"a2": ("z1",)}
+    without = Graph.build(one for one in SIBLINGS if one.id[0] != "a")
+    assert following.after_of(without) == {}
+    kept = build(17, Graph.build(SIBLINGS), {}, previous=following, after=following.after)
+    assert kept == following

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrate.core.replay import Pass, passes
+from migrate.core.replay import Pass, applied_in_order, missed, passes, steps, with_siblings
 from migrate.core.revisions import Graph, Revision
 
 
@@ -128,3 +128,58 @@ def test_every_read_is_exact(history: tuple[Graph, set[str]]):
     assert len(read) == len(set(read))
     for below in set(read) - unproven:
         assert any(graph.is_ancestor(below, id_) for id_ in unproven)
+
+
+# Siblings that build on each other without `depends_on`
+
+# z's branch is applied before a's, because its file is the last one of the heads
+SIBLINGS = graph_of(root=(), a1=("root",), a2=("a1",), z1=("root",), z2=("z1",))
+
+
+def ids(runs):
+    return [(run.target, tuple(revision.id for revision in run.pending)) for run in runs]
+
+
+def test_alembics_order_takes_one_branch_after_the_other():
+    assert [revision.id for revision in applied_in_order(SIBLINGS)] == ["root", "z1", "z2", "a1", "a2"]
+
+
+def test_without_siblings_that_build_on_each_other_a_pass_is_one_run():
+    assert with_siblings(SIBLINGS, {}) is SIBLINGS
+    assert ids(steps(SIBLINGS, {}, "root", "a2")) == [("a2", ("a1", "a2"))]
+
+
+def test_what_a_sibling_needs_is_applied_by_a_run_of_its_own():
+    after = {"a2": ("z1",)}
+    assert ids(steps(SIBLINGS, after, "a1", "a2")) == [("z1", ("z1",)), ("a2", ("a2",))]
+    assert ids(steps(SIBLINGS, after, None, "z2")) == [("z2", ("root", "z1", "z2"))]
+
+
+def test_a_sibling_counts_as_a_dependency_and_keeps_its_row():
+    after = {"a2": ("z1",)}
+    assert passes(SIBLINGS, {"a2"}, after) == (
+        Pass(None, "root"),
+        Pass("root", "a1", ("a1",)),
+        Pass("a1", "a2", ("a2",), joined=("z1", "a1")),
+        Pass("a2", "heads", joined=("z2", "a2")),
+    )
+    (*_, last) = passes(SIBLINGS, {"a2"}, {"a2": ("z2",)})
+    assert (last.target, last.joined) == ("a2", ("z2", "a1"))
+    three = graph_of(root=(), a=("root",), b=("root",), c=("root",))
+    (*_, last) = passes(three, set(three.ancestors(three.heads)), {"a": ("c",)})
+    assert (last.target, last.joined) == ("heads", ("c", "b", "a"))
+
+
+def test_the_first_candidate_with_which_it_works_is_found_in_few_tries():
+    tried = []
+
+    def works(first):
+        tried.append(len(first))
+        return "m" in first
+
+    names = [*"abcdefghijklmnopqrst"]
+    assert missed(names, works) == "m"
+    assert len(tried) < 8
+    assert missed(names[:5], works) is None
+    assert missed([], works) is None
+    assert missed(["m"], works) == "m"

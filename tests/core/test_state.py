@@ -20,6 +20,7 @@ from migrate.core.state import (
     Empty,
     Exact,
     Incomparable,
+    Lacking,
     Residue,
     Split,
     Unknown,
@@ -346,3 +347,16 @@ def test_a_unique_constraint_of_another_name_in_a_newer_schema_serves_with_a_wor
     assert isinstance(position, Ahead)
     assert position.breaks == ()
     assert "ON CONSTRAINT u" in position.words[0]
+
+
+def test_without_a_sibling_that_a_revision_follows_nothing_is_compared():
+    z, a = Revision("z", (), (), (), "", "z.py", "z"), Revision("a", (), (), (), "", "a.py", "a")
+    graph = Graph.build([a, z])
+    manifest = build(
+        17, graph, {"z": {"table z": ""}, "a": {"table z": "", "column z.a": "integer"}}, after={"a": ("z",)}
+    )
+    image = replace(IMAGE, graph=graph, manifest=manifest, sources={})
+    state = classify(image, seen("a", schema={}), "heads")
+    assert state.position == Behind(("a",), (z,))
+    assert state.findings == (Lacking((("a", "z"),)),)
+    assert classify(image, seen("a", "z", schema=manifest.schema_at(["a", "z"])), "heads").findings == ()
