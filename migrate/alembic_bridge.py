@@ -79,9 +79,11 @@ _ROWS_WRITTEN: Final = """
 """
 _ENDS_TRANSACTION: Final = "2D000"  # a COMMIT in a procedure or a DO block that was called in a transaction
 _CONCURRENTLY: Final = re.compile(r"\bconcurrently\b", re.IGNORECASE)
+_NEXT: Final = "the next statement"
+_HERE: Final = "migrate: leads to the database of this run"  # in the `info` of a connection that a revision makes
 
 _WHERE: Final = """
-    SELECT pg_catalog.pg_backend_pid(), CAST(pg_catalog.current_database() AS text),
+    SELECT {is_held}, pg_catalog.pg_backend_pid(), CAST(pg_catalog.current_database() AS text),
            CAST(pg_catalog.inet_server_addr() AS text),
            coalesce((SELECT CAST(n.nspname AS text) FROM pg_catalog.pg_class c
                        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -167,7 +169,7 @@ class Unsure(Exception):  # noqa: N818 - it asks for another try
 
 
 class Stopped(Exception):  # noqa: N818 - the parent's wish
-    """The parent answered that no further revision may start."""
+    """The parent answered that no further revision, or no statement that commits by itself, may start."""
 
 
 class OwnCommits:
@@ -257,6 +259,10 @@ class Seam:
         self._beside: dict[int, Keeping] = {}  # transactions on connections of the revision's own
         self.wrapped = False  # a statement that would commit by itself runs in a transaction of ours
         self.has_begun = False  # env.py runs the migrations, and in the right place
+        self._fence: Mapping[str, str] = job["guard"]
+        self._held_s = 0.0  # when the guard was last seen to be held
+        self._watched: Connection | None = None  # env.py's own
+        self._marked: Any = None  # the driver's connection whose session has the mark
         self.current: str | None = None
         self.xid: int | None = None
         self.phase = "env"
@@ -337,8 +343,8 @@ class Seam:
     def _prove(self, context: MigrationContext, connection: Connection, *, is_anew: bool) -> None:
         table = {"table": context.version_table}
         with _in_transaction(connection):
-            held = connection.execute(text(self._job["is_held"])).scalar()
-            pid, database, address, schema = connection.execute(text(_WHERE), dict(table)).one()
+            where = text(_WHERE.format(is_held=self._fence["is_held"]))
+            held, pid, database, address, schema = connection.execute(where, dict(table)).one()
             named = connection.execute(text(_PATH)).one() if schema is None else ("", "")
         # SQLAlchemy puts the version table where it puts the user's own
         moved = connection.get_execution_options().get("schema_translate_map") or {}
@@ -387,6 +393,7 @@ class Seam:
         return self._channel.is_forked
 
     def _listen(self, connection: Connection) -> None:
+        self._watched = connection
         self._channel.keep_from_forks(connection)
         self.commits = OwnCommits(connection)
         event.listen(connection, "begin", self._on_begin)
@@ -408,8 +415,14 @@ class Seam:
         if _is_autocommit(connection):
             return
         # a statement of its own: in the first one of a transaction, the timeouts that a role brings are in force
-        _configure(connection, self._job["session"], is_local=True)
-        xid, pid = do_by_driver(connection, "SELECT pg_catalog.txid_current(), pg_catalog.pg_backend_pid()")
+        marks = [self._fence["mark_transaction"]]
+        if not self._job["pooled"] and self._marked is not _driver_of(connection):
+            marks.append(self._fence["mark_session"])
+        _configure(connection, self._job["session"], *marks, is_local=True)
+        self._marked = _driver_of(connection)
+        asked = f"SELECT pg_catalog.txid_current(), pg_catalog.pg_backend_pid(), {self._fence['is_held']}"
+        xid, pid, held = do_by_driver(connection, asked)
+        self._expect(held, "the next transaction")
         self.xid = int(xid)
         self._channel.call("began", xid=self.xid, backend_pid=pid)
         if self.phase == "revision":
@@ -564,17 +577,39 @@ class Seam:
         del cursor, parameters, context, executemany
         if not _is_autocommit(connection):
             if not _is_outside(connection):
+                self._expect_still(connection)
                 return
-            if self._job["pooled"]:  # a setting of the session would stay on another client's connection
+            if self._job["pooled"]:  # neither settings nor the mark: they would stay on another client's connection
                 self._tell_autocommit()
+                self._expect(do_by_driver(connection, f"SELECT {self._fence['is_held']}")[0], _NEXT)
                 return
+        self._tell_autocommit()
         # CREATE INDEX CONCURRENTLY waits for others by design: a timeout would leave an INVALID index
         waits_long = _CONCURRENTLY.search(statement) is not None
+        settings: Mapping[str, str] = {}
         if not self._in_autocommit or waits_long != self._waits_long:  # in between, the user's own settings hold
-            none = dict.fromkeys(_TIMEOUTS, "0") if waits_long else {}
-            _configure(connection, {**self._job["session"], **none}, is_local=False)
+            settings = {**self._job["session"], **(dict.fromkeys(_TIMEOUTS, "0") if waits_long else {})}
+        # Last of all: this process, or its parent, may have been stopped at any time before. From here on the session
+        # has the mark, so that whoever holds the guard by the time that the statement arrives has ended it.
+        *_, held = _configure(connection, settings, self._fence["may_write"], is_local=False)
         self._in_autocommit, self._waits_long = True, waits_long
-        self._tell_autocommit()
+        self._marked = _driver_of(connection)
+        self._expect(held, _NEXT)
+
+    def _expect(self, held: object, what: str) -> None:
+        if not held:
+            raise Refused("guard-lost", f"the guard was gone before {what}")
+        self._held_s = time.monotonic()
+
+    def _expect_still(self, connection: Connection) -> None:
+        """In a long transaction, look now and then: it will not be committed, but need not go on without the guard."""
+        if time.monotonic() - self._held_s < self._job["guard_every_s"]:
+            return
+        answer = None
+        with suppress(Exception):  # a transaction that has failed gives none, and commits nothing
+            answer = do_by_driver(connection, f"SELECT {self._fence['is_held']}")
+        if answer is not None:
+            self._expect(answer[0], _NEXT)
 
     def listen_beside(self) -> None:
         """See what a revision commits on connections of its own, as far as SQLAlchemy makes them."""
@@ -600,42 +635,57 @@ class Seam:
         if suspects:
             names = shortened(dotted([suspect.schema, suspect.table]) for suspect in suspects)
             raise self._unknown(f"changes {names} on a connection of its own")
-        if self._is_beside(connection) and _answers(connection, "SELECT pg_catalog.txid_current_if_assigned()"):
-            self._commits_beside()
+        if self._is_other(connection) and _answers(connection, "SELECT pg_catalog.txid_current_if_assigned()"):
+            marked = self._fence["mark_transaction"]
+            self._pass_beside(connection, f"CASE WHEN {marked} THEN {self._fence['is_held']} ELSE false END")
 
     def _on_statement_beside(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         if self.phase == "env" and self._openers.get(id(_driver_of(connection))) == "":
             self._openers[id(_driver_of(connection))] = _without_values(statement)
-        if _READS.match(statement) is None and _is_autocommit(connection):
+        if _READS.match(statement) is None and self._is_other(connection) and _is_autocommit(connection):
             if self._keeps_beside(connection) and not says_harmless(statement):
                 raise self._unknown("commits on a connection of its own")
-            if self._is_beside(connection):
-                self._commits_beside()
+            self._pass_beside(connection, self._fence["is_held" if self._job["pooled"] else "may_write"])
 
     def _keeps_beside(self, connection: Connection) -> bool:
         """Whether nothing may be lost on another connection to this database, which a revision has made."""
-        if self._job.get("keeps") is None or self.phase != "revision" or self._channel.is_forked:
+        if self._job.get("keeps") is None or not self._is_other(connection):
             return False
-        is_other = connection.dialect.name == "postgresql" and _driver_of(connection) is not self._channel.driver
-        return is_other and _answers(connection, self._job["is_held"])
+        return _answers(connection, f"SELECT {self._fence['is_held']}")
 
-    def _commits_beside(self) -> None:
+    def _is_other(self, connection: Connection) -> bool:
+        """Whether a revision speaks on another connection than the one that is watched."""
+        if self.phase != "revision" or self._channel.is_forked:
+            return False
+        return connection.dialect.name == "postgresql" and _driver_of(connection) is not self._channel.driver
+
+    def _pass_beside(self, connection: Connection, fence: str) -> None:
+        """Let what a revision commits on another connection to this database, where the guard is seen, pass the fence."""
+        if connection.info.get(_HERE) is None:
+            connection.info[_HERE] = self._is_here(connection)
+        if not connection.info[_HERE]:
+            return
         if self.commits is not None:
             self.commits.stop()
         self._tell_autocommit()
+        self._expect(do_by_driver(connection, f"SELECT {fence}")[0], _NEXT)
 
-    def _is_beside(self, connection: Connection) -> bool:
-        """Whether a revision speaks on another connection to this database, from where the guard is seen."""
-        if self.phase != "revision" or self._autocommit_told or self._channel.is_forked:
-            return False
-        is_other = connection.dialect.name == "postgresql" and _driver_of(connection) is not self._channel.driver
-        return is_other and _answers(connection, self._job["is_held"])
+    def _is_here(self, connection: Connection) -> bool:
+        """Whether the guard is seen from there; where it is not, it may be because it is lost."""
+        asked = f"SELECT {self._fence['is_held']}"
+        if _answers(connection, asked):
+            return True
+        watched = self._watched
+        if watched is not None and not _answers(watched, asked) and _answers(watched, "SELECT true"):
+            raise Refused("guard-lost", f"the guard was gone before {_NEXT} on another connection")
+        return False
 
     def _tell_autocommit(self) -> None:
-        """Say, once for each revision, that its next statement commits by itself."""
+        """Say, once for each revision, that its next statement commits by itself. Raises Stopped."""
         if self.current is not None and not self._autocommit_told:
+            if self._channel.call("autocommit")["do"] != "go":
+                raise Stopped
             self._autocommit_told = True
-            self._channel.call("autocommit")
 
     def _record(self, connection: Connection, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         """Tell a statement as the driver sends it; one that does not show that, with its parameters beside it."""
@@ -705,6 +755,9 @@ class Seam:
         self.phase = "commit"
         if self._job["goes_on"] and self.current is not None:
             self._commit_before_next(context, connection)
+        if self._marked is not None and not self._job["pooled"]:  # a pool would keep the session, and the mark with it
+            do_by_driver(connection, f"SELECT {self._fence['unmark_session']}")
+            self._marked = None
 
     def _commit_before_next(self, context: MigrationContext, connection: Connection) -> None:
         self.phase = "commit"
@@ -733,7 +786,9 @@ class Seam:
 
     def _fenced(self, connection: Connection) -> bool:
         with _in_transaction(connection):
-            return bool(connection.execute(text(self._job["is_held"])).scalar())
+            held = bool(do_by_driver(connection, f"SELECT {self._fence['is_held']}")[0])
+        self._held_s = time.monotonic() if held else self._held_s
+        return held
 
     def _on_applied(self, *, ctx: MigrationContext, **_: Any) -> None:
         """Inside the revision's transaction, after its version row moved and before the commit."""
@@ -796,11 +851,11 @@ def _is_outside(connection: Connection) -> bool:
     return is_inside is not None and not is_inside()
 
 
-def _configure(connection: Connection, settings: Mapping[str, str], *, is_local: bool) -> None:
-    """Set them for the transaction, or for the session."""
+def _configure(connection: Connection, settings: Mapping[str, str], *asked: str, is_local: bool) -> Any:
+    """Set them for the transaction, or for the session; the answer ends with what else was ``asked``."""
     # constants of ours and numbers: there is no spelling of parameters that every driver has
     calls = [f"pg_catalog.set_config('{name}', '{value}', {is_local})" for name, value in settings.items()]
-    do_by_driver(connection, f"SELECT {', '.join(calls)}")
+    return do_by_driver(connection, f"SELECT {', '.join([*calls, *asked])}")
 
 
 def _answers(connection: Connection, sql: str) -> bool:
@@ -817,6 +872,10 @@ def do_by_driver(connection: Connection, sql: str) -> Any:
     try:
         cursor.execute(sql)
         return cursor.fetchone() if cursor.description else None
+    except Exception as error:
+        if connection.dialect.is_disconnect(error, _driver_of(connection), cursor):  # type: ignore[arg-type]
+            error.connection_invalidated = True  # type: ignore[attr-defined]  # as SQLAlchemy's own errors say it
+        raise
     finally:
         cursor.close()
 

@@ -111,6 +111,7 @@ def under_guard(
             control,
             run_id=order.run_id,
             key=target_key(server.schema, order.target.version_table),
+            fence=held.fence,
             emit=order.emit,
         )
         run = Run(

@@ -215,6 +215,7 @@ def restore(order: Restore) -> Outcome:
                 control,
                 run_id=order.run_id,
                 key=target_key(server.schema, order.target.version_table),
+                fence=held.fence,
                 emit=order.emit,
             )
             ledger.open(verb="restore", version=order.version, rows=before, context=order.context)
@@ -271,9 +272,12 @@ def _carry_out(
         "there": _array([each for each in sorted(there) if contents.holds("SCHEMA", each)]),
     }
     wait = f"{order.limits.lock_s * 1000:.0f}ms"
-    head = f"BEGIN;\nSET LOCAL lock_timeout = '{wait}';\nSET LOCAL search_path = pg_catalog;\n{_EMPTY.format(**known)}"
+    # with the mark: who takes the guard while this transaction is open ends it before anything else
+    mark = f"DO $mark$ BEGIN PERFORM {held.fence.mark_transaction}; END $mark$;\n"
+    fence = f"DO $guard$ BEGIN IF NOT {held.fence.is_held} THEN RAISE 'the guard was lost'; END IF; END $guard$;\n"
+    head = f"BEGIN;\n{mark}{fence}SET LOCAL lock_timeout = '{wait}';\nSET LOCAL search_path = pg_catalog;\n{_EMPTY.format(**known)}"
     key = _literal(target_key(server.schema, order.target.version_table))
-    tail = f"{_KEYS}{_CLOSE.format(target=key)}COMMIT;\n"
+    tail = f"{_KEYS}{_CLOSE.format(target=key)}{fence}COMMIT;\n"
     with tempfile.TemporaryDirectory() as folder:
         listing = Path(folder, "list")
         listing.write_text(contents.of(schemas, [each for each in schemas if each not in there]), encoding="utf-8")

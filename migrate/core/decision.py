@@ -67,8 +67,9 @@ def decide(image: Image, state: State, policy: Policy) -> Decision:
             refused = refuse_stale(image, pending, policy) or _refuse_same_env(state.findings)
             if refused is not None:
                 return refused
-            steps = (Upgrade(policy.target, pending),) if pending else ()
-            return Plan(steps, Result.APPLIED if pending else Result.NOOP)
+            if not pending:
+                return Plan((), Result.NOOP)
+            return _from_nothing(state.findings, policy, Upgrade(policy.target, pending))
         case AtHead():
             return _at_head(state.findings, policy, image)
         case Behind(pending=pending):
@@ -254,6 +255,16 @@ def _refuse_same_env(findings: Iterable[Finding]) -> Refusal | None:
                 problem("several-targets", f"{sentence(finding)}, and env.py is the same", names={"env_py": "env.py"})
             )
     return None
+
+
+def _from_nothing(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade) -> Decision:
+    """The whole history; but what the ledger knows to be committed of its beginning may be rows, or in other schemas."""
+    residue = next((finding for finding in findings if isinstance(finding, Residue)), None)
+    if residue is None:
+        return Plan((upgrade,), Result.APPLIED)
+    if policy.heal:
+        return Plan((Repair(_items(residue)), upgrade), Result.APPLIED)
+    return Refusal(problem("residue", sentence(residue), items=_items(residue)))
 
 
 def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade, image: Image) -> Decision:

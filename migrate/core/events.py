@@ -33,7 +33,10 @@ class Name(Explained):
     DECISION_MADE = "decision.made", "the plan; a refusal is the last line's problem"
     GUARD_WAITING = "guard.waiting", "another run holds the guard; who, and since when"
     GUARD_ACQUIRED = "guard.acquired", "this run holds the guard"
-    ORPHAN_WAITING = "orphan.waiting", "a dead run's statement is still executing on the server"
+    ORPHAN_WAITING = (
+        "orphan.waiting",
+        "a connection of a run that holds no guard any more is still there, and is waited for or ended",
+    )
     RUN_ABANDONED = (
         "run.abandoned",
         "a run that died had begun this step; `status` says whether it was committed, and it is closed",

@@ -662,7 +662,7 @@ _KINDS: Final = (
         "orphan-worker",
         ExitCode.BUSY,
         "A worker of an earlier run is still at work",
-        "A run died, but the server is still executing its statement.",
+        "A run died or was stopped, and a connection of it is still there: it executes a statement, or may not be ended by us.",
         "Nothing was changed by this run.",
         "psql {url} -c 'SELECT pg_terminate_backend({pid})'   # or wait until it has ended",
     ),

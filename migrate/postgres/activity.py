@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 
-from migrate.postgres.backend_names import BACKUP_NAME, GUARD_NAME, WORKER_NAME
+from migrate.postgres.backend_names import BACKUP_NAME, GUARD_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -17,22 +17,38 @@ if TYPE_CHECKING:
 
 INVALID_PARAMETER: Final = "22023"
 
-# A worker at work, or a backup of ours, whose run holds no guard. (Runs on other version tables of this database hold
-# theirs.) Another role's backup is not ours to end; whoever has to wait for it names it.
+# Who has the mark of a guard that somebody else holds by now, and backups of ours whose run holds no guard. Another role's
+# backup is not ours to end; whoever has to wait for it names it. A role that may not see a state sees locks: a backend
+# without a virtual transaction id is idle.
 _ORPHANS: Final = f"""
-    SELECT w.pid, w.application_name, coalesce(w.state, 'unknown'),
-           coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - w.xact_start), 0)::float,
-           coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - w.state_change), 0)::float
-      FROM pg_catalog.pg_stat_activity w
+    SELECT w.pid, coalesce(w.application_name, ''),
+           coalesce(w.state, CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks v
+                                                WHERE v.pid = w.pid AND v.locktype = 'virtualxid' AND v.granted)
+                                  THEN 'unknown' ELSE 'idle' END),
+           coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - coalesce(w.xact_start, w.state_change)), 0)::float,
+           pg_catalog.quote_ident(CAST(current_user AS text)), coalesce(r.rolsuper, true)
+      FROM pg_catalog.pg_stat_activity w LEFT JOIN pg_catalog.pg_roles r ON r.oid = w.usesysid
      WHERE w.datname = pg_catalog.current_database() AND w.pid <> pg_catalog.pg_backend_pid()
-       AND (w.application_name LIKE '{WORKER_NAME}%%'
-            OR w.application_name LIKE '{BACKUP_NAME}%%' AND w.usename = current_user)
-       AND w.state IS DISTINCT FROM 'idle'
-       AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity g
-                        WHERE g.datname = w.datname AND g.pid <> pg_catalog.pg_backend_pid()
-                          AND g.application_name = '{GUARD_NAME}' || pg_catalog.split_part(w.application_name, ':', 3)
-                          AND g.state IS DISTINCT FROM 'idle')
+       AND (w.pid IN (SELECT l.pid FROM pg_catalog.pg_locks l
+                       WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = w.datid
+                         AND l.classid::bigint = %(high)s AND l.objid::bigint = %(low)s)
+            OR w.application_name LIKE '{BACKUP_NAME}%%' AND w.usename = current_user
+               AND w.state IS DISTINCT FROM 'idle'
+               AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity g
+                                WHERE g.datname = w.datname AND g.pid <> pg_catalog.pg_backend_pid()
+                                  AND g.application_name
+                                    = '{GUARD_NAME}' || pg_catalog.split_part(w.application_name, ':', 3)
+                                  AND g.state IS DISTINCT FROM 'idle'))
      ORDER BY w.xact_start
+"""
+# Through a pooler the backend may serve somebody else by the time: it is ended only where it still has the mark.
+_TERMINATE_ORPHAN: Final = """
+    SELECT pg_catalog.pg_terminate_backend(w.pid) FROM pg_catalog.pg_stat_activity w
+     WHERE w.pid = %(pid)s AND coalesce(w.application_name, '') = %(name)s
+       AND (w.application_name LIKE %(backup)s
+            OR w.pid IN (SELECT l.pid FROM pg_catalog.pg_locks l
+                          WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = w.datid
+                            AND l.classid::bigint = %(high)s AND l.objid::bigint = %(low)s))
 """
 _BLOCKERS: Final = """
     SELECT b.pid, coalesce(a.state, 'unknown') AS state,
@@ -124,13 +140,29 @@ _KEYWORDS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A worker, or a backup, that a dead run left: ``age_s`` of its transaction, ``still_s`` since its state last changed."""
+    """A connection, or a backup, that a dead run left: ``age_s`` of its transaction, or since it became idle.
+
+    ``ours`` is the role that found it, quoted; ``of_superuser`` whether only a superuser may end it.
+    """
 
     pid: int
     name: str
     state: str
     age_s: float
-    still_s: float
+    ours: str
+    of_superuser: bool
+
+    @property
+    def waits_for_client(self) -> bool:
+        """Whether nothing executes: its run would have to send the next statement."""
+        return self.state.startswith("idle")
+
+    @property
+    def fix_of_denied(self) -> str | None:
+        """The right by which we could end it; None where a superuser must do it."""
+        if self.of_superuser:
+            return None
+        return f"GRANT pg_signal_backend TO {self.ours};   -- as a superuser; then run migrate again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +181,29 @@ class Statement:
     waits_for_lock: bool
 
 
-def orphans(connection: Connection) -> list[Orphan]:
-    """Workers and backups of dead runs that are not idle, the oldest first."""
+def orphans(connection: Connection, mark: Mapping[str, int]) -> list[Orphan]:
+    """What runs left that hold no guard, the oldest first: who has the ``mark`` of our guard, and backups.
+
+    ``mark`` are the halves of its key.
+    """
     # the activity view is frozen for the length of a transaction, and the guard's connection lives in one
     connection.row("SELECT pg_catalog.pg_stat_clear_snapshot()")
-    return [Orphan(*row) for row in connection.rows(_ORPHANS, {})]
+    return [Orphan(*row) for row in connection.rows(_ORPHANS, mark)]
+
+
+def terminate_orphan(connection: Connection, orphan: Orphan, mark: Mapping[str, int]) -> str | None:
+    """End it, from within the guard's transaction; what the server says where this role may not."""
+    about = {"pid": orphan.pid, "name": orphan.name, "backup": f"{BACKUP_NAME}%", **mark}
+    connection.run("SAVEPOINT orphan")  # an error would end the transaction that holds the guard
+    try:
+        connection.rows(_TERMINATE_ORPHAN, about)
+    except psycopg2.Error as error:
+        if connection.closed:
+            raise
+        connection.run("ROLLBACK TO SAVEPOINT orphan")
+        return error.diag.message_primary or type(error).__name__
+    connection.run("RELEASE SAVEPOINT orphan")
+    return None
 
 
 def is_served(connection: Connection, name: str, within_s: float) -> bool:

@@ -86,13 +86,18 @@ class Connection(psycopg2.extensions.connection):
         return self.rows(sql, parameters)[0]
 
     @contextmanager
-    def transaction(self, mode: str = "READ COMMITTED", *, lock_timeout_s: float | None = None) -> Iterator[None]:
-        """A transaction in the given mode, e.g. ``REPEATABLE READ READ ONLY``; committed at the end, else rolled back."""
+    def transaction(
+        self, mode: str = "READ COMMITTED", *, lock_timeout_s: float | None = None, mark: str = "NULL"
+    ) -> Iterator[None]:
+        """A transaction in the given mode, e.g. ``REPEATABLE READ READ ONLY``; committed at the end, else rolled back.
+
+        ``mark`` is an expression of SQL that is evaluated with the lock timeout's setting.
+        """
         self.run(f"BEGIN ISOLATION LEVEL {mode}")
         try:
             if lock_timeout_s is not None:
                 setting = {"value": f"{lock_timeout_s * 1000:.0f}ms"}
-                self.run("SELECT pg_catalog.set_config('lock_timeout', %(value)s, true)", setting)
+                self.run(f"SELECT pg_catalog.set_config('lock_timeout', %(value)s, true), {mark}", setting)
             yield
         except BaseException:
             if not self.closed:

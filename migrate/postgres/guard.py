@@ -1,5 +1,9 @@
 """The guard: the job lock that lets one run at a time touch a target, as a lease that a lost node cannot keep.
 
+Beside it the mark: a second lock, shared, that every connection of a run takes before it asks whether the guard is still
+there and then changes anything. Whoever takes the guard waits until nobody has the mark, so that no freeze of a process
+leaves room for two (docs/decisions/0015-one-at-work.md).
+
 Never `pg_advisory_lock`: its blocked waiters hold a snapshot that hangs CREATE INDEX CONCURRENTLY for everybody.
 """
 
@@ -36,6 +40,8 @@ HEARTBEAT_S: Final = 10.0
 HEARTBEAT_ANSWER_S: Final = 15.0  # a heartbeat without an answer for this long counts as a lost guard
 SAY_AGAIN_S: Final = 8.0  # how often a waiter repeats for whom it waits: a platform must see a line every 10 s
 ORPHAN_POLL_S: Final = 0.3
+# How long a run without a guard has to end what it began; then whatever of it waits for its client is ended by us.
+ORPHAN_GRACE_S: Final = 5.0
 
 _TAKE: Final = """
     SELECT pg_catalog.set_config('application_name', %(name)s, true),
@@ -46,12 +52,12 @@ _TAKE: Final = """
            pg_catalog.pg_try_advisory_xact_lock(%(key)s)
 """
 # No parameters, and no `::` to be taken for one: env.py's connection asks it too, over whatever driver it has.
-_HELD: Final = """
-    SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_locks l
-                    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid = {pid}
-                      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d
-                                         WHERE d.datname = pg_catalog.current_database())
-                      AND CAST(l.classid AS bigint) = {high} AND CAST(l.objid AS bigint) = {low})
+_HAS: Final = """
+    EXISTS (SELECT 1 FROM pg_catalog.pg_locks l
+             WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid = {pid}
+               AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d
+                                  WHERE d.datname = pg_catalog.current_database())
+               AND CAST(l.classid AS bigint) = {high} AND CAST(l.objid AS bigint) = {low})
 """
 _HOLDER: Final = """
     SELECT a.pid, a.application_name, a.xact_start
@@ -76,31 +82,74 @@ class GuardKey:
         return cls(int.from_bytes(digest[:8], "big", signed=True))
 
     @property
+    def mark(self) -> GuardKey:
+        """The key of the mark that goes with this guard."""
+        digest = hashlib.sha256(f"migrate:mark:{self.value}".encode()).digest()
+        return GuardKey(int.from_bytes(digest[:8], "big", signed=True))
+
+    @property
     def halves(self) -> dict[str, int]:
         """As `pg_locks` shows the key: ``classid`` is the high half, ``objid`` the low one."""
         unsigned = self.value & 0xFFFF_FFFF_FFFF_FFFF
         return {"high": unsigned >> 32, "low": unsigned & 0xFFFF_FFFF}
 
 
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Expressions of SQL by which any connection, whatever its driver, asks whether it may still change anything.
+
+    No parameters, and no `::` to be taken for one. The mark comes before the question, in a CASE, which keeps the order:
+    who has the mark and then sees the guard is seen by whoever takes the guard after it.
+    """
+
+    is_held: str
+    mark_transaction: str  # takes the mark until the transaction ends
+    mark_session: str  # takes the mark until it is given back or the session ends
+    may_write: str  # outside a transaction: takes the mark for the session, unless it has it, then asks for the guard
+    unmark_session: str
+
+    @classmethod
+    def of(cls, key: GuardKey, pid: int) -> Fence:
+        """The fence of the guard that backend ``pid`` holds."""
+        mark = key.mark
+        is_held = _HAS.format(pid=pid, **key.halves)
+        has_mark = _HAS.format(pid="pg_catalog.pg_backend_pid()", **mark.halves)
+        mark_session = f"pg_catalog.pg_try_advisory_lock_shared({mark.value})"
+        return cls(
+            is_held,
+            f"pg_catalog.pg_try_advisory_xact_lock_shared({mark.value})",
+            mark_session,
+            f"CASE WHEN {has_mark} OR {mark_session} THEN {is_held} ELSE false END",
+            f"pg_catalog.pg_advisory_unlock_shared({mark.value})",
+        )
+
+
 class Held:
-    """The guard while this run holds it; ``lost`` is set, and ``lost_fd`` is readable, when it no longer does."""
+    """The guard while this run holds it; ``lost`` says why it no longer does, and ``lost_fd`` is readable then."""
 
     def __init__(self, connection: Connection, key: GuardKey, pid: int) -> None:
         self.key = key
         self.pid = pid
-        self.lost: str | None = None
+        self.fence = Fence.of(key, pid)
+        self._why_lost: str | None = None
         self._connection = connection
+        self._answered_s = _now()
+        self._was_silent = False
         self.lost_fd, self._lost = -1, -1
         self._ended, self._end = -1, -1
         self._thread = threading.Thread(target=self._beat, name="guard", daemon=True)
 
     @property
-    def question(self) -> str:
-        """The SQL that asks, on any connection, whether the guard is still there: a process that was stopped cannot know.
+    def lost(self) -> str | None:
+        """Why the guard is lost; None while it is held. A process that was stopped knows it by its clock, at once."""
+        if self.ran_out:
+            return "its lease ran out: this process was stopped, or its machine was, for longer than that"
+        return self._why_lost
 
-        Seen from env.py's connection, it also proves that this is the same database.
-        """
-        return _HELD.format(pid=self.pid, **self.key.halves)
+    @property
+    def ran_out(self) -> bool:
+        """Whether the server has waited for a heartbeat longer than the lease: it has given the guard to others then."""
+        return self._was_silent or (self._why_lost is None and _now() - self._answered_s > LEASE_S)
 
     def _beat(self) -> None:
         while True:
@@ -110,13 +159,16 @@ class Held:
                 if self._ended in readable:
                     return
                 self._connection.row("SELECT 1")
+                self._answered_s = _now()
             except psycopg2.Error as error:
-                self.lost = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
+                self._was_silent = _now() - self._answered_s > LEASE_S
+                self._why_lost = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
                 os.write(self._lost, b"!")  # never read: it stays readable for whoever waits next
                 return
 
     def start(self) -> None:
         """Begin the heartbeat."""
+        self._answered_s = _now()
         self._connection.beat = None  # only who does the work says that it goes on
         self._connection.interruption = None  # a signal must not end the lock before the statement is rolled back
         self.lost_fd, self._lost = os.pipe()
@@ -136,6 +188,11 @@ class Held:
         if not self._thread.is_alive():
             for fd in (self.lost_fd, self._lost, self._ended, self._end):
                 os.close(fd)
+
+
+def _now() -> float:
+    """Seconds on a clock that goes on while the machine is suspended, where there is one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @contextmanager
@@ -168,6 +225,7 @@ def guard(
         )
         _wait_for_orphans(
             connection,
+            key,
             timeout_s=timeout_s,
             deadline_at=deadline_at,
             interruption=interruption,
@@ -232,31 +290,34 @@ def _take(
 
 def _wait_for_orphans(
     connection: Connection,
+    key: GuardKey,
     *,
     timeout_s: float,
     deadline_at: float,
     interruption: Interruption | None,
     emit: Emit,
 ) -> None:
-    """Return when no worker of a run without a guard is at work; asking keeps the lease.
+    """Return when no connection of a run without a guard can go on any more; asking keeps the lease.
 
-    A backup is ended: it only reads, and its locks would be in the way. A worker that does nothing in its transaction for
-    a whole lease has lost its client, whose node vanished without a FIN: it is ended. It could not have committed: its run
-    asks for the guard before that.
+    A backup is ended: it only reads, and its locks would be in the way. Whatever waits for its client, in a transaction
+    or between two statements that commit by themselves, is ended after a grace: the client is stopped or lost, and may
+    not go on. A statement that executes is waited for: what it builds is worth more whole than in part.
     """
     began = time.monotonic()
     said_at = float("-inf")
-    while found := activity.orphans(connection):
+    denied: str | None = None
+    while found := activity.orphans(connection, key.mark.halves):
         orphan = found[0]
-        is_cut_off = orphan.state.startswith("idle in transaction") and orphan.still_s > LEASE_S
-        if is_cut_off or orphan.name.startswith(BACKUP_NAME):
-            activity.terminate(connection, orphan.pid, orphan.name)
         waited = time.monotonic() - began
+        if orphan.name.startswith(BACKUP_NAME) or (orphan.waits_for_client and waited >= ORPHAN_GRACE_S):
+            denied = activity.terminate_orphan(connection, orphan, key.mark.halves)
         if waited >= timeout_s:
+            why = f"; it cannot be ended: {denied}" if denied else ""
             raise stop(
                 "orphan-worker",
                 f"backend {orphan.pid} ({orphan.name}, {orphan.state}) of a dead run is still at work after"
-                f" {orphan.age_s:.0f} s",
+                f" {orphan.age_s:.0f} s{why}",
+                fix=orphan.fix_of_denied if denied else None,
                 names={"pid": orphan.pid, "url": connection.target.url_in_shell},
             )
         _refuse_overdue(deadline_at, waited, f"backend {orphan.pid} ({orphan.state}), which a dead run left behind")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from migrate.core.revisions import Revision
     from migrate.core.schema import Fact
     from migrate.postgres.connection import Connection
+    from migrate.postgres.guard import Fence
 
 _TABLES: Final = """
     CREATE TABLE IF NOT EXISTS migrate.run (
@@ -83,6 +84,7 @@ _FINISH: Final = """
            finished_at = coalesce(finished_at, pg_catalog.clock_timestamp())
      WHERE step_id = %(id)s
 """
+_OWN_STEP: Final = " AND status = 'started'"  # what another run has closed meanwhile stays as that run has judged it
 # An application may have a schema of that name, with tables of these names: ours have these columns.
 _COLUMNS_OF_STEP: Final = (
     "step_id,run_id,target,kind,revision,parents,file,sha256,source,status,started_at,finished_at,xid,details"
@@ -172,12 +174,12 @@ _CLOSE_DEAD: Final = f"""
        SET finished_at = pg_catalog.clock_timestamp(),
            status = CASE WHEN {_OPEN} THEN 'abandoned' ELSE 'finished' END
      WHERE s.target = %(target)s AND s.status = 'started' AND s.run_id <> %(run_id)s
-       AND NOT ({_OPEN} AND coalesce({_PART_COMMITTED}, false))
+       AND NOT ({_OPEN} AND coalesce({_PART_COMMITTED}, false)) AND {{is_held}}
     RETURNING s.run_id, s.kind, s.revision, s.status
 """
 _ABANDON_RUNS: Final = """
     UPDATE migrate.run SET outcome = 'abandoned'
-     WHERE target = %(target)s AND outcome IS NULL AND run_id <> %(run_id)s
+     WHERE target = %(target)s AND outcome IS NULL AND run_id <> %(run_id)s AND {is_held}
 """
 # Written again where the answer was lost: what the first time committed is found. No step is open twice in one run.
 _START_STEP: Final = """
@@ -292,10 +294,15 @@ def history(connection: Connection, *, key: str, limit: int, lock_timeout_s: flo
 
 
 class Ledger:
-    """One run's rows. Every method keeps quiet, but for one warning, where the ledger cannot be written."""
+    """One run's rows. Every method keeps quiet, but for one warning, where the ledger cannot be written.
 
-    def __init__(self, connection: Connection, *, run_id: str, key: str, emit: Emit) -> None:
+    Each transaction of it has the mark, so that it ends before another run begins; what it does to the rows of other runs
+    is done only while the guard is held.
+    """
+
+    def __init__(self, connection: Connection, *, run_id: str, key: str, fence: Fence, emit: Emit) -> None:
         self._connection = connection
+        self._fence = fence
         self._run_id = run_id
         self._key = key
         self._emit = emit
@@ -310,7 +317,7 @@ class Ledger:
         there = self._write(_EXISTS, {})
         if there and not there[0][0]:
             self._write("SELECT pg_catalog.pg_advisory_xact_lock(%(lock)s);" + _SCHEMA + _TABLES, {"lock": _KEY})
-        self._write(_ABANDON_RUNS, {"target": self._key, "run_id": self._run_id})
+        self._write(_ABANDON_RUNS.format(is_held=self._fence.is_held), {"target": self._key, "run_id": self._run_id})
         self._write(
             "INSERT INTO migrate.run (run_id, target, verb, version, from_revision, context)"
             " VALUES (%(run_id)s, %(target)s, %(verb)s, %(version)s, %(rows)s, %(context)s) ON CONFLICT DO NOTHING",
@@ -370,13 +377,19 @@ class Ledger:
 
         To be called under the guard, when no orphan is at work; ``rows`` are the version rows. Residue stays open.
         """
-        found = self._write(_CLOSE_DEAD, {"target": self._key, "run_id": self._run_id, "rows": list(rows)})
+        closing = _CLOSE_DEAD.format(is_held=self._fence.is_held)
+        found = self._write(closing, {"target": self._key, "run_id": self._run_id, "rows": list(rows)})
         return [(row[0], row[1], row[2], row[3]) for row in found]
 
     def finish(self, step_id: int | None, status: str, details: Mapping[str, object] | None = None) -> None:
         """Close a step from the control connection: ``finished``, ``failed``, ``abandoned`` or ``partial``."""
         if step_id is not None:
-            self._write(_FINISH, {"status": status, "id": step_id, "details": _json(details or {})})
+            self._write(_FINISH + _OWN_STEP, {"status": status, "id": step_id, "details": _json(details or {})})
+
+    def close_step(self, step_id: int, status: str, details: Mapping[str, object]) -> None:
+        """Close a dead run's step, while the guard is held."""
+        closing = f"{_FINISH} AND {self._fence.is_held}"
+        self._write(closing, {"status": status, "id": step_id, "details": _json(details)})
 
     def finish_within(self, connection: Connection, step_id: int | None, details: Mapping[str, object]) -> bool:
         """Close a step as finished in the transaction that does it, with which the row commits or rolls back.
@@ -435,7 +448,8 @@ class Ledger:
             return self._execute_as_is(sql, {name: _ascii(value) for name, value in parameters.items()})
 
     def _execute_as_is(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
-        with self._connection.transaction(lock_timeout_s=_LOCK_MS / 1000), self._connection.cursor() as cursor:
+        in_time = self._connection.transaction(lock_timeout_s=_LOCK_MS / 1000, mark=self._fence.mark_transaction)
+        with in_time, self._connection.cursor() as cursor:
             cursor.execute(sql, parameters)
             return cursor.fetchall() if cursor.description else []
 

@@ -80,8 +80,17 @@ def without_ours(environ: Mapping[str, str]) -> dict[str, str]:
 
 def fence(run: Run, connection: Connection) -> None:
     """Raises Stop where the guard is gone, before a write that another run's work could meanwhile have made wrong."""
-    if not connection.row(run.held.question)[0]:
+    if not connection.row(f"SELECT {run.held.fence.is_held}")[0]:
         raise stop("guard-lost", "the guard was gone before the next write")
+
+
+def may_write(run: Run, connection: Connection) -> None:
+    """Take the mark, for the session, then ask for the guard: no other run begins before this connection has ended.
+
+    Raises Stop where the guard is gone.
+    """
+    if not connection.row(f"SELECT {run.held.fence.may_write}")[0]:
+        raise stop("guard-lost", "the guard was gone before the next statement")
 
 
 def _reconnect(run: Run, timeout_s: float) -> None:

@@ -65,6 +65,8 @@ def judge(
     said = run.redact(str(error.get("message") or error.get("type") or "no message"))
     if error.get("type") == "MemoryError":
         said = f"out of memory: {said}"
+    if attempt.cancelled_at is None and run.held.ran_out:  # whatever failed, it is because of that, or matters less
+        attempt.cancelled_at = time.monotonic()
     if attempt.cancelled_at is not None and not _lost_by_itself(attempt, error):
         raise _cancelled(attempt, ending)
     if failed is None:
@@ -110,6 +112,12 @@ def refused(
     more: Mapping[str, object] = MappingProxyType({}),
 ) -> Stop:
     """The stop for an attempt that the child refused to go on with; what a part has committed counts for more."""
+    run = attempt.run
+    if (
+        code in {"other-database", "several-targets"}
+        and ask(run, lambda control: _is_held(run, control), within_s=0.0) is False
+    ):
+        code, why = "guard-lost", "the guard was gone when env.py connected"
     ending = _settle(attempt)
     at_fault = _at_fault(attempt, ending)
     if at_fault is not None:
@@ -151,6 +159,10 @@ def never_committed(attempt: Attempt, opener: str | None) -> Stop:
     return refused(attempt, "unproven", f"nothing of {ids} is in the database: {why}", {"fix": fix})
 
 
+def _is_held(run: Run, control: Connection) -> bool:
+    return bool(control.row(f"SELECT {run.held.fence.is_held}")[0])
+
+
 def cancelled(attempt: Attempt) -> Stop | Interrupted:
     """The end of an attempt that a signal, a lost guard or the deadline has ended."""
     return _cancelled(attempt, _settle(attempt))
@@ -159,13 +171,14 @@ def cancelled(attempt: Attempt) -> Stop | Interrupted:
 def _lost_by_itself(attempt: Attempt, error: Mapping[str, Any]) -> bool:
     """Whether the worker lost its connection as the guard did, at a restart of the server: what happened is known then."""
     lost = bool(error.get("disconnect")) or code_of(error.get("sqlstate"), "") == "connection-lost"
-    return lost and not attempt.killed and attempt.run.interruption.signum is None
+    run = attempt.run
+    return lost and not attempt.killed and run.interruption.signum is None and not run.held.ran_out
 
 
 def ended_early(run: Run) -> Stop:
     """The stop for a run that may not go on although nothing failed: its guard is gone, or its time is up."""
     if run.held.lost is not None:
-        return stop("guard-lost", f"the guard's connection ended: {run.held.lost}")
+        return stop("guard-lost", f"the guard was lost: {run.held.lost}")
     spent = time.monotonic() - run.started_s
     return stop("deadline", f"the deadline of {run.limits.deadline_s:g} s came after {spent:.0f} s")
 
@@ -214,7 +227,7 @@ def _settle(attempt: Attempt, *, is_said_to_leave_nothing: bool = False) -> _End
         attempt.is_rolled_back = set(found or ()) == {"aborted"} and not by_itself
         sent = bool(attempt.uncommitted) or by_itself or (failed is not None and failed.may_commit)
         return _Ending(in_doubt=sent and not attempt.is_rolled_back)
-    if attempt.uncommitted:
+    if attempt.uncommitted and (by_itself or set(found) != {"aborted"}):  # else the rows show what another run did
         attempt.committed(attempt.shown_by(rows))
     still = attempt.current
     part_committed = still is not None and (still.autocommitted or "committed" in found)

@@ -34,8 +34,8 @@ from migrate.postgres.connection import connect
 from migrate.postgres.errors import problem_of
 from migrate.postgres.observe import observe
 from migrate.postgres.residue import duplicates, live_runs
-from migrate.steps.control import ask, fence, invalid_now
-from migrate.steps.failure import go_on
+from migrate.steps.control import ask, invalid_now, may_write
+from migrate.steps.failure import ended_early, go_on
 from migrate.steps.stamp import stamp
 from migrate.steps.upgrade import SESSION
 from migrate.steps.watch import Watch
@@ -136,6 +136,7 @@ class Repairing:
         for on_index in self._assess(self.run.before).on_indexes:
             self._on_index(on_index)
         for action in self._assess(self._look()).actions:
+            go_on(self.run)
             match action:
                 case KeepRows():
                     self._keep_rows(action)
@@ -143,6 +144,7 @@ class Repairing:
                     self._close(action)
                 case RebuildIndex() | DropIndex():
                     continue  # it was tried, and is told below
+        go_on(self.run)
         self.run.before = self._look()
         left = self._assess(self.run.before)
         if left:
@@ -201,6 +203,8 @@ class Repairing:
         Returns where it was done all the same, or where what it was to put right stays. Raises Stop or Interrupted.
         """
         run = self.run
+        if isinstance(error, Stop) and run.held.ran_out:  # another run has ended the connection, or may have
+            error = ended_early(run)
         code = error.problem.kind.code if isinstance(error, Stop) else None
         invalid = invalid_now(run, within_s=run.limits.connect_s)
         fresh = [found for found in invalid or () if found not in before]
@@ -232,7 +236,7 @@ class Repairing:
         details = {"dead_run_id": step.run_id, "revision": step.revision, "status": action.status}
         run.emit(Event(Name.REPAIR_ACTION, said(action), Level.WARN, details))
         word = {"by_word": True} if action.by_word else {}
-        run.ledger.finish(step.step_id, action.status, {"closed_by": run.run_id, "reason": action.reason, **word})
+        run.ledger.close_step(step.step_id, action.status, {"closed_by": run.run_id, "reason": action.reason, **word})
 
 
 class _Alone:
@@ -257,7 +261,7 @@ class _Alone:
             raise problem_of(error, doing="connecting for the repair") from error
         try:
             go_on(run)
-            fence(run, connection)
+            may_write(run, connection)
             connection.wait_s = float("inf")
             self._watch(connection)
         finally:

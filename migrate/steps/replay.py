@@ -478,7 +478,7 @@ class Replay:
                     source_of=self._source_of,
                     control=control,
                     held=held,
-                    ledger=_NoLedger(control, run_id=self._run_id, key="", emit=self._emit),
+                    ledger=_NoLedger(control, run_id=self._run_id, key="", fence=held.fence, emit=self._emit),
                     before=before,
                     started_s=pulse.started_s,
                 )

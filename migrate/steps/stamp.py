@@ -12,7 +12,7 @@ from migrate.postgres import activity, version_table
 from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.postgres.errors import problem_of
 from migrate.steps.control import fence
-from migrate.steps.failure import statuses
+from migrate.steps.failure import ended_early, statuses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +31,8 @@ def stamp(
     xid: int | None = None
     is_recorded = False
     try:
-        with run.control.transaction(lock_timeout_s=run.limits.lock_s):
+        # with the mark: who takes the guard while this transaction is open ends it before anything else
+        with run.control.transaction(lock_timeout_s=run.limits.lock_s, mark=run.held.fence.mark_transaction):
             version_table.replace_rows(
                 run.control,
                 run.before.server.schema or "",
@@ -46,7 +47,9 @@ def stamp(
             run.stamping = True
     except psycopg2.Error as error:
         found = problem_of(error, doing="writing the version table", connection=run.control)
-        if xid is None or found.problem.kind.code != "connection-lost":
+        if run.held.ran_out:
+            found = ended_early(run)
+        if xid is None or found.problem.kind.code not in {"connection-lost", "guard-lost"}:
             run.stamping = False
             run.ledger.finish(step_id, "failed", details)
             raise found from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,7 @@ from migrate.postgres import activity
 from migrate.postgres.activity import described, fix_of_blocked, who
 from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.connection import jitter, pause, renewed
+from migrate.postgres.guard import HEARTBEAT_S
 from migrate.postgres.ledger import FINISH_STEP
 from migrate.steps.attempt import Attempt, AtWork
 from migrate.steps.control import ANSWER_S, ask, revive, rows_now, without_ours
@@ -280,9 +282,7 @@ class Upgrading:
                 case "revision":
                     worker.send(self._start(message["revision"], message["xid"], worker))
                 case "autocommit":
-                    self._keep_schema()
-                    attempt.entered_autocommit()
-                    worker.send({})
+                    worker.send(self._enter_autocommit())
                 case "applied":
                     attempt.applied(message["ledger"], is_recorded=message["recorded"])
                     worker.send({})
@@ -313,7 +313,8 @@ class Upgrading:
             "keeps": self._keeps,
             "version_table": run.target.version_table,
             "version_table_schema": run.before.server.schema,
-            "is_held": run.held.question,
+            "guard": asdict(run.held.fence),
+            "guard_every_s": HEARTBEAT_S,
             "session": self._session,
             "pooled": run.before.server.pooled,
             "fence": {"url": run.fence.url.raw, "allowed": run.fence.allowed} if run.fence is not None else None,
@@ -397,6 +398,13 @@ class Upgrading:
             ),
         )
         return {"do": "go", "step_id": step_id, "finish_sql": FINISH_STEP, "may_commit": may_commit}
+
+    def _enter_autocommit(self) -> dict[str, object]:
+        if self.run.must_end:
+            return {"do": "stop"}
+        self._keep_schema()
+        self.attempt.entered_autocommit()
+        return {"do": "go"}
 
     def _keep_schema(self) -> None:
         """A part of the revision is about to be committed: keep the schema before it, if its text did not announce that."""

@@ -73,6 +73,7 @@ FULL = Upgrade("head", (ONE, TWO))
 PLANS = [
     # position, findings, policy, steps, result
     (Empty((ONE, TWO)), (), {}, (FULL,), Result.APPLIED),
+    (Empty((ONE, TWO)), (STEP,), {"heal": True}, (Repair(("the ledger's row of revision two",)), FULL), Result.APPLIED),
     (Empty(()), (), {}, (), Result.NOOP),
     (AtHead(("two",)), (), {}, (), Result.NOOP),
     (AtHead(("two",)), (Drifted(MISSING), INDEX), {}, (), Result.NOOP),
@@ -224,6 +225,7 @@ REFUSALS = [
         "its schema is that of revision two",
     ),
     (IMAGE, BEHIND, (INDEX,), {}, "residue", "index ix on t is INVALID"),
+    (IMAGE, Empty((ONE, TWO)), (STEP,), {}, "residue", "a part of revision two is committed (run run1)"),
     (IMAGE, BEHIND, (STEP,), {}, "residue", "a part of revision two is committed (run run1)"),
     (IMAGE, BEHIND, (Edited((ONE,)),), {}, "edited-revision", "versions/one.py (revision one) was edited"),
     (IMAGE, BEHIND, (Drifted(MISSING),), {}, "drift", "column t.a is missing"),

@@ -29,7 +29,8 @@ exits 0 at the head (15 with the repair where a part was committed).
 The words of the tables: a run has three connections. The *guard* holds the lock that lets one run at a time work; it is a
 *lease*, which the server ends after a minute without a heartbeat. The *worker* is env.py's own, on which the revisions run,
 in a child process. The *control* connection watches the worker, cancels it, and writes the ledger. The *fence* is the
-question that the worker asks before each revision and each commit: is this run's guard still there? The *proxy* is a program
+question that the worker asks before each revision, each commit and each statement that commits by itself: is this run's guard
+still there? Before it asks, it takes the *mark*, a second lock; no other run begins before nobody has that. The *proxy* is a program
 of the suite between a run and its server, which cuts, silences and delays connections.
 """
 _TABLE = """

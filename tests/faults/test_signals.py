@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from migrate.postgres.guard import GuardKey
 from tests.support.proxy import Action
 
 fault = pytest.mark.fault
@@ -385,14 +386,15 @@ def test_deadline_while_waiting_for_the_guard(case):
 
 @fault(
     "the deadline comes while the run waits for what a dead run left",
-    "a backend under a worker's name stays in its transaction; --deadline 2s",
+    "a backend has the mark of a run that is no more, and stays in its transaction; --deadline 2s",
     25,
     "the backend is named; nothing was changed, and the guard is free again",
 )
 def test_deadline_while_waiting_for_an_orphan(case):
     case.history()
     orphan = case.database.connect(application_name="migrate:worker:0123456789ab")
-    orphan.cursor().execute("SELECT 1")
+    mark = GuardKey.of("public", "alembic_version").mark.value
+    orphan.cursor().execute("SELECT pg_try_advisory_xact_lock_shared(%s)", [mark])
     result = case.up("--deadline", "2").finish()
     assert result.named("orphan.waiting")
     assert (result.finished["problem"], result.finished["applied"]) == ("deadline", [])
