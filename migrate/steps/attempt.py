@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from migrate.core.events import Event, Level, Name
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from migrate.core.revisions import Revision
     from migrate.steps.run import Run
+
+SILENT_S: Final = 3.0  # a child that waits says so every second
 
 
 @dataclass(slots=True)
@@ -55,14 +57,22 @@ class Attempt:
     killed: bool = False  # by us, because it did not heed the cancel
     is_rolled_back: bool = False  # all that is not applied, as the server said once the attempt had ended
     _unsent: int = 0
+    _heard_s: float = 0.0  # when it last said that it waits
     _warned: bool = False
 
     def note_waiting(self, unsent: int | None) -> None:
         """The child waits in its driver, with so many bytes of its statement still to be sent; None: it does not wait."""
+        now = time.monotonic()
+        was_silent, self._heard_s = now - self._heard_s > SILENT_S, now
         if unsent is None:
             self.waiting_since = None
-        elif self.waiting_since is None or unsent != self._unsent:
-            self.waiting_since, self._unsent = time.monotonic(), unsent
+        elif self.waiting_since is None or unsent != self._unsent or was_silent:
+            self.waiting_since, self._unsent = now, unsent
+
+    @property
+    def known_to_wait_since(self) -> float | None:
+        """Since when it waits, as far as it goes on saying so: a child that is stopped has not lost an answer."""
+        return self.waiting_since if time.monotonic() - self._heard_s <= SILENT_S else None
 
     def begin(self, at: AtWork) -> None:
         """A revision is about to run."""

@@ -474,7 +474,7 @@ class Upgrading:
         # between two revisions, too: the answer to the fence's question can be lost as well as a statement's
         at = attempt.current.id if attempt.current is not None else "to come"
         xid = attempt.current.xids[-1] if attempt.current is not None and attempt.current.xids else None
-        lost = self.watch.look(attempt.worker_pid, at, attempt.waiting_since, xid)
+        lost = self.watch.look(attempt.worker_pid, at, attempt.known_to_wait_since, xid)
         if lost is None:
             return None
         worker.kill()
@@ -487,7 +487,7 @@ class Upgrading:
         Which backend is its is not known yet. One that is active for this role may be. Raises Stop (`blocked`) where one
         has waited for a lock for as long as a revision would be tried again: no timeout of ours is in force there.
         """
-        since = self.attempt.waiting_since
+        since = self.attempt.known_to_wait_since
         waited_s = 0.0 if since is None else time.monotonic() - since
         limits = self.run.limits
         self.env_pids = self._waiting_in_env(waited_s) if since is not None else []
