@@ -9,7 +9,7 @@ WORKERS ?= 2
 NODE_MODULES := tests/platforms/node_modules
 PYTEST := $(BIN)/python -m pytest -q -p no:cacheprovider
 
-.PHONY: help demo test test-pythons test-deep test-lowest test-versions test-faults faults-page histories-page test-containers test-pages lint bench soak docs lock clean
+.PHONY: help demo test test-pythons test-deep test-transactions test-lowest test-versions test-faults faults-page histories-page test-containers test-pages lint bench soak docs lock clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -31,9 +31,9 @@ demo: $(VENV)/installed ## a throw-away PostgreSQL, `migrate up` on the example,
 # The long ones: whole histories replayed, every revision tried with rows, platforms' own tools, dumps read back.
 DEEP := tests/release/test_manifest.py tests/cli/test_manifest.py tests/cli/test_trial.py tests/example/test_trial.py \
   tests/postgres/test_rows.py tests/postgres/test_compatibility.py tests/postgres/test_catalog.py tests/cli/test_backup.py \
-  tests/cli/test_down.py tests/cli/test_doctor.py \
-  tests/alembic/test_every_transaction_equals_alembic.py tests/platforms tests/histories
-APART := tests/core tests/faults tests/containers tests/pages
+  tests/cli/test_down.py tests/cli/test_doctor.py tests/cli/test_trial_believed.py tests/cli/test_restored.py \
+  tests/platforms tests/histories
+APART := tests/core tests/faults tests/containers tests/pages tests/alembic/test_every_transaction_equals_alembic.py
 
 test: $(VENV)/installed ## the tests of the job itself, against the embedded server or TEST_DATABASE_URL
 	@# Examples cover every branch by themselves; what is found at random proves nothing about the next run, and is slow to trace.
@@ -44,6 +44,9 @@ test: $(VENV)/installed ## the tests of the job itself, against the embedded ser
 
 test-deep: $(VENV)/installed $(NODE_MODULES)/installed ## the long ones: histories, trials, dumps, and the platforms' own tools
 	$(PYTEST) -n $(WORKERS) --dist worksteal $(DEEP) -m "not versions"
+
+test-transactions: $(VENV)/installed ## 850 pairs of an env.py and a revision, by plain Alembic and by us; `make test` has the telling ones
+	$(PYTEST) -n $(WORKERS) --dist worksteal tests/alembic/test_every_transaction_equals_alembic.py
 
 test-pythons: ## the core's tests and the demo on every Python from 3.11 on that this machine has
 	.ci/pythons
