@@ -371,6 +371,8 @@ def _before_any_revision(run: Run, phase: str, error: Mapping[str, Any], said: s
         raise out_of_memory(f"{where}: {said}")
     if error.get("missing_module"):
         fix = _fix_of_module(run, str(error["missing_module"]))
+    if fix is None and not run.project.x and _reads_arguments(run):
+        fix = "migrate up -x KEY=VALUE   # env.py reads arguments of the command line; as a setting: MIGRATE_X"
     if error.get("disconnect"):
         default = "connection-lost"
     elif not sqlstate and not _NO_CONNECTION.isdisjoint(error.get("types", ())):
@@ -386,6 +388,14 @@ def _before_any_revision(run: Run, phase: str, error: Mapping[str, Any], said: s
     if sqlstate in RETRIED:
         return found
     raise found
+
+
+def _reads_arguments(run: Run) -> bool:
+    try:
+        text = (run.project.cwd / run.project.env_py).read_text("utf-8", "replace")
+    except OSError:
+        return False
+    return "get_x_argument" in text or "cmd_opts" in text
 
 
 def _fix_of_module(run: Run, module: str) -> str | None:

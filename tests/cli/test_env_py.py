@@ -249,3 +249,13 @@ def test_a_lock_that_env_py_waits_for_by_itself_is_named_and_bounded(project, da
     assert database.scalar(waiting) == 0
     blocker.close()
     assert run_migrate("up", "--lock-budget", "4s", database=database).exit_code == 0
+
+
+def test_an_env_py_that_misses_an_argument_is_told_how_it_is_given(project, database, run_migrate):
+    project.linear(1)
+    project.write_env(head='tenant = context.get_x_argument(as_dictionary=True)["tenant"]')
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (11, "env-cannot-run"), result.stdout
+    assert result.finished["fix"].startswith("migrate up -x KEY=VALUE")
+    assert run_migrate("up", "-x", "tenant=a", database=database).exit_code == 0
