@@ -6,9 +6,10 @@ import re
 from typing import Final
 
 # What a semicolon may stand in without ending a statement: quotes of four kinds, and comments. A backslash escapes in
-# E'…' only; block comments nest in PostgreSQL, which hardly any revision makes use of.
+# E'…' only; block comments nest in PostgreSQL, which hardly any revision makes use of. A dollar in a word quotes nothing.
 _PART: Final = re.compile(
-    r"""[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "[^"]*" | --[^\n]* | /\*.*?\*/ | (\$\w*\$).*?\1 | ; | .""",
+    r"""[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "[^"]*" | --[^\n\r]* | /\*.*?\*/
+      | (\$(?:[^\W\d]\w*)?\$).*?\1 | \w[\w$]* | ; | .""",
     re.DOTALL | re.VERBOSE,
 )
 _COMMENTS: Final = re.compile(r"\A(?:\s+|--[^\n]*|/\*.*?\*/)+", re.DOTALL)
@@ -31,6 +32,28 @@ def statements(text: str) -> list[str]:
         else:
             found[-1] += part[0]
     return [each for each in found if _start(each)] or [text]
+
+
+def plain(text: str) -> list[str] | None:
+    """The statements with their texts and quoted names empty, and without comments; None where it is in doubt what is one."""
+    found = [""]
+    for part in _PART.finditer(text):
+        said = part[0]
+        if said in {"'", '"'} or (said.startswith("/*") and "/*" in said[2:]):
+            return None  # it has no end, or others within
+        if said[0] == "'" and "\\'" in said:
+            return None  # a backslash escapes after E'…' in the line before, and by a setting
+        if said == ";":
+            found.append("")
+        elif said.startswith(("--", "/*")):
+            found[-1] += " "
+        elif said[0] == '"':
+            found[-1] += '""'
+        elif said.endswith("'") or part[1]:
+            found[-1] += "''"
+        else:
+            found[-1] += said
+    return [each.strip() for each in found if each.strip()]
 
 
 def commits(statement: str) -> bool:
