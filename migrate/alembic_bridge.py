@@ -143,7 +143,9 @@ class Channel:
 
     def receive(self) -> dict[str, Any]:
         """The parent's next message; ends the process where the parent is gone."""
-        line = self._reader.readline()
+        line = ""
+        with suppress(OSError):  # closed with something of ours unread
+            line = self._reader.readline()
         if not line:
             os._exit(1)  # nobody is left to report to, and user code must not be given the chance to go on
         message: dict[str, Any] = json.loads(line)
@@ -277,11 +279,16 @@ class Seam:
         self.no_application: NoApplication | None = None
         self._proven: MigrationContext | None = None  # that the last call of run_migrations() was proven for
         self._is_offline = False
+        self._database = ""  # of that call, for people
         self._looks = bool(job.get("looks"))  # only at where env.py goes: nothing is run
 
     def configure(self, *args: Any, **options: Any) -> None:
         """See from here on what env.py itself does on the connection that it hands over."""
-        self._configure(*args, **options)
+        try:
+            self._configure(*args, **options)
+        except CommandError:
+            self.phase = "configure"  # what env.py asks for is at fault, not the history
+            raise
         connection = self.environment.get_context().connection
         if connection is not None and hasattr(connection, "in_transaction"):
             event.listen(connection, "before_cursor_execute", self._on_statement_of_env)
@@ -352,13 +359,14 @@ class Seam:
         observed = (self._job["version_table"], self._job["version_table_schema"])
         is_other = not held or (context.version_table, schema) != observed
         if is_other and self._proven is not None:
-            there = "" if held else f" in database {database} at {address or 'a local socket'}"
-            before, now = f"{observed[1]}.{observed[0]}", f"{schema}.{context.version_table}{there}"
-            code, why = (
-                "several-targets",
-                f"env.py calls run_migrations() for more than one target: after {before} for {now}",
+            there, here = "", ""
+            if not held:
+                there, here = f" in database {database} at {address or 'a local socket'}", f" in {self._database}"
+            raise self._elsewhere(
+                f"after {observed[1]}.{observed[0]}{here} for {schema}.{context.version_table}{there}"
             )
-            raise Refused(code, why, env_py=self._job["env_py"], version_table_schema=observed[1])
+        if held:
+            self._refuse_beside_open(connection)
         if not held:
             there = f"database {database} at {address or 'a local socket'}"
             code, why = "other-database", f"env.py connected to {there}, from where this run's guard is not visible"
@@ -374,8 +382,32 @@ class Seam:
             )
             raise Refused(code, why, version_table=context.version_table, version_table_schema=schema)
         kept = self._division.why_kept if self._job["transaction"] == "revision" else ""
+        is_alone = connection.in_transaction() and not _is_autocommit(connection) and _is_outside(connection)
+        if is_alone:  # what SQLAlchemy takes for a transaction is none
+            kept = (
+                "a COMMIT that env.py executed ended the transaction, and SQLAlchemy does not know that and begins none"
+            )
+        self._database = f"database {database} at {address or 'a local socket'}"
         one_transaction = self._division.one_transaction
-        self._channel.call("connected", backend_pid=pid, one_transaction=one_transaction, kept=kept, anew=is_anew)
+        about = {"one_transaction": one_transaction, "kept": kept, "alone": is_alone, "anew": is_anew}
+        self._channel.call("connected", backend_pid=pid, **about)
+
+    def _refuse_beside_open(self, connection: Connection) -> None:
+        """Raises Refused for a call on another connection while the transaction of the one before is open.
+
+        Whatever database each of them has in a release, in a shadow both have the same, where the second would wait for
+        the first for ever.
+        """
+        before = self._proven.connection if self._proven is not None else None
+        if before is None or before.closed or not before.in_transaction() or _is_autocommit(before):
+            return
+        if _driver_of(before) is not _driver_of(connection):
+            raise self._elsewhere("for a second connection while the transaction of the first is open")
+
+    def _elsewhere(self, said: str) -> Refused:
+        why = f"env.py calls run_migrations() for more than one target: {said}"
+        observed = self._job["version_table_schema"]
+        return Refused("several-targets", why, env_py=self._job["env_py"], version_table_schema=observed)
 
     @property
     def opener(self) -> str | None:

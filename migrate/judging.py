@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from migrate.core.state import State
     from migrate.postgres.connection import Connection
     from migrate.steps.patience import Patience
-    from migrate.steps.run import Project
 
 _RELEASES: Final = ("up", "wait")
 
@@ -136,7 +135,7 @@ def judge(order: Order, connection: Connection, seen: Judged | None = None) -> J
     image, observation, state = observed(order, connection)
     decision = decide(image, state, order.policy)
     if isinstance(decision, Plan):
-        refuse_broken_files(order, pending_of(state))
+        refuse_broken_files(order.faults_in(pending_of(state)))
         narrow = narrow_for(order, observation.server, decision)
         if narrow is not None:
             raise Stop(narrow)
@@ -190,7 +189,7 @@ def through_pooler(order: Order, observation: Observation, decision: Plan) -> De
 def observed(order: Order, connection: Connection) -> tuple[Image, Observation, State]:
     """Look and classify, with the sources that the ledger's differ from; says the state."""
     observation = look(order, connection)
-    image = with_sources(order.image, observation, order.source_of, order.project)
+    image = with_sources(order.image, observation, order.source_of)
     state = classify(image, observation, order.policy.target, order.policy.ignore)
     order.emit(
         Event(
@@ -225,23 +224,14 @@ def warn_of_other_names(order: Order, state: State) -> None:
             order.emit(Event(Name.STATE_FINDING, said, Level.WARN))
 
 
-def with_sources(
-    image: Image, observation: Observation, source_of: Callable[[Revision], str], project: Project
-) -> Image:
-    """The image with what the ledger's rows are to be compared with.
-
-    That is the text of those applied revisions whose file has other bytes than the ledger kept, and env.py's hash where
-    an earlier run's has gone on to other targets.
-    """
+def with_sources(image: Image, observation: Observation, source_of: Callable[[Revision], str]) -> Image:
+    """The image with the text of those applied revisions whose file has other bytes than the ledger kept."""
     differing = (image.graph.get(a.revision) for a in observation.ledger.values() if a.source is not None)
-    is_asked = observation.unproven is not None and observation.unproven.env_sha256 is not None
-    env = project.env_sha256 if is_asked else None
-    return replace(image, sources={r.id: source_of(r) for r in differing if r is not None}, env_sha256=env)
+    return replace(image, sources={r.id: source_of(r) for r in differing if r is not None})
 
 
-def refuse_broken_files(order: Order, pending: Sequence[Revision]) -> None:
-    """Raises Stop for a pending revision that does not compile: the graph is read from the head of its file only."""
-    faults = order.faults_in(pending)
+def refuse_broken_files(faults: Sequence[HistoryFault]) -> None:
+    """Raises Stop for revisions to be run that do not compile: the graph is read from the head of their files only."""
     if faults:
         first = faults[0]
         why = "; ".join(fault.message for fault in faults[:5])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from migrate.core.decision import decide, problem_of_incomparable, refuse_downgrade, with_backup
+from migrate.core.decision import decide, problem_of_incomparable, refuse_downgrade, sentence_of_elsewhere, with_backup
 from migrate.core.destruction import commits_unseen
 from migrate.core.downgrade import reverting, taken_by_reverting
 from migrate.core.events import Event, Level, Name
@@ -20,7 +20,7 @@ from migrate.core.quoting import word, words
 from migrate.core.repair import said
 from migrate.core.repair_sql import quote
 from migrate.core.revisions import HistoryFault
-from migrate.core.state import Ahead, AtHead, Behind, Drifted, Empty, Exact, Nearest, classify, incomparable
+from migrate.core.state import Ahead, AtHead, Behind, Drifted, Empty, Exact, Nearest, Unproven, classify, incomparable
 from migrate.core.wording import clauses, counted, shortened
 from migrate.judging import (
     connected,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from migrate.core.observation import Observation, Server
     from migrate.core.problems import Problem
     from migrate.core.repair import Closing, Repairs
-    from migrate.core.state import Position
+    from migrate.core.state import Position, State
     from migrate.postgres.connection import Connection
     from migrate.postgres.counting import Uncounted
 
@@ -152,6 +152,8 @@ def repair(order: Order, *, does: bool, closing: Closing | None = None) -> tuple
             else:
                 judged = judge_again(order, connection)
                 progress.note(judged)
+            if judged is not None:
+                say_elsewhere(order, judged.state)
             from migrate.steps.repair import is_at_work, still_there
 
             takes_guard = does and (judged is None or bool(stepwise(judged).steps) or is_at_work(connection))
@@ -163,6 +165,13 @@ def repair(order: Order, *, does: bool, closing: Closing | None = None) -> tuple
                 return found, outcome
             raise Stop(still_there(found, was_tried=False))
     return found, progress.outcome()
+
+
+def say_elsewhere(order: Order, state: State) -> None:
+    """Say that an earlier run's env.py went on to another target: there is nothing to repair, and `up` finds out."""
+    for finding in state.findings:
+        if isinstance(finding, Unproven) and finding.run.went_elsewhere:
+            order.emit(Event(Name.STATE_FINDING, sentence_of_elsewhere(finding), Level.WARN))
 
 
 def down(order: Order, target: str, *, allow_data_loss: bool) -> tuple[Loss | None, Outcome]:

@@ -6,13 +6,14 @@ Nothing here reads settings or renders: it is handed an `Order` and says what ha
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from migrate.core.events import Event, Name
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Backup, Downgrade, Repair, Upgrade
-from migrate.core.problems import Stop
+from migrate.core.problems import Stop, stop
 from migrate.judging import connected, is_by_run, judge, look, refuse_image_faults
 from migrate.order import Judged, Order, Progress, finish_without_steps, kind_of, outcomes, stepwise
 from migrate.postgres.backend_names import CONTROL_NAME
@@ -167,10 +168,25 @@ def refuse_before_change(order: Order, seen: Judged) -> None:
     What only looks asks the same: it refuses where a run would.
     """
     refuse_missing_rights(seen.observation.server, order.target)
+    if any(isinstance(step, Upgrade | Downgrade) for step in stepwise(seen).steps):
+        refuse_no_application(order)
     if order.backup is not None and any(isinstance(step, Backup) for step in stepwise(seen).steps):
         from migrate.steps.backup import refuse_impossible
 
         refuse_impossible(order.backup, seen.observation.server, order.target, order.environ)
+
+
+def refuse_no_application(order: Order) -> None:
+    """Raises Stop for an env.py that needs a Flask application where it is plain that none will be found."""
+    from migrate.image import why_no_application
+
+    project = order.project
+    with suppress(OSError):
+        text = (project.cwd / project.env_py).read_text("utf-8", "replace")
+        why = why_no_application(text, project.cwd, project.flask_app, order.environ)
+        if why is not None:
+            why = f"env.py needs the context of a Flask application, and none was found: {why}"
+            raise stop("no-flask-app", why, names={"env_py": project.env_py})
 
 
 def carry_out(order: Order, run: Run, judged: Judged, progress: Progress) -> None:

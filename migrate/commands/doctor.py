@@ -297,7 +297,7 @@ class Examination:
     def _state(self, image: Image | None, observation: Observation | None) -> State | None:
         if image is None or observation is None:
             return None
-        seen = judging.with_sources(image, observation, self._session.source_of, self._session.project)
+        seen = judging.with_sources(image, observation, self._session.source_of)
         policy = self._session.settings.policy
         return classify(seen, observation, policy.target, policy.ignore)
 

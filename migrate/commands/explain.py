@@ -10,6 +10,7 @@ from difflib import get_close_matches
 import click
 
 from migrate.commands.session import Answer
+from migrate.commands.usage import WrongWord
 from migrate.commands.verb import verb
 from migrate.core.problems import CATALOGUE, EXIT_MEANINGS, ExitCode, kinds_of
 from migrate.report.terminal import every_explanation, exit_explanation, explanation
@@ -47,7 +48,8 @@ def explain(code: str | None, *, as_json: bool) -> Answer:
     else:
         close = get_close_matches(code, [*CATALOGUE, *known_exits], n=3, cutoff=0.5)
         like = f"; the closest are {', '.join(close)}" if close else ""
-        raise click.BadParameter(f"{code!r} is neither a problem nor an exit code of migrate{like}", param_hint="CODE")
+        why = f"{code!r} is neither a problem nor an exit code of migrate{like}"
+        raise WrongWord(why, param_hint="CODE", fix=f"migrate explain {close[0]}" if close else None)
     return Answer(int(ExitCode.OK), json.dumps(fields) if as_json else text.rstrip("\n"))
 
 

@@ -166,6 +166,8 @@ def init(*, platform: str, force: bool, as_json: bool, **names: str | None) -> A
             steps.insert(
                 0, f"the start command is a guess, {values['start-line']}: migrate init {platform} --start '...'"
             )
+        if platform == "compose":
+            steps = [*_missing_of_compose(folder, names["dockerfile"] or ""), *steps]
         wrote = [f"{'unchanged' if path in there else 'wrote'} {path}" for path in texts]
         text = "\n".join([*wrote, "", "next:", *(f"  {step}" for step in steps)])
         return Report(
@@ -220,6 +222,16 @@ def placeholders(folder: Path, platform: str, names: Mapping[str, str | None]) -
         "header": _HOOK_HEADER if is_helm else _JOB_HEADER.format(project=project),
         "annotations": _HOOK if is_helm else "",
     }
+
+
+def _missing_of_compose(folder: Path, dockerfile: str) -> list[str]:
+    """What the commands need that is not there, each as a sentence."""
+    found = []
+    if not any((folder / name).exists() for name in _COMPOSE_FILES):
+        found.append("there is no compose.yaml here, and compose.release.yaml only adds to one: write it first")
+    if not (folder / dockerfile).exists():
+        found.append(f"there is no {dockerfile} here, which builds the image: write it, or name another (--dockerfile)")
+    return found
 
 
 def _compose_database(folder: Path) -> str | None:

@@ -284,7 +284,7 @@ def propose(work: Work) -> Manifest:
         proven = previous.proven(graph, postgres=previous.postgres, baseline=baseline)
         if proven >= everything:  # files were renamed or taken away at the end: there is nothing to be read
             return _build(work, previous.postgres, None, previous.schemas)
-    with lend_shadow(work.session) as shadow:
+    with lend_shadow(work.session, work.image) as shadow:
         unproven = everything
         if previous is not None and not work.full:
             if previous.postgres != shadow.major:

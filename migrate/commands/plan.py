@@ -75,7 +75,7 @@ def _sql(session: Session, judged: Judged) -> Sequence[Sent]:
     if upgrade is None or not upgrade.pending:
         return ()
     adopted = next((step.rows for step in steps if isinstance(step, Adopt)), judged.observation.rows)
-    with lend_shadow(session) as shadow:
+    with lend_shadow(session, session.image) as shadow:
         quiet = make_replay(
             session, shadow, session.image, manifest_baseline(session, session.image), emit=lambda _: None
         )

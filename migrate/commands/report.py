@@ -85,7 +85,7 @@ def _read(session: Session, limit: int) -> Page:
             runs = ledger.history(connection, key=key, limit=limit, lock_timeout_s=order.limits.lock_s)
         except psycopg2.Error as error:
             raise problem_of(error, doing="reading the ledger", connection=connection) from error
-    image = judging.with_sources(order.image, observation, order.source_of, order.project)
+    image = judging.with_sources(order.image, observation, order.source_of)
     state = classify(image, observation, order.policy.target, order.policy.ignore)
     return _page(session, image, observation, state, runs, limit)
 

@@ -46,9 +46,15 @@ def manifest_baseline(session: Session, image: Image, given: Path | None = None)
     return read_baseline(path, root) if path is not None else None
 
 
-def lend_shadow(session: Session) -> AbstractContextManager[Shadow]:
-    """The place for shadow databases that the settings name. Raises Stop (`shadow-is-target`, `no-shadow`)."""
+def lend_shadow(session: Session, image: Image) -> AbstractContextManager[Shadow]:
+    """The place for shadow databases that the settings name, for the history of an image.
+
+    Raises Stop (`shadow-is-target`, `no-shadow`, and `bad-history` for a file that Python would refuse).
+    """
+    from migrate.judging import refuse_broken_files
     from migrate.postgres.shadow import shadow
+
+    refuse_broken_files(session.faults_in(image.graph.revisions))
 
     named = session.settings.shadow_url()
     beside = session.settings.shadow_beside_target
@@ -101,6 +107,7 @@ def make_replay(
         redact=session.redactor.text,
         source_of=session.source_of,
         baseline=baseline,
+        verb=session.verb,
     )
 
 

@@ -153,7 +153,7 @@ def _try(session: Session, image: Image, selected: Sequence[Revision], baseline:
             findings.skipped(check, None, "there is no revision to be tried")
         tell(findings.of(None), session.emit)
         return findings.trial(())
-    with lend_shadow(session) as shadow:
+    with lend_shadow(session, image) as shadow:
         # What a revision says while it is tried six times over is no news; what is wrong with it, the findings say.
         replay = make_replay(
             session, shadow, image, manifest_baseline(session, image, baseline), emit=lambda _event: None

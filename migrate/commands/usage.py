@@ -6,6 +6,8 @@ import os
 import shlex
 from typing import TYPE_CHECKING, Final
 
+import click
+
 from migrate import __version__, log
 from migrate.core.events import Event, Level, LogFormat, Name
 from migrate.core.outcome import refusal
@@ -14,8 +16,6 @@ from migrate.core.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-
-    import click
 
 
 # What people type who come from Alembic: its command -> the verb that does it here.
@@ -45,10 +45,20 @@ def _of_alembic(verb: str, arguments: Sequence[str]) -> str | None:
     return fix and fix.format(revision=" ".join(rest) if verb in {"revision", "merge"} else (rest or ["REVISION"])[0])
 
 
+class WrongWord(click.BadParameter):
+    """A word that means nothing, with the command that was probably meant."""
+
+    def __init__(self, message: str, *, param_hint: str, fix: str | None) -> None:
+        super().__init__(message, param_hint=param_hint)
+        self.fix = fix
+
+
 def report_usage(error: click.ClickException, arguments: Sequence[str], verbs: Collection[str]) -> int:
     """Write the problem and the last line; the exit code. ``verbs`` are those that there are."""
     verb = next((argument for argument in arguments if not argument.startswith("-")), "")
     fix = f"migrate {verb} --help" if verb in verbs else _of_alembic(verb, arguments) or "migrate --help"
+    if isinstance(error, WrongWord) and error.fix is not None:
+        fix = error.fix
     why = " ".join(error.format_message().split())  # click lists choices line by line
     if verb in _OF_ALEMBIC:
         why = f"{verb} is a command of alembic; migrate has verbs of its own"

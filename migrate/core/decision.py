@@ -64,7 +64,7 @@ def decide(image: Image, state: State, policy: Policy) -> Decision:
     match position:
         case Empty(pending=pending):
             # a database without objects and an image without revisions are at one another's head
-            refused = refuse_stale(image, pending, policy) or _refuse_same_env(state.findings)
+            refused = refuse_stale(image, pending, policy)
             if refused is not None:
                 return refused
             if not pending:
@@ -218,16 +218,16 @@ def _at_head(findings: Sequence[Finding], policy: Policy, image: Image) -> Decis
         if refused is not None:
             return refused
     warnings = _warnings(findings, policy)
-    if unproven is not None and unproven.run.env_sha256 is not None:
-        # nothing but running it tells whether it migrates this target alone
+    if unproven is not None and unproven.run.went_elsewhere:
+        # nothing but running env.py tells whether it migrates this target alone by now
         return Plan((Upgrade(policy.target, ()),), Result.NOOP, warnings)
     return Plan((), Result.NOOP, warnings)
 
 
 def _because(refused: Refusal | None, unproven: Unproven) -> Refusal | None:
     """A refusal at the head, and why a finding is one there."""
-    if refused is None or refused.problem.kind.code == "several-targets":
-        return refused
+    if refused is None:
+        return None
     return Refusal(replace(refused.problem, why=f"{refused.problem.why}; {sentence(unproven)}"))
 
 
@@ -248,22 +248,14 @@ def _refuse_unproven(unproven: Unproven, findings: Iterable[Finding], policy: Po
     return Refusal(problem("drift", f"{clauses(still)}; {sentence(unproven)}", differences=still[: LISTED * 4]))
 
 
-def _refuse_same_env(findings: Iterable[Finding]) -> Refusal | None:
-    for finding in findings:
-        if isinstance(finding, Unproven) and finding.is_same_env:
-            return Refusal(
-                problem("several-targets", f"{sentence(finding)}, and env.py is the same", names={"env_py": "env.py"})
-            )
-    return None
-
-
-def _from_nothing(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade) -> Decision:
+def _from_nothing(findings: Sequence[Finding], policy: Policy, upgrade: Upgrade) -> Decision:
     """The whole history; but what the ledger knows to be committed of its beginning may be rows, or in other schemas."""
+    warnings = _warnings([finding for finding in findings if isinstance(finding, Unproven)], policy)
     residue = next((finding for finding in findings if isinstance(finding, Residue)), None)
     if residue is None:
-        return Plan((upgrade,), Result.APPLIED)
+        return Plan((upgrade,), Result.APPLIED, warnings)
     if policy.heal:
-        return Plan((Repair(_items(residue)), upgrade), Result.APPLIED)
+        return Plan((Repair(_items(residue)), upgrade), Result.APPLIED, warnings)
     return Refusal(problem("residue", sentence(residue), items=_items(residue)))
 
 
@@ -360,7 +352,7 @@ def _judge(finding: Finding, policy: Policy) -> Refusal | None:
     """The refusal of one finding where something is pending (or `strict` asks for it), None where policy lets it be."""
     match finding:
         case Unproven():
-            return _refuse_same_env([finding])
+            return None  # what it means for this run is judged, or proven by it
         case Residue():
             return Refusal(problem("residue", sentence(finding), items=[i.name for i in finding.indexes]))
         case Edited(revisions=revisions):
@@ -408,7 +400,9 @@ def _warnings(findings: Iterable[Finding], policy: Policy) -> tuple[str, ...]:
     said = []
     for finding in findings:
         if isinstance(finding, Unproven):
-            continue  # what it means for this run is judged, or proven by it
+            if finding.run.went_elsewhere:
+                said.append(sentence_of_elsewhere(finding))
+            continue  # what else it means for this run is judged, or proven by it
         if isinstance(finding, Drifted):
             told = _by_policy(finding.differences, policy, Judgement.FAIL, Judgement.WARN)
             said += [sentence(replace(finding, differences=told, accepted=None))] if told else []
@@ -427,7 +421,7 @@ def sentence(finding: Finding) -> str:
     match finding:
         case Unproven(run=run):
             ended = "was not heard of again" if run.exit_code is None else f"ended with {run.exit_code}"
-            went = ", because env.py went on to another target" if run.env_sha256 is not None else ""
+            went = ", because env.py went on to another target" if run.went_elsewhere else ""
             return f"run {run.run_id} {ended}{went}, and nothing has proven this database since"
         case Residue(indexes=indexes, steps=steps):
             parts = [f"index {index.name} on {index.table} is INVALID" for index in indexes]
@@ -456,6 +450,11 @@ def sentence(finding: Finding) -> str:
             return f"the pending change breaks the release that is still running: {clauses(parts)}"
         case _:
             assert_never(finding)
+
+
+def sentence_of_elsewhere(finding: Unproven) -> str:
+    """That the last run's env.py went on to another target, and what finds out whether it still does."""
+    return f"{sentence(finding)}: migrate up first runs env.py once without a revision"
 
 
 def fix_of_stale_rows(exact: tuple[str, ...]) -> str:

@@ -19,7 +19,6 @@ class Image:
 
     ``sources`` holds the text of the revision files that the observation asks for: those whose bytes differ from what
     the ledger says was applied. ``missing`` says of a history without revisions where they were looked for.
-    ``env_sha256`` is that of env.py, where the observation asks for it.
     """
 
     graph: Graph
@@ -29,7 +28,6 @@ class Image:
     warnings: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     missing: str = "the history has no revision"
-    env_sha256: str | None = None
 
     def aim(self, target: Target) -> Target:
         """The target, looked at wherever the history makes something, as far as the manifest knows."""

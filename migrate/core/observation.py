@@ -85,7 +85,7 @@ class UnprovenRun:
     run_id: str
     exit_code: int | None  # None: nobody wrote its end
     wrong: tuple[str, ...] = ()  # what it named, as sentences about differences or as lines of changes
-    env_sha256: str | None = None  # of the env.py that went on to other targets
+    went_elsewhere: bool = False  # env.py went on to other targets
 
     def names(self, identity: str) -> bool:
         """Whether the object is one that the run named."""

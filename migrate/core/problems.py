@@ -532,8 +532,8 @@ _KINDS: Final = (
         "env.py migrates more than one target",
         "env.py calls run_migrations() for several version tables or databases, and one run observes and proves one. A run"
         " that had committed revisions when env.py went on to the next target ends with 32.",
-        "No revision of another target was run by this run. The ledger keeps it: with the same env.py the next run refuses"
-        " as well, and another env.py is run once more before anything counts as done.",
+        "No revision of another target was run by this run. The ledger keeps it: the next run first runs env.py once without"
+        " a revision, and refuses again if env.py still goes on to another target.",
         "let {env_py} migrate one target, such as the schema in MIGRATE_VERSION_TABLE_SCHEMA, and run migrate up once for"
         " each",
     ),

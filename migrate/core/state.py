@@ -118,13 +118,9 @@ Position = Empty | AtHead | Behind | Untracked | Ahead | Unknown | Split
 
 @dataclass(frozen=True, slots=True)
 class Unproven:
-    """The last run that changed this database ended without its proof; it counts until a proof has been given.
-
-    ``is_same_env``: env.py is the one that went on to other targets then, so that it would do so again.
-    """
+    """The last run that changed this database ended without its proof; it counts until a proof has been given."""
 
     run: UnprovenRun
-    is_same_env: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +225,7 @@ def classify(image: Image, observation: Observation, target: str, ignore: Sequen
     findings: list[Finding] = []
     accepted: tuple[str, ...] = ()
     if observation.unproven is not None:
-        env = observation.unproven.env_sha256
-        findings.append(Unproven(observation.unproven, is_same_env=env is not None and env == image.env_sha256))
+        findings.append(Unproven(observation.unproven))
     # whole, whatever a run could not write any more: the version table has moved beyond it
     whole = image.graph.ancestors(row for row in observation.rows if row in image.graph)
     steps = tuple(

@@ -4,7 +4,7 @@ Never imports Alembic, a revision, env.py or the package they are in: two env.py
 """
 
 from migrate.image.config import AlembicConfig, ConfigFault, ConfigFaultKind, load_config
-from migrate.image.env_py import guess_version_table, may_run_several_times, missing_driver
+from migrate.image.env_py import guess_version_table, may_run_several_times, missing_driver, why_no_application
 from migrate.image.scan import Scan, check_syntax, scan
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "may_run_several_times",
     "missing_driver",
     "scan",
+    "why_no_application",
 ]

@@ -2,12 +2,16 @@
 
 import ast
 import re
+import sys
 import warnings
+from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
 from migrate.core.url import URL_VARIABLES
 
+_BUT_THE_USERS: Final = sys.stdlib_module_names | {"alembic", "flask", "sqlalchemy"}
 _MANY: Final = 2  # as often as one cares to count
 _CALLS_ONCE: Final = frozenset({"run", "run_sync", "run_until_complete", "partial"})  # what it is handed, in the end
 
@@ -65,6 +69,40 @@ def may_run_several_times(env_py: str) -> bool:
     """
     tree = _parsed(env_py)
     return tree is not None and _Calls(tree).of(tree.body) > 1
+
+
+def _needs_application(env_py: str) -> bool:
+    """Whether env.py cannot run outside of a Flask application's context, which it does not push itself.
+
+    So is the one of Flask-Migrate. One that imports anything of the user's is not judged: that may push one.
+    """
+    if "current_app" not in env_py or "app_context" in env_py:
+        return False
+    tree = _parsed(env_py)
+    if tree is None:
+        return False
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.add("." * node.level + (node.module or ""))
+    return all(name.partition(".")[0] in _BUT_THE_USERS for name in names)
+
+
+def why_no_application(env_py: str, cwd: Path, named: str | None, environ: Mapping[str, str]) -> str | None:
+    """Why Flask will find no application for an env.py that needs one; None where it may find one.
+
+    By the text of env.py and the names of files: nothing is imported.
+    """
+    if named or environ.get("FLASK_APP") or not _needs_application(env_py) or find_spec("flask") is None:
+        return None
+    if any((cwd / name).exists() for name in ("wsgi.py", "app.py")):
+        return None
+    for name in (".env", ".flaskenv"):  # which Flask reads, in a folder above as well
+        if any((folder / name).exists() for folder in (cwd, *cwd.parents)):
+            return None
+    return "FLASK_APP is not set, and there is no wsgi.py or app.py"
 
 
 class _Calls:

@@ -143,7 +143,7 @@ _UNFINISHED: Final = f"""
 # by what it found, without the proof. A repair proves what it repaired.
 _UNPROVEN: Final = """
     SELECT r.run_id, r.exit_code, coalesce(r.result -> 'differences', r.result -> 'residue', '[]'),
-           r.result ->> 'env_sha256'
+           coalesce(r.problem = 'several-targets', false)
       FROM migrate.run r
      WHERE r.target = %(target)s
        AND (r.exit_code IN (31, 32) OR r.problem = 'several-targets' OR (r.exit_code = 0 AND r.verb <> 'repair')
@@ -249,7 +249,7 @@ def read(
     steps = connection.rows(_UNFINISHED, {"target": key, "rows": list(rows)})
     unfinished = tuple(replace(Unfinished(*step), left=tuple(left)) for *step, left in steps)
     last = connection.rows(_UNPROVEN, {"target": key})
-    unproven = next((UnprovenRun(id_, code, tuple(wrong), env) for id_, code, wrong, env in last if code != 0), None)
+    unproven = next((UnprovenRun(id_, code, tuple(wrong), went) for id_, code, wrong, went in last if code != 0), None)
     let_stay = connection.rows(_ACCEPTED, {"target": key, "rows": list(rows)})
     accepted = tuple(Accepted(revision, tuple(left)) for revision, left in let_stay)
     found = connection.rows(_MEANT, {"target": key}) if with_meant else []

@@ -121,14 +121,16 @@ def refused(
     ending = _settle(attempt)
     at_fault = _at_fault(attempt, ending)
     if at_fault is not None:
-        return _left(attempt, ending, at_fault, f"revision {at_fault.id}: {why}")
+        name = f"revision {at_fault.id}"
+        return _left(attempt, ending, at_fault, why if why.startswith(f"{name} ") else f"{name}: {why}")
     attempt.close_steps("failed")
     # what env.py has brought to another target is not seen, and what this run has committed stays
     is_elsewhere = code == "several-targets"
-    exit_code = ExitCode.UNPROVEN if is_elsewhere and attempt.run.applied else None
+    stays = attempt.run.applied and attempt.run.fence is None  # what a throw-away database has goes with it
+    exit_code = ExitCode.UNPROVEN if is_elsewhere and stays else None
     about = {name: fix_names[name] for name in ("missing_schema",) if name in fix_names} | facts(attempt.current)
-    if is_elsewhere:
-        about = {"env_sha256": attempt.run.project.env_sha256}
+    if is_elsewhere:  # it is of no one revision
+        about = {}
     if "denied" in fix_names:
         server = attempt.run.before.server
         given = {name: str(fix_names[name]) for name in ("table", "target")}
@@ -144,6 +146,13 @@ def never_committed(attempt: Attempt, opener: str | None) -> Stop:
     """
     env_py = attempt.run.project.env_py
     ids = ", ".join(at.id for at in attempt.uncommitted[:LISTED])
+    by_itself = attempt.left_in_part()
+    if by_itself is not None and by_itself.autocommitted:
+        why = (
+            f"revision {by_itself.id} committed by itself, which ended Alembic's transaction, so that its version row was"
+            " not committed"
+        )
+        return refused(attempt, "unproven", why, {})
     if opener is None:
         why = "env.py rolled back, or never committed, what they did"
         fix = (
@@ -341,8 +350,8 @@ def _failure(
     }
     mends = _MORE_MEMORY if code == "no-resources" and "sqlstate" in about and about["sqlstate"] is None else None
     found = stop(code, why, fix=mends, names=fix, **about)
-    fields = {**attempt.fields(failed), **found.problem.fields()}
-    run.emit(Event(Name.REVISION_FAILED, why, Level.ERROR, fields))
+    shown = (run.explained(found) if run.explained is not None else found).problem
+    run.emit(Event(Name.REVISION_FAILED, shown.why, Level.ERROR, {**attempt.fields(failed), **shown.fields()}))
     return found
 
 

@@ -152,6 +152,7 @@ class Replay:
         redact: Callable[[str], str],
         source_of: Callable[[Revision], str],
         baseline: BaselineFile | None = None,
+        verb: str = "manifest",
     ) -> None:
         self._shadow = shadow
         self._run_id = run_id
@@ -171,6 +172,8 @@ class Replay:
         self._transaction = transaction
         self._undivided = transaction is Transaction.ALL
         self._worker: Worker | None = None
+        self._verb = verb  # of the command that replays
+        self._has_looked = False  # at where env.py goes
         self._schema = target.version_table_schema  # which must be there before the first revision, whoever makes it
         self._texts: dict[str, str] = {}
         self._found = Replayed()
@@ -481,7 +484,10 @@ class Replay:
                     ledger=_NoLedger(control, run_id=self._run_id, key="", fence=held.fence, emit=self._emit),
                     before=before,
                     started_s=pulse.started_s,
+                    looks_first=not self._has_looked,
+                    explained=self.explained,
                 )
+                self._has_looked = True
 
     def _shared(self, schema: Mapping[str, str]) -> dict[str, str]:
         """The schema with each text kept once: thousands of revisions share nearly all of theirs."""
@@ -549,7 +555,7 @@ class Replay:
         found = stopped.problem
         sqlstate = found.facts.get("sqlstate")
         if shadows.is_lacking(sqlstate, found.why):
-            lacks = problem("shadow-lacks", found.why, names={"verb": "manifest"})
+            lacks = problem("shadow-lacks", found.why, names={"verb": "test" if self._verb == "test" else "manifest"})
             return Stop(replace(lacks, facts=found.facts))
         if found.kind.code == "authentication":
             why = f"{found.why}; env.py gives a user or a password of its own to the throw-away server"
@@ -567,7 +573,8 @@ class Replay:
             needed = problem("baseline-needed", f"in an empty database, {found.why}")
             return Stop(replace(needed, facts=found.facts))
         file = found.facts.get("file") or found.facts.get("revision")
-        fix = f"correct {word(file)}, then run migrate manifest again"
+        again = "plan --sql" if self._verb == "plan" else self._verb
+        fix = f"correct {word(file)}, then run migrate {again} again"
         # a part that was committed went with the throw-away database: there is nothing to repair
         failed = problem("revision-failed", found.why, fix=fix) if found.kind.code == "partly-committed" else found
         return Stop(replace(failed, fix=fix, facts=found.facts))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from migrate.core.interruption import Interruption
     from migrate.core.observation import Observation
     from migrate.core.policy import Limits, Policy
+    from migrate.core.problems import Stop
     from migrate.core.revisions import Revision
     from migrate.core.target import Target
     from migrate.core.url import DatabaseUrl
@@ -37,15 +37,6 @@ class Project:
     folders: tuple[str, ...]
     flask_app: str | None = None  # the setting; FLASK_APP is in the environment
     x: tuple[str, ...] = ()  # what env.py gets as the -x arguments of Alembic's command line
-
-    @property
-    def env_sha256(self) -> str | None:
-        """The hash of env.py; None where it cannot be read."""
-        import hashlib
-
-        with suppress(OSError):
-            return hashlib.sha256((self.cwd / self.env_py).read_bytes()).hexdigest()
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +79,7 @@ class Run:
     log_queries: bool = False
     looks_first: bool = False  # at where env.py goes, before it may commit anything
     fence: Fence | None = None  # of a shadow's run
+    explained: Callable[[Stop], Stop] | None = None  # what a failure means in a shadow
     attempt: Attempt | None = None  # of the upgrade, while it is at work
     applied: list[str] = field(default_factory=list)
     backup: Mapping[str, object] | None = None  # the way back, for the last line

@@ -17,6 +17,7 @@ from migrate.core.plan import Downgrade, Upgrade
 from migrate.core.pooling import leaves_transaction
 from migrate.core.problems import Stop
 from migrate.core.replay import lines, passes, steps, with_siblings
+from migrate.core.shadow import is_lacking
 from migrate.core.trial import FOUND, Verdict, rows_left, rows_lost, traces, with_effect
 from migrate.core.trial_checks import Check
 from migrate.core.wording import counted
@@ -502,6 +503,8 @@ class TrialRun:
         except Stop as stopped:
             if self.replay.provide(stopped.problem, self.emit):
                 return self._carry_out(stage, trying)
+            if is_lacking(stopped.problem.facts.get("sqlstate"), stopped.problem.why):
+                raise self.replay.explained(stopped) from stopped
             if "revision" in stopped.problem.facts or stopped.problem.kind.code == "env-holds-transaction":
                 return stopped.problem
             raise

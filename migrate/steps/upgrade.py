@@ -103,6 +103,7 @@ class Upgrading:
         blocked_since: float | None = None
         with self.ready_worker() as worker:
             if self.run.looks_first and self._may_go_elsewhere():
+                self.run.looks_first = False
                 self._try(worker, {"looks": True})  # what comes of it but a refusal is seen again below
             while True:
                 applied = len(self.run.applied)
@@ -221,9 +222,15 @@ class Upgrading:
     # One try: a conversation with the child.
 
     def _may_go_elsewhere(self) -> bool:
-        """Whether env.py's text may call run_migrations() for several targets: it is then run once without a revision."""
+        """Whether env.py may call run_migrations() for several targets: it is then run once without a revision.
+
+        Its text tells, or the last run here: what made it go on may be anywhere, in another file or in the environment.
+        """
         from migrate.image import may_run_several_times
 
+        earlier = self.run.before.unproven
+        if earlier is not None and earlier.went_elsewhere:
+            return True
         project = self.run.project
         with suppress(OSError):
             return may_run_several_times((project.cwd / project.env_py).read_text("utf-8", "replace"))
@@ -274,7 +281,7 @@ class Upgrading:
                     attempt.worker_pid = message["backend_pid"]
                     attempt.one_transaction = message["one_transaction"]
                     if message["kept"]:
-                        self._say_together(message["kept"])
+                        self._say_together(message["kept"], is_alone=message["alone"])
                     worker.send({})
                 case "began":
                     attempt.began_transaction(message["xid"], message["backend_pid"])
@@ -366,11 +373,14 @@ class Upgrading:
         )
         self.attempt.number += 1
 
-    def _say_together(self, why: str) -> None:
+    def _say_together(self, why: str, *, is_alone: bool) -> None:
         if self.run.on_together is not None:
             self.run.on_together(why)
             return
         said = f"all revisions run in one transaction, as with transaction=all: it cannot be committed after each, because {why}"
+        if is_alone:
+            env_py = self.run.project.env_py
+            said = f"every statement of the revisions is committed by itself, because {why}; in {env_py}: connection.commit() in its place"
         self.run.emit(Event(Name.IMAGE_WARNING, said, Level.WARN))
 
     def _start(self, revision_id: str, xid: int | None, worker: Worker) -> dict[str, object]:

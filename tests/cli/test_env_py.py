@@ -259,3 +259,53 @@ def test_an_env_py_that_misses_an_argument_is_told_how_it_is_given(project, data
     assert (result.exit_code, result.finished["problem"]) == (11, "env-cannot-run"), result.stdout
     assert result.finished["fix"].startswith("migrate up -x KEY=VALUE")
     assert run_migrate("up", "-x", "tenant=a", database=database).exit_code == 0
+
+
+ENDED = """
+import asyncio, os
+from alembic import context
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+engine = create_async_engine(os.environ["DATABASE_URL"].replace("postgresql:", "postgresql+asyncpg:", 1))
+
+
+def migrate_on(connection):
+    connection.execute(text("CREATE SCHEMA IF NOT EXISTS public"))
+    connection.execute(text("COMMIT"))
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def main():
+    async with engine.connect() as connection:
+        await connection.run_sync(migrate_on)
+        await connection.commit()
+
+
+asyncio.run(main())
+"""
+
+
+def test_a_transaction_that_env_py_ended_by_text_is_not_called_one(project, database, run_migrate):
+    ids = project.linear(2)
+    project.env.write_text(ENDED)
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["applied"]) == (0, ids), result.finished
+    (told,) = [line["message"] for line in result.named("image.warning") if "COMMIT" in line["message"]]
+    assert told.startswith("every statement of the revisions is committed by itself")
+    assert "all revisions run in one transaction" not in result.stdout.decode()
+
+
+def test_what_env_py_asks_of_configure_is_env_pys_fault(project, database, run_migrate):
+    project.linear(1)
+    text = project.env.read_text()
+    assert "context.configure(" in text
+    project.env.write_text(text.replace("context.configure(", "context.configure(literal_binds=True, "))
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (11, "env-cannot-run"), result.finished
+    assert "literal_binds" in result.finished["why"]
+    assert "current   # shows the same error" in result.finished["fix"]

@@ -131,7 +131,8 @@ def test_an_env_py_that_goes_on_to_another_target_is_never_green(project, databa
     assert (first.exit_code, first.finished["problem"]) == (13, "several-targets")
     assert "tenant_a.alembic_version" in first.finished["why"]
     assert not is_there(database, "tenant_a.r0001")
-    assert run_migrate("plan", database=database, env=TENANT_A).finished["problem"] == "several-targets"
+    planned = run_migrate("plan", database=database, env=TENANT_A)
+    assert any("went on to another target" in finding["message"] for finding in planned.named("state.finding"))
 
 
 def test_what_env_py_does_not_show_is_kept_by_the_ledger(project, database, run_migrate):
@@ -143,11 +144,38 @@ def test_what_env_py_does_not_show_is_kept_by_the_ledger(project, database, run_
     assert (first.exit_code, first.finished["problem"]) == (32, "several-targets")
     assert is_there(database, "tenant_a.r0001")
     assert not is_there(database, "tenant_b.r0001")
+    again = run_migrate("up", database=database, env=TENANT_A)
+    assert (again.exit_code, again.finished["problem"]) == (13, "several-targets"), again.stdout
+    assert run_migrate("wait", "--timeout", "0", database=database, env=TENANT_A).exit_code == 25
+    assert run_migrate("plan", "--exit-code", database=database, env=TENANT_A).exit_code == 3
+    repair = run_migrate("repair", database=database, env=TENANT_A)
+    assert any("went on to another target" in finding["message"] for finding in repair.named("state.finding"))
+
+
+@pytest.mark.parametrize("is_in_sight", [True, False])
+def test_what_made_env_py_go_on_may_be_put_right_anywhere(project, database, run_migrate, is_in_sight):
+    tenants(database)
+    project.linear(1)
+    (project.path / "tenants.py").write_text("ALL = ('tenant_a', 'tenant_b')")
+    if is_in_sight:
+        write_env(project, "from tenants import ALL\n\nfor tenant in ALL:\n    run(tenant)")
+    else:
+        (project.path / "loops.py").write_text(
+            LOOPS.replace("('tenant_a', 'tenant_b')", "ALL")
+            .replace('("tenant_a", "tenant_b")', "tenants.ALL")
+            .replace("from alembic", "import tenants\nfrom alembic")
+        )
+        write_env(project, "import loops\n\nloops.go(engine)")
+    first = run_migrate("up", database=database, env=TENANT_A)
+    assert (first.exit_code, first.finished["problem"]) == (13 if is_in_sight else 32, "several-targets")
+    assert run_migrate("up", database=database, env=TENANT_A).exit_code == 13
+    (project.path / "tenants.py").write_text("ALL = ('tenant_a',)")
+    mended = run_migrate("up", database=database, env=TENANT_A)
+    mended.check_clean()
+    assert mended.exit_code == 0, mended.stdout
+    assert is_there(database, "tenant_a.r0001")
     for verb in ("up", "plan", "wait"):
-        again = run_migrate(verb, database=database, env=TENANT_A)
-        assert (again.exit_code, again.finished["problem"]) == (13, "several-targets"), again.stdout
-    told = run_migrate("status", database=database, env=TENANT_A)
-    assert told.finished["refusal"] == "several-targets"
+        assert not run_migrate(verb, database=database, env=TENANT_A).named("step.started")
 
 
 def test_another_env_py_is_run_before_anything_counts_as_done(project, database, run_migrate):
@@ -231,8 +259,61 @@ def test_a_manifest_is_not_written_for_an_env_py_with_several_targets(project, s
         """,
     )
     result = run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()})
-    assert (result.exit_code, result.finished["problem"]) == (32, "several-targets")
+    assert (result.exit_code, result.finished["problem"]) == (13, "several-targets")
     assert not project.manifest.exists()
+
+
+MULTIDB = """
+import os
+
+from alembic import context
+from sqlalchemy import create_engine
+
+engines = [create_engine(os.environ[name].replace("sql:", "sql+psycopg2:", 1)) for name in ("DATABASE_URL", "OTHER")]
+connections = [engine.connect() for engine in engines]
+transactions = [connection.begin() for connection in connections]
+try:
+    for connection in connections:
+        context.configure(connection=connection, upgrade_token="a", downgrade_token="b")
+        context.run_migrations()
+    for transaction in transactions:
+        transaction.commit()
+except:
+    for transaction in transactions:
+        transaction.rollback()
+    raise
+"""
+
+
+@pytest.mark.parametrize("verb", ["manifest", "test"])
+def test_two_engines_whose_transactions_are_open_are_two_targets_at_once(project, server, run_migrate, verb):
+    project.linear(2)
+    project.env.write_text(MULTIDB)
+    result = run_migrate(verb, env={"MIGRATE_SHADOW_URL": server.url(), "OTHER": "postgresql://db.example/other"})
+    assert (result.exit_code, result.finished["problem"]) == (13, "several-targets")
+    assert not result.named("revision.retry")
+
+
+def test_two_engines_with_open_transactions_are_named_with_their_databases(project, make_database, run_migrate):
+    database, other = make_database(), make_database()
+    project.linear(1)
+    project.env.write_text(MULTIDB)
+    result = run_migrate("up", database=database, env={"OTHER": other.url})
+    assert (result.exit_code, result.finished["problem"]) == (13, "several-targets")
+    assert f"in database {database.name}" in result.finished["why"]
+    assert f"in database {other.name}" in result.finished["why"]
+
+
+@pytest.mark.parametrize("verb", ["manifest", "test"])
+def test_what_a_throw_away_database_has_committed_is_no_reason_for_32(project, server, run_migrate, verb):
+    project.linear(1)
+    hide_a_loop(project)
+    schemas = (
+        "with engine.begin() as c:\n    [c.execute(text(f'CREATE SCHEMA IF NOT EXISTS tenant_{x}')) for x in 'ab']"
+    )
+    write_env(project, f"import loops\n\n{schemas}\nloops.go(engine)")
+    result = run_migrate(verb, env={**TENANT_A, "MIGRATE_SHADOW_URL": server.url()})
+    assert (result.exit_code, result.finished["problem"]) == (13, "several-targets")
 
 
 LEGITIMATE = {

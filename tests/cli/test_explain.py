@@ -87,6 +87,7 @@ def test_an_unknown_code_is_a_usage_problem_with_the_closest(unknown: str, close
     *_, last = (json.loads(line) for line in text.splitlines())
     assert (last["event"], last["problem"]) == ("run.finished", "usage")
     assert closest in last["why"]
+    assert last["fix"] == f"migrate explain {closest}"
 
 
 @pytest.mark.parametrize("nothing_like_it", ["zzzzzz", "", "\x1b[31m", "-9"])

@@ -77,6 +77,17 @@ def test_without_an_application_the_error_says_so(flask_project, database, run_m
     assert (result.exit_code, result.finished["problem"]) == (11, "no-flask-app"), result.stdout
     assert result.finished["fix"].startswith("export FLASK_APP=")
     assert database.rows("SELECT 1 FROM pg_tables WHERE schemaname = 'public'") == []
+    planned = run_migrate("plan", database=database)
+    assert (planned.exit_code, planned.finished["problem"]) == (11, "no-flask-app"), planned.stdout
+    assert run_migrate("status", database=database).finished["refusal"] == "no-flask-app"
+
+
+def test_a_module_of_the_users_may_push_the_context(flask_project, database, run_migrate):
+    (flask_project.path / "pushed.py").write_text("from shop import create_app\n\ncreate_app().app_context().push()\n")
+    env_py = flask_project.path / "migrations" / "env.py"
+    env_py.write_text(f"import pushed\n{env_py.read_text()}")
+    assert run_migrate("plan", database=database).exit_code == 0
+    assert run_migrate("up", database=database).exit_code == 0
 
 
 def test_manifest_test_and_down_push_it_too(flask_project, database, run_migrate, server):

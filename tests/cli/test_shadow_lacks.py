@@ -68,9 +68,11 @@ def test_on_a_server_of_somebodys_no_role_is_made(project, run_migrate, server):
 )
 def test_for_what_a_server_was_built_without_another_one_is_named(project, run_migrate, server, statement):
     project.revision("one", upgrade=f'op.execute("{statement}")')
-    result = run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()})
-    assert (result.exit_code, result.finished["problem"]) == (10, "shadow-lacks"), result.stdout
-    assert "MIGRATE_SHADOW_URL" in result.finished["fix"]
+    for verb in ("manifest", "test"):
+        result = run_migrate(verb, env={"MIGRATE_SHADOW_URL": server.url()})
+        assert (result.exit_code, result.finished["problem"]) == (10, "shadow-lacks"), result.stdout
+        assert "MIGRATE_SHADOW_URL" in result.finished["fix"]
+        assert f"migrate {verb} --baseline" in result.finished["fix"]
 
 
 def test_a_part_that_was_committed_went_with_the_throwaway_database(project, run_migrate, server):
@@ -85,6 +87,33 @@ def test_a_part_that_was_committed_went_with_the_throwaway_database(project, run
     result = run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()})
     assert (result.exit_code, result.finished["problem"]) == (30, "revision-failed")
     assert result.finished["fix"].startswith("correct migrations/versions/one_a_change.py, then run migrate manifest")
+    (failed,) = result.named("revision.failed")
+    assert [failed[key] for key in ("problem", "exit_code", "fix")] == ["revision-failed", 30, result.finished["fix"]]
+
+
+def test_a_failure_is_said_once_with_the_fix_of_the_replay(project, run_migrate, server, database):
+    project.revision("one", upgrade='op.execute("ALTER TABLE made_elsewhere ADD a int")')
+    result = run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()})
+    assert result.finished["problem"] == "baseline-needed"
+    (failed,) = result.named("revision.failed")
+    assert [failed[key] for key in ("problem", "exit_code", "fix", "why")] == [
+        result.finished[key] for key in ("problem", "exit_code", "fix", "why")
+    ]
+    project.revision("one", upgrade='op.execute("SELECT 1 / 0")')
+    shown = run_migrate("plan", "--sql", database=database)
+    assert shown.finished["fix"].endswith("then run migrate plan --sql again"), shown.finished
+
+
+@pytest.mark.parametrize("verb", ["manifest", "test"])
+def test_a_file_that_python_refuses_is_named_before_anything_is_started(project, run_migrate, verb):
+    project.linear(1)
+    path = project.revision("bad", down="r0001", upgrade="def (")
+    result = run_migrate(verb)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (11, "bad-history"), result.stdout
+    assert result.finished["file"].startswith("migrations/versions/bad"), path
+    assert isinstance(result.finished["line"], int)
+    assert not result.named("shadow.started")
 
 
 def test_an_env_py_with_a_password_of_its_own_is_told_so(project, run_migrate, server):

@@ -82,3 +82,37 @@ def test_a_retry_does_not_say_the_same_again(project, database, run_migrate):
     assert result.exit_code == 22
     assert len(result.named("revision.retry")) == 2
     assert len([message for message in warnings(result) if "cannot be committed" in message]) == 1
+
+
+def test_a_commit_of_the_revisions_own_that_leaves_its_row_behind_is_said_as_that(project, database, run_migrate):
+    write_transactions(project, "transaction_per_migration", "a commit and an autocommit block", is_last=True)
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (31, "partly-committed"), result.finished
+    assert "committed by itself, which ended Alembic's transaction" in result.finished["why"]
+    assert "its version row was not committed" in result.finished["why"]
+    assert "nothing of" not in result.finished["why"]
+    assert "; it left: " in result.finished["why"]
+
+
+def test_a_revision_that_enters_a_block_after_another_part_is_named_once(project, database, run_migrate):
+    project.env.write_text(
+        "import os\nfrom alembic import context\nfrom sqlalchemy import create_engine\n"
+        "url = os.environ['DATABASE_URL'].replace('sql:', 'sql+psycopg2:', 1)\n"
+        "with create_engine(url).connect() as connection:\n"
+        "    transaction = connection.begin()\n    context.configure(connection=connection)\n"
+        "    context.run_migrations()\n    transaction.commit()\n"
+    )
+    project.revision(
+        "a4",
+        upgrade="""
+        op.execute("CREATE TABLE t (id int)")
+        op.execute("COMMIT")
+        op.execute("CREATE INDEX CONCURRENTLY ix ON t (id)")
+        with op.get_context().autocommit_block():
+            op.execute("SELECT 1")
+        """,
+    )
+    result = run_migrate("up", database=database)
+    assert result.exit_code == 31, result.finished
+    assert result.finished["why"].count("revision a4") == 1

@@ -378,7 +378,7 @@ def test_many_differences_are_counted_not_listed():
 LOST = Unproven(UnprovenRun("run9", None))
 WRONG = Unproven(UnprovenRun("run9", 32, ("index ix is not in the manifest",)))
 PARTIAL = Unproven(UnprovenRun("run9", 31, ("+ index ix: btree (a)",)))
-ELSEWHERE = UnprovenRun("run9", 32, env_sha256="e")
+ELSEWHERE = UnprovenRun("run9", 32, went_elsewhere=True)
 HEAD = AtHead(("two",))
 ENV = Upgrade("head", ())
 
@@ -404,10 +404,7 @@ ENV = Upgrade("head", ())
         (KNOWING, BEHIND, (WRONG, Drifted(EXTRA)), {}, (UPGRADE,)),
         # an env.py that went on to other targets
         (IMAGE, HEAD, (Unproven(ELSEWHERE),), {}, (ENV,)),
-        (IMAGE, HEAD, (Unproven(ELSEWHERE, is_same_env=True),), {}, "several-targets"),
-        (IMAGE, BEHIND, (Unproven(ELSEWHERE, is_same_env=True),), {}, "several-targets"),
         (IMAGE, BEHIND, (Unproven(ELSEWHERE),), {}, (UPGRADE,)),
-        (IMAGE, Empty((ONE, TWO)), (Unproven(ELSEWHERE, is_same_env=True),), {}, "several-targets"),
         (IMAGE, Empty((ONE, TWO)), (Unproven(ELSEWHERE),), {}, (FULL,)),
     ],
 )
@@ -422,6 +419,9 @@ def test_the_refusal_names_the_run_that_was_not_proven():
     assert found.problem.why.startswith("index ix is not in the manifest; run run9 ended with 32")
     assert sentence(LOST).startswith("run run9 was not heard of again, and")
     assert "went on to another target" in sentence(Unproven(ELSEWHERE))
+    told = decide(KNOWING, State(BEHIND, (Unproven(ELSEWHERE),)), Policy())
+    assert isinstance(told, Plan)
+    assert "first runs env.py once without a revision" in told.warnings[0]
 
 
 def test_what_an_operator_lets_stay_is_a_warning_and_no_drift():

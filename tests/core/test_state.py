@@ -269,14 +269,7 @@ def test_what_the_role_cannot_compare_is_no_drift_and_no_match(rows):
 KNOWING = replace(IMAGE, manifest=build(17, IMAGE.graph, {"one": {"enum e": "'a'"}, "two": {"enum e": "'a', 'b'"}}))
 
 
-@pytest.mark.parametrize(("env", "is_same"), [(None, False), ("e", True), ("f", False)])
-def test_a_run_without_a_proof_is_a_finding_and_so_is_its_env_py(env, is_same):
-    run = UnprovenRun("run9", 32, env_sha256="e")
-    found = classify(replace(IMAGE, env_sha256=env), seen("two", unproven=run), "head")
-    assert found.findings == (Unproven(run, is_same_env=is_same),)
-
-
-def test_no_env_py_is_the_same_as_one_that_nobody_asked_for():
+def test_a_run_without_a_proof_is_a_finding():
     run = UnprovenRun("run9", None)
     assert classify(IMAGE, seen("two", unproven=run), "head").findings == (Unproven(run),)
 

@@ -114,3 +114,15 @@ def test_this_repositorys_own_files_are_made_by_it(run_migrate, project):
         )  # fmt: skip
         (path,) = result.finished["written"]
         assert (project.path / path).read_text(encoding="utf-8") == (ROOT / ours).read_text(encoding="utf-8")
+
+
+def test_compose_says_what_is_not_there(run_migrate, project):
+    result = run_migrate("init", "compose", "--json")
+    assert [line.split(",")[0] for line in json.loads(result.stdout)["next"][:2]] == [
+        "there is no compose.yaml here",
+        "there is no Dockerfile here",
+    ]
+    for name in ("compose.yaml", "Dockerfile"):
+        (project.path / name).touch()
+    told = json.loads(run_migrate("init", "compose", "--json").stdout)["next"]
+    assert not [line for line in told if line.startswith("there is no")]
