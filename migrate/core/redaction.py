@@ -54,7 +54,7 @@ class Redactor:
     """Replaces every occurrence of the secrets by ``***``; made once per process, then called for every line.
 
     A secret is found as it is, URL-quoted (once or twice, with any of the usual safe characters, either case of hex),
-    escaped as by repr, JSON, libpq or SQL, in hex, and in base64 at any offset (so also base64 of ``user:password`` or
+    escaped as by repr, JSON, libpq, SQL, CSV, HTML, XML or a shell, in hex, and in base64 at any offset (so also base64 of ``user:password`` or
     of a whole URL). Passwords in URLs, ``password=...`` and ``Authorization: ...`` are replaced whoever's they are, and so
     are the rows in a driver's error.
     Empty and blank secrets are left out: there would be nothing to read. So are passwords that are names which are shown
@@ -78,6 +78,11 @@ class Redactor:
             *map(re.escape, _longest_first(anywhere)),
             # Beside a star it is a part of a placeholder, or would become one: the secret "*" would never settle.
             *(f"(?<![\\w*]){re.escape(form)}(?![\\w*])" for form in _longest_first(spellings - anywhere)),
+            *dict.fromkeys(
+                pattern
+                for secret in sorted(anywhere, key=lambda secret: (-len(secret), secret))
+                for pattern in _in_references(secret)
+            ),
             *(pattern for secret in sorted(anywhere) for pattern in _inside_base64(_as_bytes(secret))),
         ]
         self._known = re.compile("|".join(patterns)) if patterns else None
@@ -203,6 +208,7 @@ def _in_json(text: str) -> Iterator[str]:
 def _in_quotes(text: str) -> Iterator[str]:
     yield text.replace("\\", "\\\\").replace("'", "\\'")  # libpq's connection strings
     yield text.replace("'", "''")  # SQL's literals
+    yield text.replace('"', '""')  # SQL's names, and CSV
     yield text.replace("%", "%%")  # configparser (Alembic's Config) and drivers' format strings
 
 
@@ -220,8 +226,28 @@ def _in_shell(text: str) -> Iterator[str]:
     yield text.replace("'", "'\\''")
     yield _SHELLS.sub(r"\\\g<0>", text)  # printf %q
     yield _IN_DOUBLE_QUOTES.sub(r"\\\g<0>", text)
+    yield _IN_DOUBLE_QUOTES.sub(r"\\\g<0>", text).replace("\\!", "!")  # a script's, which has no history
 
 
+def _in_references(secret: str) -> Iterator[str]:
+    """Patterns that find `secret` where any of its characters are HTML's or XML's references by number.
+
+    One for each way to write the others: as they are, and as JSON and a repr do. In each, no two ways to write a
+    character begin alike (but for &, which goes back once), so that no text costs more than one pass.
+    """
+    written = [[character, *_in_json(character), *_represented(character)] for character in secret]
+    for way in zip(*written, strict=True):
+        yield "".join(map(_as_reference, secret, way))
+
+
+def _as_reference(character: str, written: str) -> str:
+    number = ord(character)
+    digits = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{number:x}")
+    named = f"{_NAMED_REFERENCES[character]}|" if character in _NAMED_REFERENCES else ""
+    return f"(?:&#(?:0{{0,6}}{number}|[xX]0{{0,6}}{digits});|{named}{re.escape(written)})"
+
+
+_NAMED_REFERENCES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
 _SHELLS: Final = re.compile(r"[^\w@%+=:,./-]")
 _IN_DOUBLE_QUOTES: Final = re.compile(r'[$`"\\!]')
 _ENCODERS: Final = (_percent, _represented, _in_json, _in_quotes)

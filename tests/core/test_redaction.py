@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import shlex
 from base64 import b64encode, urlsafe_b64encode
 from typing import TYPE_CHECKING
@@ -61,6 +62,15 @@ TEXTUAL: dict[str, Callable[[str], str]] = {
     "HTML, decimal": lambda secret: html.escape(secret).replace("&quot;", "&#34;").replace("&#x27;", "&#39;"),
     "XML": escape,
     "XML, an attribute": lambda secret: escape(secret, {'"': "&quot;", "'": "&apos;"}),
+    "HTML, all by number": lambda secret: "".join(f"&#{ord(character)};" for character in secret),
+    "HTML, all in hex": lambda secret: "".join(f"&#x{ord(character):04X};" for character in secret),
+    "HTML, others by number": lambda secret: "".join(
+        character if character.isalnum() else f"&#x{ord(character):x};" for character in secret
+    ),
+    "XML, not ASCII by number": lambda secret: secret.encode("ascii", "xmlcharrefreplace").decode(),
+    "HTML, not ASCII by number": lambda secret: html.escape(secret).encode("ascii", "xmlcharrefreplace").decode(),
+    "CSV": lambda secret: secret.replace('"', '""'),
+    "a shell's, in double quotes": lambda secret: re.sub(r'[$`"\\]', r"\\\g<0>", secret),
     "a shell's word": lambda secret: shlex.quote(secret + " ")[1:-2],
     "a shell's, with backslashes": lambda secret: secret.replace("'", "'\\''"),
     "doubled per cent": lambda secret: secret.replace("%", "%%"),
@@ -103,6 +113,13 @@ awkward = st.text("ab1 @:/?#%+&='\"\\\n\té€😀\x00\udc80\ud800*", min_size=S
 @example("p@ss word", "raw", "postgres://u:", "@h/d")
 @example('it\'s "x"', "repr", "'", "'")
 @example("***x", "raw", "", "")
+@example("Zq&7<k>'\"\\$é!/x", "HTML, all by number", "", "")
+@example("Zq&7<k>'\"\\$é!/x", "HTML, all in hex", "", "")
+@example("Zq&7<k>'\"\\$é!/x", "HTML, others by number", "", "")
+@example("Zq&7<k>'\"\\$é!/x", "XML, not ASCII by number", "", "")
+@example("Zq&7<k>'\"\\$é!/x", "HTML, not ASCII by number", "", "")
+@example("Zq&7<k>'\"\\$é!/x", "CSV", "", "")
+@example("Zq&7<k>'\"\\$é!/x", "a shell's, in double quotes", "", "")
 def test_no_encoding_of_a_secret_survives(secret: str, encoding: str, before: str, after: str) -> None:
     encoded = ENCODINGS[encoding](secret)
     clean = Redactor([secret]).text(before + encoded + after)
