@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import select
+import shlex
 import subprocess
 import tempfile
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,10 +73,10 @@ BEGIN
     CREATE TEMPORARY VIEW migrate_others AS
     SELECT pg_catalog.pg_describe_object(class, objid, subid) AS what, nspname
       FROM (SELECT 'pg_class'::regclass AS class, oid AS objid, 0 AS subid, oid AS owner, relnamespace AS nsp
-              FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'i')
+              FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I', 'c')
             UNION ALL SELECT 'pg_class'::regclass, c.oid, a.attnum, c.oid, c.relnamespace
               FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-             WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'f')
+             WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'f', 'c')
             UNION ALL SELECT 'pg_attrdef'::regclass, d.oid, 0, c.oid, c.relnamespace
               FROM pg_attrdef d JOIN pg_class c ON c.oid = d.adrelid
             UNION ALL SELECT 'pg_proc'::regclass, oid, 0, oid, pronamespace FROM pg_proc
@@ -83,6 +85,22 @@ BEGIN
               FROM pg_constraint c WHERE c.contype <> 'f' OR c.oid NOT IN (SELECT oid FROM migrate_keys)
             UNION ALL SELECT 'pg_trigger'::regclass, g.oid, 0, c.oid, c.relnamespace
               FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid WHERE NOT g.tgisinternal
+            UNION ALL SELECT 'pg_rewrite'::regclass, w.oid, 0, c.oid, c.relnamespace
+              FROM pg_rewrite w JOIN pg_class c ON c.oid = w.ev_class
+            UNION ALL SELECT 'pg_statistic_ext'::regclass, oid, 0, oid, stxnamespace FROM pg_statistic_ext
+            UNION ALL SELECT 'pg_collation'::regclass, oid, 0, oid, collnamespace FROM pg_collation
+            UNION ALL SELECT 'pg_conversion'::regclass, oid, 0, oid, connamespace FROM pg_conversion
+            UNION ALL SELECT 'pg_operator'::regclass, oid, 0, oid, oprnamespace FROM pg_operator
+            UNION ALL SELECT 'pg_opclass'::regclass, oid, 0, oid, opcnamespace FROM pg_opclass
+            UNION ALL SELECT 'pg_opfamily'::regclass, oid, 0, oid, opfnamespace FROM pg_opfamily
+            UNION ALL SELECT 'pg_amop'::regclass, o.oid, 0, f.oid, f.opfnamespace
+              FROM pg_amop o JOIN pg_opfamily f ON f.oid = o.amopfamily
+            UNION ALL SELECT 'pg_amproc'::regclass, o.oid, 0, f.oid, f.opfnamespace
+              FROM pg_amproc o JOIN pg_opfamily f ON f.oid = o.amprocfamily
+            UNION ALL SELECT 'pg_ts_config'::regclass, oid, 0, oid, cfgnamespace FROM pg_ts_config
+            UNION ALL SELECT 'pg_ts_dict'::regclass, oid, 0, oid, dictnamespace FROM pg_ts_dict
+            UNION ALL SELECT 'pg_ts_parser'::regclass, oid, 0, oid, prsnamespace FROM pg_ts_parser
+            UNION ALL SELECT 'pg_ts_template'::regclass, oid, 0, oid, tmplnamespace FROM pg_ts_template
             UNION ALL SELECT 'pg_policy'::regclass, p.oid, 0, c.oid, c.relnamespace
               FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid) AS every
       JOIN pg_namespace n ON n.oid = every.nsp
@@ -245,13 +263,25 @@ def _contents(order: Restore, tools: ClientTools) -> Contents:
         raise stop(
             "restore-failed", f"there is no {tools.psql}", names={"fix": f"install the client of {tools.version}"}
         )
-    listed = subprocess.run(
-        [tools.pg_restore, "--list", order.file], capture_output=True, check=False, stdin=subprocess.DEVNULL
-    )
-    if listed.returncode:
-        said = order.redact(listed.stderr.decode("utf-8", "replace").strip().splitlines()[-1:][0])
-        raise stop("restore-failed", f"{order.file}: {said}", names={"fix": f"ls -l {order.file}   # is it whole?"})
-    return Contents.parse(listed.stdout.decode("utf-8", "replace"))
+    fix = f"ls -l {shlex.quote(str(order.file))}   # is it whole?"
+    if order.file.exists() and not (order.file.is_file() or order.file.is_dir()):  # it is read twice, and may never end
+        raise stop("restore-failed", f"{order.file} is neither a file nor a folder", names={"fix": fix})
+    with tempfile.TemporaryFile() as listing, tempfile.TemporaryFile() as complaint:
+        argv = [str(tools.pg_restore), "--list", "--verbose", str(order.file)]
+        reader = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=listing, stderr=complaint)
+        try:
+            while reader.poll() is None:
+                _be_in_time(order)
+                select.select([order.interruption.fd], [], [], 0.05)
+        finally:
+            if reader.poll() is None:
+                reader.kill()
+            reader.wait()
+        if reader.returncode:
+            said = order.redact(_last_line(complaint)) or f"pg_restore exited with {reader.returncode}"
+            raise stop("restore-failed", f"{order.file}: {said}", names={"fix": fix})
+        listing.seek(0)
+        return Contents.parse(listing.read().decode("utf-8", "replace"))
 
 
 def _carry_out(
@@ -350,6 +380,7 @@ def _write(order: Restore, held: Held, fd: int, data: bytes) -> bool:
     """Hand it over however long that takes; False where nobody reads any more."""
     rest = memoryview(data)
     while rest:
+        _be_in_time(order)
         _go_on(order, held)
         _, writable, _ = select.select([order.interruption.fd, held.lost_fd], [fd], [], TICK_S)
         if writable:
@@ -360,6 +391,15 @@ def _write(order: Restore, held: Held, fd: int, data: bytes) -> bool:
             except BrokenPipeError:
                 return False
     return True
+
+
+def _be_in_time(order: Restore) -> None:
+    """Raises Stop when the deadline is over, or Interrupted: before the statement that commits, never after it."""
+    if order.interruption.signum is not None:
+        raise Interrupted(order.interruption.signum)
+    if time.monotonic() >= order.limits.deadline_at(order.started_s):
+        raise stop("deadline", f"the deadline of {order.limits.deadline_s:g} s came while {order.file} was read")
+    order.beat()
 
 
 def _go_on(order: Restore, held: Held) -> None:

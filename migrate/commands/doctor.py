@@ -13,12 +13,13 @@ from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
 from migrate.core import checks
-from migrate.core.checks import Check, Verdict, failed, passed
+from migrate.core.checks import Check, Verdict, failed, passed, warned
 from migrate.core.decision import decide, refuse_image, with_backup
 from migrate.core.events import Event, Level, Name
 from migrate.core.outcome import Outcome, Result, refusal
 from migrate.core.plan import Backup, Plan, Refusal
 from migrate.core.problems import ExitCode, Stop, problem
+from migrate.core.repair_sql import quote
 from migrate.core.schema import parse
 from migrate.core.state import classify
 from migrate.core.touched import Touched, by_changes, by_source
@@ -239,6 +240,11 @@ class Examination:
         except Stop as stopped:
             self._add(failed("rights", stopped.problem))
         else:
+            if not server.may_create:
+                grant = f"GRANT CREATE ON SCHEMA {quote(server.schema or '')} TO {quote(server.user)};"
+                evidence = f"role {server.user} may write the version table, but not create in {server.schema}"
+                self._add(warned("rights", f"{evidence}: a revision that does will end there", grant))
+                return
             self._add(passed("rights", f"role {server.user} may write the version table and create in {server.schema}"))
 
     def _narrow(self, server: Server, target: Target, image: Image | None, state: State | None) -> Problem | None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # An entry of a table of contents begins so: its number, and the oids of a catalogue and of an object.
 _ENTRY: Final = re.compile(r"^\d+; \d+ \d+ ")
+_DEPENDS: Final = re.compile(r";\s+depends on:((?: \d+)+)$")
+_OF_NO_SCHEMA: Final = re.compile(r"[A-Z][A-Z ]* - (?!EXTENSION )")
 _LONGEST_PART: Final = 60  # of a file name; file systems take 255 bytes in all
 
 
@@ -63,14 +65,24 @@ def restore_command(path: str, *, program: Sequence[str], schemas: Sequence[str]
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a dump's table of contents says: its lines, by the number of the entry, and what they are about."""
+    """What a dump's table of contents says: its lines, and for each the numbers of the entries that it needs."""
 
     lines: tuple[str, ...]
+    needs: tuple[frozenset[str], ...]
 
     @classmethod
     def parse(cls, listing: str) -> Contents:
-        """Read what `pg_restore --list` prints."""
-        return cls(tuple(line for line in listing.splitlines() if _ENTRY.match(line)))
+        """Read what `pg_restore --list --verbose` prints: below an entry, what it depends on."""
+        lines: list[str] = []
+        needs: list[frozenset[str]] = []
+        for line in listing.splitlines():
+            depends = _DEPENDS.match(line)
+            if _ENTRY.match(line):
+                lines.append(line)
+                needs.append(frozenset())
+            elif depends is not None and needs:
+                needs[-1] = frozenset(depends[1].split())
+        return cls(tuple(lines), tuple(needs))
 
     def holds(self, kind: str, name: str) -> bool:
         """Whether an object of the whole database is in it, e.g. ``EXTENSION`` or ``SCHEMA``."""
@@ -85,10 +97,18 @@ class Contents:
     def of(self, schemas: Iterable[str], made: Iterable[str]) -> str:
         """The entries of what is in these schemas, and of extensions, as `pg_restore --use-list` takes them.
 
-        ``made`` are the schemas that the dump itself must make.
+        So are those of what is in no schema and needs one of them, and went with it: event triggers, casts. ``made`` are the schemas that the dump itself must make.
         """
         inside = re.compile(rf"[A-Z][A-Z ]* (?:{'|'.join(map(re.escape, schemas))}) ")
         named = "|".join(map(re.escape, made))
         about = re.compile(rf"EXTENSION - |SCHEMA - (?:{named}) |(?:ACL|COMMENT) - SCHEMA (?:{named}) ")
-        chosen = (line for line in self.lines if any(p.match(_ENTRY.sub("", line)) for p in (inside, about)))
+        numbers = {line.partition(";")[0] for line in self.lines if inside.match(_ENTRY.sub("", line))}
+        chosen = []
+        for line, needs in zip(self.lines, self.needs, strict=True):  # what is needed stands before what needs it
+            what = _ENTRY.sub("", line)
+            if _OF_NO_SCHEMA.match(what) and numbers & needs:
+                numbers.add(line.partition(";")[0])
+                chosen.append(line)
+            elif inside.match(what) or about.match(what):
+                chosen.append(line)
         return "".join(f"{line}\n" for line in chosen)

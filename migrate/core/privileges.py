@@ -4,31 +4,53 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from migrate.core.repair_sql import quote
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 # Names stand in these messages without quotes and without their schema (the server's aclchk.c).
 _OWNER: Final = re.compile(r"must be owner of (table|view|materialized view|sequence|schema|type|foreign table) (.+)")
-_DENIED: Final = re.compile(r"permission denied for (table|view|sequence|schema|database) (.+)")
+_DENIED: Final = re.compile(
+    r"permission denied for (table|view|materialized view|foreign table|sequence|schema|database) (.+)"
+)
+_OF_NO_SCHEMA: Final = frozenset({"schema", "database"})
+_TABLES: Final = frozenset({"table", "view", "materialized view", "foreign table"})  # to GRANT they are all TABLE
 _HIDDEN: Final = "row-level security"  # what the server says where row_security is off, in place of fewer rows
 _RIGHTS: Final = {"schema": "USAGE, CREATE", "database": "CREATE"}
 
 
-def fix_of_denied(said: str, role: str) -> str:
-    """The statement that a superuser pastes; a comment where the server's message names no object of a known kind."""
+def denied_object(said: str) -> tuple[str, str] | None:
+    """The kind and the name, without its schema, of what the server's message is about; None for what has no schema."""
+    found = _OWNER.fullmatch(said) or _DENIED.fullmatch(said)
+    return None if found is None or found[1] in _OF_NO_SCHEMA else (found[1], found[2])
+
+
+def fix_of_denied(said: str, role: str, found: Sequence[str] = ()) -> str:
+    """The statement that a superuser pastes; a comment where it is not known what the server's message is about.
+
+    ``found`` is what the database has of `denied_object`: names with their schemas, quoted for SQL.
+    """
     if _HIDDEN in said:
         return f"ALTER ROLE {quote(role)} BYPASSRLS;"
-    owned = _OWNER.fullmatch(said)
-    if owned is not None:  # no right on a table lets its definition be changed
-        kind, name = owned.groups()
-        return f"ALTER {kind.upper()} {quote(name)} OWNER TO {quote(role)};   -- or: GRANT its_owner TO {quote(role)};"
-    denied = _DENIED.fullmatch(said)
-    if denied is not None:
-        kind, name = denied.groups()
-        on = "TABLE" if kind == "view" else kind.upper()
-        return f"GRANT {_RIGHTS.get(kind, 'ALL')} ON {on} {quote(name)} TO {quote(role)};"
-    return f"-- let role {quote(role)} do this: {said}"
+    message = _OWNER.fullmatch(said) or _DENIED.fullmatch(said)
+    if message is None:
+        return _advice(role, said)
+    kind, name = message.groups()
+    if kind in _OF_NO_SCHEMA:
+        found = [quote(name)]
+    if len(found) != 1 or not found[0].isprintable():
+        return _advice(role, f"{said} ({' or '.join(found)})" if found else said)
+    if message.re is _OWNER:  # no right on a table lets its definition be changed
+        return f"ALTER {kind.upper()} {found[0]} OWNER TO {quote(role)};   -- or: GRANT its_owner TO {quote(role)};"
+    on = "TABLE" if kind in _TABLES else kind.upper()
+    return f"GRANT {_RIGHTS.get(kind, 'ALL')} ON {on} {found[0]} TO {quote(role)};"
+
+
+def _advice(role: str, said: str) -> str:
+    return re.sub(r"\s+", " ", f"-- let role {quote(role)} do this: {said}")  # a comment ends with its line
 
 
 def fix_of_ledger(role: str, *, is_there: bool) -> str:

@@ -141,6 +141,11 @@ def _add_labels(difference: Difference, identity: Identity) -> str | None:
         return None
     wanted, present = parse_labels(difference.expected), parse_labels(difference.actual)
     surplus = [_literal(label) for label in present if label not in wanted]
+    renames = _renamed_labels(wanted, present)
+    if renames:
+        why = f"{dotted(identity.path)} has a label of another name in the same place, most likely renamed by hand:"
+        alter = f"ALTER TYPE {_sql(identity.path)} RENAME VALUE"
+        return "\n".join([f"-- {why}", *(f"{alter} {_literal(old)} TO {_literal(new)};" for old, new in renames)])
     if surplus:
         return (
             f"-- {dotted(identity.path)} has {', '.join(surplus)} too many, and PostgreSQL has no SQL that takes a label out"
@@ -158,6 +163,13 @@ def _add_labels(difference: Difference, identity: Identity) -> str | None:
                 beside = f" BEFORE {_literal(present[0])}"
             statements.append(f"ALTER TYPE {_sql(identity.path)} ADD VALUE {_literal(label)}{beside};")
     return "\n".join(statements)
+
+
+def _renamed_labels(wanted: tuple[str, ...], present: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Labels there and expected, where one is missing at the same place where one is too many, and nothing else differs."""
+    pairs = [(old, new) for old, new in zip(present, wanted, strict=False) if old != new]
+    is_renamed = all(old not in wanted and new not in present for old, new in pairs)
+    return pairs if is_renamed and len(wanted) == len(present) else []
 
 
 def _literal(text: str) -> str:
@@ -243,16 +255,20 @@ def _commented(why: str, *statements: str) -> str:
 
 
 def _altered(alter: str, identity: Identity, actual: str, expected: str) -> str | None:
-    """What gives a column the expected definition; a comment where that would cut what is in it."""
+    """What gives a column the expected definition; a comment where that would change what is in it."""
     had, gets = parse_column(actual), parse_column(expected)
     actions = _alterations(quote(identity.path[-1]), gets, had)
     if not actions:
         return None
     statement = f"{alter} {', '.join(actions)};"
-    if not _cuts(had.type, gets.type):
+    lost = _lost(had.type, gets.type)
+    if any(" DROP IDENTITY" in action for action in actions) and gets.is_identity:
+        return _commented(
+            f"{dotted(identity.path)} would begin at its first number again; set it afterwards:", statement
+        )
+    if lost is None:
         return statement
-    why = f"{dotted(identity.path)} is {had.type}; as {gets.type} its values would be rounded or cut:"
-    return _commented(why, statement)
+    return _commented(f"{dotted(identity.path)} is {had.type}; as {gets.type} {lost}:", statement)
 
 
 def _may_be(actual: str, expected: str) -> bool:
@@ -279,7 +295,8 @@ def _alterations(name: str, expected: Column, actual: Column) -> list[str] | Non
     actions = []
     if actual.default is not None and expected.default != actual.default:
         actions.append(f"{alter} DROP DEFAULT")
-    if expected.generated != actual.generated and actual.generated is not None:
+    mode = _identity_mode(expected, actual)  # a new identity would begin at 1 again
+    if mode is None and expected.generated != actual.generated and actual.generated is not None:
         actions.append(f"{alter} DROP IDENTITY")
     if (expected.type, expected.collation) != (actual.type, actual.collation):
         if not _is_convertible(actual.type, expected.type):
@@ -292,9 +309,18 @@ def _alterations(name: str, expected: Column, actual: Column) -> list[str] | Non
         actions.append(f"{alter} SET NOT NULL")
     if actual.not_null and not expected.not_null:
         actions.append(f"{alter} DROP NOT NULL")
-    if expected.generated != actual.generated and expected.generated is not None:
+    if mode is not None:
+        actions.append(f"{alter} SET GENERATED {mode}")
+    elif expected.generated != actual.generated and expected.generated is not None:
         actions.append(f"{alter} ADD GENERATED {expected.generated}")
     return actions
+
+
+def _identity_mode(expected: Column, actual: Column) -> str | None:
+    """ALWAYS or BY DEFAULT, where two identities differ in nothing else."""
+    wanted, _, options = (expected.generated or "").partition(" as identity")
+    there, _, others = (actual.generated or "").partition(" as identity")
+    return wanted.upper() if wanted and there and wanted != there and options == others else None
 
 
 def _is_convertible(actual: str, expected: str) -> bool:
@@ -306,6 +332,19 @@ def _family(kind: str) -> tuple[str, tuple[int, ...]]:
     """A type without its modifiers, and those: ``numeric(10,2)`` is numeric and 10, 2."""
     found = re.search(r"\(([\d,-]+)\)", kind)
     return re.sub(r"\(.*?\)", "", kind), tuple(map(int, found[1].split(","))) if found else ()
+
+
+def _lost(actual: str, expected: str) -> str | None:
+    """What becomes of values that PostgreSQL changes in this conversion, as a sentence about "its"; None for nothing."""
+    if _cuts(actual, expected):
+        return "its values would be rounded or cut"
+    had, gets = (_family(kind)[0] for kind in (actual, expected))
+    if (had, gets) == ("json", "jsonb"):
+        return "its values would lose their order, their blanks and all but the last of equal keys"
+    moments = {"date", "timestamp without time zone", "timestamp with time zone"}
+    if had != gets and moments.issuperset((had, gets)) and "timestamp with time zone" in {had, gets}:
+        return "its values depend on the TimeZone of the session that converts them, which is to be set first"
+    return None
 
 
 def _cuts(actual: str, expected: str) -> bool:

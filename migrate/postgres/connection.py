@@ -243,6 +243,7 @@ def connect_with_retry(
     The deadline is one of the monotonic clock. Raises Stop (`unreachable`, `no-resources`,
     `authentication`, `deadline`) or Interrupted.
     """
+    _refuse_service_without_end(target)
     began = time.monotonic()
     until = min(began + timeout_s, deadline_at)
     for delay in _delays():
@@ -277,6 +278,25 @@ def connect_with_retry(
             emit(Event(Name.CONNECT_RETRY, f"not connected yet, next try in {delay:.1f} s: {said}", Level.WARN))
         pause(delay, interruption)
     raise AssertionError  # the delays never end
+
+
+def _refuse_service_without_end(target: Target) -> None:
+    """Raises Stop for a service file that is a FIFO or a device: libpq reads it before any time limit of its own."""
+    given = target.url.libpq
+    if not (given.get("service") or os.environ.get("PGSERVICE")):
+        return
+    home = os.path.expanduser("~/.pg_service.conf")  # noqa: PTH111 - the rest of a missing home is no error
+    places = [str(given.get("servicefile") or os.environ.get("PGSERVICEFILE") or home)]
+    if "PGSYSCONFDIR" in os.environ:
+        places.append(os.path.join(os.environ["PGSYSCONFDIR"], "pg_service.conf"))  # noqa: PTH118 - as libpq does
+    for place in places:
+        if os.path.exists(place) and not os.path.isfile(place):  # noqa: PTH110, PTH113 - a name may hold anything
+            raise stop(
+                "bad-database-url",
+                f"the service file {place} is not a regular file",
+                fix="put the services into a file, and its path into PGSERVICEFILE",
+                names={"variable": target.url_from},
+            )
 
 
 def _bad_url(target: Target, said: str, fix: str | None = None) -> Stop:

@@ -250,7 +250,7 @@ def refuse_wrong_server(server: Server, target: Target) -> None:
 
 
 def refuse_missing_rights(server: Server, target: Target) -> None:
-    """Raises Stop where the role can write neither the version table nor the schema that revisions create in."""
+    """Raises Stop where the role can not write the version table, or can not make it."""
     from migrate.core.privileges import fix_of_member  # a run with nothing to do refuses nothing here
     from migrate.core.repair_sql import quote
 
@@ -285,7 +285,8 @@ def refuse_missing_rights(server: Server, target: Target) -> None:
             f"schema {server.schema} does not exist, and role {server.user} may not create it",
             f"CREATE SCHEMA {schema} AUTHORIZATION {role};",
         )
-    if not server.may_create:
+    # With a version table, revisions may need no new object in its schema; one that does ends with this grant itself.
+    if not server.may_create and not server.has_version_table:
         raise refuse(
             f"role {server.user} may not create objects in schema {server.schema}",
             f"GRANT CREATE, USAGE ON SCHEMA {schema} TO {role};",

@@ -106,6 +106,8 @@ def _of_services(path: str) -> Iterator[str]:
 
 def _lines(path: str) -> list[str]:
     try:
+        if not Path(path).is_file():  # libpq takes no password from anything else
+            return []
         return read(Path(path), most=_LARGEST).decode("utf-8", "surrogateescape").splitlines()
     except (OSError, ValueError):
         return []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.packages import fix_of_missing
-from migrate.core.privileges import fix_of_denied, fix_of_uncounted
+from migrate.core.privileges import denied_object, fix_of_denied, fix_of_uncounted
 from migrate.core.problems import ExitCode, Stop, stop
 from migrate.core.quoting import word
 from migrate.core.schema import changes, ignored_by, read_change
@@ -20,6 +20,7 @@ from migrate.postgres import activity, catalog
 from migrate.postgres.activity import described, fix_of_blocked, who
 from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.connection import is_exhausted, is_rejected, pause
+from migrate.postgres.denied import names_of_denied
 from migrate.postgres.errors import QUERY_CANCELED, RETRIED, code_of
 from migrate.steps.control import ask, invalid_now, rows_now
 
@@ -345,7 +346,7 @@ def _failure(
     run = attempt.run
     fix = {
         "file": failed.file,
-        "grant": fix_of_denied(said or why, run.before.server.user),
+        "grant": _grant(run, said or why),
         "variable": run.target.url_from,
     }
     mends = _MORE_MEMORY if code == "no-resources" and "sqlstate" in about and about["sqlstate"] is None else None
@@ -391,7 +392,7 @@ def _before_any_revision(run: Run, phase: str, error: Mapping[str, Any], said: s
         code,
         f"{where}: {error.get('type')}: {said}",
         fix=fix if code in {"revision-failed", "env-cannot-run"} else None,
-        names={**names(run), "variable": run.target.url_from, "grant": fix_of_denied(said, run.before.server.user)},
+        names={**names(run), "variable": run.target.url_from, "grant": _grant(run, said)},
         sqlstate=sqlstate,
     )
     if sqlstate in RETRIED:
@@ -405,6 +406,12 @@ def _reads_arguments(run: Run) -> bool:
     except OSError:
         return False
     return "get_x_argument" in text or "cmd_opts" in text
+
+
+def _grant(run: Run, said: str) -> str:
+    """What lets the role do what the server refused; the message names no schema, so the server is asked for it."""
+    found = ask(run, lambda control: names_of_denied(control, said), within_s=_READ_S) if denied_object(said) else None
+    return fix_of_denied(said, run.before.server.user, found or ())
 
 
 def _fix_of_module(run: Run, module: str) -> str | None:

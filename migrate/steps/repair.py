@@ -31,6 +31,7 @@ from migrate.core.wording import clauses
 from migrate.postgres import activity
 from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.connection import connect
+from migrate.postgres.denied import names_of_denied
 from migrate.postgres.errors import problem_of
 from migrate.postgres.observe import observe
 from migrate.postgres.residue import duplicates, live_runs
@@ -83,7 +84,7 @@ def assess(
         repeated = duplicates(connection, observation.invalid_indexes, go_on)
     except psycopg2.errors.InsufficientPrivilege as error:
         said = error.diag.message_primary or ""
-        grant = fix_of_denied(said, observation.server.user)
+        grant = fix_of_denied(said, observation.server.user, names_of_denied(connection, said))
         why = f"the duplicates that a unique index forbids cannot be looked for: {said}"
         raise stop("missing-privilege", why, names={"grant": grant}) from error
     except psycopg2.Error as error:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+import time
 
 import pytest
 
 from migrate import regular_files
+from migrate.settings.database_url import environment_secrets
 from tests.support.process import migrate_command, minimal_environment
 
 
@@ -88,3 +90,37 @@ def test_what_is_read_of_a_file_that_is_there(tmp_path):
         regular_files.read(path, most=10)
     with pytest.raises(IsADirectoryError):
         regular_files.read(tmp_path)
+
+
+def test_a_service_file_is_no_fifo(project, database, run_migrate, fifo):
+    project.linear(1)
+    result = run_migrate("up", database=database, env={"PGSERVICEFILE": str(fifo), "PGSERVICE": "x"})
+    assert (result.exit_code, result.finished["problem"]) == (10, "bad-database-url")
+    assert f"the service file {fifo} is not a regular file" in result.finished["why"]
+
+
+def test_a_password_file_that_is_a_fifo_is_passed_over_as_libpq_does(tmp_path, fifo):
+    began = time.monotonic()
+    assert environment_secrets({"PGPASSFILE": str(fifo), "PGSERVICEFILE": str(fifo)}, tmp_path) == ()
+    assert time.monotonic() - began < regular_files.WAIT_S
+
+
+def test_a_backup_is_no_fifo(project, database, run_migrate, fifo):
+    project.linear(1)
+    result = run_migrate("restore", str(fifo), database=database, env={"MIGRATE_DEADLINE": "60"})
+    assert (result.exit_code, result.finished["problem"]) == (30, "restore-failed")
+    assert "is neither a file nor a folder" in result.finished["why"]
+
+
+@pytest.mark.parametrize(("ends", "code"), [("sleep 60", 25), ("exit 3", 30)])
+def test_a_backup_is_not_looked_into_for_ever(project, database, run_migrate, tmp_path, ends, code):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, does in {"pg_dump": "echo 'pg_dump (PostgreSQL) 99.1'", "psql": "exit 1", "pg_restore": ends}.items():
+        (tools / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tools / name).chmod(0o755)
+    (tmp_path / "a.dump").write_text("x")
+    env = {"PG_BIN_DIR": str(tools), "MIGRATE_DEADLINE": "5"}
+    result = run_migrate("restore", str(tmp_path / "a.dump"), database=database, env=env)
+    result.check_clean()
+    assert result.exit_code == code

@@ -150,3 +150,50 @@ def test_history_after_a_restore_of_everything(restored, database, run_migrate, 
     assert done.returncode == 0, done.stdout
     again = run_migrate("up", "--breaking", "allow", database=database)
     assert (again.exit_code, again.named("run.abandoned")) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("others", "name"),
+    [
+        ("CREATE RULE r AS ON INSERT TO others.t DO ALSO INSERT INTO public.authors VALUES (NEW.id + 100)", "rule r"),
+        (
+            "CREATE TABLE others.p (a positive) PARTITION BY RANGE (a); CREATE INDEX px ON others.p (one_more(a))",
+            "index others.px",
+        ),
+        ("CREATE STATISTICS others.st ON one_more(id), id FROM others.t", "statistics object others.st"),
+        ("CREATE TYPE others.pair AS (a mood)", "column a of composite type others.pair"),
+    ],
+)
+def test_nothing_that_others_have_on_ours_goes_without_a_word(restored, database, tmp_path, others, name):
+    database.execute(
+        "CREATE FUNCTION one_more(a integer) RETURNS integer IMMUTABLE LANGUAGE sql AS 'SELECT a + 1';"
+        + others.replace("positive", "integer")
+    )
+    done = run_in_shell(restored.finished["restore"], database, tmp_path)
+    assert done.returncode == 30, done.stdout
+    assert name in done.stdout
+    assert database.rows("SELECT version_num FROM alembic_version") == [("two",)]
+
+
+def test_what_is_in_no_schema_and_needs_ours_is_brought_back(project, database, run_migrate, write_manifest, tmp_path):
+    project.write_env()
+    project.revision("one", upgrade="op.execute('CREATE TABLE t (id integer)')")
+    project.revision("two", down="one", upgrade="op.execute('CREATE TABLE u (id integer)')")
+    write_manifest()
+    assert run_migrate("up", "--target", "one", database=database).exit_code == 0
+    database.as_superuser.execute(
+        "CREATE FUNCTION ev() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';"
+        "CREATE EVENT TRIGGER et ON ddl_command_end WHEN TAG IN ('COMMENT') EXECUTE FUNCTION ev();"
+        "CREATE TYPE money2 AS (v integer);"
+        "CREATE FUNCTION m2(integer) RETURNS money2 LANGUAGE sql AS 'SELECT row($1)::money2';"
+        "CREATE CAST (integer AS money2) WITH FUNCTION m2(integer); COMMENT ON CAST (integer AS money2) IS 'ours'"
+    )
+    (tmp_path / "backups").mkdir()
+    up = run_migrate("up", "--backup", str(tmp_path / "backups"), database=database.as_superuser)
+    assert up.exit_code == 0, up.stdout
+    done = run_in_shell(up.finished["restore"], database.as_superuser, tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert database.scalar("SELECT to_regclass('u')") is None
+    assert database.scalar("SELECT count(*) FROM pg_event_trigger WHERE evtfoid = 'ev'::regproc") == 1
+    found = "SELECT obj_description(oid, 'pg_cast') FROM pg_cast WHERE castfunc = 'm2'::regproc"
+    assert database.rows(found) == [("ours",)]

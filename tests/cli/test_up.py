@@ -536,7 +536,7 @@ def test_a_table_of_another_role_is_given_by_the_fix(project, database, run_migr
     database.execute("INSERT INTO alembic_version VALUES ('zero')")
     result = run_migrate("up", database=database)
     assert (result.exit_code, result.finished["problem"]) == (14, "missing-privilege")
-    assert result.finished["fix"].startswith(f"ALTER TABLE orders OWNER TO {database.user};")
+    assert result.finished["fix"].startswith(f"ALTER TABLE public.orders OWNER TO {database.user};")
     database.as_superuser.execute(result.finished["fix"])
     assert run_migrate("up", database=database).exit_code == 0
 

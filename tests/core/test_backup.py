@@ -81,3 +81,24 @@ def test_what_a_dump_holds_of_some_schemas():
     assert numbers == ["2", "215", "3400"]
     numbers = [line.partition(";")[0] for line in contents.of(["public", "billing"], ["billing"]).splitlines()]
     assert numbers == ["6", "2", "9", "215", "3400", "216"]
+
+
+def test_what_is_in_no_schema_comes_with_what_it_needs():
+    contents = Contents.parse(
+        """;
+;\tdepends on: 1
+2; 3079 16386 EXTENSION - citext
+3500; 0 0 COMMENT - EXTENSION citext
+;\tdepends on: 2
+217; 1255 16399 FUNCTION public ev() app
+218; 1255 16400 FUNCTION others ev() app
+2900; 3466 16401 EVENT TRIGGER - et app
+;\tdepends on: 217
+2901; 3466 16402 EVENT TRIGGER - theirs app
+;\tdepends on: 218
+3501; 0 0 COMMENT - EVENT TRIGGER et app
+;\tdepends on: 2900 217
+"""
+    )
+    numbers = [line.partition(";")[0] for line in contents.of(["public"], []).splitlines()]
+    assert numbers == ["2", "217", "2900", "3501"]

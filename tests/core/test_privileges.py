@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.privileges import fix_of_denied, fix_of_ledger, fix_of_member, fix_of_uncounted
+from migrate.core.privileges import denied_object, fix_of_denied, fix_of_ledger, fix_of_member, fix_of_uncounted
 
 
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ("must be owner of table orders", "ALTER TABLE orders OWNER TO app;   -- or: GRANT its_owner TO app;"),
+        ("must be owner of table orders", "ALTER TABLE s.found OWNER TO app;   -- or: GRANT its_owner TO app;"),
         (
             "must be owner of materialized view My view",
-            'ALTER MATERIALIZED VIEW "My view" OWNER TO app;   -- or: GRANT its_owner TO app;',
+            "ALTER MATERIALIZED VIEW s.found OWNER TO app;   -- or: GRANT its_owner TO app;",
         ),
-        ("permission denied for table orders", "GRANT ALL ON TABLE orders TO app;"),
+        ("permission denied for table orders", "GRANT ALL ON TABLE s.found TO app;"),
         ('query would be affected by row-level security policy for table "t"', "ALTER ROLE app BYPASSRLS;"),
-        ("permission denied for view v", "GRANT ALL ON TABLE v TO app;"),
+        ("permission denied for view v", "GRANT ALL ON TABLE s.found TO app;"),
         ("permission denied for schema s", "GRANT USAGE, CREATE ON SCHEMA s TO app;"),
         ("permission denied for database shop", "GRANT CREATE ON DATABASE shop TO app;"),
         (
@@ -27,7 +27,26 @@ from migrate.core.privileges import fix_of_denied, fix_of_ledger, fix_of_member,
     ],
 )
 def test_what_is_lacking_is_granted(said, expected):
-    assert fix_of_denied(said, "app") == expected
+    assert fix_of_denied(said, "app", ["s.found"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ([], ""),
+        (["audit.entries", "public.entries"], " (audit.entries or public.entries)"),
+        (['audit."x\nDROP TABLE y; --"'], ' (audit."x DROP TABLE y; --")'),
+    ],
+)
+def test_what_may_hit_another_table_is_a_comment_of_one_line(found, told):
+    said = "must be owner of table entries"
+    assert fix_of_denied(said, "app", found) == f"-- let role app do this: {said}{told}"
+
+
+def test_what_a_message_names_is_looked_for_but_where_it_has_no_schema():
+    assert denied_object("permission denied for sequence a b") == ("sequence", "a b")
+    assert denied_object("permission denied for schema s") is None
+    assert denied_object("deadlock detected") is None
 
 
 def test_the_ledger_is_made_or_opened():
