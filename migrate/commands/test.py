@@ -244,7 +244,7 @@ def _report(session: Session, found: Trial, *, as_json: bool) -> Report:
     why = problem(
         "failed-trial",
         f"{several}{first.place or 'the history'}: {first.check}: {first.message}",
-        names={"place": first.place or Ready("the history")},
+        names={"place": first.place or Ready("the history"), "check": str(first.check)},
         fix=MODELS_FIX if first.check is Check.MODELS else None,
     )
     return Report(Outcome(Result.FAILED, ExitCode.HISTORY, why), fields, text=text)

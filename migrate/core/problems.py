@@ -378,7 +378,8 @@ _KINDS: Final = (
         "`migrate test` tried revisions in a throw-away database, and findings of checks that policy lets fail the run"
         " were among what it found.",
         "The shadow was dropped; nothing else was connected to.",
-        "correct {place}, then run migrate test again (which checks fail the run: --fail)",
+        "correct {place}, or where a database has it already add a revision; or let the file say accepted ="
+        ' {{"{check}": "the reason"}}; then run migrate test again (which checks fail the run: --fail)',
     ),
     Kind(
         "baseline-needed",

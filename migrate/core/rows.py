@@ -31,7 +31,7 @@ _LITERALS: Final = 24  # of one rule
 # What checks of text are usually about: codes, numbers, dates, addresses.
 _STOCK: Final = (
     "a", "A", "abc", "AB", "ABC", "abc-1", "a.b", "1", "12345", "2026-01-01", "a@example.org", "https://example.org/",
-    "#a1b2c3", "+15550100", "{}", "",
+    "#a1b2c3", "+15550100", "123", "a1", "A1", "a_b", "12:00", "10.0.0.1", "{}", "",
 )  # fmt: skip
 
 
@@ -87,25 +87,31 @@ class Type:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that can be written; `drawn`: its default takes the next value of a sequence."""
+    """A column that can be written; `drawn`: its default takes the next value of a sequence.
+
+    `read_as` are texts that come first: something is going to read them.
+    """
 
     name: str
     type: Type
     nullable: bool = True
     has_default: bool = False
     drawn: bool = False
+    read_as: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A constraint or unique index: the columns that it is about, and the constants in it.
 
-    `name` is None for a partitioned table's bounds, whose violation the server does not name.
+    `name` is None for a partitioned table's bounds, whose violation the server does not name. `is_check`: it may want
+    values of a kind, whatever its constants are: `c = upper(c)`.
     """
 
     name: str | None
     columns: tuple[str, ...]
     literals: tuple[str, ...] = ()
+    is_check: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +235,7 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-_TEXT: Final = frozenset({"character varying", "character", "text", "name", '"char"', "citext"})
+TEXT: Final = frozenset({"character varying", "character", "text", "name", '"char"', "citext"})
 _NUMBERS: Final = frozenset(
     {"smallint", "integer", "bigint", "numeric", "real", "double precision", "money", "oid", "xid", "cid"}
 )
@@ -238,7 +244,7 @@ _DAY: Final = dt.date(2026, 1, 1)
 
 def _scalar(type_: Type, seed: int) -> tuple[str, ...]:
     name = type_.name
-    if name in _TEXT:
+    if name in TEXT:
         return (_text(type_, seed),)
     if name == "numeric":
         return (_numeric(type_, seed),)
@@ -352,9 +358,14 @@ def _wanted(type_: Type, constants: Iterable[str]) -> Iterator[str]:
     if type_.shape is not Shape.SCALAR:
         return
     constants = tuple(constants)
-    if type_.name in _TEXT:
+    if type_.name in TEXT:
         for constant in constants:
             yield constant
+        for constant in constants:  # of a pattern: its lengths, and what it leaves open
+            for length in re.findall(r"\{(\d{1,3})", constant):
+                yield from (character * int(length) for character in "A1a")
+            if "%" in constant:
+                yield constant.replace("%", "a")
         for constant in constants:
             if constant.isdigit() and int(constant) <= _LONGEST_TEXT:
                 lengths = (int(constant), int(constant) - 1, int(constant) + 1)
@@ -569,9 +580,10 @@ class RowPlan:
         rules = [rule for rule in self.table.rules if column.name in rule.columns]
         constants = [constant for rule in rules for constant in rule.literals]
         own = STRIDE * self.table.number
-        found: list[Value] = [text for one in range(own + seed, own + seed + 3) for text in texts(column.type, one)]
+        found: list[Value] = list(column.read_as)
+        found += [text for one in range(own + seed, own + seed + 3) for text in texts(column.type, one)]
         constants += column.type.all_literals
-        if constants:
+        if constants or column.type.shape is Shape.DOMAIN or any(rule.is_check for rule in rules):
             found += _wanted(column.type, constants)
         found += [text for start in (own, 0) for one in range(start, start + SEEDS) for text in texts(column.type, one)]
         if column.has_default:

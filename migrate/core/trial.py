@@ -184,8 +184,12 @@ class Findings:
         *,
         file: str | None = None,
         line: int | None = None,
+        is_sure: bool = True,
     ) -> None:
-        """A finding; a second one of the same revision and check is added to the details of the first."""
+        """A finding; a second one of the same revision and check is added to the details of the first.
+
+        One that is not ``is_sure`` fails nothing: it may be the synthetic rows that are at fault.
+        """
         message, details = legible(message), tuple(map(legible, details))
         before = self._cases.get((revision, check))
         if before is not None and before.verdict in FOUND:
@@ -197,7 +201,7 @@ class Findings:
         if reason is not None:
             verdict, message, details = Verdict.ACCEPTED, f"accepted: {reason}", (message, *details)
         else:
-            verdict = Verdict.FAILED if str(check) in self.fail else Verdict.WARNED
+            verdict = Verdict.FAILED if is_sure and str(check) in self.fail else Verdict.WARNED
         place = self._line(check, revision) if line is None and file is None else line
         shown = file if file is not None else self.files.get(revision or "")
         listed = details if check is Check.MODELS else details[:LISTED]
@@ -282,6 +286,22 @@ def rows_left(before: Iterable[Counted], after: Iterable[Counted]) -> list[str]:
         for one in after
         if one.id in ids and one.rows > ids[one.id]
     ]
+
+
+def rows_of_env_py(
+    before: Iterable[Counted], after: Iterable[Counted], undone: Iterable[Counted], source: str
+) -> set[int]:
+    """The tables that got rows on the way up and on the way back, though the revision names them nowhere.
+
+    So it is where env.py keeps a book of what it does (``on_version_apply``), or a trigger does.
+    """
+    ups, downs = ({one.id: one.rows for one in counts} for counts in (before, after))
+    return {
+        one.id
+        for one in undone
+        if ups.get(one.id, one.rows) < downs.get(one.id, 0) < one.rows
+        and re.search(rf"\b{re.escape(one.name.rpartition('.')[2])}\b", source) is None
+    }
 
 
 def traces(before: Schema, after: Schema) -> list[str]:

@@ -12,7 +12,22 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg2
 from psycopg2 import sql
 
-from migrate.core.rows import ROWS, Column, ForeignKey, Given, RowPlan, Rule, Shape, Table, Type, literals, order
+from migrate.core.readings import readable
+from migrate.core.rows import (
+    ROWS,
+    STRIDE,
+    TEXT,
+    Column,
+    ForeignKey,
+    Given,
+    RowPlan,
+    Rule,
+    Shape,
+    Table,
+    Type,
+    literals,
+    order,
+)
 from migrate.core.trial import Counted
 
 if TYPE_CHECKING:
@@ -115,6 +130,7 @@ _SEQUENCES: Final = """
      WHERE a.attrelid = ANY(%(tables)s) AND a.attnum > 0 AND NOT a.attisdropped AND s.seqincrement > 0
        AND a.atttypid = ANY('{int2,int4,int8,numeric}'::regtype[])
 """
+NOTHING: Final[Mapping[str, Type]] = {}
 _IDS: Final = 100  # between the first drawn values of two tables
 _SHAPES: Final = {"e": Shape.ENUM, "d": Shape.DOMAIN, "r": Shape.RANGE, "m": Shape.MULTIRANGE, "c": Shape.COMPOSITE}
 
@@ -144,11 +160,14 @@ class _Place:
     types: Mapping[str, str]  # column -> the type with its modifiers
 
 
-def fill(connection: Connection, scope: Scope) -> Filled:
-    """Give every table of the scope a few rows and commit them. Raises psycopg2.Error where the connection is lost."""
+def fill(connection: Connection, scope: Scope, read_as: Mapping[str, Type] = NOTHING) -> Filled:
+    """Give every table of the scope a few rows and commit them. Raises psycopg2.Error where the connection is lost.
+
+    ``read_as`` has what the texts in columns of these names are to be readable as.
+    """
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [STATEMENT_TIMEOUT])
-        places = _places(cursor, scope)
+        places = _places(cursor, scope, read_as)
         _advance(cursor, places)
         cursor.execute("SAVEPOINT nothing")
         found = _Filling(cursor, places).carry_out()
@@ -247,18 +266,21 @@ def _holds(cursor: Cursor) -> bool:
 # Facts
 
 
-def _places(cursor: Cursor, scope: Scope) -> list[_Place]:
+def _places(cursor: Cursor, scope: Scope, read_as: Mapping[str, Type]) -> list[_Place]:
     cursor.execute(_TABLES, _parameters(scope))
     tables = {oid: (schema, name, kind) for oid, schema, name, kind in cursor.fetchall()}
     arguments = {"tables": list(tables)}
     types = _types(cursor, arguments)
+    numbers = {oid: number for number, oid in enumerate(tables)}
     columns: defaultdict[int, list[Column]] = defaultdict(list)
     spelled: defaultdict[int, dict[str, str]] = defaultdict(dict)
     cursor.execute(_COLUMNS, arguments)
     for table, name, type_, modifier, nullable, has_default, drawn in cursor.fetchall():
         made = _type(types, type_, modifier)
         accepts_null = nullable and not (made.shape is Shape.DOMAIN and "NOT NULL" in made.literals)
-        columns[table].append(Column(name, made, accepts_null, has_default, drawn))
+        read = read_as.get(name) if made.name in TEXT else None
+        texts = readable(read, STRIDE * numbers[table]) if read is not None else ()
+        columns[table].append(Column(name, made, accepts_null, has_default, drawn, texts))
     rules, keys = _rules(cursor, arguments, {oid for oid, (*_, kind) in tables.items() if kind == "p"})
     for table, name, spelling in _spellings(cursor, arguments):
         spelled[table][name] = spelling
@@ -323,7 +345,7 @@ def _rules(
         if kind == "f":
             keys[table].append(ForeignKey(name, tuple(columns), other, tuple(references), deferrable))
         else:
-            rules[table].append(Rule(name, tuple(columns or ()), literals(definition)))
+            rules[table].append(Rule(name, tuple(columns or ()), literals(definition), is_check=True))
     cursor.execute(_INDEXES, arguments)
     for table, name, definition, columns in cursor.fetchall():
         condition = definition.partition(" WHERE ")[2]

@@ -16,9 +16,11 @@ from migrate.core.holding import Taken
 from migrate.core.plan import Downgrade, Upgrade
 from migrate.core.pooling import leaves_transaction
 from migrate.core.problems import Stop
+from migrate.core.readings import readings, unread
 from migrate.core.replay import lines, passes, steps, with_siblings
+from migrate.core.schema import parse, parse_labels
 from migrate.core.shadow import is_lacking
-from migrate.core.trial import FOUND, Verdict, rows_left, rows_lost, traces, with_effect
+from migrate.core.trial import FOUND, Verdict, rows_left, rows_lost, rows_of_env_py, traces, with_effect
 from migrate.core.trial_checks import Check
 from migrate.core.wording import counted
 from migrate.postgres.backend_names import CONTROL_NAME
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from migrate.core.problems import Problem
     from migrate.core.replay import After, Pass
     from migrate.core.revisions import Revision
+    from migrate.core.rows import Type
     from migrate.core.trial import Case, Counted, Findings
     from migrate.postgres.connection import Connection
     from migrate.postgres.shadow import Shadow
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from migrate.steps.run import Run
 
 CRASHES: Final = 40  # statements of one revision after which it is cut off
+READINGS: Final = 2  # further tries, where a text could not be read
 WRITERS: Final = 3  # revisions that may have looked after the rows for a later one
 EMPTY: Final = "template0"
 MODELS_DIFFER: Final = "the models are not the schema at the head: "
@@ -105,6 +109,7 @@ class TrialRun:
     _worker: Worker | None = None
     _told_unfilled: set[tuple[str, str]] = field(default_factory=set)
     _base: str = EMPTY
+    _read_as: Mapping[str, Type] = field(default_factory=dict)  # by column, in the revision that is tried
     _before_writers: dict[str, str] = field(default_factory=dict)  # revision -> the database before it
 
     def carry_out(self, base: str) -> None:
@@ -270,7 +275,9 @@ class TrialRun:
             return False
         undone = self._look(stage)
         said = traces(before.schema, undone.schema)
-        said += rows_left(before.counts, undone.counts) + rows_lost(before.counts, undone.counts)
+        books = rows_of_env_py(before.counts, after.counts, undone.counts, self.source_of(revision))
+        said += rows_left(before.counts, [one for one in undone.counts if one.id not in books])
+        said += rows_lost(before.counts, undone.counts)
         if sorted(before.rows) != sorted(undone.rows):
             said.append(f"the version rows are {_listed(undone.rows)}, were {_listed(before.rows)}")
         if said:
@@ -284,7 +291,8 @@ class TrialRun:
             return False
         again = self._look(stage)
         changed = traces(after.schema, again.schema)
-        changed += rows_left(after.counts, again.counts) + rows_lost(after.counts, again.counts)
+        changed += rows_left(after.counts, [one for one in again.counts if one.id not in books])
+        changed += rows_lost(after.counts, again.counts)
         if changed:
             findings.found(Check.AGAIN, id_, f"the second upgrade leads elsewhere: {changed[0]}", changed[1:])
         return not changed
@@ -296,6 +304,7 @@ class TrialRun:
             for check in (Check.FILLED, Check.ROWS, Check.KEPT):
                 findings.skipped(check, id_, "there is no table before it")
             return False
+        self._read_as = {}
         with self._stage(clean) as stage:
             filled = fill(stage.reader, stage.scope)
             for table, why in filled.unfilled.items():
@@ -303,11 +312,13 @@ class TrialRun:
                     self._told_unfilled.add((table, why))
                     findings.found(Check.FILLED, id_, f"table {table} takes no synthetic rows: {why}")
             tried = self._apply_with_rows(stage, revision)
+        if not isinstance(tried, Seen):
+            tried = self._apply_with_texts(revision, clean, before, after, tried)
         if isinstance(tried, Seen):
             self._judge_schema_with_rows(revision, clean, before, after, tried)
             return True
         if not self._is_prepared(revision):
-            self._found(Check.ROWS, id_, tried, "with rows in the tables")
+            self._found(Check.ROWS, id_, tried, "with rows in the tables", is_sure=unread(tried.why) is None)
             findings.skipped(Check.KEPT, id_, "it cannot be applied to tables with rows")
         return False
 
@@ -323,6 +334,30 @@ class TrialRun:
         self._go_back_with_rows(stage, revision, now.counts if lost else counts)
         return now
 
+    def _apply_with_texts(
+        self, revision: Revision, clean: str, before: Seen, after: Seen, failed: Problem
+    ) -> Seen | Problem:
+        """Once more, where a text of ours could not be read, with texts that can; what came of the last time."""
+        columns = sorted({parse(text).path[-1] for text in before.schema if text.startswith("column ")})
+        labels = {
+            parse(text).path[-1]: parse_labels(definition)
+            for text, definition in after.schema.items()
+            if text.startswith("enum ")
+        }
+        source = self.source_of(revision)
+        for _ in range(READINGS):
+            wanted = unread(failed.why)
+            if wanted is None:
+                break
+            self._read_as = readings(source, columns, wanted, labels)
+            with self._stage(clean) as stage:
+                fill(stage.reader, stage.scope, self._read_as)
+                tried = self._apply_with_rows(stage, revision)
+            if isinstance(tried, Seen):
+                return tried
+            failed = tried
+        return failed
+
     def _judge_schema_with_rows(self, revision: Revision, clean: str, before: Seen, after: Seen, now: Seen) -> None:
         if not traces(after.schema, now.schema):
             return
@@ -333,7 +368,7 @@ class TrialRun:
     def _schema_with_rows(self, clean: str, before: Seen, after: Seen) -> Mapping[str, str]:
         """The schema after the upgrade where rows were put in first: a trigger may change it at the first one."""
         with self._stage(clean) as stage:
-            fill(stage.reader, stage.scope)
+            fill(stage.reader, stage.scope, self._read_as)
             return with_effect(after.schema, before.schema, self._look(stage).schema)
 
     def _is_prepared(self, revision: Revision) -> bool:
@@ -409,7 +444,7 @@ class TrialRun:
         for number in range(1, CRASHES + 1):
             with self._stage(clean) as stage:
                 if with_rows:
-                    fill(stage.reader, stage.scope)
+                    fill(stage.reader, stage.scope, self._read_as)
                 step = Upgrade(id_, (revision,))
                 if self._run(stage, step, crash_after=number) is None:
                     return  # it has fewer statements
@@ -512,13 +547,17 @@ class TrialRun:
 
     # What is said
 
-    def _found(self, check: Check, revision: str, failed: Problem, circumstance: str = "") -> None:
+    def _found(
+        self, check: Check, revision: str, failed: Problem, circumstance: str = "", *, is_sure: bool = True
+    ) -> None:
         why = failed.why
         prefix = f"revision {revision} ("
         if why.startswith(prefix):
             why = why.partition("): ")[2] or why
         line = failed.facts.get("line")
         said = f"{circumstance}: {why}" if circumstance else why
+        if not is_sure:
+            said += f'; the text is synthetic: if the service\'s are others, accepted = {{"{check}": "the reason"}}'
         file = self.findings.files.get(revision)
         self.findings.found(
             check,
@@ -526,6 +565,7 @@ class TrialRun:
             said,
             file=file if isinstance(line, int) else None,
             line=line if isinstance(line, int) else None,
+            is_sure=is_sure,
         )
 
     def _tell(self, revision: Revision) -> None:

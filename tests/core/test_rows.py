@@ -251,6 +251,7 @@ def proposals(column: Column, *constants: str) -> set[object]:
 def test_the_constants_of_a_rule_are_tried() -> None:
     assert {"new", "done"} <= proposals(Column("c", TEXT), "new", "done")
     assert {"aaa", "AAA", "111"} <= proposals(Column("c", TEXT), "3", "99999999")
+    assert {"AAAA", "1111", "ord-a"} <= proposals(Column("c", TEXT), "^[0-9]{4}$", "ord-%")
     assert {"9", "10", "11", "2.5"} <= proposals(Column("c", INTEGER), "10", "2.5", "x")
     assert "0.5" in proposals(Column("c", Type("numeric")), "1")
     assert {"1990-05-01", "1990-05-02", "1990-04-30"} <= proposals(
@@ -349,3 +350,14 @@ def test_a_key_that_contradicts_what_is_settled_gives_way() -> None:
 def test_a_half_null_key_leaves_the_other_half_to_be_filled() -> None:
     only_b = Table(1, "t", SHARED.columns[::2], (), SHARED.foreign_keys[1:])
     assert plan(only_b, parents={3: []}).propose() == {"b": None, "tenant": "70000"}
+
+
+def test_a_check_without_constants_gets_texts_of_many_kinds_and_what_is_read_comes_first() -> None:
+    one = Table(1, "t", (Column("c", TEXT, nullable=False, read_as=("7",)),), (Rule("upper", ("c",), is_check=True),))
+    found = plan(one)
+    said = []
+    while (row := found.propose()) is not None:
+        said.append(row["c"])
+        found.refuse("upper")
+    assert said[0] == "7"
+    assert {"A", "AB", "ABC", "a@example.org"} <= set(said)

@@ -17,6 +17,7 @@ from migrate.core.trial import (
     planned,
     rows_left,
     rows_lost,
+    rows_of_env_py,
     traces,
     with_effect,
 )
@@ -231,3 +232,19 @@ def test_traces_of_a_renamed_constraint() -> None:
     before = {"table a": "table", "constraint a.one": "CHECK ((x > 0))"}
     after = {"table a": "table", "constraint a.two": "CHECK ((x > 0))"}
     assert traces(before, after) == ["constraint a.one has become constraint a.two"]
+
+
+def test_a_finding_that_may_be_the_rows_own_fault_only_warns() -> None:
+    findings = Findings({"rows"}, {}, {})
+    findings.found(Check.ROWS, "a", "a text cannot be read", is_sure=False)
+    findings.found(Check.ROWS, "b", "a column has NULL")
+    assert [case.verdict for one in "ab" for case in findings.of(one)] == [Verdict.WARNED, Verdict.FAILED]
+
+
+def test_a_table_that_grows_on_both_ways_and_is_named_nowhere_is_env_pys() -> None:
+    def counts(*numbers: int) -> list[Counted]:
+        return [Counted(at, f"app.t{at}", rows) for at, rows in enumerate(numbers)]
+
+    ways = counts(0, 0, 5), counts(1, 1, 5), [*counts(2, 1, 6), Counted(9, "new", 1)]
+    assert rows_of_env_py(*ways, "pass") == {0}
+    assert rows_of_env_py(*ways, "INSERT INTO t0 VALUES (1)") == set()

@@ -177,6 +177,16 @@ CHECKED = {
     "a length": "code varchar(40) NOT NULL CHECK (char_length(code) = 3)",
     "an e-mail": "mail text NOT NULL CHECK (mail ~* '^[^@]+@[^@]+\\.[a-z]+$')",
     "a pattern": "code text NOT NULL CHECK (code ~ '^[A-Z]{3}$')",
+    "upper case": "code char(2) NOT NULL CHECK (code = upper(code))",
+    "upper case, and a key": "code char(2) PRIMARY KEY CHECK (code = upper(code))",
+    "upper case of a length": "code text NOT NULL CHECK (length(code) = 3 AND code = upper(code))",
+    "digits": "code text NOT NULL CHECK (code ~ '^[0-9]{4}$')",
+    "digits in a pattern of classes": r"code text NOT NULL CHECK (code ~ '^\d{7}$')",
+    "a prefix": "code text NOT NULL CHECK (code LIKE 'ord-%')",
+    "trimmed": "code text NOT NULL CHECK (code = btrim(code) AND char_length(code) <= 5)",
+    "an address in a domain": "mail address NOT NULL",
+    "two times in order": "a timestamptz NOT NULL, b timestamptz NOT NULL, CHECK (a < b)",
+    "two numbers in order": "least integer, most integer, CHECK (least < most)",
     "lower case": "code text NOT NULL CHECK (code = lower(code) AND code <> '')",
     "two dates in order": "ends date NOT NULL, starts date NOT NULL, CHECK (ends > starts)",
     "a date before": "born date NOT NULL CHECK (born < '1990-05-01')",
@@ -196,6 +206,7 @@ CHECKED = {
 
 @pytest.mark.parametrize("body", CHECKED.values(), ids=CHECKED)
 def test_a_rule_is_obeyed(connection: Connection, body: str) -> None:
+    make(connection, "CREATE DOMAIN address AS text CHECK (position('@' IN VALUE) > 1 AND VALUE = lower(VALUE))")
     make(connection, f"CREATE TABLE t ({body})")
     if "gone" in body:
         make(connection, "CREATE UNIQUE INDEX one ON t (lower(kind)) WHERE gone IS NULL")
