@@ -184,6 +184,7 @@ class OwnCommits:
         self.any = True
         self._is_answered = True  # no statement that commits by itself is under way
         self._rows: int | None = None
+        self._before_it = True  # what `any` was before the statement that was last begun
         self._is_watched = False
         event.listen(connection, "commit", self._before_commit)
         event.listen(connection, "before_cursor_execute", self._before)
@@ -191,12 +192,27 @@ class OwnCommits:
 
     def watch(self, connection: Connection) -> None:
         """A revision begins that may commit a part of itself."""
-        self._rows = _rows_written(connection) if connection.in_transaction() else None
-        self._is_watched, self.any, self._is_answered = True, self._rows is None, True
+        is_alone = _is_autocommit(connection)
+        self._rows = _rows_written(connection) if connection.in_transaction() and not is_alone else None
+        self._is_watched, self.any, self._is_answered = True, self._rows is None and not is_alone, True
 
     def left_nothing(self, sqlstate: str | None) -> bool:
         """Whether an error, with the server's refusal or before anything was sent, leaves nothing behind."""
         return not self.any and (self._is_answered or sqlstate is not None)
+
+    def take_back(self) -> None:
+        """The last statement was rolled back after all."""
+        self.any, self._is_answered = self._before_it, True
+
+    def go_on(self, part: str) -> None:
+        """A part of the statement that was last begun is committed, or will be by what follows."""
+        if self._is_watched:
+            self.note(part)
+            self._before_it = self.any
+
+    def note(self, statement: str) -> None:
+        """This statement is committed."""
+        self.any = self.any or _HARMLESS.match(statement) is None
 
     def stop(self) -> None:
         """What is committed from now on is for others to judge."""
@@ -209,6 +225,7 @@ class OwnCommits:
     def _before(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         if not self._is_watched:
             return
+        self._before_it = self.any
         if _commits_by_itself(connection):
             self._is_answered = False
             self.any = self.any or _IN_PARTS.match(statement) is not None
@@ -218,7 +235,7 @@ class OwnCommits:
     def _after(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         if self._is_watched and _commits_by_itself(connection):
             self._is_answered = True
-            self.any = self.any or _HARMLESS.match(statement) is None
+            self.note(statement)
 
 
 def _commits_by_itself(connection: Connection) -> bool:
@@ -493,18 +510,26 @@ class Seam:
         except Unread as unread:
             raise self._unread(unread) from unread.error
         if lost:
-            said = shortened([self._said_of(each) for each in lost])
-            refused = Refused("data-loss", f"the downgrade of {self.current} loses {said}", target=self._job["target"])
+            gone = shortened([self._said_of(each) for each in lost if not each.is_changed])
+            changed = shortened([self._change_of(each) for each in lost if each.is_changed])
+            said = " and ".join(f"{verb} {what}" for verb, what in (("loses", gone), ("changes", changed)) if what)
+            refused = Refused("data-loss", f"the downgrade of {self.current} {said}", target=self._job["target"])
             refused.facts = {"loses": [f"{self._name_of(each)}: {each.number}" for each in lost][:50]}
             raise refused
 
     def _name_of(self, lost: Lost) -> str:
+        if not lost.table:
+            return "large objects"
         path = [lost.schema, lost.table] if lost.schema != self._job["version_table_schema"] else [lost.table]
         return f"table {dotted(path)}" if lost.column is None else f"column {dotted([*path, lost.column])}"
 
     def _said_of(self, lost: Lost) -> str:
         of = "" if lost.number == lost.of else f"{lost.number} of "
         return f"{self._name_of(lost)} ({of}{counted(lost.of, 'row' if lost.column is None else 'value')})"
+
+    def _change_of(self, lost: Lost) -> str:
+        of = "" if lost.number == lost.of else f"{lost.number} of "
+        return f"{of}{counted(lost.of, 'value')} of {self._name_of(lost)}"
 
     def _unread(self, unread: Unread) -> Refused:
         """The refusal to go on where nobody can say what a table holds."""
@@ -539,10 +564,12 @@ class Seam:
         parts = [statement] if executemany or "commit" not in statement.lower() else statements(statement)
         if not any(map(commits, parts)):
             parts = [statement]
+        assert self.commits is not None
         for part in parts[:-1]:
             self._before_part(connection, part)
             cursor.execute(part, parameters)
             self._on_kept(connection, cursor, part, parameters, None, executemany)
+            self.commits.go_on(part)
         self._before_part(connection, parts[-1])
         return parts[-1], parameters
 
@@ -573,6 +600,7 @@ class Seam:
         del context
         if not self.wrapped:
             return
+        assert self.commits is not None
         try:
             try:
                 self._refuse_losses()
@@ -585,6 +613,7 @@ class Seam:
                 self._refuse_losses()
         except BaseException:
             self._end_alone(connection, "ROLLBACK")
+            self.commits.take_back()
             raise
         self._end_alone(connection, "COMMIT")
 
@@ -592,7 +621,15 @@ class Seam:
         self.wrapped, self._keeping = False, None
         do_by_driver(connection, how)
 
-    def _unknown(self, what: str) -> Refused:
+    def left_nothing(self, sqlstate: str | None) -> bool:
+        """Whether an end, with the server's refusal or one of ours, leaves nothing behind."""
+        if self.commits is None:
+            return False
+        if self.wrapped:  # what failed is not committed
+            self.commits.take_back()
+        return self.commits.left_nothing(sqlstate)
+
+    def unknown(self, what: str) -> Refused:
         """The refusal of what nobody can judge."""
         why = f"the downgrade of {self.current} {what}: nobody can say what that loses"
         return Refused("data-loss", why, target=self._job["target"])
@@ -664,9 +701,12 @@ class Seam:
     def _on_commit_beside(self, connection: Connection) -> None:
         keeping = self._beside.pop(id(_driver_of(connection)), None)
         suspects = keeping.suspects() if keeping is not None else []
-        if suspects:
-            names = shortened(dotted([suspect.schema, suspect.table]) for suspect in suspects)
-            raise self._unknown(f"changes {names} on a connection of its own")
+        changed = [dotted([suspect.schema, suspect.table]) for suspect in suspects]
+        if keeping is not None and keeping.unlinked():
+            changed.append("large objects")
+        if changed:
+            names = shortened(changed)
+            raise self.unknown(f"changes {names} on a connection of its own")
         if self._is_other(connection) and _answers(connection, "SELECT pg_catalog.txid_current_if_assigned()"):
             marked = self._fence["mark_transaction"]
             self._pass_beside(connection, f"CASE WHEN {marked} THEN {self._fence['is_held']} ELSE false END")
@@ -676,7 +716,7 @@ class Seam:
             self._openers[id(_driver_of(connection))] = _without_values(statement)
         if _READS.match(statement) is None and self._is_other(connection) and _is_autocommit(connection):
             if self._keeps_beside(connection) and not says_harmless(statement):
-                raise self._unknown("commits on a connection of its own")
+                raise self.unknown("commits on a connection of its own")
             self._pass_beside(connection, self._fence["is_held" if self._job["pooled"] else "may_write"])
 
     def _keeps_beside(self, connection: Connection) -> bool:
@@ -813,7 +853,7 @@ class Seam:
         if connection.in_transaction() and not _is_autocommit(connection):
             self._begin_keeping(connection, self._suspects)
         assert self.commits is not None
-        if self._reply["may_commit"]:
+        if self._reply["may_commit"] or _is_autocommit(connection):
             self.commits.watch(connection)
 
     def _fenced(self, connection: Connection) -> bool:
@@ -1098,7 +1138,7 @@ def run(job: Mapping[str, Any], channel: Channel) -> None:
             _run_env(seam, job)
         channel.tell("done", revision=seam.current, opener=seam.opener)
     except Refused as refused:
-        channel.tell("refused", code=refused.code, why=str(refused), names=refused.names, facts=refused.facts)
+        _tell_refusal(channel, seam, refused)
     except Unsure as unsure:
         tables = [[s.schema, s.table, None if s.columns is None else sorted(s.columns)] for s in unsure.suspects]
         channel.tell("unsure", revision=seam.current if seam else None, tables=tables)
@@ -1120,13 +1160,18 @@ def run(job: Mapping[str, Any], channel: Channel) -> None:
         if isinstance(error, CommandError) and phase == "env":
             phase = "alembic"
         told = report(error, job)
-        if seam is not None and seam.commits is not None and not told["disconnect"]:
-            told["left_nothing"] = seam.commits.left_nothing(sqlstate_of(error))
         if seam is not None and seam.wrapped and sqlstate_of(error) == _ENDS_TRANSACTION:
-            why = f"the downgrade of {seam.current} calls what commits by itself: nobody can say what that loses"
-            channel.tell("refused", code="data-loss", why=why, names={"target": job["target"]}, facts={})
+            _tell_refusal(channel, seam, seam.unknown("calls what commits by itself"))
             return
+        if seam is not None and not told["disconnect"]:
+            told["left_nothing"] = seam.left_nothing(sqlstate_of(error))
         channel.tell("failed", phase=phase, revision=seam.current if seam else None, error=told)
+
+
+def _tell_refusal(channel: Channel, seam: Seam | None, refused: Refused) -> None:
+    left_nothing = seam is not None and seam.left_nothing(None)
+    about = {"names": refused.names, "facts": refused.facts, "left_nothing": left_nothing}
+    channel.tell("refused", code=refused.code, why=str(refused), **about)
 
 
 @contextmanager

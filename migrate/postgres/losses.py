@@ -42,6 +42,28 @@ _COLUMNS: Final = """
       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE a.attnum > 0 AND a.attgenerated = '' AND {these}
 """
+# What values of a type of somebody's own are made of: the attributes of composite types in it, in arrays and domains too.
+_PARTS: Final = """
+    WITH RECURSIVE within(whole, type) AS (
+        SELECT DISTINCT a.atttypid, a.atttypid
+          FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384 AND {these}
+        UNION
+        SELECT w.whole, p.type
+          FROM within w JOIN pg_catalog.pg_type t ON t.oid = w.type,
+               LATERAL (SELECT t.typelem UNION SELECT t.typbasetype
+                        UNION SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid
+                        UNION SELECT a.atttypid FROM pg_catalog.pg_attribute a
+                               WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) AS p(type)
+         WHERE p.type >= 16384)
+    SELECT w.whole::bigint, a.attrelid::bigint, a.attnum::int
+      FROM within w JOIN pg_catalog.pg_type t ON t.oid = w.type
+      JOIN pg_catalog.pg_attribute a ON a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+"""
+_UNLINKED: Final = """
+    SELECT pg_catalog.pg_stat_get_xact_tuples_deleted('pg_catalog.pg_largeobject_metadata'::pg_catalog.regclass)::bigint
+"""
 _THESE: Final = """
     c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
     AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'migrate')
@@ -62,6 +84,7 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "statement_timeout": "0",
 }
 _KEPT: Final = "pg_temp.migrate_kept"
+_JSONB: Final = "::jsonb"
 _SAVEPOINT: Final = "migrate_losses"
 
 
@@ -94,13 +117,17 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """So many rows of a table, or values of a column, of as many as there were."""
+    """So many rows of a table, or values of a column, of as many as there were; no table: large objects.
+
+    ``is_changed``: other values are in their place.
+    """
 
     schema: str
     table: str
     column: str | None
     number: int
     of: int
+    is_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +136,7 @@ class _Column:
     is_dropped: bool
     type: tuple[int, int]  # pg_type's oid and the modifier
     spelled: str
+    parts: frozenset[tuple[int, int]]  # the attributes of composite types in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +167,7 @@ class Keeping:
     first: Mapping[int, _Table]
     last: Mapping[int, _Table]
     zone: str  # of the session, in which a conversion may have taken place
+    objects: int  # large ones that were unlinked before
     kept: dict[int, Suspect] = field(default_factory=dict)
     rows: dict[int, int] = field(default_factory=dict)  # of those that are kept
 
@@ -150,7 +179,8 @@ class Keeping:
         """
         with _reading(ask):  # which spells every type so that it can be cast to
             tables = _look(ask, version_table)
-        keeping = cls(ask, version_table, tables, tables, str(ask("SHOW timezone")[0][0]))
+        unlinked = int(ask(_UNLINKED)[0][0])
+        keeping = cls(ask, version_table, tables, tables, str(ask("SHOW timezone")[0][0]), unlinked)
         by_name = {(table.schema, table.name): table for table in tables.values()}
         merged: dict[tuple[str, str], Suspect] = {}
         for suspect in kept:
@@ -207,13 +237,30 @@ class Keeping:
                     found += self._compare(self.first[oid], self.kept[oid])
             except Exception as error:
                 raise Unread((suspect.schema, suspect.table), error) from error
+        unlinked = self.unlinked()
+        if unlinked:
+            left = self._number("SELECT pg_catalog.count(*) FROM pg_catalog.pg_largeobject_metadata")
+            found.append(Lost("", "", None, unlinked, left + unlinked))
         return found
 
+    def unlinked(self) -> int:
+        """How many large objects this transaction has unlinked."""
+        return self._number(_UNLINKED) - self.objects
+
     def _write_down(self, table: _Table, suspect: Suspect) -> None:
+        try:
+            with _reading(self.ask):
+                self._write_hashes(table, suspect, _JSONB)
+        except Exception:
+            if all(column.spelled != "json" for column in table.columns.values()):
+                raise
+            self._write_hashes(table, suspect, "")  # json may hold what jsonb cannot, e.g. \\u0000
+
+    def _write_hashes(self, table: _Table, suspect: Suspect, json: str) -> None:
         values = ["(0, 0::bigint)"]
         for number, column in table.columns.items():
             if not column.is_dropped and (suspect.columns is None or column.name in suspect.columns):
-                values.append(f"({number}, {_hash(column.name, column)})")
+                values.append(f"({number}, {_hash(column.name, column, json=json)})")
         self.ask(
             f"INSERT INTO {_KEPT} SELECT {table.oid}, v.att, v.hash, pg_catalog.count(*) FROM {table.sql} AS t,"
             f" LATERAL (VALUES {', '.join(values)}) AS v(att, hash) WHERE v.hash IS NOT NULL GROUP BY v.att, v.hash"
@@ -235,9 +282,11 @@ class Keeping:
                 continue
             where = f"k.tab = {first.oid} AND k.att = {number}"
             values = self._number(f"SELECT coalesce(pg_catalog.sum(k.n), 0) FROM {_KEPT} k WHERE {where}")
-            gone = self._gone(now, _same(now, first, number), column, where, values) if values else 0
+            there = _same(now, first, number)
+            gone = self._gone(now, there, column, where, values) if values else 0
             if gone:
-                yield Lost(*names, column.name, gone, values)
+                filled = f"SELECT pg_catalog.count(t.{quoted(there.name)}) FROM {now.sql} AS t" if there else "SELECT 0"
+                yield Lost(*names, column.name, gone, values, is_changed=self._number(filled) >= values)
 
     def _gone(self, now: _Table, there: _Column | None, before: _Column, where: str, values: int) -> int:
         """How many of a column's values it does not hold any more, in any way of writing them."""
@@ -270,8 +319,13 @@ def quoted(name: str) -> str:
 def _look(ask: Ask, version_table: tuple[str, str]) -> dict[int, _Table]:
     these = _THESE.format(schema=_literal(version_table[0]), table=_literal(version_table[1]))
     columns: dict[int, dict[int, _Column]] = {}
+    parts: dict[int, set[tuple[int, int]]] = {}
+    for whole, composite, attribute in ask(_PARTS.format(these=these)):
+        parts.setdefault(whole, set()).add((composite, attribute))
     for oid, number, name, is_dropped, type_, modifier, spelled in ask(_COLUMNS.format(these=these)):
-        columns.setdefault(oid, {})[number] = _Column(name, is_dropped, (type_, modifier), spelled)
+        columns.setdefault(oid, {})[number] = _Column(
+            name, is_dropped, (type_, modifier), spelled, frozenset(parts.get(type_, ()))
+        )
     return {row[0]: _Table(*(*row, columns.get(row[0], {}))) for row in ask(_TABLES.format(these=these))}
 
 
@@ -288,7 +342,11 @@ def _touched(first: _Table, before: _Table, after: _Table | None) -> frozenset[s
     return frozenset(
         column.name
         for number, column in first.columns.items()
-        if not column.is_dropped and _type_of(before, number) != _type_of(after, number)
+        if not column.is_dropped
+        and (
+            _type_of(before, number) != _type_of(after, number)
+            or not before.columns[number].parts <= after.columns[number].parts
+        )
     )
 
 
@@ -307,11 +365,11 @@ def _same(now: _Table, first: _Table, number: int) -> _Column | None:
     return next((c for c in now.columns.values() if c.name == name and not c.is_dropped), None)
 
 
-def _hash(name: str, as_: _Column, cast: str = "") -> str:
+def _hash(name: str, as_: _Column, cast: str = "", *, json: str = _JSONB) -> str:
     """The hash of a value as it prints with the type of ``as_``; NULL for none."""
     value = f"t.{quoted(name)}{cast}"
     if as_.spelled == "json":  # it keeps blanks that jsonb does not, and says the same
-        value = f"({value})::jsonb"
+        value = f"({value}){json}"
     elif as_.spelled.startswith("timestamp") and as_.spelled.endswith(" with time zone"):
         value = f"({value}) AT TIME ZONE 'UTC'"
     return f'pg_catalog.hashtextextended(({value})::text COLLATE pg_catalog."C", 0)'
@@ -320,6 +378,8 @@ def _hash(name: str, as_: _Column, cast: str = "") -> str:
 def _spellings(there: _Column, before: _Column, zone: str) -> Iterator[tuple[str, str]]:
     """The ways in which a column may say the same as before, with the time zone: as it prints, and turned back."""
     yield _hash(there.name, there), "UTC"
+    if there.spelled == "json":
+        yield _hash(there.name, there, json=""), "UTC"
     if there.type != before.type:
         for each in dict.fromkeys(("UTC", zone)):
             yield _hash(there.name, before, f"::{before.spelled}"), each

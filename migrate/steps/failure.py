@@ -100,7 +100,10 @@ def taken_back(attempt: Attempt) -> None:
     ending = _settle(attempt)
     at_fault = _at_fault(attempt, ending)
     if at_fault is not None:
-        why = f"revision {at_fault.id}: what else it does may lose data, and was rolled back"
+        why = (
+            f"revision {at_fault.id}: what else it does may lose data, and was rolled back; after the repair, migrate down"
+            " with --allow-data-loss runs it without looking"
+        )
         raise _left(attempt, ending, at_fault, why)
     attempt.close_steps("abandoned")
 
@@ -111,6 +114,8 @@ def refused(
     why: str,
     fix_names: Mapping[str, object],
     more: Mapping[str, object] = MappingProxyType({}),
+    *,
+    left_nothing: bool = False,
 ) -> Stop:
     """The stop for an attempt that the child refused to go on with; what a part has committed counts for more."""
     run = attempt.run
@@ -119,7 +124,7 @@ def refused(
         and ask(run, lambda control: _is_held(run, control), within_s=0.0) is False
     ):
         code, why = "guard-lost", "the guard was gone when env.py connected"
-    ending = _settle(attempt)
+    ending = _settle(attempt, is_said_to_leave_nothing=left_nothing)
     at_fault = _at_fault(attempt, ending)
     if at_fault is not None:
         name = f"revision {at_fault.id}"

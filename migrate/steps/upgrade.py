@@ -265,7 +265,8 @@ class Upgrading:
                 case "failed":
                     return self._judge(message["phase"], message["error"])
                 case "refused":
-                    raise refused(attempt, message["code"], message["why"], message["names"], message["facts"])
+                    about = (message["code"], message["why"], message["names"], message["facts"])
+                    raise refused(attempt, *about, left_nothing=message.get("left_nothing", False))
                 case "unsure":
                     self._look_at(message["revision"], message["tables"])
                     return self._try(worker)
@@ -354,7 +355,11 @@ class Upgrading:
             return None
         schema = self.run.before.server.schema or ""
         places = [place_of(each, schema) for each in (*self.plan.taken.gone, *self.plan.taken.retyped)]
-        foreseen: list[list[object]] = [[p.schema, p.table, [p.column] if p.column is not None else []] for p in places]
+        # of what commits a part of itself there is no second try with what the first one has found
+        is_once = any(leaves_transaction(self.run.source_of(revision)) for revision in self.revisions)
+        foreseen: list[list[object]] = [
+            [p.schema, p.table, None if is_once else [p.column] if p.column is not None else []] for p in places
+        ]
         return [*foreseen, *self.watched]
 
     def _look_at(self, revision: str | None, tables: list[list[object]]) -> None:

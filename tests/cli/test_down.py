@@ -224,9 +224,10 @@ KEYS = "CREATE TABLE keys (id int PRIMARY KEY, secret text)"
 def keys(project, database, run_migrate, write_manifest):
     """Write a table with 30 rows, and further revisions of which one's downgrade is given; returns the run of `down`."""
 
-    def go_back(downgrade, *flags, to="one", upgrade="pass", env=None):
+    def go_back(downgrade, *flags, to="one", first="pass", upgrade="pass", env=None):
         project.write_env()
-        project.revision("one", message="one", upgrade=f"op.execute('{KEYS}')", downgrade="op.drop_table('keys')")
+        made = f"op.execute('{KEYS}')\n{first}"
+        project.revision("one", message="one", upgrade=made, downgrade="op.drop_table('keys')")
         project.revision("two", down="one", message="two", upgrade=upgrade, downgrade=downgrade)
         project.revision(
             "three",
@@ -370,13 +371,13 @@ BLOCK = "with op.get_context().autocommit_block():\n    "
 @pytest.mark.parametrize(
     ("downgrade", "code"),
     [
-        pytest.param(f"{BLOCK}op.execute('DELETE FROM keys WHERE id > 20')", 31, id="in an autocommit block"),
+        pytest.param(f"{BLOCK}op.execute('DELETE FROM keys WHERE id > 20')", 12, id="in an autocommit block"),
         pytest.param("op.execute('DELETE FROM keys')\nop.execute('COMMIT')", 12, id="before a COMMIT"),
         pytest.param("op.execute('DELETE FROM keys; COMMIT; BEGIN')", 12, id="in one text with a COMMIT"),
         pytest.param("op.execute('DELETE FROM keys')\nop.get_bind().commit()", 12, id="before SQLAlchemy's commit"),
         pytest.param(f"op.execute('DELETE FROM keys')\n{BLOCK}pass", 12, id="before an autocommit block"),
         pytest.param(
-            f"{BLOCK}op.execute('DO $$ BEGIN DELETE FROM keys; COMMIT; END $$')", 31, id="by what commits inside"
+            f"{BLOCK}op.execute('DO $$ BEGIN DELETE FROM keys; COMMIT; END $$')", 12, id="by what commits inside"
         ),
         pytest.param(
             "with sa.create_engine(op.get_bind().engine.url).begin() as other:\n"
@@ -391,6 +392,87 @@ def test_what_would_be_committed_before_its_end_is_looked_at_first(keys, databas
     refused = keys(downgrade)
     assert (refused.exit_code, database.scalar("SELECT count(*) FROM keys")) == (code, 30), refused.finished
     assert "loses" in refused.finished["why"]
+
+
+def test_what_an_autocommit_block_has_committed_before_stays_said(keys, database):
+    refused = keys(f"{BLOCK}op.execute('CREATE TABLE left_over ()')\n    op.execute('DELETE FROM keys')")
+    assert (refused.exit_code, database.scalar("SELECT count(*) FROM keys")) == (31, 30), refused.finished
+    assert "left_over" in refused.finished["why"]
+
+
+def test_an_engine_that_commits_each_statement_is_looked_at(project, database, run_migrate, write_manifest):
+    project.write_env()
+    env = project.env
+    env.write_text(
+        env.read_text().replace("poolclass=pool.NullPool", "poolclass=pool.NullPool, isolation_level='AUTOCOMMIT'")
+    )
+    assert "AUTOCOMMIT" in env.read_text()
+    project.revision("one", message="one", upgrade=f"op.execute('{KEYS}')", downgrade="op.drop_table('keys')")
+    project.revision(
+        "two", down="one", message="two", upgrade="pass", downgrade=f"op.drop_table('keys')\nop.execute('{KEYS}')"
+    )
+    write_manifest()
+    assert run_migrate("up", database=database).exit_code == 0
+    database.execute("INSERT INTO keys SELECT generate_series(1, 30)")
+    refused = run_migrate("down", "--to", "one", database=database)
+    refused.check_clean()
+    assert (refused.exit_code, refused.finished["problem"]) == (12, "data-loss"), refused.finished
+    assert database.scalar("SELECT count(*) FROM keys") == 30
+    assert run_migrate("down", "--to", "one", "--allow-data-loss", database=database).exit_code == 0
+
+
+@pytest.mark.parametrize("column", ["addr", "addr[]", "where_"])
+def test_an_attribute_that_goes_takes_the_values_of_columns_of_its_type(keys, database, column):
+    value = {"addr": "r", "addr[]": "ARRAY[r]", "where_": "r::where_"}[column]
+    refused = keys(
+        "op.execute('ALTER TYPE addr DROP ATTRIBUTE zip')",
+        first="op.execute('CREATE TYPE addr AS (street text, zip text)')\nop.execute('CREATE DOMAIN where_ AS addr')\n"
+        f"op.execute(\"CREATE TABLE homes AS SELECT ({value})::{column} AS a FROM (SELECT ('s', 'z')::addr) AS s(r)\")",
+    )
+    assert (refused.exit_code, refused.finished["loses"]) == (12, ["column homes.a: 1"]), refused.finished
+
+
+def test_an_attribute_that_is_added_takes_nothing(keys):
+    result = keys(
+        "op.execute('ALTER TYPE addr ADD ATTRIBUTE zip text')",
+        first="op.execute('CREATE TYPE addr AS (street text)')\n"
+        "op.execute(\"CREATE TABLE homes AS SELECT row('s')::addr AS a\")",
+    )
+    assert result.exit_code in {0, 32}, result.finished
+
+
+def test_large_objects_that_are_unlinked_are_lost(keys, database):
+    refused = keys(
+        "op.execute('SELECT lo_unlink(lo) FROM docs')",
+        first="op.execute(\"CREATE TABLE docs AS SELECT lo_from_bytea(0, 'x') AS lo FROM generate_series(1, 3)\")",
+    )
+    assert (refused.exit_code, refused.finished["loses"]) == (12, ["large objects: 3"]), refused.finished
+    assert database.scalar("SELECT count(*) FROM pg_largeobject_metadata") >= 3
+
+
+def test_an_update_is_said_to_change_and_not_to_lose(keys):
+    refused = keys("op.execute('UPDATE keys SET secret = upper(secret) WHERE id < 6')")
+    assert refused.exit_code == 12
+    assert refused.finished["why"] == "the downgrade of two changes 5 of 30 values of column keys.secret"
+
+
+def test_json_that_jsonb_cannot_hold_is_compared_as_text(keys):
+    made = "CREATE TABLE j AS SELECT 1 AS n, '[\"\\u0000\"]'::json AS j"
+    result = keys(
+        "op.execute('ALTER TABLE j ALTER n TYPE int')",
+        first=f'op.execute(r"""{made}""")',
+        upgrade="op.execute('ALTER TABLE j ALTER n TYPE bigint')",
+    )
+    assert result.exit_code == 0, result.finished
+
+
+def test_a_type_that_is_narrowed_after_an_autocommit_block_is_looked_at_the_first_time(keys):
+    result = keys(
+        f"{BLOCK}op.execute('DROP INDEX CONCURRENTLY ix')\nop.execute('ALTER TABLE keys ALTER id TYPE int')",
+        upgrade=f"op.execute('ALTER TABLE keys ALTER id TYPE bigint')\n"
+        f"{BLOCK}op.execute('CREATE INDEX CONCURRENTLY ix ON keys (secret)')",
+    )
+    assert (result.exit_code, result.finished["reverted"]) == (0, ["three", "two"]), result.finished
 
 
 def test_what_commits_by_itself_and_loses_nothing_goes_on(keys, database):
