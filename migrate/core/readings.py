@@ -24,6 +24,7 @@ _SAID: Final = (
     (re.compile(r"Expecting value: line \d+"), "json"),
     (re.compile(r"badly formed hexadecimal UUID"), "uuid"),
 )
+_VALUE: Final = re.compile(r": [\"'](.*)[\"']")
 _ALIASES: Final = {
     "int": "integer", "int4": "integer", "int2": "integer", "smallint": "integer", "int8": "bigint",
     "float": "numeric", "float4": "numeric", "float8": "numeric", "real": "numeric", "double": "numeric",
@@ -34,8 +35,14 @@ _ALIASES: Final = {
 _TEXTS: Final = frozenset({"text", "varchar", "character", "char", "citext", "name"})
 
 
-def unread(said: str) -> str | None:
-    """The name of the type that could not read a text; None where something else failed."""
+def unread(said: str, schema: Mapping[str, str]) -> str | None:
+    """The name of the type that could not read a synthetic text; None where something else failed.
+
+    A text that the schema itself names, as an enum's label or in a check, is one that the service's rows have.
+    """
+    value = _VALUE.search(said)
+    if value is not None and any(f"'{value[1]}'" in definition for definition in schema.values()):
+        return None
     for pattern, name in _SAID:
         found = pattern.search(said)
         if found is not None:

@@ -318,7 +318,9 @@ class TrialRun:
             self._judge_schema_with_rows(revision, clean, before, after, tried)
             return True
         if not self._is_prepared(revision):
-            self._found(Check.ROWS, id_, tried, "with rows in the tables", is_sure=unread(tried.why) is None)
+            self._found(
+                Check.ROWS, id_, tried, "with rows in the tables", is_sure=unread(tried.why, before.schema) is None
+            )
             findings.skipped(Check.KEPT, id_, "it cannot be applied to tables with rows")
         return False
 
@@ -346,7 +348,7 @@ class TrialRun:
         }
         source = self.source_of(revision)
         for _ in range(READINGS):
-            wanted = unread(failed.why)
+            wanted = unread(failed.why, before.schema)
             if wanted is None:
                 break
             self._read_as = readings(source, columns, wanted, labels)

@@ -29,7 +29,14 @@ from migrate.core.rows import Shape, Type
     ],
 )
 def test_the_type_that_could_not_read_a_text(said: str, name: str | None) -> None:
-    assert unread(said) == name
+    assert unread(said, {"enum other": "'bbb'"}) == name
+
+
+def test_a_text_that_the_schema_names_is_none_of_ours() -> None:
+    said = 'invalid input value for enum mood: "happy"'
+    assert unread(said, {"enum old_mood": "'ok', 'happy'"}) is None
+    assert unread(said, {"constraint t.c": "CHECK ((mood = ANY (ARRAY['ok'::text, 'happy'::text])))"}) is None
+    assert unread(said, {"enum old_mood": "'ok', 'unhappy'"}) == "mood"
 
 
 def test_a_column_is_what_the_revision_makes_of_it() -> None:
