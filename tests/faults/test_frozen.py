@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from migrate.postgres.guard import GuardKey
 from tests.faults.test_backing_up import back_up, behind, dumping, hold, programs
 from tests.faults.test_going_back import go_back
 from tests.faults.test_going_back import history as ways_back
 from tests.faults.test_repairing import repair, residue, writing
+from tests.support.server import create_role, drop_role
 
 fault = pytest.mark.fault
 # A lease and a heartbeat that a test can wait for.
@@ -138,9 +140,9 @@ def test_the_child_does_not_go_on_alone(case):
     assert case.ends(running).finished["problem"] == "guard-lost"
 
 
-def many_statements(case, stop):
+def many_statements(case, stop, **env):
     """A first revision of many short statements that commit by themselves, and of which no schema shows anything."""
-    case.history()
+    case.history(**env)
     case.project.revision(
         "r0001",
         message="first",
@@ -185,6 +187,34 @@ def test_between_two_autocommit_statements(case, who):
     assert second.finished["problem"] == "residue"
     assert result.finished["problem"] == "partly-committed"
     assert "guard" in result.finished["why"]
+
+
+DRIVERS = {"psycopg": {"driver": "psycopg"}, "asyncpg": {"engine": "async"}}
+
+
+@pytest.mark.parametrize(
+    "driver",
+    [
+        pytest.param(
+            driver,
+            marks=fault(
+                f"parent and child are frozen between two statements that commit by themselves, with {driver}",
+                LASTING,
+                31,
+                "as with psycopg2: the thawed run executes nothing more",
+            ),
+        )
+        for driver in DRIVERS
+    ],
+)
+def test_with_another_driver(case, driver):
+    running = many_statements(case, STOPS["both"], **DRIVERS[driver])
+    stopped(running, "both")
+    second = meanwhile("both", running, case.up(constants=SHORT), 15)
+    done = case.database.rows(NOTES)
+    result = case.ends(running)
+    assert (case.database.rows(NOTES), len(done)) == (done, 5)
+    assert (second.finished["problem"], result.finished["problem"]) == ("residue", "partly-committed")
 
 
 @fault(
@@ -328,3 +358,27 @@ def test_in_a_repair(case):
     released = case.up().finish()
     assert (released.exit_code, released.finished["applied"]) == (0, ["r0003"]), released.stdout.decode()
     case.ends(result)
+
+
+@fault(
+    "what a dead run left belongs to a role that the next run may not end",
+    "an idle backend of another role has the mark; --guard-timeout 3s",
+    21,
+    "an idle worker is somebody: waited for, then named with the GRANT by which it could be ended; the guard is free again",
+)
+def test_not_allowed_to_end_it(case):
+    case.history()
+    role = create_role(case.database.server, name=None, password=None, options="NOSUPERUSER")
+    left = case.database.as_role(role).connect(application_name="migrate:worker:0123456789ab")
+    left.autocommit = True
+    mark = GuardKey.of("public", "alembic_version").mark.value
+    left.cursor().execute("SELECT pg_try_advisory_lock_shared(%s)", [mark])
+    ended = {"migrate.postgres.guard.ORPHAN_GRACE_S": 1.0}
+    running = case.up("--guard-timeout", "3s", constants=ended)
+    result = running.finish()
+    assert (result.finished["problem"], result.finished["applied"]) == ("orphan-worker", [])
+    assert f"backend {left.info.backend_pid} (migrate:worker:0123456789ab, idle)" in result.finished["why"]
+    assert result.finished["fix"].startswith(f"GRANT pg_signal_backend TO {case.database.user};")
+    left.close()
+    case.ends(result)
+    drop_role(case.database.server, role)
