@@ -189,6 +189,36 @@ def test_between_two_autocommit_statements(case, who):
     assert "guard" in result.finished["why"]
 
 
+# The revision's own listener comes after ours: the guard has been asked for, and the statement is not sent yet.
+AT_THE_NEXT = f"""
+from sqlalchemy import event
+def freeze(*_):
+    import os
+    if os.environ.pop('ONCE', None):
+        {STOPS["both"]}
+os.environ['ONCE'] = 'yes'
+event.listen(op.get_bind(), 'before_cursor_execute', freeze)
+"""
+
+
+@fault(
+    "parent and child are frozen between the fence and the statement that it lets pass",
+    "SIGSTOP by a listener of the revision's own, which SQLAlchemy calls after ours and before it sends the statement;"
+    " SIGCONT when another run has come",
+    31,
+    "the session has the mark: the other run has ended it, and the statement finds no session",
+)
+def test_between_fence_and_statement(case):
+    running = many_statements(case, AT_THE_NEXT)
+    stopped(running, "both")
+    second = meanwhile("both", running, case.up("--heal", constants=SHORT), 0)
+    assert second.finished["applied"] == ["r0001", "r0002", "r0003"]
+    done = case.database.rows(NOTES)
+    result = case.ends(running, then=0)
+    assert case.database.rows(NOTES) == done
+    assert [len(done), result.finished["problem"]] == [65, "partly-committed"]
+
+
 DRIVERS = {"psycopg": {"driver": "psycopg"}, "asyncpg": {"engine": "async"}}
 
 
