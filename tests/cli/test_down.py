@@ -291,10 +291,10 @@ def test_what_loses_nothing_goes_on(keys, database, downgrade):
     assert database.scalar("SELECT count(secret) FROM keys") == 30
 
 
-def test_what_is_in_a_schema_that_nobody_looks_at_is_not_dropped(keys, database):
+def test_what_is_in_a_schema_beside_is_not_dropped(keys, database):
     refused = keys(
         "op.execute('DROP SCHEMA audit CASCADE')",
-        upgrade="op.execute('CREATE SCHEMA audit')\nop.execute('CREATE TABLE audit.log AS SELECT 1 AS a')",
+        first="op.execute('CREATE SCHEMA audit')\nop.execute('CREATE TABLE audit.log AS SELECT 1 AS a')",
     )
     assert (refused.exit_code, refused.finished["loses"]) == (12, ["table audit.log: 1"])
     assert (versions(database), database.scalar("SELECT count(*) FROM audit.log")) == (["three"], 1)
