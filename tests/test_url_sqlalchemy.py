@@ -123,15 +123,21 @@ def test_what_asyncpg_is_given_it_knows() -> None:
         ("postgresql+psycopg2://h/d", None, True, "postgresql+psycopg2://shop/d?sslmode=require"),
         ("postgresql://h/%(d)s", None, True, "postgresql+psycopg2://shop/d?sslmode=require"),
         ("driver://user:pass@localhost/dbname", None, True, "postgresql+psycopg2://shop/d?sslmode=require"),
-        ("", None, True, "postgresql+psycopg2://shop/d?sslmode=require"),
+        ("", None, True, None),
     ],
 )
 def test_the_driver_of_the_ini_serves_where_the_url_names_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, driver: str | None, installed: bool, expected: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    written: str,
+    driver: str | None,
+    installed: bool,
+    expected: str | None,
 ) -> None:
     monkeypatch.setattr(alembic_bridge, "find_spec", lambda name: name if installed else None)
     ini = tmp_path / "alembic.ini"
     ini.write_text("[alembic]\nscript_location = x\n" + (f"sqlalchemy.url = {written}\n" if written else ""))
     url = DatabaseUrl.parse("postgresql://shop/d?sslmode=require").sqlalchemy
-    config = alembic_bridge.load_config({"config": str(ini), "section": "alembic", "url": url, "driver": driver})
+    job = {"do": "upgrade", "target": "head", "x": [], "config": str(ini), "section": "alembic", "url": url}
+    config = alembic_bridge.load_config({**job, "driver": driver})
     assert config.get_main_option("sqlalchemy.url") == expected

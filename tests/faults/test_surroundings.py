@@ -359,15 +359,15 @@ def test_daemon_left(case):
 @fault(
     "a revision runs out of memory",
     "RLIMIT_AS, then a gigabyte in Python",
-    30,
-    "MemoryError is the revision's failure; rolled back",
+    24,
+    "MemoryError is memory that ran out; rolled back",
 )
 def test_out_of_memory(case):
     case.history()
     trouble = "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)); everything = bytes(2 << 30)"
     result = case.ends(case.up(trouble=trouble))
-    assert result.finished["problem"] == "revision-failed"
-    assert "MemoryError" in result.finished["message"]
+    assert result.finished["problem"] == "no-resources"
+    assert "memory" in result.finished["message"]
 
 
 @fault(
