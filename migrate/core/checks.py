@@ -189,6 +189,10 @@ PURPOSES: Final[Mapping[str, Purpose]] = MappingProxyType(
             "who owns the tables that pending revisions alter",
             fails="neither this role nor one whose rights it has",
         ),
+        "row-security": Purpose(
+            "row security on the tables that pending revisions write",
+            warns="it binds this role: a revision would not touch the rows that are hidden from it",
+        ),
         "extensions": Purpose(
             "extensions that the image needs at its head",
             fails="the server does not have one, or only a superuser may install it",

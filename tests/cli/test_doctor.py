@@ -142,6 +142,7 @@ def test_malformed_settings_are_a_check_and_what_needs_no_server_is_checked_too(
         "driver": "pass",
         "image": "pass",
         "manifest": "warn",
+        "platform-files": "pass",
     }
     (project.path / "pyproject.toml").unlink()
     fix = doctor(env=environment)["settings"]["fix"]

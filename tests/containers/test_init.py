@@ -55,7 +55,7 @@ def test_the_overlay_holds_the_users_service_until_the_job_has_ended(tmp_path: P
     try:
         # The database has no health check here: the job waits for the server by itself. `run` starts it.
         planned = docker(*project, "run", "--build", "--rm", "migrate", "plan", env=env)
-        assert (planned.returncode, planned.finished["pending_count"]) == (0, 8), planned
+        assert (planned.exit_code, planned.finished["pending_count"]) == (0, 8), planned
         must(docker(*project, "up", "--build", "--wait", "api", env=env))
         (job,) = must(docker(*project, "ps", "--all", "--quiet", "migrate", env=env)).stdout.split()
         last = docker("logs", job).finished
