@@ -369,8 +369,9 @@ def test_a_version_table_without_a_key(applied, doctor):
     assert doctor(database=applied).verdict("version-table") == "pass"
 
 
-def test_a_version_table_that_is_too_narrow(applied, doctor):
-    applied.execute("ALTER TABLE alembic_version ALTER version_num TYPE varchar(2) USING 'on'")
+def test_a_version_table_that_is_too_narrow(project, applied, doctor):
+    project.revision("three", down="two", upgrade=ONE_TABLE.format("u"), downgrade='op.drop_table("u")')
+    applied.execute("ALTER TABLE alembic_version ALTER version_num TYPE varchar(3)")
     found = doctor(database=applied)
     assert (found.verdict("version-table"), found["version-table"]["exit_code"]) == ("fail", 11)
     apply_sql(applied, found["version-table"]["fix"])

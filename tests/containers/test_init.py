@@ -45,7 +45,7 @@ OWN = {
 
 
 def test_the_overlay_holds_the_users_service_until_the_job_has_ended(tmp_path: Path) -> None:
-    (tmp_path / "compose.yaml").write_text(json.dumps(OWN), encoding="utf-8")
+    (tmp_path / "compose.yaml").write_text(json.dumps(OWN, indent=2), encoding="utf-8")
     (tmp_path / "Dockerfile").write_text(f"FROM {WEB_IMAGE}\n", encoding="utf-8")
     init = [sys.executable, "-m", "migrate", "init", "compose", "--service", "api"]
     subprocess.run(init, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
