@@ -231,7 +231,8 @@ def test_a_revision_that_ends_the_process_is_no_success(project, database, run_m
     project.revision("bad", header="import os\nimport sys\n", upgrade=f"op.execute('CREATE TABLE half ()')\n{way}")
     result = run_migrate("up", database=database)
     result.check_clean()
-    assert result.exit_code == 30
+    # SIGKILL is what the kernel does when memory runs out
+    assert result.exit_code == (24 if "9" in way else 30)
     assert result.finished["failed"] == "bad"
     assert database.scalar("SELECT to_regclass('half')") is None
 
