@@ -33,6 +33,7 @@ _PACKAGES: Final[Mapping[str, str]] = MappingProxyType(
         "pgvector": "pgvector",
         "psycopg": "psycopg[binary]",
         "psycopg2": "psycopg2-binary",
+        "psycopg2cffi": "psycopg2cffi",
         "pydantic": "pydantic",
         "pydantic_settings": "pydantic-settings",
         "sqlalchemy_utils": "SQLAlchemy-Utils",
@@ -40,7 +41,7 @@ _PACKAGES: Final[Mapping[str, str]] = MappingProxyType(
         "yaml": "PyYAML",
     }
 )
-_DRIVERS: Final = frozenset({"asyncpg", "pg8000", "psycopg"})
+_DRIVERS: Final = frozenset({"asyncpg", "pg8000", "psycopg", "psycopg2cffi"})
 
 
 def fix_of_missing(module: str, folder: str | None = None) -> str:

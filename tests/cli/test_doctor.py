@@ -769,12 +769,12 @@ def test_driver(project, database, run_migrate, doctor):
         "    with context.begin_transaction():\n        context.run_migrations()\n"
     )
     assert doctor(database=database).verdict("driver") == "pass"
-    environment = {"DATABASE_URL": database.url.replace("postgresql:", "postgresql+pg8000:")}
+    environment = {"DATABASE_URL": database.url.replace("postgresql:", "postgresql+psycopg2cffi:")}
     found = doctor(env=environment)["driver"]
     assert found["verdict"] == "warn"
-    assert found["fix"].startswith("pip install pg8000 ")
+    assert found["fix"].startswith("pip install psycopg2cffi ")
     planned = run_migrate("plan", env=environment)
-    assert [w["fix"] for w in planned.named("image.warning") if "pg8000" in w["message"]] == [found["fix"]]
+    assert [w["fix"] for w in planned.named("image.warning") if "psycopg2cffi" in w["message"]] == [found["fix"]]
     result = run_migrate("up", env=environment)
     assert (result.exit_code, result.finished["fix"]) == (11, found["fix"])
 
