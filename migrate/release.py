@@ -178,7 +178,7 @@ def refuse_before_change(order: Order, seen: Judged) -> None:
 
 def refuse_no_application(order: Order) -> None:
     """Raises Stop for an env.py that needs a Flask application where it is plain that none will be found."""
-    from migrate.image import why_no_application
+    from migrate.history import why_no_application
 
     project = order.project
     with suppress(OSError):

@@ -151,7 +151,7 @@ class Examination:
             name = "manifest" if stopped.problem.kind.code in {"bad-manifest", "stale-manifest"} else "image"
             self._add(failed(name, stopped.problem))
             return None
-        from migrate.image import check_syntax
+        from migrate.history import check_syntax
 
         faults = [
             problem("bad-history", fault.message, names={"fix": fault.fix})

@@ -15,15 +15,15 @@ from migrate.core.interruption import Interrupted
 from migrate.core.problems import Stop, stop
 from migrate.core.revisions import FaultKind, Graph, Revision
 from migrate.core.wording import counted
-from migrate.image.colons import colon_faults
-from migrate.image.manifest import check_for_release, compare_with_files, hashes, load_manifest, manifest_path
-from migrate.image.memory import recall, remember
+from migrate.history.colons import colon_faults
+from migrate.history.manifest_file import check_for_release, compare_with_files, hashes, load_manifest, manifest_path
+from migrate.history.memory import recall, remember
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from migrate.commands.session import Session
-    from migrate.image import AlembicConfig
+    from migrate.history import AlembicConfig
     from migrate.worker import Worker
 
 _TICK_S: Final = 0.5

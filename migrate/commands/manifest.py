@@ -25,7 +25,7 @@ from migrate.core.quoting import word
 from migrate.core.revisions import Graph, HistoryFault
 from migrate.core.schema import fingerprint
 from migrate.core.wording import clauses, counted, shortened
-from migrate.image.manifest import (
+from migrate.history.manifest_file import (
     Agreement,
     bad_manifest,
     compare_with_files,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from migrate.core.problems import Problem
     from migrate.core.revisions import HistoryFault, Revision
     from migrate.core.target import Target
-    from migrate.image import AlembicConfig, Scan
+    from migrate.history import AlembicConfig, Scan
     from migrate.order import Progress
     from migrate.steps.run import BackupPlace, Project
 
@@ -87,7 +87,7 @@ class Session:
     @cached_property
     def config(self) -> AlembicConfig:
         """Alembic's configuration. Raises Stop."""
-        from migrate import image as images
+        from migrate import history as images
 
         found = images.load_config(self.settings.config_file, self.cwd, self.settings.section)
         if isinstance(found, images.ConfigFault):
@@ -99,7 +99,7 @@ class Session:
     @cached_property
     def scan(self) -> Scan:
         """The revision files of the image."""
-        from migrate import image as images
+        from migrate import history as images
 
         return images.scan(self.config)
 
@@ -119,7 +119,7 @@ class Session:
 
     def aimed(self, target: Target) -> Target:
         """The target with its version table, guessed from env.py's text where no setting names it. Raises Stop."""
-        from migrate.image import guess_version_table
+        from migrate.history import guess_version_table
 
         if self.settings.version_table is not None and self.settings.version_table_schema is not None:
             return target
@@ -144,7 +144,7 @@ class Session:
     @property
     def missing_driver(self) -> str | None:
         """The module that SQLAlchemy will import for the URL, as far as env.py's text tells, where it is missing."""
-        from migrate.image import missing_driver
+        from migrate.history import missing_driver
 
         try:
             text = self.config.env_py.read_text("utf-8", "replace")
@@ -175,7 +175,7 @@ class Session:
 
     def faults_in(self, revisions: Sequence[Revision]) -> Sequence[HistoryFault]:
         """The revisions' files that Python refuses; none is run."""
-        from migrate.image import check_syntax
+        from migrate.history import check_syntax
 
         return check_syntax(self.scan, revisions)
 

@@ -74,7 +74,7 @@ def other_of(session: Session, against: str) -> Against:
         return AgainstDatabase(against, replace(session.target, url=url, url_from=variable, renew=None))
     if against.endswith(".json"):
         from migrate.core.revisions import Graph
-        from migrate.image.manifest import load_manifest
+        from migrate.history.manifest_file import load_manifest
 
         found = load_manifest(Path(against))
         if found is None:

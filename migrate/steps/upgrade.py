@@ -226,7 +226,7 @@ class Upgrading:
 
         Its text tells, or the last run here: what made it go on may be anywhere, in another file or in the environment.
         """
-        from migrate.image import may_run_several_times
+        from migrate.history import may_run_several_times
 
         earlier = self.run.before.unproven
         if earlier is not None and earlier.went_elsewhere:

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrate.core.revisions import FaultKind, Graph, HistoryFault, Revision
-from migrate.image import AlembicConfig, load_config, scan
+from migrate.history import AlembicConfig, load_config, scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from migrate.image import AlembicConfig, ConfigFault, load_config, scan
+from migrate.history import AlembicConfig, ConfigFault, load_config, scan
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from migrate.core.manifest import Manifest, build
 from migrate.core.revisions import Graph
-from migrate.image import AlembicConfig, load_config, scan
-from migrate.image.manifest import compare_with_files, hashes, load_manifest, manifest_path
+from migrate.history import AlembicConfig, load_config, scan
+from migrate.history.manifest_file import compare_with_files, hashes, load_manifest, manifest_path
 from tests.bench.bench_noop import history
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from migrate.image import AlembicConfig, ConfigFault, ConfigFaultKind, load_config
+from migrate.history import AlembicConfig, ConfigFault, ConfigFaultKind, load_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from migrate.core.revisions import FaultKind, HistoryFault
-from migrate.image.declarations import Declaration, declared_by, read_tree, scan_header
+from migrate.history.declarations import Declaration, declared_by, read_tree, scan_header
 
 ORDINARY = '''\
 """add a thing

@@ -8,7 +8,7 @@ from pathlib import Path
 import alembic
 import pytest
 
-from migrate.image import env_py, guess_version_table, may_run_several_times, missing_driver
+from migrate.history import env_py, guess_version_table, may_run_several_times, missing_driver
 
 ONLINE = "context.configure(connection=connection, target_metadata=metadata, {})"
 

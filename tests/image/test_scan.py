@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from migrate.core.revisions import FaultKind, HistoryFault, Revision
-from migrate.image import AlembicConfig, Scan, check_syntax, load_config, scan
+from migrate.history import AlembicConfig, Scan, check_syntax, load_config, scan
 
 
 @pytest.fixture
@@ -244,7 +244,7 @@ def test_a_syntax_error_below_the_header_is_found_when_asked_for(versions: Path)
 def test_reading_an_image_imports_no_alembic_and_no_sqlalchemy(versions: Path) -> None:
     (versions / "a.py").write_bytes(revision("a"))
     code = (
-        "import sys, pathlib; from migrate.image import *; from migrate.core.revisions import Graph;"
+        "import sys, pathlib; from migrate.history import *; from migrate.core.revisions import Graph;"
         "graph = Graph.build(scan(load_config(None, pathlib.Path(sys.argv[1]))).revisions);"
         "assert graph.heads == ('a',);"
         "print(sorted({'alembic', 'sqlalchemy', 'mako'} & set(sys.modules)))"

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from migrate.core.manifest import FileFindings, GraphFindings, MalformedManifest, Manifest
     from migrate.core.revisions import Revision
-    from migrate.image.config import AlembicConfig
-    from migrate.image.scan import Scan
+    from migrate.history.config import AlembicConfig
+    from migrate.history.scan import Scan
 
 FILE_NAME: Final = "manifest.json"
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from migrate.image.config import AlembicConfig
+    from migrate.history.config import AlembicConfig
 
 _FILE_NAME: Final = "migrate-graph.json"
 _LISTS: Final = ("down", "depends_on", "labels")

@@ -3,9 +3,9 @@
 Never imports Alembic, a revision, env.py or the package they are in: two env.py files in three need the application.
 """
 
-from migrate.image.config import AlembicConfig, ConfigFault, ConfigFaultKind, load_config
-from migrate.image.env_py import guess_version_table, may_run_several_times, missing_driver, why_no_application
-from migrate.image.scan import Scan, check_syntax, scan
+from migrate.history.config import AlembicConfig, ConfigFault, ConfigFaultKind, load_config
+from migrate.history.env_py import guess_version_table, may_run_several_times, missing_driver, why_no_application
+from migrate.history.scan import Scan, check_syntax, scan
 
 __all__ = [
     "AlembicConfig",

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from migrate.core.quoting import word
 from migrate.core.revisions import FaultKind, HistoryFault, Revision
-from migrate.image.config import AlembicConfig
-from migrate.image.declarations import NOT_COMPILABLE, declared_by, dynamic, not_compilable
+from migrate.history.config import AlembicConfig
+from migrate.history.declarations import NOT_COMPILABLE, declared_by, dynamic, not_compilable
 
 
 @dataclass(frozen=True, slots=True)
