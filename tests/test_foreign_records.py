@@ -19,7 +19,7 @@ PROGRAM = """
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
-    from migrate import foreign_records
+    from migrate.child import records as foreign_records
 
     told = open("records", "w", encoding="utf-8")
     foreign_records.capture(lambda record: print(json.dumps(record), file=told, flush=True))

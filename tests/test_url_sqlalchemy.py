@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.engine import make_url
 
-from migrate import alembic_bridge
+from migrate.child import main as alembic_bridge
 from migrate.core.url import DatabaseUrl, Host, MalformedUrl
 from tests.core.test_url import READ
 

@@ -22,9 +22,9 @@ from migrate.history.memory import recall, remember
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from migrate.child.parent import Worker
     from migrate.commands.session import Session
     from migrate.history import AlembicConfig
-    from migrate.worker import Worker
 
 _TICK_S: Final = 0.5
 
@@ -141,7 +141,7 @@ def _hear(worker: Worker, session: Session, awaited: str) -> dict[str, Any]:
 
 def _through_alembic(session: Session) -> tuple[Revision, ...]:
     """The revisions of a history that computes its ids: only running the files tells them."""
-    from migrate.worker import Worker
+    from migrate.child.parent import Worker
 
     project = session.project
     with Worker(environ=os.environ, cwd=project.cwd, emit=session.emit, wake=(session.interruption.fd,)) as worker:

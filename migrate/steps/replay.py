@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 
+from migrate.child.parent import Worker
 from migrate.core import shadow as shadows
 from migrate.core.events import Event, Level, Name
 from migrate.core.manifest import Baseline
@@ -33,7 +34,6 @@ from migrate.postgres.spelling import other_spellings, spellings_carried_over, s
 from migrate.pulse import Pulse
 from migrate.steps.run import Fence, Run
 from migrate.steps.upgrade import Upgrading, child_environment
-from migrate.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

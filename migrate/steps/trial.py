@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from migrate.child.parent import Worker
 from migrate.core.events import Event, Level, Name
 from migrate.core.holding import Taken
 from migrate.core.plan import Downgrade, Upgrade
@@ -27,7 +28,6 @@ from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.postgres.rows import Scope, count, fill, versions
 from migrate.steps.replay import READ_S
 from migrate.steps.upgrade import Upgrading, child_environment
-from migrate.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

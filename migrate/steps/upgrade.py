@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 
+from migrate.child.parent import Ended, Worker
 from migrate.core.events import Event, Level, Name
 from migrate.core.holding import place_of
 from migrate.core.interruption import Interrupted
@@ -43,7 +44,6 @@ from migrate.steps.failure import (
     worker_name,
 )
 from migrate.steps.watch import Watch
-from migrate.worker import Ended, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

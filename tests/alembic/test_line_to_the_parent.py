@@ -7,7 +7,7 @@ import sys
 
 RESET = """
 import socket
-from migrate.alembic_bridge import Channel
+from migrate.child.main import Channel
 ours, parents = socket.socketpair()
 channel = Channel(ours.detach())
 channel.tell("ready")

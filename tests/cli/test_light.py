@@ -15,7 +15,7 @@ NEVER = {
     *(f"migrate.core.{name}" for name in ("backup", "compatibility", "downgrade", "pasting", "repair", "trial")),
     *(f"migrate.postgres.{name}" for name in ("activity", "guard", "residue")),
     *(f"migrate.steps.{name}" for name in ("adopt", "backup", "repair", "upgrade", "verify")),
-    "migrate.worker",
+    "migrate.child.parent",
 }
 WITHOUT_MANIFEST = {"migrate.core.manifest", "migrate.core.schema", "migrate.postgres.catalog"}
 PROGRAM = """

@@ -27,8 +27,8 @@ SHOWN_LINES: Final = 1000  # of what a run prints; platforms drop whole batches 
 LINE_BYTES: Final = 65536
 LAST_WORDS_S: Final = 0.3  # for what a child has printed; a process that it left running may print for ever
 _CHILD: Final = (
-    "import sys; sys.path.insert(0, sys.argv[1]); import migrate.alembic_bridge; sys.path.pop(0);"
-    " migrate.alembic_bridge.main(int(sys.argv[2]))"
+    "import sys; sys.path.insert(0, sys.argv[1]); import migrate.child.main; sys.path.pop(0);"
+    " migrate.child.main.main(int(sys.argv[2]))"
 )
 _LEVELS: Final = {"debug": Level.DEBUG, "info": Level.INFO, "warning": Level.WARN, "warn": Level.WARN}
 

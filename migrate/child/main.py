@@ -1,6 +1,6 @@
 """The child process that runs the user's env.py and revisions; the only module that imports Alembic.
 
-It is started by `migrate.worker`, talks to it over one socket (a JSON object a line each way) and never decides anything.
+It is started by `migrate.child.parent`, talks to it over one socket (a JSON object a line each way) and never decides anything.
 A process of its own, because a revision may do what it likes to its interpreter (docs/decisions/0002-child-process.md).
 """
 
@@ -35,7 +35,10 @@ from sqlalchemy import event, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
-from migrate import driver_fence, foreign_records
+from migrate.child import driver_fence
+from migrate.child import records as foreign_records
+from migrate.child.flask_context import NoApplication, application_context
+from migrate.child.transactions import Division
 from migrate.core.destruction import says_harmless
 from migrate.core.driver_errors import said_by, sqlstate_of, types_of, was_disconnected
 from migrate.core.repair_sql import quote
@@ -45,8 +48,6 @@ from migrate.core.shadow import strangers
 from migrate.core.sql_text import commits, stands_outside, statements
 from migrate.core.url import DatabaseUrl
 from migrate.core.wording import counted, shortened
-from migrate.division import Division
-from migrate.flask_context import NoApplication, application_context
 from migrate.postgres.losses import Keeping, Lost, Suspect, Unread, quoted
 
 if TYPE_CHECKING:
