@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from migrate import log as log_module
 from migrate.core.events import Event, Level, LogFormat, Name
 from migrate.core.problems import problem
 from migrate.core.redaction import Redactor
-from migrate.log import Log, open_log
+from migrate.output import log as log_module
+from migrate.output.log import Log, open_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -259,7 +259,7 @@ PROGRAM = """
     from migrate.core.events import Event, Level, LogFormat, Name
     from migrate.core.problems import problem
     from migrate.core.redaction import Redactor
-    from migrate.log import open_log
+    from migrate.output.log import open_log
 
     log = open_log(log_format=LogFormat("{log_format}"), stream_fd=1, context={{}}, redactor=Redactor([]), service="s",
                    version="1", run_id="r1")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from migrate.core.redaction import without_rows
-from migrate.report.json_lines import as_text, flat
+from migrate.output.json_lines import as_text, flat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

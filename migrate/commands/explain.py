@@ -13,7 +13,7 @@ from migrate.commands.session import Answer
 from migrate.commands.usage import WrongWord
 from migrate.commands.verb import verb
 from migrate.core.problems import CATALOGUE, EXIT_MEANINGS, ExitCode, kinds_of
-from migrate.report.terminal import every_explanation, exit_explanation, explanation
+from migrate.output.terminal import every_explanation, exit_explanation, explanation
 
 
 @verb("explain", exits=(ExitCode.OK, ExitCode.USAGE), settings=False)

@@ -15,10 +15,10 @@ from migrate.core.events import Event, Name
 from migrate.core.outcome import Outcome, Result
 from migrate.core.problems import ExitCode
 from migrate.core.wording import counted
+from migrate.output.json_lines import as_text
 from migrate.postgres import ledger
 from migrate.postgres.errors import problem_of
 from migrate.postgres.observe import read_server
-from migrate.report.json_lines import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

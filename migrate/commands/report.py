@@ -20,9 +20,9 @@ from migrate.core.problems import stop
 from migrate.core.state import AtHead, Behind, Drifted, classify
 from migrate.core.state import name as position_name
 from migrate.core.wording import counted
+from migrate.output.page import Page, cleaned, moment, reverted, revision_rows, run_rows
 from migrate.postgres import ledger
 from migrate.postgres.errors import problem_of
-from migrate.report.page import Page, cleaned, moment, reverted, revision_rows, run_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,11 +48,11 @@ def report(*, as_json: bool, html_file: Path | None, markdown_file: Path | None,
     """
     files: dict[Path, Callable[[Page], str]] = {}
     if html_file is not None:
-        from migrate.report.html import html
+        from migrate.output.html import html
 
         files[html_file] = html
     if markdown_file is not None:
-        from migrate.report.markdown import report_page
+        from migrate.output.markdown import report_page
 
         files[markdown_file] = report_page
     if not files:

@@ -12,8 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from migrate import __version__, log, signals
-from migrate.commands.github import is_github, tell_github
+from migrate import __version__, signals
 from migrate.core.deployment import platform_context
 from migrate.core.events import Event, Level, LogFormat, Name
 from migrate.core.interruption import Interrupted
@@ -24,7 +23,9 @@ from migrate.core.quoting import word
 from migrate.core.redaction import Redactor
 from migrate.core.wording import counted
 from migrate.order import Order
-from migrate.pulse import Pulse
+from migrate.output import log
+from migrate.output.github_job import is_github, tell_github
+from migrate.output.heartbeat import Pulse
 from migrate.settings import CHANGING_VERBS, Settings, environment_secrets, load
 
 if TYPE_CHECKING:
@@ -373,7 +374,7 @@ def _pasteable(fields: Mapping[str, object], flags: Sequence[ProjectFlag], again
 def _tell(fields: Mapping[str, object], settings: Settings, sink: log.Log, emit: Emit) -> None:
     """Tell people how the run ended, if they want to hear of such an end; what goes wrong is a warning and no more."""
     from migrate.core.notification import notification
-    from migrate.notify import notify
+    from migrate.output.notify import notify
 
     last = sink.redacted(json.loads(json.dumps(fields, default=str)))
     message = notification(last, sink.redacted({"service": settings.service, **sink.context}))

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from migrate import __version__, log
+from migrate import __version__
 from migrate.core.events import Event, Level, LogFormat, Name
 from migrate.core.outcome import refusal
 from migrate.core.problems import problem
 from migrate.core.redaction import Redactor
+from migrate.output import log
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

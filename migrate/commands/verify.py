@@ -17,7 +17,7 @@ from migrate.comparison import verify as compare
 from migrate.core.problems import stop
 from migrate.core.quoting import word
 from migrate.core.url import DatabaseUrl, MalformedUrl
-from migrate.report import comparison
+from migrate.output import comparison
 
 if TYPE_CHECKING:
     from migrate.comparison import Verified

@@ -22,6 +22,7 @@ from migrate.core.schema import within
 from migrate.core.spelling import may_be_respelled
 from migrate.core.widths import ALEMBICS, too_narrow
 from migrate.core.wording import clauses
+from migrate.output.heartbeat import Pulse
 from migrate.postgres.backend_names import CONTROL_NAME, GUARD_NAME
 from migrate.postgres.catalog import Where
 from migrate.postgres.connection import connect_with_retry
@@ -31,7 +32,6 @@ from migrate.postgres.ledger import Ledger
 from migrate.postgres.observe import observe, read_server, user_schemas
 from migrate.postgres.shadow import CONNECT_S, load_baseline
 from migrate.postgres.spelling import other_spellings, spellings_carried_over, spellings_of_dump
-from migrate.pulse import Pulse
 from migrate.steps.run import Fence, Run
 from migrate.steps.upgrade import Upgrading, child_environment
 

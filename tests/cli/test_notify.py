@@ -226,6 +226,6 @@ def test_the_settings_are_shown_without_the_address(project, database, run_migra
 def test_a_run_that_tells_nobody_does_not_import_it(project, database, run_migrate):
     project.linear(1)
     assert run_migrate("up", database=database).exit_code == 0
-    program = "import sys; from migrate.cli import run; run(['up']); sys.exit('migrate.notify' in sys.modules)"
+    program = "import sys; from migrate.cli import run; run(['up']); sys.exit('migrate.output.notify' in sys.modules)"
     environment = {"DATABASE_URL": database.url, "PATH": "/usr/bin:/bin"}
     subprocess.run([sys.executable, "-c", program], cwd=project.path, env=environment, check=True, capture_output=True)

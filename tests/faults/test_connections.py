@@ -478,7 +478,7 @@ def test_network_gone(case):
 def test_silent_server(case):
     case.history()
     case.proxy.accepts = False
-    running = case.up("--connect-timeout", "3", proxied=True, constants={"migrate.pulse.SILENCE_S": 1.0})
+    running = case.up("--connect-timeout", "3", proxied=True, constants={"migrate.output.heartbeat.SILENCE_S": 1.0})
     result = case.ends(running)
     assert result.finished["problem"] == "unreachable"
     assert result.named("heartbeat")

@@ -15,8 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from migrate.report.html import html
-from migrate.report.page import cleaned
+from migrate.output.html import html
+from migrate.output.page import cleaned
 from tests.report.test_page import hostile, page
 
 CHROMIUM = shutil.which("chromium")

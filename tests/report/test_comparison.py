@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from migrate.core.schema import compare
-from migrate.report.comparison import as_markdown, as_sql, as_text, pairs, statements
+from migrate.output.comparison import as_markdown, as_sql, as_text, pairs, statements
 
 EXPECTED = {
     "table t": "table",

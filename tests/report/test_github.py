@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from migrate.core.outcome import Outcome, Result
 from migrate.core.problems import ExitCode, problem
-from migrate.report.github import annotation, summary
+from migrate.output.github import annotation, summary
 
 MADE = {"verb": "up", "duration_ms": 12}
 

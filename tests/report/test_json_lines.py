@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from migrate.core.outcome import Outcome, Result
 from migrate.core.problems import problem
-from migrate.report.json_lines import MOST_BYTES, WHOLE, flat, render
+from migrate.output.json_lines import MOST_BYTES, WHOLE, flat, render
 
 ALWAYS = {
     "timestamp": "2026-11-22T12:00:00.000Z",

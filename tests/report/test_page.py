@@ -14,9 +14,9 @@ from migrate.core.image import Image
 from migrate.core.manifest import build
 from migrate.core.observation import Observation, Server
 from migrate.core.revisions import Graph, Revision
-from migrate.report.html import NEWEST, html
-from migrate.report.markdown import report_page
-from migrate.report.page import Page, cleaned, reverted, revision_rows, run_rows
+from migrate.output.html import NEWEST, html
+from migrate.output.markdown import report_page
+from migrate.output.page import Page, cleaned, reverted, revision_rows, run_rows
 
 HOSTILE = "</code></details><script>alert(1)</script><img src=x onerror=alert(1)>&amp;\"'`|*\u202e\n## forged"
 SERVER = Server(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from migrate.core.events import Level, Name
 from migrate.core.outcome import Outcome, Result
 from migrate.core.problems import CATALOGUE, ExitCode, kinds_of, problem
-from migrate.report.terminal import (
+from migrate.output.terminal import (
     ASCII,
     UNICODE,
     Line,

@@ -8,7 +8,7 @@ import pytest
 
 from migrate.core.trial import Case, Trial, Verdict
 from migrate.core.trial_checks import Check
-from migrate.report.trial import github_annotations, junit, table
+from migrate.output.trial import github_annotations, junit, table
 
 HOSTILE = "it's <b>&\"\x1b[31m\x00 ünï]]>"
 TRIAL = Trial(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from migrate.report.github import fenced, plain
-from migrate.report.page import CURRENT, PENDING
+from migrate.output.github import fenced, plain
+from migrate.output.page import CURRENT, PENDING
 
 if TYPE_CHECKING:
-    from migrate.report.page import Page, RunRow
+    from migrate.output.page import Page, RunRow
 
 
 def report_page(page: Page) -> str:

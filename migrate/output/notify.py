@@ -39,7 +39,7 @@ def notify(addresses: Sequence[str], message: Notification, timeout_s: float = T
     try:
         # A process and not a thread: libraries of strangers print, and a hanging one could not be ended.
         child = subprocess.Popen(
-            [sys.executable, "-m", "migrate.notify"],
+            [sys.executable, "-m", "migrate.output.notify"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from migrate.report.github import annotation, summary
+from migrate.output.github import annotation, summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

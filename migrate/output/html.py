@@ -6,7 +6,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from migrate.report.page import Page
+    from migrate.output.page import Page
 
 NEWEST: Final = 50  # rows of a table that are not folded away
 
@@ -17,7 +17,7 @@ def html(page: Page) -> str:
     """The page, which must be redacted already; every text in it is escaped, whatever it holds."""
     from mako.template import Template  # of Alembic's own dependencies; only this verb pays for it
 
-    text = resources.files("migrate.report").joinpath(_TEMPLATE).read_text("utf-8")
+    text = resources.files("migrate.output").joinpath(_TEMPLATE).read_text("utf-8")
     # `h` on every expression, so that a template that forgets to escape does not exist.
     template = Template(text, default_filters=["str", "h"], strict_undefined=True)  # noqa: S702 - see the filters
     rendered: str = template.render(page=page, newest=NEWEST)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from migrate.core.repair_sql import repairs
 from migrate.core.schema import Renamed
-from migrate.report.github import fenced
+from migrate.output.github import fenced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

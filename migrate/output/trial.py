@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
 from migrate.core.trial import FOUND, Verdict
-from migrate.report.github import workflow_command
-from migrate.report.terminal import shown
+from migrate.output.github import workflow_command
+from migrate.output.terminal import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

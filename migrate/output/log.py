@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 from migrate.core.events import Level, LogFormat, Name
-from migrate.report.json_lines import as_text, flat, render
+from migrate.output.json_lines import as_text, flat, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -155,7 +155,7 @@ class _Output(Protocol):
 def _output(stream: _Stream, log_format: LogFormat) -> _Output:
     if log_format is LogFormat.JSON or (log_format is LogFormat.AUTO and not stream.isatty()):
         return _JsonLines(stream)
-    from migrate.report.terminal import PlainText, Screen  # only people need it
+    from migrate.output.terminal import PlainText, Screen  # only people need it
 
     # What the terminal expects, whatever Python's UTF-8 mode says; a character that it lacks becomes an escape.
     text = io.TextIOWrapper(stream, locale.getencoding(), "backslashreplace", write_through=True)
