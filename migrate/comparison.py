@@ -20,10 +20,10 @@ from migrate.order import Order, Progress, outcomes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from migrate.core.history.graph import Graph
     from migrate.core.manifest import Manifest
     from migrate.core.observation import Observation
     from migrate.core.policy import Policy
-    from migrate.core.revisions import Graph
     from migrate.core.schema import Differences, Fact
     from migrate.core.spelling import Spellings
     from migrate.core.target import Target

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from migrate.core.decision import decide, refuse_image, with_backup
 from migrate.core.events import Event, Level, Name
+from migrate.core.history.graph import HistoryFault
 from migrate.core.plan import Adopt, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.pooling import refuse_pooled
 from migrate.core.problems import Stop, stop
-from migrate.core.revisions import HistoryFault
 from migrate.core.state import Nearest, classify
 from migrate.core.state import name as position_name
 from migrate.order import Judged, Order, kind_of, pending_of, plan_in_words
@@ -23,12 +23,12 @@ from migrate.settings import CHANGING_VERBS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from migrate.core.image import Image
+    from migrate.core.history.graph import Revision
+    from migrate.core.history.image import Image
     from migrate.core.manifest import Manifest
     from migrate.core.observation import Observation, Server
     from migrate.core.plan import Decision
     from migrate.core.problems import Problem
-    from migrate.core.revisions import Revision
     from migrate.core.state import State
     from migrate.postgres.connection import Connection
     from migrate.steps.patience import Patience

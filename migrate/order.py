@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from migrate.core.events import Emit
-    from migrate.core.image import Image
+    from migrate.core.history.graph import HistoryFault, Revision
+    from migrate.core.history.image import Image
     from migrate.core.interruption import Interruption
     from migrate.core.observation import Observation
     from migrate.core.plan import Decision, Step
     from migrate.core.policy import Limits, Policy
     from migrate.core.problems import Problem
-    from migrate.core.revisions import HistoryFault, Revision
     from migrate.core.state import State
     from migrate.core.target import Target
     from migrate.steps.run import BackupPlace, Project, Run
@@ -222,7 +222,7 @@ class Progress:
         if self.run is None:
             return rows
         if self.reverting:
-            from migrate.core.downgrade import rows_below
+            from migrate.core.history.downgrade import rows_below
 
             return rows_below(self.run.image.graph, rows, applied)
         reached = frozenset(rows if self.adopted is None else self.adopted)

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from migrate.core.decision import decide, problem_of_incomparable, refuse_downgrade, sentence_of_elsewhere, with_backup
-from migrate.core.destruction import commits_unseen
-from migrate.core.downgrade import reverting, taken_by_reverting
 from migrate.core.events import Event, Level, Name
+from migrate.core.history.destruction import commits_unseen
+from migrate.core.history.downgrade import reverting, taken_by_reverting
+from migrate.core.history.graph import HistoryFault
 from migrate.core.holding import Taken, place_of
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Downgrade, Plan, Refusal, Repair
@@ -19,7 +20,6 @@ from migrate.core.problems import Stop, problem, stop
 from migrate.core.quoting import word, words
 from migrate.core.repair import said
 from migrate.core.repair_sql import quote
-from migrate.core.revisions import HistoryFault
 from migrate.core.state import Ahead, AtHead, Behind, Drifted, Empty, Exact, Nearest, Unproven, classify, incomparable
 from migrate.core.wording import clauses, counted, shortened
 from migrate.judging import (

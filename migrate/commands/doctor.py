@@ -16,13 +16,13 @@ from migrate.core import checks
 from migrate.core.checks import Check, Verdict, failed, passed, warned
 from migrate.core.decision import decide, refuse_image, with_backup
 from migrate.core.events import Event, Level, Name
+from migrate.core.history.touched import Touched, by_changes, by_source
 from migrate.core.outcome import Outcome, Result, refusal
 from migrate.core.plan import Backup, Plan, Refusal
 from migrate.core.problems import ExitCode, Stop, problem
 from migrate.core.repair_sql import quote
 from migrate.core.schema import parse
 from migrate.core.state import classify
-from migrate.core.touched import Touched, by_changes, by_source
 from migrate.core.widths import refuse_narrow
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.diagnosis import diagnose
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from migrate.core.image import Image
+    from migrate.core.history.image import Image
     from migrate.core.observation import Observation, Server
     from migrate.core.problems import Problem
     from migrate.core.state import State

@@ -11,7 +11,7 @@ from migrate import recovery
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
-from migrate.core.downgrade import is_relative
+from migrate.core.history.downgrade import is_relative
 
 
 @verb("down", exits=EXITS)

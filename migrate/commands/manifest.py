@@ -17,12 +17,12 @@ from migrate.commands.shadow import lend_shadow, make_replay, read_baseline, wit
 from migrate.commands.verb import verb
 from migrate.core.decision import refuse_image
 from migrate.core.events import Event, Level, Name
+from migrate.core.history.graph import Graph, HistoryFault
 from migrate.core.line_diff import line_diff
 from migrate.core.manifest import MalformedManifest, Manifest, build, used_schemas
 from migrate.core.outcome import Outcome, Result
 from migrate.core.problems import ExitCode, Stop, stop
 from migrate.core.quoting import word
-from migrate.core.revisions import Graph, HistoryFault
 from migrate.core.schema import fingerprint
 from migrate.core.wording import clauses, counted, shortened
 from migrate.history.manifest_file import (
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from migrate.core.image import Image
+    from migrate.core.history.image import Image
     from migrate.core.line_diff import LineChange
     from migrate.core.manifest import OtherSpellings
     from migrate.postgres.shadow import Shadow

@@ -18,8 +18,8 @@ from migrate.core.state import name as position_name
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from migrate.core.history.graph import Revision
     from migrate.core.outcome import Outcome
-    from migrate.core.revisions import Revision
     from migrate.order import Judged
     from migrate.steps.record_sql import Sent
 

@@ -27,7 +27,7 @@ from migrate.postgres.errors import problem_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from migrate.core.image import Image
+    from migrate.core.history.image import Image
     from migrate.core.observation import Observation
     from migrate.core.state import State
 

@@ -30,11 +30,11 @@ from migrate.settings import CHANGING_VERBS, Settings, environment_secrets, load
 
 if TYPE_CHECKING:
     from migrate.core.events import Emit
-    from migrate.core.image import Image
+    from migrate.core.history.graph import HistoryFault, Revision
+    from migrate.core.history.image import Image
     from migrate.core.interruption import Interruption
     from migrate.core.pasting import ProjectFlag
     from migrate.core.problems import Problem
-    from migrate.core.revisions import HistoryFault, Revision
     from migrate.core.target import Target
     from migrate.history import AlembicConfig, Scan
     from migrate.order import Progress

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from migrate.commands.session import Session
     from migrate.core.events import Emit
-    from migrate.core.image import Image
+    from migrate.core.history.image import Image
     from migrate.postgres.shadow import Shadow
     from migrate.steps.replay import BaselineFile, Replay
 

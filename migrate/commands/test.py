@@ -17,11 +17,11 @@ from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.shadow import lend_shadow, make_replay, manifest_baseline, with_schema_of_env_py
 from migrate.commands.verb import verb
 from migrate.core.decision import refuse_image
+from migrate.core.history.graph import HistoryFault
 from migrate.core.outcome import Outcome, Result
 from migrate.core.problems import ExitCode, Stop, problem, stop
 from migrate.core.quoting import Ready
 from migrate.core.replay import applied_in_order, lines
-from migrate.core.revisions import HistoryFault
 from migrate.core.trial import Findings, Source, Trial, Verdict, planned
 from migrate.core.trial_checks import Check
 from migrate.core.wording import counted
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from migrate.core.image import Image
+    from migrate.core.history.graph import Revision
+    from migrate.core.history.image import Image
     from migrate.core.replay import After
-    from migrate.core.revisions import Revision
     from migrate.steps.replay import Replay
 
 

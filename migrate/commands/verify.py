@@ -73,7 +73,7 @@ def other_of(session: Session, against: str) -> Against:
             raise stop("bad-database-url", why, names={"variable": variable}) from None
         return AgainstDatabase(against, replace(session.target, url=url, url_from=variable, renew=None))
     if against.endswith(".json"):
-        from migrate.core.revisions import Graph
+        from migrate.core.history.graph import Graph
         from migrate.history.manifest_file import load_manifest
 
         found = load_manifest(Path(against))

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from migrate.core.diagnosis import Diagnosis, Table
-    from migrate.core.image import Image
+    from migrate.core.history.image import Image
     from migrate.core.observation import Observation, Server
     from migrate.core.policy import Limits, Policy
     from migrate.core.problems import Problem

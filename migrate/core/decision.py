@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from migrate.core.compatibility import Break
-    from migrate.core.image import Image
+    from migrate.core.history.graph import Revision
+    from migrate.core.history.image import Image
     from migrate.core.policy import Policy
     from migrate.core.problems import Problem
-    from migrate.core.revisions import Revision
     from migrate.core.schema import Difference, Differences
     from migrate.core.state import Finding, Match, Position, State
 
@@ -146,7 +146,7 @@ def _destroyed(
         return f"{_names(taken.gone)} will go"
     if taken.retyped:
         return f"{_names(taken.retyped)} will have another type"
-    from migrate.core.destruction import destroys_nothing
+    from migrate.core.history.destruction import destroys_nothing
 
     function = "downgrade" if isinstance(change, Downgrade) else "upgrade"
     unknown = next((r for r in change.revisions if not destroys_nothing(source_of(r), function)), None)

@@ -23,9 +23,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.distance import Assignment, Distance
+from migrate.core.history.graph import Graph, Revision
 from migrate.core.json_position import line_of
 from migrate.core.replay import with_siblings
-from migrate.core.revisions import Graph, Revision
 from migrate.core.schema import (
     OWNERS,
     ChangeError,

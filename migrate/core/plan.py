@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from migrate.core.outcome import Result
 
 if TYPE_CHECKING:
+    from migrate.core.history.graph import Revision
     from migrate.core.holding import Taken
     from migrate.core.problems import Problem
     from migrate.core.repair import Closing
-    from migrate.core.revisions import Revision
     from migrate.core.schema import Fact
 
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from migrate.core.history.graph import Graph, HistoryFault
 from migrate.core.plan import Upgrade
-from migrate.core.revisions import Graph, HistoryFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from migrate.core.revisions import Revision
+    from migrate.core.history.graph import Revision
 
     After = Mapping[str, tuple[str, ...]]
     """For revisions that build on siblings without `depends_on`: those."""

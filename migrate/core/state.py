@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from migrate.core.history.graph import HistoryFault
 from migrate.core.observation import CHANGE_SIGNS
-from migrate.core.revisions import HistoryFault
 from migrate.core.wording import clauses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from migrate.core.compatibility import Break
-    from migrate.core.image import Image
+    from migrate.core.history.graph import Graph, Revision
+    from migrate.core.history.image import Image
     from migrate.core.manifest import Manifest
     from migrate.core.observation import InvalidIndex, Observation, Unfinished, UnprovenRun
-    from migrate.core.revisions import Graph, Revision
     from migrate.core.schema import Differences
 
 Rows = tuple[str, ...]
@@ -424,7 +424,7 @@ def same_program(one: str, other: str) -> bool:
     """
     import ast
 
-    from migrate.core.python_source import parsed
+    from migrate.core.history.python_source import parsed
 
     try:
         return ast.dump(parsed(one)) == ast.dump(parsed(other))

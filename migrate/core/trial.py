@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.python_source import parsed
+from migrate.core.history.python_source import parsed
 from migrate.core.schema import compare
 from migrate.core.trial_checks import OF_HISTORY, OF_REVISIONS, Check
 from migrate.core.wording import counted
@@ -16,7 +16,7 @@ from migrate.core.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from migrate.core.revisions import Revision
+    from migrate.core.history.graph import Revision
     from migrate.core.schema import Schema
 
 LISTED: Final = 20  # details of one finding

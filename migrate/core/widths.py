@@ -16,9 +16,9 @@ from migrate.core.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Sequence
 
+    from migrate.core.history.graph import Revision
     from migrate.core.observation import Server
     from migrate.core.problems import Problem
-    from migrate.core.revisions import Revision
 
 ALEMBICS: Final = 32
 _ROOMY: Final = 64  # what a fix makes of it at the least: the next id may be longer still

@@ -7,12 +7,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from migrate.core.revisions import FaultKind, HistoryFault
+from migrate.core.history.graph import FaultKind, HistoryFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from migrate.core.revisions import Revision
+    from migrate.core.history.graph import Revision
 
 
 def colon_faults(revisions: Iterable[Revision]) -> tuple[HistoryFault, ...]:

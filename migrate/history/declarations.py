@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, cast
 
+from migrate.core.history.graph import FaultKind, HistoryFault
 from migrate.core.quoting import word
-from migrate.core.revisions import FaultKind, HistoryFault
 
 NOT_COMPILABLE: Final = (SyntaxError, ValueError, RecursionError, MemoryError)
 """What `compile` raises for a source that it refuses; a null byte is a ValueError before Python 3.11.4."""

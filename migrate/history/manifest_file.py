@@ -14,8 +14,8 @@ from migrate.regular_files import read
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from migrate.core.history.graph import Revision
     from migrate.core.manifest import FileFindings, GraphFindings, MalformedManifest, Manifest
-    from migrate.core.revisions import Revision
     from migrate.history.config import AlembicConfig
     from migrate.history.scan import Scan
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.revisions import Revision
+from migrate.core.history.graph import Revision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -27,9 +27,9 @@ from migrate.postgres.errors import problem_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from migrate.core.history.touched import Touched
     from migrate.core.policy import Limits
     from migrate.core.target import Target
-    from migrate.core.touched import Touched
     from migrate.postgres.connection import Connection
 
 _THIS_DATABASE: Final = "(SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"

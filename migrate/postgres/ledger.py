@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from migrate.core.events import Emit
+    from migrate.core.history.graph import Revision
     from migrate.core.outcome import Outcome
-    from migrate.core.revisions import Revision
     from migrate.core.schema import Fact
     from migrate.postgres.connection import Connection
     from migrate.postgres.guard import Fence

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg2
 from psycopg2 import sql
 
-from migrate.core.readings import readable
+from migrate.core.history.readings import readable
 from migrate.core.rows import (
     ROWS,
     STRIDE,

@@ -11,7 +11,7 @@ from migrate.core.events import Event, Level, Name
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from migrate.core.revisions import Revision
+    from migrate.core.history.graph import Revision
     from migrate.steps.run import Run
 
 SILENT_S: Final = 3.0  # a child that waits says so every second

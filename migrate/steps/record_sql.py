@@ -9,9 +9,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from migrate.core.history.graph import HistoryFault
 from migrate.core.plan import Upgrade
 from migrate.core.problems import Stop
-from migrate.core.revisions import HistoryFault
 from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.steps.upgrade import Upgrading
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from migrate.core.events import Emit
-    from migrate.core.image import Image
+    from migrate.core.history.image import Image
     from migrate.postgres.shadow import Shadow
     from migrate.steps.replay import Replay
 

@@ -44,11 +44,11 @@ from migrate.steps.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from migrate.core.image import Image
+    from migrate.core.history.graph import Revision
+    from migrate.core.history.image import Image
     from migrate.core.observation import InvalidIndex, Observation
     from migrate.core.plan import Repair
     from migrate.core.problems import Problem
-    from migrate.core.revisions import Revision
     from migrate.postgres.connection import Connection
     from migrate.steps.run import Run
 

@@ -40,14 +40,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from migrate.core.events import Emit
-    from migrate.core.image import Image
+    from migrate.core.history.graph import Revision
+    from migrate.core.history.image import Image
     from migrate.core.interruption import Interruption
     from migrate.core.manifest import Manifest, OtherSpellings
     from migrate.core.observation import Observation
     from migrate.core.policy import Limits
     from migrate.core.problems import Problem
     from migrate.core.replay import After
-    from migrate.core.revisions import Revision
     from migrate.core.state import Rows
     from migrate.core.target import Target
     from migrate.core.url import DatabaseUrl

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from migrate.core.events import Emit
-    from migrate.core.image import Image
+    from migrate.core.history.graph import Revision
+    from migrate.core.history.image import Image
     from migrate.core.interruption import Interruption
     from migrate.core.observation import Observation
     from migrate.core.policy import Limits, Policy
     from migrate.core.problems import Stop
-    from migrate.core.revisions import Revision
     from migrate.core.target import Target
     from migrate.core.url import DatabaseUrl
     from migrate.postgres.connection import Connection

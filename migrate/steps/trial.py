@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 from migrate.child.parent import Worker
 from migrate.core.events import Event, Level, Name
+from migrate.core.history.readings import readings, unread
 from migrate.core.holding import Taken
 from migrate.core.plan import Downgrade, Upgrade
 from migrate.core.pooling import leaves_transaction
 from migrate.core.problems import Stop
-from migrate.core.readings import readings, unread
 from migrate.core.replay import lines, passes, steps, with_siblings
 from migrate.core.schema import parse, parse_labels
 from migrate.core.shadow import is_lacking
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from migrate.core.events import Emit
-    from migrate.core.image import Image
+    from migrate.core.history.graph import Revision
+    from migrate.core.history.image import Image
     from migrate.core.problems import Problem
     from migrate.core.replay import After, Pass
-    from migrate.core.revisions import Revision
     from migrate.core.rows import Type
     from migrate.core.trial import Case, Counted, Findings
     from migrate.postgres.connection import Connection

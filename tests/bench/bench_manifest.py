@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from migrate.core.history.graph import Graph
 from migrate.core.manifest import Manifest, build
-from migrate.core.revisions import Graph
 from migrate.history import AlembicConfig, load_config, scan
 from migrate.history.manifest_file import compare_with_files, hashes, load_manifest, manifest_path
 from tests.bench.bench_noop import history

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from migrate.core.backup import Contents, destroyed, file_name, restore_command
+from migrate.core.history.graph import Graph, Revision
 from migrate.core.holding import Taken
 from migrate.core.manifest import build
-from migrate.core.revisions import Graph, Revision
 
 
 def revision(id_: str, *down: str) -> Revision:

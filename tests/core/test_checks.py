@@ -24,14 +24,14 @@ from migrate.core.diagnosis import (
     Vacuum,
     VersionTable,
 )
-from migrate.core.image import Image
+from migrate.core.history.graph import Graph, Revision
+from migrate.core.history.image import Image
 from migrate.core.manifest import Manifest, build
 from migrate.core.observation import InvalidIndex, Observation, Server, Unfinished
 from migrate.core.policy import Ahead as AheadPolicy
 from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.policy import Judgement, Limits, Policy
 from migrate.core.problems import problem
-from migrate.core.revisions import Graph, Revision
 from migrate.core.schema import compare
 from migrate.core.state import Ahead, AtHead, Behind, Breaking, Drifted, Edited, Incomparable, Residue, State, Unknown
 from migrate.core.widths import too_narrow

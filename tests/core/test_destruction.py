@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.destruction import commits_unseen, destroys_nothing
+from migrate.core.history.destruction import commits_unseen, destroys_nothing
 
 HEAD = "from alembic import op\nimport sqlalchemy as sa\nfrom sqlalchemy import Column, delete, insert, text\n"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.downgrade import is_relative, reverting, rows_below, taken_by_reverting
+from migrate.core.history.downgrade import is_relative, reverting, rows_below, taken_by_reverting
+from migrate.core.history.graph import Graph, HistoryFault, Revision
 from migrate.core.holding import Place, Taken, place_of
 from migrate.core.manifest import build
-from migrate.core.revisions import Graph, HistoryFault, Revision
 
 
 def revision(id_: str, *down: str, depends_on: tuple[str, ...] = ()) -> Revision:

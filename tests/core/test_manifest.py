@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from migrate.core.history.graph import Graph, Revision
 from migrate.core.manifest import (
     Baseline,
     Entry,
@@ -23,7 +24,6 @@ from migrate.core.manifest import (
     build,
     used_schemas,
 )
-from migrate.core.revisions import Graph, Revision
 from migrate.core.schema import Difference, Differences, Renamed, apply, compare, fingerprint
 from migrate.core.state import Exact, Nearest, Several
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.readings import readable, readings, unread
+from migrate.core.history.readings import readable, readings, unread
 from migrate.core.rows import Shape, Type
 
 

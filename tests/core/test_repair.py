@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from migrate.core.image import Image
+from migrate.core.history.graph import Graph, Revision
+from migrate.core.history.image import Image
 from migrate.core.manifest import build
 from migrate.core.observation import InvalidIndex, Observation, Server, Unfinished
 from migrate.core.repair import (
@@ -21,7 +22,6 @@ from migrate.core.repair import (
     rows_proven,
     said,
 )
-from migrate.core.revisions import Graph, Revision
 
 SERVER = Server(170000, "17.0", None, "app", "app", "UTF8", False, False, False, "public", True, True)
 

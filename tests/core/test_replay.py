@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrate.core.history.graph import Graph, Revision
 from migrate.core.replay import Pass, applied_in_order, missed, passes, steps, with_siblings
-from migrate.core.revisions import Graph, Revision
 
 
 def graph_of(**parents: tuple[str, ...]) -> Graph:

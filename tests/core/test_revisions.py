@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.revisions import FaultKind, Graph, HistoryFault, Overlap, Revision
+from migrate.core.history.graph import FaultKind, Graph, HistoryFault, Overlap, Revision
 
 
 def revision(id_: str, *down: str, on: tuple[str, ...] = (), labels: tuple[str, ...] = ()) -> Revision:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from migrate.core.compatibility import serves
-from migrate.core.image import Image
+from migrate.core.history.graph import Graph, Revision
+from migrate.core.history.image import Image
 from migrate.core.manifest import Baseline, MalformedManifest, Manifest, build
 from migrate.core.observation import Observation, Server
-from migrate.core.revisions import Graph, Revision
 from migrate.core.schema import (
     ChangeError,
     Renamed,

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from migrate.core.image import Image
+from migrate.core.history.graph import Graph, Revision
+from migrate.core.history.image import Image
 from migrate.core.manifest import build
 from migrate.core.observation import Accepted, Applied, InvalidIndex, Observation, Server, Unfinished, UnprovenRun
-from migrate.core.revisions import Graph, Revision
 from migrate.core.state import (
     Ahead,
     AtHead,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.touched import TableName, Touched, by_changes, by_source
+from migrate.core.history.touched import TableName, Touched, by_changes, by_source
 
 
 def altered(*names):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.revisions import Revision
+from migrate.core.history.graph import Revision
 from migrate.core.trial import (
     LISTED,
     Case,

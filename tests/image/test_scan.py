@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from migrate.core.revisions import FaultKind, HistoryFault, Revision
+from migrate.core.history.graph import FaultKind, HistoryFault, Revision
 from migrate.history import AlembicConfig, Scan, check_syntax, load_config, scan
 
 
@@ -244,7 +244,7 @@ def test_a_syntax_error_below_the_header_is_found_when_asked_for(versions: Path)
 def test_reading_an_image_imports_no_alembic_and_no_sqlalchemy(versions: Path) -> None:
     (versions / "a.py").write_bytes(revision("a"))
     code = (
-        "import sys, pathlib; from migrate.history import *; from migrate.core.revisions import Graph;"
+        "import sys, pathlib; from migrate.history import *; from migrate.core.history.graph import Graph;"
         "graph = Graph.build(scan(load_config(None, pathlib.Path(sys.argv[1]))).revisions);"
         "assert graph.heads == ('a',);"
         "print(sorted({'alembic', 'sqlalchemy', 'mako'} & set(sys.modules)))"

@@ -5,17 +5,17 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from migrate.core.history.graph import FaultKind, HistoryFault
 from migrate.core.holding import taken
 from migrate.core.quoting import word
-from migrate.core.revisions import FaultKind, HistoryFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from migrate.core.history.graph import Graph, Revision
     from migrate.core.holding import Taken
     from migrate.core.manifest import Manifest
     from migrate.core.replay import After
-    from migrate.core.revisions import Graph, Revision
 
 BASE: Final = "base"
 # Alembic's marks of a relative or a branch's target, which no revision id can hold.

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.python_source import parsed
+from migrate.core.history.python_source import parsed
 from migrate.core.schema import ChangeError, IdentityError, parse, read_change
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The revision graph of an image, and what its files' text shows without being run."""
