@@ -10,8 +10,8 @@ from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Refusal
 from migrate.core.policy import Judgement
 from migrate.core.problems import Stop, stop
-from migrate.core.schema import compare
-from migrate.core.spelling import AS_PRINTED
+from migrate.core.schema.differences import compare
+from migrate.core.schema.spelling import AS_PRINTED
 from migrate.core.state import AtHead, Behind, Drifted, Empty, classify, incomparable
 from migrate.core.wording import clauses
 from migrate.judging import connected, look, needed_manifest, refuse_image_faults, rows_named
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from migrate.core.manifest import Manifest
     from migrate.core.observation import Observation
     from migrate.core.policy import Policy
-    from migrate.core.schema import Differences, Fact
-    from migrate.core.spelling import Spellings
+    from migrate.core.schema.differences import Differences, Fact
+    from migrate.core.schema.spelling import Spellings
     from migrate.core.target import Target
 
 

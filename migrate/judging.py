@@ -214,7 +214,7 @@ def warn_of_other_names(order: Order, state: State) -> None:
     pending = order.image.graph.pending(match.rows, order.policy.target) if isinstance(match, Nearest) else ()
     if not isinstance(match, Nearest) or isinstance(pending, HistoryFault):
         return
-    from migrate.core.schema import parse
+    from migrate.core.schema.differences import parse
 
     for renamed in match.differences.renamed:
         expected = parse(renamed.expected_identity).path[-1]

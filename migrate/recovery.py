@@ -10,7 +10,6 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.history.destruction import commits_unseen
 from migrate.core.history.downgrade import reverting, taken_by_reverting
 from migrate.core.history.graph import HistoryFault
-from migrate.core.holding import Taken, place_of
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Downgrade, Plan, Refusal, Repair
 from migrate.core.policy import Adopt as AdoptPolicy
@@ -19,7 +18,8 @@ from migrate.core.privileges import fix_of_uncounted
 from migrate.core.problems import Stop, problem, stop
 from migrate.core.quoting import word, words
 from migrate.core.repair import said
-from migrate.core.repair_sql import quote
+from migrate.core.schema.holding import Taken, place_of
+from migrate.core.schema.repair_sql import quote
 from migrate.core.state import Ahead, AtHead, Behind, Drifted, Empty, Exact, Nearest, Unproven, classify, incomparable
 from migrate.core.wording import clauses, counted, shortened
 from migrate.judging import (

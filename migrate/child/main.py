@@ -41,11 +41,11 @@ from migrate.child.flask_context import NoApplication, application_context
 from migrate.child.transactions import Division
 from migrate.core.driver_errors import said_by, sqlstate_of, types_of, was_disconnected
 from migrate.core.history.destruction import says_harmless
-from migrate.core.repair_sql import quote
-from migrate.core.schema import dotted
+from migrate.core.schema.differences import dotted
+from migrate.core.schema.repair_sql import quote
+from migrate.core.schema.sql_text import commits, stands_outside, statements
 from migrate.core.search_path import first_meant
 from migrate.core.shadow import strangers
-from migrate.core.sql_text import commits, stands_outside, statements
 from migrate.core.url import DatabaseUrl
 from migrate.core.wording import counted, shortened
 from migrate.postgres.losses import Keeping, Lost, Suspect, Unread, quoted

@@ -20,8 +20,8 @@ from migrate.core.history.touched import Touched, by_changes, by_source
 from migrate.core.outcome import Outcome, Result, refusal
 from migrate.core.plan import Backup, Plan, Refusal
 from migrate.core.problems import ExitCode, Stop, problem
-from migrate.core.repair_sql import quote
-from migrate.core.schema import parse
+from migrate.core.schema.differences import parse
+from migrate.core.schema.repair_sql import quote
 from migrate.core.state import classify
 from migrate.core.widths import refuse_narrow
 from migrate.postgres.connection import connect_with_retry

@@ -23,7 +23,7 @@ from migrate.core.manifest import MalformedManifest, Manifest, build, used_schem
 from migrate.core.outcome import Outcome, Result
 from migrate.core.problems import ExitCode, Stop, stop
 from migrate.core.quoting import word
-from migrate.core.schema import fingerprint
+from migrate.core.schema.differences import fingerprint
 from migrate.core.wording import clauses, counted, shortened
 from migrate.history.manifest_file import (
     Agreement,

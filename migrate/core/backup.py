@@ -7,14 +7,14 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.holding import taken
+from migrate.core.schema.holding import taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from migrate.core.history.graph import Graph, Revision
-    from migrate.core.holding import Taken
     from migrate.core.manifest import Manifest
+    from migrate.core.schema.holding import Taken
 
 # An entry of a table of contents begins so: its number, and the oids of a catalogue and of an object.
 _ENTRY: Final = re.compile(r"^\d+; \d+ \d+ ")

@@ -26,7 +26,7 @@ from migrate.core.plan import Plan, Refusal
 from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.problems import ExitCode, problem
 from migrate.core.repair import plain
-from migrate.core.repair_sql import repairs
+from migrate.core.schema.repair_sql import repairs
 from migrate.core.state import (
     AtHead,
     Behind,

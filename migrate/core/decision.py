@@ -40,12 +40,12 @@ from migrate.core.wording import LISTED, clauses, counted, shortened
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from migrate.core.compatibility import Break
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
     from migrate.core.policy import Policy
     from migrate.core.problems import Problem
-    from migrate.core.schema import Difference, Differences
+    from migrate.core.schema.compatibility import Break
+    from migrate.core.schema.differences import Difference, Differences
     from migrate.core.state import Finding, Match, Position, State
 
 UNCOMPARED = "without a manifest it is not compared whether the pending change breaks the release that is still running"
@@ -301,7 +301,7 @@ def _items(residue: Residue) -> tuple[str, ...]:
 
 def without_healed(drifted: Drifted, healed: frozenset[str]) -> Drifted:
     """The drift without these INVALID indexes, which are residue and repaired as such."""
-    from migrate.core.schema import parse
+    from migrate.core.schema.differences import parse
 
     def stays(difference: Difference) -> bool:
         identity = parse(difference.identity)
@@ -464,7 +464,7 @@ def fix_of_stale_rows(exact: tuple[str, ...]) -> str:
 
 def problem_of_incomparable(finding: Incomparable) -> Problem:
     """Why nothing is said of the schema, with the right that is missing."""
-    from migrate.core.repair_sql import quote
+    from migrate.core.schema.repair_sql import quote
 
     names = ", ".join(map(quote, finding.schemas))
     grant = f"GRANT USAGE ON SCHEMA {names} TO {quote(finding.role)};"

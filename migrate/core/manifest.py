@@ -22,11 +22,10 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from migrate.core.distance import Assignment, Distance
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.json_position import line_of
 from migrate.core.replay import with_siblings
-from migrate.core.schema import (
+from migrate.core.schema.differences import (
     OWNERS,
     ChangeError,
     Differences,
@@ -42,7 +41,8 @@ from migrate.core.schema import (
     read_change,
     read_spelling,
 )
-from migrate.core.spelling import Spellings
+from migrate.core.schema.distance import Assignment, Distance
+from migrate.core.schema.spelling import Spellings
 from migrate.core.state import Exact, Match, Nearest, Rows, Several
 
 if TYPE_CHECKING:
@@ -393,7 +393,7 @@ class Manifest:
     def compare(self, rows: Rows, live: Schema, *, major: int, ignore: Sequence[str] = ()) -> Differences:
         """What the live schema, printed by a server of version `major`, differs in from that of these rows.
 
-        `ignore`: see `migrate.core.schema.compare`. An object in conflict may be as any of the branches leaves it.
+        `ignore`: see `migrate.core.schema.differences.compare`. An object in conflict may be as any of the branches leaves it.
         """
         live = self._without_foreign(live)
         if len(rows) == 1 and self.revisions[self._at[rows[0]]].schema == fingerprint(live):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from migrate.core.schema import Fact
+    from migrate.core.schema.differences import Fact
 
-CHANGE_SIGNS: Final = ("+ ", "- ", "~ ")  # that a line of `migrate.core.schema.changes` begins with
+CHANGE_SIGNS: Final = ("+ ", "- ", "~ ")  # that a line of `migrate.core.schema.differences.changes` begins with
 
 
 @dataclass(frozen=True, slots=True)

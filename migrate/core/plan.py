@@ -9,10 +9,10 @@ from migrate.core.outcome import Result
 
 if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
-    from migrate.core.holding import Taken
     from migrate.core.problems import Problem
     from migrate.core.repair import Closing
-    from migrate.core.schema import Fact
+    from migrate.core.schema.differences import Fact
+    from migrate.core.schema.holding import Taken
 
 
 @dataclass(frozen=True, slots=True)

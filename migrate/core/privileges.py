@@ -6,7 +6,7 @@ import re
 import urllib.parse
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.repair_sql import quote
+from migrate.core.schema.repair_sql import quote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from itertools import combinations
 from shlex import quote as shell_quoted
 from typing import TYPE_CHECKING, Final, assert_never
 
-from migrate.core.repair_sql import quote, repairs
-from migrate.core.schema import Difference, Differences, dotted, read_change
+from migrate.core.schema.differences import Difference, Differences, dotted, read_change
+from migrate.core.schema.repair_sql import quote, repairs
 from migrate.core.wording import LISTED, clauses
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from migrate.core.wording import clauses
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from migrate.core.compatibility import Break
     from migrate.core.history.graph import Graph, Revision
     from migrate.core.history.image import Image
     from migrate.core.manifest import Manifest
     from migrate.core.observation import InvalidIndex, Observation, Unfinished, UnprovenRun
-    from migrate.core.schema import Differences
+    from migrate.core.schema.compatibility import Break
+    from migrate.core.schema.differences import Differences
 
 Rows = tuple[str, ...]
 
@@ -278,7 +278,7 @@ def _residual(image: Image, observation: Observation, position: Position) -> tup
     if image.manifest is None or not isinstance(position, (AtHead, Behind)):
         return observation.invalid_indexes if isinstance(position, AtHead) else plain
     from migrate.core.repair import plain as unquoted
-    from migrate.core.schema import parse
+    from migrate.core.schema.differences import parse
 
     expected = image.manifest.schema_at(position.rows)
     meant = {parse(identity).path[-1] for identity, text in expected.items() if text.endswith(" invalid")}
@@ -296,7 +296,7 @@ def _drifted(differences: Differences, observation: Observation) -> Drifted:
     """The differences, apart from them what a part of a pending revision left and an operator lets stay."""
     if not observation.accepted:
         return Drifted(differences)
-    from migrate.core.schema import Differences, read_change
+    from migrate.core.schema.differences import Differences, read_change
 
     lines = (line for accepted in observation.accepted for line in accepted.left)
     let_stay = {read_change(line) for line in lines if line.startswith(CHANGE_SIGNS)}
@@ -355,7 +355,7 @@ def _known_elsewhere(image: Image, observation: Observation) -> tuple[str, ...]:
     """What the history makes beside the default schema, as far as it is there; somebody else's objects may be, too."""
     if image.manifest is None or not image.manifest.schemas or observation.schema is None:
         return ()
-    from migrate.core.schema import is_alone, place_of
+    from migrate.core.schema.differences import is_alone, place_of
 
     there = observation.schema.keys() & image.manifest.identities
     return tuple(sorted(each for each in there if place_of(each) is not None and is_alone(each)))
@@ -378,7 +378,7 @@ def _breaks(image: Image, observation: Observation) -> tuple[tuple[Break, ...] |
     """What in the live schema does not serve the image, None where nothing can be said, and what to say beside it."""
     if image.manifest is None or observation.schema is None:
         return None, ()
-    from migrate.core.compatibility import serves, words
+    from migrate.core.schema.compatibility import serves, words
 
     schemas = image.manifest.schema_at(tuple(image.graph.heads)), observation.schema
     return serves(*schemas, image.manifest.spellings), words(*schemas, image.manifest.spellings)
@@ -391,7 +391,7 @@ def _breaking(
     pending: Sequence[Revision],
 ) -> tuple[tuple[Break, Revision], ...]:
     """What the running release, written for the schema where the database is, loses by each pending revision."""
-    from migrate.core.compatibility import serves
+    from migrate.core.schema.compatibility import serves
 
     running = manifest.schema_at(start)
     rows = frozenset(start)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.history.python_source import parsed
-from migrate.core.schema import compare
+from migrate.core.schema.differences import compare
 from migrate.core.trial_checks import OF_HISTORY, OF_REVISIONS, Check
 from migrate.core.wording import counted
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from migrate.core.history.graph import Revision
-    from migrate.core.schema import Schema
+    from migrate.core.schema.differences import Schema
 
 LISTED: Final = 20  # details of one finding
 _SHOWN: Final = 20  # characters of a word that is too long to be read

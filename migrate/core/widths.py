@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.problems import problem
-from migrate.core.repair_sql import quote
+from migrate.core.schema.repair_sql import quote
 from migrate.core.wording import counted
 
 if TYPE_CHECKING:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.repair_sql import repairs
-from migrate.core.schema import Renamed
+from migrate.core.schema.differences import Renamed
+from migrate.core.schema.repair_sql import repairs
 from migrate.output.github import fenced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from migrate.core.schema import Difference, Differences
+    from migrate.core.schema.differences import Difference, Differences
 
 _NEVER: Final = "never executed by migrate"
 

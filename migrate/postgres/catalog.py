@@ -37,7 +37,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from migrate.core.schema import name
+from migrate.core.schema.differences import name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.schema import name, parse, parse_column
-from migrate.core.spelling import may_be_respelled
+from migrate.core.schema.differences import name, parse, parse_column
+from migrate.core.schema.spelling import may_be_respelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from migrate.core.schema import Identity, Schema
+    from migrate.core.schema.differences import Identity, Schema
 
 _TOKEN: Final = re.compile(
     r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(?P<tag>\$\w*\$).*?(?P=tag)|--[^\n]*|[\w$]+|\s+|.", re.DOTALL

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from migrate.core.events import Emit
     from migrate.core.history.graph import Revision
     from migrate.core.outcome import Outcome
-    from migrate.core.schema import Fact
+    from migrate.core.schema.differences import Fact
     from migrate.postgres.connection import Connection
     from migrate.postgres.guard import Fence
 
@@ -265,7 +265,7 @@ def history(connection: Connection, *, key: str, limit: int, lock_timeout_s: flo
     may_read, is_there = connection.row(_EXISTS)
     if not may_read:
         if is_there:
-            from migrate.core.repair_sql import quote
+            from migrate.core.schema.repair_sql import quote
 
             role = connection.row("SELECT user")[0]
             grant = f"GRANT USAGE ON SCHEMA migrate TO {quote(role)};\n"

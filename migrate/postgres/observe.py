@@ -252,7 +252,7 @@ def refuse_wrong_server(server: Server, target: Target) -> None:
 def refuse_missing_rights(server: Server, target: Target) -> None:
     """Raises Stop where the role can not write the version table, or can not make it."""
     from migrate.core.privileges import fix_of_member  # a run with nothing to do refuses nothing here
-    from migrate.core.repair_sql import quote
+    from migrate.core.schema.repair_sql import quote
 
     def refuse(why: str, grant: str) -> Stop:
         if server.owner is not None:
@@ -434,7 +434,7 @@ def invalid_indexes(connection: Connection, schemas: Sequence[str]) -> tuple[Inv
 
 def _is_said(schema: str, definitions: Iterable[str]) -> bool:
     """Whether something is printed with the schema before its name."""
-    from migrate.core.schema import name as name_of
+    from migrate.core.schema.differences import name as name_of
 
     qualified = re.compile(rf'(?<![\w$".]){re.escape(name_of(schema))}\.')
     return any(qualified.search(definition) for definition in definitions)

@@ -16,7 +16,7 @@ from psycopg2.extensions import quote_ident
 
 from migrate.core.events import Event, Name
 from migrate.core.problems import stop
-from migrate.core.repair_sql import quote
+from migrate.core.schema.repair_sql import quote
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
 from migrate.postgres.connection import connect_with_retry

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg2
 
-from migrate.core.repair_sql import quote
-from migrate.core.schema import dotted, parse, parse_column
-from migrate.core.spelling import carried_over
+from migrate.core.schema.differences import dotted, parse, parse_column
+from migrate.core.schema.repair_sql import quote
+from migrate.core.schema.spelling import carried_over
 from migrate.postgres import catalog
 from migrate.postgres.dump_text import proposals, without_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from migrate.core.schema import Identity, Schema
+    from migrate.core.schema.differences import Identity, Schema
     from migrate.postgres.connection import Connection
 
 Definition = tuple[str, str]

@@ -14,7 +14,7 @@ from migrate.core.packages import fix_of_missing
 from migrate.core.privileges import denied_object, fix_of_denied, fix_of_uncounted
 from migrate.core.problems import ExitCode, Stop, stop
 from migrate.core.quoting import word
-from migrate.core.schema import changes, ignored_by, read_change
+from migrate.core.schema.differences import changes, ignored_by, read_change
 from migrate.core.url import URL_VARIABLES
 from migrate.postgres import activity, catalog
 from migrate.postgres.activity import described, fix_of_blocked, who

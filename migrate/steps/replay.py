@@ -16,10 +16,10 @@ from migrate.core.plan import Upgrade
 from migrate.core.policy import Policy, Transaction
 from migrate.core.problems import Stop, problem, stop
 from migrate.core.quoting import word
-from migrate.core.repair_sql import quote
 from migrate.core.replay import Pass, applied_in_order, lines, missed, passes, steps, with_siblings
-from migrate.core.schema import within
-from migrate.core.spelling import may_be_respelled
+from migrate.core.schema.differences import within
+from migrate.core.schema.repair_sql import quote
+from migrate.core.schema.spelling import may_be_respelled
 from migrate.core.widths import ALEMBICS, too_narrow
 from migrate.core.wording import clauses
 from migrate.output.heartbeat import Pulse

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final
 from migrate.child.parent import Worker
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.readings import readings, unread
-from migrate.core.holding import Taken
 from migrate.core.plan import Downgrade, Upgrade
 from migrate.core.pooling import leaves_transaction
 from migrate.core.problems import Stop
 from migrate.core.replay import lines, passes, steps, with_siblings
-from migrate.core.schema import parse, parse_labels
+from migrate.core.schema.differences import parse, parse_labels
+from migrate.core.schema.holding import Taken
 from migrate.core.shadow import is_lacking
 from migrate.core.trial import FOUND, Verdict, rows_left, rows_lost, rows_of_env_py, traces, with_effect
 from migrate.core.trial_checks import Check

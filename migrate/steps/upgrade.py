@@ -14,14 +14,14 @@ import psycopg2
 
 from migrate.child.parent import Ended, Worker
 from migrate.core.events import Event, Level, Name
-from migrate.core.holding import place_of
 from migrate.core.interruption import Interrupted
 from migrate.core.plan import Upgrade
 from migrate.core.policy import Transaction
 from migrate.core.pooling import leaves_transaction
 from migrate.core.problems import Stop, stop
 from migrate.core.retry import Retries
-from migrate.core.schema import dotted
+from migrate.core.schema.differences import dotted
+from migrate.core.schema.holding import place_of
 from migrate.core.url import URL_COMMAND, URL_VARIABLES
 from migrate.core.wording import shortened
 from migrate.postgres import activity

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from migrate.core.observation import Observation
     from migrate.core.plan import Plan
     from migrate.core.problems import Stop
-    from migrate.core.schema import Differences
+    from migrate.core.schema.differences import Differences
     from migrate.core.state import State
     from migrate.steps.run import Run
 

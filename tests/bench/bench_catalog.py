@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 import sqlalchemy
 
-from migrate.core.schema import compare, fingerprint
+from migrate.core.schema.differences import compare, fingerprint
 from migrate.postgres.catalog import read_schema
 from migrate.postgres.embedded import throwaway_server
 

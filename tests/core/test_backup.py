@@ -6,8 +6,8 @@ import pytest
 
 from migrate.core.backup import Contents, destroyed, file_name, restore_command
 from migrate.core.history.graph import Graph, Revision
-from migrate.core.holding import Taken
 from migrate.core.manifest import build
+from migrate.core.schema.holding import Taken
 
 
 def revision(id_: str, *down: str) -> Revision:

@@ -8,7 +8,6 @@ import pytest
 
 from migrate.core import checks
 from migrate.core.checks import Verdict, failed, passed, warned, worst
-from migrate.core.compatibility import serves
 from migrate.core.diagnosis import (
     Diagnosis,
     EventTrigger,
@@ -32,7 +31,8 @@ from migrate.core.policy import Ahead as AheadPolicy
 from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.policy import Judgement, Limits, Policy
 from migrate.core.problems import problem
-from migrate.core.schema import compare
+from migrate.core.schema.compatibility import serves
+from migrate.core.schema.differences import compare
 from migrate.core.state import Ahead, AtHead, Behind, Breaking, Drifted, Edited, Incomparable, Residue, State, Unknown
 from migrate.core.widths import too_narrow
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from migrate.core.compatibility import RULES, is_served_by, serves, words
-from migrate.core.schema import KINDS
+from migrate.core.schema.compatibility import RULES, is_served_by, serves, words
+from migrate.core.schema.differences import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,11 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from migrate.core.compatibility import Break
 from migrate.core.decision import UNCOMPARED, decide, refuse_downgrade, sentence, with_backup
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.history.image import Image
-from migrate.core.holding import Taken
 from migrate.core.manifest import build
 from migrate.core.observation import InvalidIndex, Unfinished, UnprovenRun
 from migrate.core.outcome import Result
@@ -21,7 +19,9 @@ from migrate.core.policy import Backup as BackupPolicy
 from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.policy import Edited as EditedPolicy
 from migrate.core.policy import Judgement, Policy, Stale
-from migrate.core.schema import Difference, Differences, Renamed
+from migrate.core.schema.compatibility import Break
+from migrate.core.schema.differences import Difference, Differences, Renamed
+from migrate.core.schema.holding import Taken
 from migrate.core.state import (
     Ahead,
     AtHead,

@@ -6,8 +6,8 @@ import pytest
 
 from migrate.core.history.downgrade import is_relative, reverting, rows_below, taken_by_reverting
 from migrate.core.history.graph import Graph, HistoryFault, Revision
-from migrate.core.holding import Place, Taken, place_of
 from migrate.core.manifest import build
+from migrate.core.schema.holding import Place, Taken, place_of
 
 
 def revision(id_: str, *down: str, depends_on: tuple[str, ...] = ()) -> Revision:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.expressions import ANY, NULL, SOME, Items, Value, evaluate, evaluate_first, inside, parts, truth
+from migrate.core.schema.expressions import (
+    ANY,
+    NULL,
+    SOME,
+    Items,
+    Value,
+    evaluate,
+    evaluate_first,
+    inside,
+    parts,
+    truth,
+)
 
 T, F, N = True, False, None
 COLUMNS: dict[str, Value] = {

@@ -24,7 +24,7 @@ from migrate.core.manifest import (
     build,
     used_schemas,
 )
-from migrate.core.schema import Difference, Differences, Renamed, apply, compare, fingerprint
+from migrate.core.schema.differences import Difference, Differences, Renamed, apply, compare, fingerprint
 from migrate.core.state import Exact, Nearest, Several
 
 if TYPE_CHECKING:

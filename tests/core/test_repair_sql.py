@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.repair_sql import quote, repair_sql, repairs
-from migrate.core.schema import Difference, compare
+from migrate.core.schema.differences import Difference, compare
+from migrate.core.schema.repair_sql import quote, repair_sql, repairs
 
 BASE = {
     "table articles": "table",

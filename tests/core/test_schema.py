@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migrate.core.schema import (
+from migrate.core.schema.differences import (
     ChangeError,
     Difference,
     Differences,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.compatibility import serves
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.history.image import Image
 from migrate.core.manifest import Baseline, MalformedManifest, Manifest, build
 from migrate.core.observation import Observation, Server
-from migrate.core.schema import (
+from migrate.core.schema.compatibility import serves
+from migrate.core.schema.differences import (
     ChangeError,
     Renamed,
     apply,
@@ -19,7 +19,7 @@ from migrate.core.schema import (
     read_change,
     read_spelling,
 )
-from migrate.core.spelling import AS_PRINTED, Spellings, carried_over, may_be_respelled
+from migrate.core.schema.spelling import AS_PRINTED, Spellings, carried_over, may_be_respelled
 from migrate.core.state import Exact, Nearest, Several, Unknown, classify
 
 TABLE = {"table t": "table", "column t.status": "character varying(9)"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.sql_text import commits, stands_outside, statements
+from migrate.core.schema.sql_text import commits, stands_outside, statements
 
 
 @pytest.mark.parametrize(

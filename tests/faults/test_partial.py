@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from migrate.core.manifest import Manifest
-from migrate.core.schema import apply, fingerprint
+from migrate.core.schema.differences import apply, fingerprint
 
 fault = pytest.mark.fault
 

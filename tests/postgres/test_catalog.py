@@ -11,8 +11,8 @@ import psycopg2.errors
 import pytest
 from psycopg2 import sql
 
-from migrate.core.repair_sql import _KEYWORDS, repairs
-from migrate.core.schema import compare
+from migrate.core.schema.differences import compare
+from migrate.core.schema.repair_sql import _KEYWORDS, repairs
 from migrate.postgres import catalog
 from migrate.postgres.embedded import installed_binaries, throwaway_server
 from tests.support.server import Database, Server

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 import pytest
 
-from migrate.core.compatibility import serves, words
+from migrate.core.schema.compatibility import serves, words
 from migrate.postgres.catalog import read_schema
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from migrate.core.schema import compare, parse
-from migrate.core.spelling import Spellings, may_be_respelled
+from migrate.core.schema.differences import compare, parse
+from migrate.core.schema.spelling import Spellings, may_be_respelled
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
 from migrate.postgres import catalog

@@ -12,7 +12,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
 from migrate.core.manifest import Manifest
-from migrate.core.schema import parse
+from migrate.core.schema.differences import parse
 from migrate.core.state import Exact, Several
 from migrate.postgres.catalog import schema_of
 from tests.support.histories import write_branches, write_line

@@ -192,7 +192,7 @@ def blind(project, write_manifest) -> str:
     known = manifest_of(project)
     from dataclasses import replace
 
-    from migrate.core.schema import fingerprint
+    from migrate.core.schema.differences import fingerprint
 
     entries = tuple(replace(entry, changes=(), schema=fingerprint({})) for entry in known.revisions)
     text = replace(known, revisions=entries, schemas=()).serialise()

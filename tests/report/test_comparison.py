@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrate.core.schema import compare
+from migrate.core.schema.differences import compare
 from migrate.output.comparison import as_markdown, as_sql, as_text, pairs, statements
 
 EXPECTED = {

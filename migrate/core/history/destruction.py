@@ -9,7 +9,7 @@ import ast
 import re
 from typing import Final
 
-from migrate.core.sql_text import plain
+from migrate.core.schema.sql_text import plain
 
 # Alembic's operations that take nothing from a table that is there.
 _OPERATIONS: Final = frozenset(

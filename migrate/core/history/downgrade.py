@@ -6,16 +6,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.history.graph import FaultKind, HistoryFault
-from migrate.core.holding import taken
 from migrate.core.quoting import word
+from migrate.core.schema.holding import taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from migrate.core.history.graph import Graph, Revision
-    from migrate.core.holding import Taken
     from migrate.core.manifest import Manifest
     from migrate.core.replay import After
+    from migrate.core.schema.holding import Taken
 
 BASE: Final = "base"
 # Alembic's marks of a relative or a branch's target, which no revision id can hold.

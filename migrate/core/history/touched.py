@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.history.python_source import parsed
-from migrate.core.schema import ChangeError, IdentityError, parse, read_change
+from migrate.core.schema.differences import ChangeError, IdentityError, parse, read_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

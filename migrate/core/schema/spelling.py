@@ -13,12 +13,12 @@ from difflib import SequenceMatcher
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.schema import dotted, parse, parse_column
+from migrate.core.schema.differences import dotted, parse, parse_column
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from migrate.core.schema import Schema
+    from migrate.core.schema.differences import Schema
 
 # What is the same constraint or index under another name has the same spellings.
 _NAMELESS: Final = frozenset({"constraint", "index"})

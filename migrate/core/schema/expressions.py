@@ -13,7 +13,7 @@ from enum import Enum
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.schema import name
+from migrate.core.schema.differences import name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from migrate.core.schema import dotted, parse, parse_column
+from migrate.core.schema.differences import dotted, parse, parse_column
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from migrate.core.manifest import Manifest
-    from migrate.core.schema import Schema
+    from migrate.core.schema.differences import Schema
 
 
 @dataclass(frozen=True, slots=True)

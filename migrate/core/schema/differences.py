@@ -335,7 +335,7 @@ def compare(
     `same_major`: whether both were printed by servers of one major version; if not, the text of views does not count.
     `ignore`: shell patterns (`*`, `?`, `[…]`) on identities; one that matches a table holds for all that belongs to it.
     `canonical`: the spelling that stands for an object's definition, where it is printed in more than one way
-    (`migrate.core.spelling`).
+    (`migrate.core.schema.spelling`).
     """
     if expected == actual:
         return Differences()

@@ -8,10 +8,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from migrate.core.schema import OWNERS, Difference, Differences, Renamed, dotted, parse, parse_column, parse_labels
+from migrate.core.schema.differences import (
+    OWNERS,
+    Difference,
+    Differences,
+    Renamed,
+    dotted,
+    parse,
+    parse_column,
+    parse_labels,
+)
 
 if TYPE_CHECKING:
-    from migrate.core.schema import Column, Identity, Schema
+    from migrate.core.schema.differences import Column, Identity, Schema
 
 # What a later statement may need comes first; what is dropped goes before that, in the opposite order.
 _ORDER = ("enum", "column", "constraint", "index")

@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from migrate.core.expressions import ANY, NULL, SOME, evaluate, evaluate_first, inside, parts, truth
-from migrate.core.schema import OWNERS, dotted, name, parse, parse_column, parse_labels
-from migrate.core.spelling import AS_PRINTED
+from migrate.core.schema.differences import OWNERS, dotted, name, parse, parse_column, parse_labels
+from migrate.core.schema.expressions import ANY, NULL, SOME, evaluate, evaluate_first, inside, parts, truth
+from migrate.core.schema.spelling import AS_PRINTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from migrate.core.expressions import Value
-    from migrate.core.schema import Column, Identity, Schema
-    from migrate.core.spelling import Spellings
+    from migrate.core.schema.differences import Column, Identity, Schema
+    from migrate.core.schema.expressions import Value
+    from migrate.core.schema.spelling import Spellings
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from migrate.core.schema import PRINTED_BY_MAJOR, ignored_by, parse
+from migrate.core.schema.differences import PRINTED_BY_MAJOR, ignored_by, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from migrate.core.schema import Schema
+    from migrate.core.schema.differences import Schema
 
 Assignment = tuple[str, str | None]
 """An object and its definition from then on, None where it is dropped."""

@@ -1,0 +1,1 @@
+"""A schema as `identity -> definition`: what two of them differ in, and whom one serves."""
