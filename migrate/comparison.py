@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from migrate.core.history.graph import Graph
-    from migrate.core.manifest import Manifest
+    from migrate.core.manifest.manifest import Manifest
     from migrate.core.observation import Observation
     from migrate.core.policy import Policy
     from migrate.core.schema.differences import Differences, Fact

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
-    from migrate.core.manifest import Manifest
+    from migrate.core.manifest.manifest import Manifest
     from migrate.core.observation import Observation, Server
     from migrate.core.plan import Decision
     from migrate.core.problems import Problem

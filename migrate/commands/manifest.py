@@ -18,8 +18,8 @@ from migrate.commands.verb import verb
 from migrate.core.decision import refuse_image
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.graph import Graph, HistoryFault
-from migrate.core.line_diff import line_diff
-from migrate.core.manifest import MalformedManifest, Manifest, build, used_schemas
+from migrate.core.manifest.line_diff import line_diff
+from migrate.core.manifest.manifest import MalformedManifest, Manifest, build, used_schemas
 from migrate.core.outcome import Outcome, Result
 from migrate.core.problems import ExitCode, Stop, stop
 from migrate.core.quoting import word
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from migrate.core.history.image import Image
-    from migrate.core.line_diff import LineChange
-    from migrate.core.manifest import OtherSpellings
+    from migrate.core.manifest.line_diff import LineChange
+    from migrate.core.manifest.manifest import OtherSpellings
     from migrate.postgres.shadow import Shadow
     from migrate.steps.replay import BaselineFile, Replayed
 

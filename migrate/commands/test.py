@@ -18,10 +18,10 @@ from migrate.commands.shadow import lend_shadow, make_replay, manifest_baseline,
 from migrate.commands.verb import verb
 from migrate.core.decision import refuse_image
 from migrate.core.history.graph import HistoryFault
+from migrate.core.manifest.replay import applied_in_order, lines
 from migrate.core.outcome import Outcome, Result
 from migrate.core.problems import ExitCode, Stop, problem, stop
 from migrate.core.quoting import Ready
-from migrate.core.replay import applied_in_order, lines
 from migrate.core.trial import Findings, Source, Trial, Verdict, planned
 from migrate.core.trial_checks import Check
 from migrate.core.wording import counted
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
-    from migrate.core.replay import After
+    from migrate.core.manifest.replay import After
     from migrate.steps.replay import Replay
 
 

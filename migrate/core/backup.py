@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from migrate.core.history.graph import Graph, Revision
-    from migrate.core.manifest import Manifest
+    from migrate.core.manifest.manifest import Manifest
     from migrate.core.schema.holding import Taken
 
 # An entry of a table of contents begins so: its number, and the oids of a catalogue and of an object.

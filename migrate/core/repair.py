@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from migrate.core.history.graph import Graph
     from migrate.core.history.image import Image
-    from migrate.core.manifest import Manifest
+    from migrate.core.manifest.manifest import Manifest
     from migrate.core.observation import InvalidIndex, Observation, Unfinished
 
 MOST_LEFT: Final = 20  # lines that a run records of what it left; as many may not be all

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from migrate.core.history.graph import Graph, Revision
     from migrate.core.history.image import Image
-    from migrate.core.manifest import Manifest
+    from migrate.core.manifest.manifest import Manifest
     from migrate.core.observation import InvalidIndex, Observation, Unfinished, UnprovenRun
     from migrate.core.schema.compatibility import Break
     from migrate.core.schema.differences import Differences

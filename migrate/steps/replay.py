@@ -11,12 +11,12 @@ import psycopg2
 from migrate.child.parent import Worker
 from migrate.core import shadow as shadows
 from migrate.core.events import Event, Level, Name
-from migrate.core.manifest import Baseline
+from migrate.core.manifest.manifest import Baseline
+from migrate.core.manifest.replay import Pass, applied_in_order, lines, missed, passes, steps, with_siblings
 from migrate.core.plan import Upgrade
 from migrate.core.policy import Policy, Transaction
 from migrate.core.problems import Stop, problem, stop
 from migrate.core.quoting import word
-from migrate.core.replay import Pass, applied_in_order, lines, missed, passes, steps, with_siblings
 from migrate.core.schema.differences import within
 from migrate.core.schema.repair_sql import quote
 from migrate.core.schema.spelling import may_be_respelled
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
     from migrate.core.interruption import Interruption
-    from migrate.core.manifest import Manifest, OtherSpellings
+    from migrate.core.manifest.manifest import Manifest, OtherSpellings
+    from migrate.core.manifest.replay import After
     from migrate.core.observation import Observation
     from migrate.core.policy import Limits
     from migrate.core.problems import Problem
-    from migrate.core.replay import After
     from migrate.core.state import Rows
     from migrate.core.target import Target
     from migrate.core.url import DatabaseUrl

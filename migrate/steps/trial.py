@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 from migrate.child.parent import Worker
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.readings import readings, unread
+from migrate.core.manifest.replay import lines, passes, steps, with_siblings
 from migrate.core.plan import Downgrade, Upgrade
 from migrate.core.pooling import leaves_transaction
 from migrate.core.problems import Stop
-from migrate.core.replay import lines, passes, steps, with_siblings
 from migrate.core.schema.differences import parse, parse_labels
 from migrate.core.schema.holding import Taken
 from migrate.core.shadow import is_lacking
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from migrate.core.events import Emit
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
+    from migrate.core.manifest.replay import After, Pass
     from migrate.core.problems import Problem
-    from migrate.core.replay import After, Pass
     from migrate.core.rows import Type
     from migrate.core.trial import Case, Counted, Findings
     from migrate.postgres.connection import Connection

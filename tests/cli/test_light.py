@@ -17,7 +17,7 @@ NEVER = {
     *(f"migrate.steps.{name}" for name in ("adopt", "backup", "repair", "upgrade", "verify")),
     "migrate.child.parent",
 }
-WITHOUT_MANIFEST = {"migrate.core.manifest", "migrate.core.schema.differences", "migrate.postgres.catalog"}
+WITHOUT_MANIFEST = {"migrate.core.manifest.manifest", "migrate.core.schema.differences", "migrate.postgres.catalog"}
 PROGRAM = """
 import json, sys
 from migrate.cli import run

@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 import sqlalchemy
 
-from migrate.core.manifest import Manifest
+from migrate.core.manifest.manifest import Manifest
 from migrate.postgres.embedded import installed_binaries
 from tests.support.process import alembic
 

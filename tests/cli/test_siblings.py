@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from migrate.core.manifest import Manifest
+from migrate.core.manifest.manifest import Manifest
 from tests.support.process import alembic
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from migrate.core.diagnosis import (
 )
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.history.image import Image
-from migrate.core.manifest import Manifest, build
+from migrate.core.manifest.manifest import Manifest, build
 from migrate.core.observation import InvalidIndex, Observation, Server, Unfinished
 from migrate.core.policy import Ahead as AheadPolicy
 from migrate.core.policy import Breaking as BreakingPolicy

@@ -9,7 +9,7 @@ import pytest
 from migrate.core.decision import UNCOMPARED, decide, refuse_downgrade, sentence, with_backup
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.history.image import Image
-from migrate.core.manifest import build
+from migrate.core.manifest.manifest import build
 from migrate.core.observation import InvalidIndex, Unfinished, UnprovenRun
 from migrate.core.outcome import Result
 from migrate.core.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrate.core.line_diff import LineChange, line_diff
+from migrate.core.manifest.line_diff import LineChange, line_diff
 
 
 def manifest(*revisions: tuple[str, str], heads: str = "x") -> str:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrate.core.history.graph import Graph, Revision
-from migrate.core.manifest import (
+from migrate.core.manifest.manifest import (
     Baseline,
     Entry,
     FileFindings,

@@ -8,7 +8,7 @@ import pytest
 
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.history.image import Image
-from migrate.core.manifest import build
+from migrate.core.manifest.manifest import build
 from migrate.core.observation import InvalidIndex, Observation, Server, Unfinished
 from migrate.core.repair import (
     CloseStep,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrate.core.history.graph import Graph, Revision
-from migrate.core.replay import Pass, applied_in_order, missed, passes, steps, with_siblings
+from migrate.core.manifest.replay import Pass, applied_in_order, missed, passes, steps, with_siblings
 
 
 def graph_of(**parents: tuple[str, ...]) -> Graph:

@@ -6,7 +6,7 @@ import pytest
 
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.history.image import Image
-from migrate.core.manifest import Baseline, MalformedManifest, Manifest, build
+from migrate.core.manifest.manifest import Baseline, MalformedManifest, Manifest, build
 from migrate.core.observation import Observation, Server
 from migrate.core.schema.compatibility import serves
 from migrate.core.schema.differences import (

@@ -8,7 +8,7 @@ import pytest
 
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.history.image import Image
-from migrate.core.manifest import build
+from migrate.core.manifest.manifest import build
 from migrate.core.observation import Accepted, Applied, InvalidIndex, Observation, Server, Unfinished, UnprovenRun
 from migrate.core.state import (
     Ahead,

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 
-from migrate.core.manifest import Manifest
+from migrate.core.manifest.manifest import Manifest
 from migrate.postgres import catalog
 from migrate.postgres.embedded import throwaway_server
 from tests.faults.page import PAGE, Row, render

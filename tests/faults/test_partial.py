@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from migrate.core.manifest import Manifest
+from migrate.core.manifest.manifest import Manifest
 from migrate.core.schema.differences import apply, fingerprint
 
 fault = pytest.mark.fault

@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
-from migrate.core.manifest import Manifest
+from migrate.core.manifest.manifest import Manifest
 from migrate.core.schema.differences import parse
 from migrate.core.state import Exact, Several
 from migrate.postgres.catalog import schema_of

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from migrate.core.manifest import Manifest
+from migrate.core.manifest.manifest import Manifest
 
 if TYPE_CHECKING:
     from tests.conftest import RunMigrate

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from migrate.core.history.graph import Graph, Revision
-    from migrate.core.manifest import Manifest
-    from migrate.core.replay import After
+    from migrate.core.manifest.manifest import Manifest
+    from migrate.core.manifest.replay import After
     from migrate.core.schema.holding import Taken
 
 BASE: Final = "base"

@@ -10,7 +10,7 @@ from migrate.core.schema.differences import dotted, parse, parse_column
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from migrate.core.manifest import Manifest
+    from migrate.core.manifest.manifest import Manifest
     from migrate.core.schema.differences import Schema
 
 

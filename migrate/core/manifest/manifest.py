@@ -23,8 +23,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.history.graph import Graph, Revision
-from migrate.core.json_position import line_of
-from migrate.core.replay import with_siblings
+from migrate.core.manifest.json_position import line_of
+from migrate.core.manifest.replay import with_siblings
 from migrate.core.schema.differences import (
     OWNERS,
     ChangeError,
@@ -48,7 +48,7 @@ from migrate.core.state import Exact, Match, Nearest, Rows, Several
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from migrate.core.json_position import Path
+    from migrate.core.manifest.json_position import Path
 
 LONGEST_BRANCH: Final = 200  # revisions of an unmerged branch at which a database may stand
 FORMAT: Final = 1

@@ -1,0 +1,1 @@
+"""The manifest: the schema after every revision, as committed text."""
