@@ -6,7 +6,7 @@ import re
 
 from migrate.core.checks import PURPOSES
 from migrate.core.events import Name
-from migrate.core.problems import EXIT_MEANINGS, ExitCode, Kind, kinds_of
+from migrate.core.problems.catalogue import EXIT_MEANINGS, ExitCode, Kind, kinds_of
 from migrate.core.trial_checks import DEFAULT_FAIL, Check
 
 _MADE = "<!-- Made by `make docs` from {source}; a test compares it with what would be made. -->"
@@ -66,7 +66,7 @@ def problem_page(kind: Kind) -> str:
         [
             f"# {kind.title}",
             "",
-            _MADE.format(source="migrate/core/problems.py"),
+            _MADE.format(source="migrate/core/problems/catalogue.py"),
             "",
             "| | |",
             "|---|---|",
@@ -96,7 +96,7 @@ def exit_codes_page() -> str:
     lines = [
         "# Exit codes",
         "",
-        _MADE.format(source="migrate/core/problems.py"),
+        _MADE.format(source="migrate/core/problems/catalogue.py"),
         "",
         "A platform acts on the code, so its decade says what to do:",
         "",

@@ -9,7 +9,7 @@ from migrate.core.decision import decide, fix_of_stale_rows, problem_of_incompar
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Refusal
 from migrate.core.policy import Judgement
-from migrate.core.problems import Stop, stop
+from migrate.core.problems.catalogue import Stop, stop
 from migrate.core.schema.differences import compare
 from migrate.core.schema.spelling import AS_PRINTED
 from migrate.core.state import AtHead, Behind, Drifted, Empty, classify, incomparable

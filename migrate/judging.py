@@ -11,7 +11,7 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.history.graph import HistoryFault
 from migrate.core.plan import Adopt, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.pooling import refuse_pooled
-from migrate.core.problems import Stop, stop
+from migrate.core.problems.catalogue import Stop, stop
 from migrate.core.state import Nearest, classify
 from migrate.core.state import name as position_name
 from migrate.order import Judged, Order, kind_of, pending_of, plan_in_words
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from migrate.core.manifest.manifest import Manifest
     from migrate.core.observation import Observation, Server
     from migrate.core.plan import Decision
-    from migrate.core.problems import Problem
+    from migrate.core.problems.catalogue import Problem
     from migrate.core.state import State
     from migrate.postgres.connection import Connection
     from migrate.steps.patience import Patience

@@ -11,7 +11,7 @@ import psycopg2
 from migrate.core.interruption import Interrupted
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
-from migrate.core.problems import ExitCode, Stop, problem, stop
+from migrate.core.problems.catalogue import ExitCode, Stop, problem, stop
 from migrate.core.quoting import Ready
 from migrate.core.state import AtHead, Behind, Empty
 from migrate.core.wording import counted
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from migrate.core.observation import Observation
     from migrate.core.plan import Decision, Step
     from migrate.core.policy import Limits, Policy
-    from migrate.core.problems import Problem
+    from migrate.core.problems.catalogue import Problem
     from migrate.core.state import State
     from migrate.core.target import Target
     from migrate.steps.run import BackupPlace, Project, Run

@@ -14,8 +14,8 @@ from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Adopt, Downgrade, Plan, Refusal, Repair
 from migrate.core.policy import Adopt as AdoptPolicy
 from migrate.core.policy import Ahead as AheadPolicy
-from migrate.core.privileges import fix_of_uncounted
-from migrate.core.problems import Stop, problem, stop
+from migrate.core.problems.catalogue import Stop, problem, stop
+from migrate.core.problems.privileges import fix_of_uncounted
 from migrate.core.quoting import word, words
 from migrate.core.repair import said
 from migrate.core.schema.holding import Taken, place_of
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from migrate.core.observation import Observation, Server
-    from migrate.core.problems import Problem
+    from migrate.core.problems.catalogue import Problem
     from migrate.core.repair import Closing, Repairs
     from migrate.core.state import Position, State
     from migrate.postgres.connection import Connection

@@ -24,7 +24,7 @@ from migrate.core.backup import Contents
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.outcome import Outcome, Result
-from migrate.core.problems import stop
+from migrate.core.problems.catalogue import stop
 from migrate.postgres.backend_names import GUARD_NAME, WORKER_NAME
 from migrate.postgres.catalog import LEDGER
 from migrate.postgres.client_tools import find_client_tools, without_secrets
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from migrate.core.interruption import Interruption
     from migrate.core.observation import Server
     from migrate.core.policy import Limits
-    from migrate.core.problems import Stop
+    from migrate.core.problems.catalogue import Stop
     from migrate.core.target import Target
     from migrate.postgres.client_tools import ClientTools
     from migrate.postgres.connection import Connection

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from migrate.cli import VERBS, cli
-from migrate.core.problems import CATALOGUE
+from migrate.core.problems.catalogue import CATALOGUE
 from migrate.settings import SETTINGS
 
 ROOT = Path(__file__).parents[1]

@@ -39,8 +39,8 @@ from migrate.child import driver_fence
 from migrate.child import records as foreign_records
 from migrate.child.flask_context import NoApplication, application_context
 from migrate.child.transactions import Division
-from migrate.core.driver_errors import said_by, sqlstate_of, types_of, was_disconnected
 from migrate.core.history.destruction import says_harmless
+from migrate.core.problems.driver_errors import said_by, sqlstate_of, types_of, was_disconnected
 from migrate.core.schema.differences import dotted
 from migrate.core.schema.repair_sql import quote
 from migrate.core.schema.sql_text import commits, stands_outside, statements

@@ -14,7 +14,7 @@ from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
 from migrate.core.events import Event, Level, Name
 from migrate.core.outcome import Result
-from migrate.core.problems import ExitCode
+from migrate.core.problems.catalogue import ExitCode
 from migrate.recovery import Acceptance, Override
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.history.touched import Touched, by_changes, by_source
 from migrate.core.outcome import Outcome, Result, refusal
 from migrate.core.plan import Backup, Plan, Refusal
-from migrate.core.problems import ExitCode, Stop, problem
+from migrate.core.problems.catalogue import ExitCode, Stop, problem
 from migrate.core.schema.differences import parse
 from migrate.core.schema.repair_sql import quote
 from migrate.core.state import classify
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from migrate.core.history.image import Image
     from migrate.core.observation import Observation, Server
-    from migrate.core.problems import Problem
+    from migrate.core.problems.catalogue import Problem
     from migrate.core.state import State
     from migrate.core.target import Target
     from migrate.postgres.connection import Connection

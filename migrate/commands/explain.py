@@ -12,7 +12,7 @@ import click
 from migrate.commands.session import Answer
 from migrate.commands.usage import WrongWord
 from migrate.commands.verb import verb
-from migrate.core.problems import CATALOGUE, EXIT_MEANINGS, ExitCode, kinds_of
+from migrate.core.problems.catalogue import CATALOGUE, EXIT_MEANINGS, ExitCode, kinds_of
 from migrate.output.terminal import every_explanation, exit_explanation, explanation
 
 

@@ -13,7 +13,7 @@ from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.verb import verb
 from migrate.core.events import Event, Name
 from migrate.core.outcome import Outcome, Result
-from migrate.core.problems import ExitCode
+from migrate.core.problems.catalogue import ExitCode
 from migrate.core.wording import counted
 from migrate.output.json_lines import as_text
 from migrate.postgres import ledger

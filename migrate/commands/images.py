@@ -13,7 +13,7 @@ from migrate.core.events import Event, Name
 from migrate.core.history.graph import FaultKind, Graph, Revision
 from migrate.core.history.image import Image
 from migrate.core.interruption import Interrupted
-from migrate.core.problems import Stop, stop
+from migrate.core.problems.catalogue import Stop, stop
 from migrate.core.wording import counted
 from migrate.history.colons import colon_faults
 from migrate.history.manifest_file import check_for_release, compare_with_files, hashes, load_manifest, manifest_path

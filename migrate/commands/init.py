@@ -14,7 +14,7 @@ from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.verb import verb
 from migrate.core.deployment import RAILWAY_JSON_ENDS
 from migrate.core.outcome import Outcome, Result
-from migrate.core.problems import ExitCode, stop
+from migrate.core.problems.catalogue import ExitCode, stop
 from migrate.core.start_command import gated, without_shell
 
 if TYPE_CHECKING:

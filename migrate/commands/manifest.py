@@ -21,7 +21,7 @@ from migrate.core.history.graph import Graph, HistoryFault
 from migrate.core.manifest.line_diff import line_diff
 from migrate.core.manifest.manifest import MalformedManifest, Manifest, build, used_schemas
 from migrate.core.outcome import Outcome, Result
-from migrate.core.problems import ExitCode, Stop, stop
+from migrate.core.problems.catalogue import ExitCode, Stop, stop
 from migrate.core.quoting import word
 from migrate.core.schema.differences import fingerprint
 from migrate.core.wording import clauses, counted, shortened

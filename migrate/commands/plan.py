@@ -12,7 +12,7 @@ from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
 from migrate.core.events import Event, Level, Name
 from migrate.core.plan import Adopt, Plan, Upgrade
-from migrate.core.problems import ExitCode
+from migrate.core.problems.catalogue import ExitCode
 from migrate.core.state import name as position_name
 
 if TYPE_CHECKING:

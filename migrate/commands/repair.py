@@ -11,14 +11,14 @@ from migrate import recovery
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
-from migrate.core.pasting import pasteable
-from migrate.core.problems import ExitCode
+from migrate.core.problems.catalogue import ExitCode
+from migrate.core.problems.pasting import pasteable
 from migrate.core.repair import Closing, said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from migrate.core.pasting import ProjectFlag
+    from migrate.core.problems.pasting import ProjectFlag
     from migrate.core.repair import Repairs
 
 

@@ -16,7 +16,7 @@ from migrate.commands.verb import verb
 from migrate.core.decision import decide, sentence
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Refusal
-from migrate.core.problems import stop
+from migrate.core.problems.catalogue import stop
 from migrate.core.state import AtHead, Behind, Drifted, classify
 from migrate.core.state import name as position_name
 from migrate.core.wording import counted

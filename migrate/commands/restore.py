@@ -14,7 +14,7 @@ from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
 from migrate.core.deployment import platform_context
-from migrate.core.problems import Stop
+from migrate.core.problems.catalogue import Stop
 from migrate.restoring import Restore
 from migrate.restoring import restore as bring_back
 

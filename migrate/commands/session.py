@@ -18,7 +18,7 @@ from migrate.core.events import Event, Level, LogFormat, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.notification import secrets_in
 from migrate.core.outcome import Outcome, Result, refusal
-from migrate.core.problems import ExitCode, Stop, problem, stop
+from migrate.core.problems.catalogue import ExitCode, Stop, problem, stop
 from migrate.core.quoting import word
 from migrate.core.redaction import Redactor
 from migrate.core.wording import counted
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import HistoryFault, Revision
     from migrate.core.history.image import Image
     from migrate.core.interruption import Interruption
-    from migrate.core.pasting import ProjectFlag
-    from migrate.core.problems import Problem
+    from migrate.core.problems.catalogue import Problem
+    from migrate.core.problems.pasting import ProjectFlag
     from migrate.core.target import Target
     from migrate.history import AlembicConfig, Scan
     from migrate.order import Progress
@@ -366,7 +366,7 @@ def _pasteable(fields: Mapping[str, object], flags: Sequence[ProjectFlag], again
     """The fields as they are said: their fixes repeat this command, for this project where it is found by flags."""
     if not flags and again == "migrate up":
         return fields
-    from migrate.core.pasting import with_pasteable_fixes
+    from migrate.core.problems.pasting import with_pasteable_fixes
 
     return with_pasteable_fixes(fields, flags, again=again)
 

@@ -8,7 +8,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from migrate.core.problems import Stop, stop
+from migrate.core.problems.catalogue import Stop, stop
 from migrate.core.shadow import environment, same_server
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl

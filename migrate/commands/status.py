@@ -12,7 +12,7 @@ from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
 from migrate.core.outcome import Outcome, Result
-from migrate.core.problems import ExitCode
+from migrate.core.problems.catalogue import ExitCode
 
 
 @verb("status", exits=(*LOOKING_EXITS, ExitCode.PENDING))

@@ -20,7 +20,7 @@ from migrate.core.decision import refuse_image
 from migrate.core.history.graph import HistoryFault
 from migrate.core.manifest.replay import applied_in_order, lines
 from migrate.core.outcome import Outcome, Result
-from migrate.core.problems import ExitCode, Stop, problem, stop
+from migrate.core.problems.catalogue import ExitCode, Stop, problem, stop
 from migrate.core.quoting import Ready
 from migrate.core.trial import Findings, Source, Trial, Verdict, planned
 from migrate.core.trial_checks import Check

@@ -9,7 +9,7 @@ import click
 from migrate import release
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.verb import verb
-from migrate.core.problems import ExitCode
+from migrate.core.problems.catalogue import ExitCode
 
 EXITS = tuple(code for code in ExitCode if code is not ExitCode.PENDING)
 # of the verbs that look and decide, take no guard and run nothing

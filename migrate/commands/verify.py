@@ -14,7 +14,7 @@ from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
 from migrate.comparison import Against, AgainstDatabase, AgainstManifest, AgainstRevision
 from migrate.comparison import verify as compare
-from migrate.core.problems import stop
+from migrate.core.problems.catalogue import stop
 from migrate.core.quoting import word
 from migrate.core.url import DatabaseUrl, MalformedUrl
 from migrate.output import comparison

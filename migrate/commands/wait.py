@@ -20,7 +20,7 @@ from migrate.core.events import Event, Name
 from migrate.core.outcome import Outcome, Result
 from migrate.core.plan import Plan
 from migrate.core.policy import Backup, Breaking, Stale
-from migrate.core.problems import ExitCode, problem
+from migrate.core.problems.catalogue import ExitCode, problem
 from migrate.core.wording import counted
 from migrate.postgres.connection import jitter, pause
 

@@ -21,10 +21,10 @@ from migrate.core.decision import (
 )
 from migrate.core.deployment import RAILWAY_JSON_ENDS
 from migrate.core.outcome import Result
-from migrate.core.packages import fix_of_missing
 from migrate.core.plan import Plan, Refusal
 from migrate.core.policy import Breaking as BreakingPolicy
-from migrate.core.problems import ExitCode, problem
+from migrate.core.problems.catalogue import ExitCode, problem
+from migrate.core.problems.packages import fix_of_missing
 from migrate.core.repair import plain
 from migrate.core.schema.repair_sql import repairs
 from migrate.core.state import (
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from migrate.core.history.image import Image
     from migrate.core.observation import Observation, Server
     from migrate.core.policy import Limits, Policy
-    from migrate.core.problems import Problem
+    from migrate.core.problems.catalogue import Problem
     from migrate.core.state import Finding
 
 LARGE_TABLE: Final = 1 << 30  # bytes; rewriting or scanning more takes longer than most deploys wait

@@ -14,7 +14,7 @@ from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.policy import Edited as EditedPolicy
 from migrate.core.policy import Judgement
 from migrate.core.policy import Stale as StalePolicy
-from migrate.core.problems import ExitCode, problem
+from migrate.core.problems.catalogue import ExitCode, problem
 from migrate.core.quoting import Ready, word
 from migrate.core.state import (
     Ahead,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
     from migrate.core.policy import Policy
-    from migrate.core.problems import Problem
+    from migrate.core.problems.catalogue import Problem
     from migrate.core.schema.compatibility import Break
     from migrate.core.schema.differences import Difference, Differences
     from migrate.core.state import Finding, Match, Position, State

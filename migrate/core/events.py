@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
-from migrate.core.explained import Explained
+from migrate.core.problems.explained import Explained
 
 
 class Level(IntEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from migrate.core.explained import Explained
+from migrate.core.problems.explained import Explained
 
 
 class Check(Explained):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.problems import problem
+from migrate.core.problems.catalogue import problem
 from migrate.core.schema.repair_sql import quote
 from migrate.core.wording import counted
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from migrate.core.history.graph import Revision
     from migrate.core.observation import Server
-    from migrate.core.problems import Problem
+    from migrate.core.problems.catalogue import Problem
 
 ALEMBICS: Final = 32
 _ROOMY: Final = 64  # what a fix makes of it at the least: the next id may be longer still

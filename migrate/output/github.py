@@ -47,7 +47,7 @@ def summary(last: Mapping[str, object]) -> str:
     lines = [f"### migrate {last['verb']}: {last['outcome']}", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {_cell(value)} |" for name, value in rows.items() if value]
     if "problem" in last:
-        from migrate.core.pasting import is_command
+        from migrate.core.problems.pasting import is_command
 
         lines += ["", f"**{plain(last['title'])}** ({plain(last['problem'])}): {plain(last['why'])}"]
         fix = str(last["fix"])

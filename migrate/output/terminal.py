@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TextIO
 
 from migrate.core.events import Name
-from migrate.core.problems import EXIT_MEANINGS, ExitCode, kinds_of
+from migrate.core.problems.catalogue import EXIT_MEANINGS, ExitCode, kinds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
-    from migrate.core.problems import Kind
+    from migrate.core.problems.catalogue import Kind
 
 # Every control character, Unicode's line ends, directional marks and overrides, and what is no text at all.
 _ACTING: Final = re.compile("[\0-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")

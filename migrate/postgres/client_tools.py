@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.problems import stop
+from migrate.core.problems.catalogue import stop
 from migrate.postgres.connection import KEEPALIVE, renewed
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import psycopg2.extensions
 
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
-from migrate.core.problems import stop
+from migrate.core.problems.catalogue import stop
 from migrate.core.quoting import Ready
 from migrate.core.target import UrlUnavailable
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from migrate.core.events import Emit
     from migrate.core.interruption import Interruption
-    from migrate.core.problems import Stop
+    from migrate.core.problems.catalogue import Stop
     from migrate.core.target import Target
 
 ATTEMPT_S: Final = 10.0  # one try to connect; libpq does not apply its own connect_timeout to asynchronous connects

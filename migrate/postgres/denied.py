@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg2
 
-from migrate.core.privileges import denied_object
+from migrate.core.problems.privileges import denied_object
 
 if TYPE_CHECKING:
     from migrate.postgres.connection import Connection

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 
-from migrate.core.problems import Stop, problem
+from migrate.core.problems.catalogue import Stop, problem
 from migrate.postgres.backend_names import WORKER_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from migrate.core.problems import Problem
+    from migrate.core.problems.catalogue import Problem
     from migrate.postgres.connection import Connection
 
 LOCK_NOT_AVAILABLE: Final = "55P03"

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg2
 
 from migrate.core.events import Event, Level, Name
-from migrate.core.problems import stop
+from migrate.core.problems.catalogue import stop
 from migrate.postgres import activity
 from migrate.postgres.backend_names import BACKUP_NAME, GUARD_NAME
 from migrate.postgres.connection import jitter, pause

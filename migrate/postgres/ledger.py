@@ -15,7 +15,7 @@ import psycopg2.errors
 
 from migrate.core.events import Event, Level, Name
 from migrate.core.observation import Accepted, Applied, Unfinished, UnprovenRun
-from migrate.core.problems import stop
+from migrate.core.problems.catalogue import stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -458,7 +458,7 @@ class Ledger:
         said = error.diag.message_primary or str(error).strip().splitlines()[0]
         fields: dict[str, object] = {"sqlstate": error.pgcode}
         if error.pgcode == "42501":
-            from migrate.core.privileges import fix_of_ledger
+            from migrate.core.problems.privileges import fix_of_ledger
 
             with suppress(psycopg2.Error):
                 is_there, role = self._connection.row("SELECT pg_catalog.to_regnamespace('migrate') IS NOT NULL, user")

@@ -10,7 +10,7 @@ import psycopg2
 import psycopg2.errors
 
 from migrate.core.observation import InvalidIndex, Observation, Server
-from migrate.core.problems import stop
+from migrate.core.problems.catalogue import stop
 from migrate.core.search_path import schemas_of
 from migrate.postgres import ledger
 from migrate.postgres.connection import pause
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from migrate.core.policy import Limits
-    from migrate.core.problems import Stop
+    from migrate.core.problems.catalogue import Stop
     from migrate.core.target import Target
     from migrate.postgres.connection import Connection
 
@@ -251,7 +251,7 @@ def refuse_wrong_server(server: Server, target: Target) -> None:
 
 def refuse_missing_rights(server: Server, target: Target) -> None:
     """Raises Stop where the role can not write the version table, or can not make it."""
-    from migrate.core.privileges import fix_of_member  # a run with nothing to do refuses nothing here
+    from migrate.core.problems.privileges import fix_of_member  # a run with nothing to do refuses nothing here
     from migrate.core.schema.repair_sql import quote
 
     def refuse(why: str, grant: str) -> Stop:

@@ -15,7 +15,7 @@ import psycopg2
 from psycopg2.extensions import quote_ident
 
 from migrate.core.events import Event, Name
-from migrate.core.problems import stop
+from migrate.core.problems.catalogue import stop
 from migrate.core.schema.repair_sql import quote
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl

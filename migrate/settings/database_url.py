@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.notification import secrets_in
-from migrate.core.problems import stop
+from migrate.core.problems.catalogue import stop
 from migrate.core.quoting import word
 from migrate.core.url import SCHEMES, URL_VARIABLES, DatabaseUrl, MalformedUrl
 from migrate.regular_files import SMALL, read

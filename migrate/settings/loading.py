@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.deployment import platform_deadline
 from migrate.core.policy import Backup, Limits, Policy
-from migrate.core.problems import problem, stop
+from migrate.core.problems.catalogue import problem, stop
 from migrate.core.target import Target, UrlUnavailable
 from migrate.core.url import URL_COMMAND, DatabaseUrl, MalformedUrl
 from migrate.core.wording import counted
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from migrate.core.events import LogFormat
-    from migrate.core.pasting import ProjectFlag
-    from migrate.core.problems import Problem
+    from migrate.core.problems.catalogue import Problem
+    from migrate.core.problems.pasting import ProjectFlag
 
 _PYPROJECT: Final = "pyproject.toml"
 _SHOWN_CHARACTERS: Final = 60
@@ -154,7 +154,7 @@ class Settings:
         given = [each for each in SETTINGS if each.finds_project and self.provenance[each.name].source in places]
         if not given:
             return ()  # nearly every run: nothing more is imported
-        from migrate.core.pasting import ProjectFlag
+        from migrate.core.problems.pasting import ProjectFlag
 
         def flags(setting: Setting) -> list[ProjectFlag]:
             value = self._values[setting.name]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrate.core.events import Event, Level, Name
-from migrate.core.privileges import fix_of_ledger
-from migrate.core.problems import stop
+from migrate.core.problems.catalogue import stop
+from migrate.core.problems.privileges import fix_of_ledger
 from migrate.steps.stamp import stamp
 
 if TYPE_CHECKING:

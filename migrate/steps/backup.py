@@ -22,8 +22,8 @@ import psycopg2
 from migrate.core.backup import file_name, restore_command
 from migrate.core.events import Event, Name
 from migrate.core.interruption import Interrupted
-from migrate.core.privileges import fix_of_denied
-from migrate.core.problems import Stop, stop
+from migrate.core.problems.catalogue import Stop, stop
+from migrate.core.problems.privileges import fix_of_denied
 from migrate.core.quoting import word
 from migrate.postgres import activity
 from migrate.postgres.backend_names import BACKUP_NAME

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
-from migrate.core.packages import fix_of_missing
-from migrate.core.privileges import denied_object, fix_of_denied, fix_of_uncounted
-from migrate.core.problems import ExitCode, Stop, stop
+from migrate.core.problems.catalogue import ExitCode, Stop, stop
+from migrate.core.problems.packages import fix_of_missing
+from migrate.core.problems.privileges import denied_object, fix_of_denied, fix_of_uncounted
 from migrate.core.quoting import word
 from migrate.core.schema.differences import changes, ignored_by, read_change
 from migrate.core.url import URL_VARIABLES

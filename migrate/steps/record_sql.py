@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from migrate.core.history.graph import HistoryFault
 from migrate.core.plan import Upgrade
-from migrate.core.problems import Stop
+from migrate.core.problems.catalogue import Stop
 from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.steps.upgrade import Upgrading
 

@@ -15,8 +15,8 @@ import psycopg2.errors
 
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
-from migrate.core.privileges import fix_of_denied
-from migrate.core.problems import Stop, stop
+from migrate.core.problems.catalogue import Stop, stop
+from migrate.core.problems.privileges import fix_of_denied
 from migrate.core.repair import (
     CloseStep,
     Closing,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from migrate.core.history.image import Image
     from migrate.core.observation import InvalidIndex, Observation
     from migrate.core.plan import Repair
-    from migrate.core.problems import Problem
+    from migrate.core.problems.catalogue import Problem
     from migrate.postgres.connection import Connection
     from migrate.steps.run import Run
 

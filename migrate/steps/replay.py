@@ -15,7 +15,7 @@ from migrate.core.manifest.manifest import Baseline
 from migrate.core.manifest.replay import Pass, applied_in_order, lines, missed, passes, steps, with_siblings
 from migrate.core.plan import Upgrade
 from migrate.core.policy import Policy, Transaction
-from migrate.core.problems import Stop, problem, stop
+from migrate.core.problems.catalogue import Stop, problem, stop
 from migrate.core.quoting import word
 from migrate.core.schema.differences import within
 from migrate.core.schema.repair_sql import quote
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from migrate.core.manifest.replay import After
     from migrate.core.observation import Observation
     from migrate.core.policy import Limits
-    from migrate.core.problems import Problem
+    from migrate.core.problems.catalogue import Problem
     from migrate.core.state import Rows
     from migrate.core.target import Target
     from migrate.core.url import DatabaseUrl

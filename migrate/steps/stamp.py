@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 
-from migrate.core.problems import stop
+from migrate.core.problems.catalogue import stop
 from migrate.core.widths import width_for
 from migrate.postgres import activity, version_table
 from migrate.postgres.backend_names import CONTROL_NAME

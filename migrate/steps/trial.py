@@ -17,7 +17,7 @@ from migrate.core.history.readings import readings, unread
 from migrate.core.manifest.replay import lines, passes, steps, with_siblings
 from migrate.core.plan import Downgrade, Upgrade
 from migrate.core.pooling import leaves_transaction
-from migrate.core.problems import Stop
+from migrate.core.problems.catalogue import Stop
 from migrate.core.schema.differences import parse, parse_labels
 from migrate.core.schema.holding import Taken
 from migrate.core.shadow import is_lacking
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
     from migrate.core.manifest.replay import After, Pass
-    from migrate.core.problems import Problem
+    from migrate.core.problems.catalogue import Problem
     from migrate.core.rows import Type
     from migrate.core.trial import Case, Counted, Findings
     from migrate.postgres.connection import Connection

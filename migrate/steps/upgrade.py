@@ -18,7 +18,7 @@ from migrate.core.interruption import Interrupted
 from migrate.core.plan import Upgrade
 from migrate.core.policy import Transaction
 from migrate.core.pooling import leaves_transaction
-from migrate.core.problems import Stop, stop
+from migrate.core.problems.catalogue import Stop, stop
 from migrate.core.retry import Retries
 from migrate.core.schema.differences import dotted
 from migrate.core.schema.holding import place_of

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from migrate.core.problems import CATALOGUE, ExitCode
+from migrate.core.problems.catalogue import CATALOGUE, ExitCode
 
 
 def explain(*arguments: str) -> tuple[int, str]:

@@ -30,7 +30,7 @@ from migrate.core.observation import InvalidIndex, Observation, Server, Unfinish
 from migrate.core.policy import Ahead as AheadPolicy
 from migrate.core.policy import Breaking as BreakingPolicy
 from migrate.core.policy import Judgement, Limits, Policy
-from migrate.core.problems import problem
+from migrate.core.problems.catalogue import problem
 from migrate.core.schema.compatibility import serves
 from migrate.core.schema.differences import compare
 from migrate.core.state import Ahead, AtHead, Behind, Breaking, Drifted, Edited, Incomparable, Residue, State, Unknown

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from migrate.core.driver_errors import chain, said_by, sqlstate_of, types_of, was_disconnected
+from migrate.core.problems.driver_errors import chain, said_by, sqlstate_of, types_of, was_disconnected
 
 MAIL = "a.person@mail.invalid"
 PRIMARY = 'duplicate key value violates unique constraint "uq"'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.packages import fix_of_missing
+from migrate.core.problems.packages import fix_of_missing
 
 
 @pytest.mark.parametrize(

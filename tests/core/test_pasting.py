@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.pasting import ProjectFlag, is_command, pasteable, with_pasteable_fixes
-from migrate.core.problems import CATALOGUE
+from migrate.core.problems.catalogue import CATALOGUE
+from migrate.core.problems.pasting import ProjectFlag, is_command, pasteable, with_pasteable_fixes
 
 VERBS = ("up", "repair", "status", "history", "manifest", "adopt", "verify")
 FLAGS = (ProjectFlag(("-c", "--config"), "'a b/x.ini'", VERBS), ProjectFlag(("-n", "--name"), "tenants", VERBS))

@@ -8,7 +8,7 @@ import pytest
 
 from migrate.core.observation import Server
 from migrate.core.pooling import leaves_transaction, refuse_pooled
-from migrate.core.problems import ExitCode
+from migrate.core.problems.catalogue import ExitCode
 
 DIRECT = Server(
     version_num=170010,

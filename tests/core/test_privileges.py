@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.privileges import denied_object, fix_of_denied, fix_of_ledger, fix_of_member, fix_of_uncounted
+from migrate.core.problems.privileges import (
+    denied_object,
+    fix_of_denied,
+    fix_of_ledger,
+    fix_of_member,
+    fix_of_uncounted,
+)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from migrate.core.problems import CATALOGUE, EXIT_MEANINGS, ExitCode, Kind, kinds_of, problem, stop
+from migrate.core.problems.catalogue import CATALOGUE, EXIT_MEANINGS, ExitCode, Kind, kinds_of, problem, stop
 
 NEVER = {*range(4, 10), 18, 19, *range(26, 30), *range(64, 79), *range(124, 130), *range(131, 143), *range(144, 256)}
 

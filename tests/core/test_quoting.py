@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from migrate.core.packages import fix_of_missing
-from migrate.core.problems import CATALOGUE, problem
+from migrate.core.problems.catalogue import CATALOGUE, problem
+from migrate.core.problems.packages import fix_of_missing
 from migrate.core.quoting import Ready, word, words
 
 HOSTILE = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from migrate.core.outcome import Outcome, Result
-from migrate.core.problems import ExitCode, problem
+from migrate.core.problems.catalogue import ExitCode, problem
 from migrate.output.github import annotation, summary
 
 MADE = {"verb": "up", "duration_ms": 12}

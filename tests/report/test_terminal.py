@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from migrate.core.events import Level, Name
 from migrate.core.outcome import Outcome, Result
-from migrate.core.problems import CATALOGUE, ExitCode, kinds_of, problem
+from migrate.core.problems.catalogue import CATALOGUE, ExitCode, kinds_of, problem
 from migrate.output.terminal import (
     ASCII,
     UNICODE,
