@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from migrate.core.decision import decide, fix_of_stale_rows, problem_of_incomparable
-from migrate.core.outcome import Outcome, Result
-from migrate.core.plan import Adopt, Refusal
-from migrate.core.policy import Judgement
+from migrate.core.decide.decision import decide, fix_of_stale_rows, problem_of_incomparable
+from migrate.core.decide.outcome import Outcome, Result
+from migrate.core.decide.plan import Adopt, Refusal
+from migrate.core.decide.policy import Judgement
+from migrate.core.decide.state import AtHead, Behind, Drifted, Empty, classify, incomparable
 from migrate.core.problems.catalogue import Stop, stop
 from migrate.core.schema.differences import compare
 from migrate.core.schema.spelling import AS_PRINTED
-from migrate.core.state import AtHead, Behind, Drifted, Empty, classify, incomparable
 from migrate.core.wording import clauses
 from migrate.judging import connected, look, needed_manifest, refuse_image_faults, rows_named
 from migrate.order import Order, Progress, outcomes
@@ -20,10 +20,10 @@ from migrate.order import Order, Progress, outcomes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from migrate.core.decide.observation import Observation
+    from migrate.core.decide.policy import Policy
     from migrate.core.history.graph import Graph
     from migrate.core.manifest.manifest import Manifest
-    from migrate.core.observation import Observation
-    from migrate.core.policy import Policy
     from migrate.core.schema.differences import Differences, Fact
     from migrate.core.schema.spelling import Spellings
     from migrate.core.target import Target

@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.decision import decide, refuse_image, with_backup
+from migrate.core.decide.decision import decide, refuse_image, with_backup
+from migrate.core.decide.plan import Adopt, Downgrade, Plan, Refusal, Repair, Upgrade
+from migrate.core.decide.pooling import refuse_pooled
+from migrate.core.decide.state import Nearest, classify
+from migrate.core.decide.state import name as position_name
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.graph import HistoryFault
-from migrate.core.plan import Adopt, Downgrade, Plan, Refusal, Repair, Upgrade
-from migrate.core.pooling import refuse_pooled
 from migrate.core.problems.catalogue import Stop, stop
-from migrate.core.state import Nearest, classify
-from migrate.core.state import name as position_name
 from migrate.order import Judged, Order, kind_of, pending_of, plan_in_words
 from migrate.postgres.backend_names import GUARD_NAME
 from migrate.postgres.connection import connect_with_retry
@@ -23,13 +23,13 @@ from migrate.settings import CHANGING_VERBS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from migrate.core.decide.observation import Observation, Server
+    from migrate.core.decide.plan import Decision
+    from migrate.core.decide.state import State
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
     from migrate.core.manifest.manifest import Manifest
-    from migrate.core.observation import Observation, Server
-    from migrate.core.plan import Decision
     from migrate.core.problems.catalogue import Problem
-    from migrate.core.state import State
     from migrate.postgres.connection import Connection
     from migrate.steps.patience import Patience
 
@@ -162,7 +162,7 @@ def narrow_for(order: Order, server: Server, decision: Plan) -> Problem | None:
     pending = [revision for step in decision.steps if isinstance(step, Upgrade) for revision in step.pending]
     if not pending:
         return None
-    from migrate.core.widths import refuse_narrow
+    from migrate.core.decide.widths import refuse_narrow
 
     manifest = order.image.manifest
     return refuse_narrow(

@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import psycopg2
 
+from migrate.core.decide.outcome import Outcome, Result
+from migrate.core.decide.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
+from migrate.core.decide.state import AtHead, Behind, Empty
 from migrate.core.interruption import Interrupted
-from migrate.core.outcome import Outcome, Result
-from migrate.core.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.problems.catalogue import ExitCode, Stop, problem, stop
 from migrate.core.quoting import Ready
-from migrate.core.state import AtHead, Behind, Empty
 from migrate.core.wording import counted
 from migrate.postgres.errors import problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from migrate.core.decide.observation import Observation
+    from migrate.core.decide.plan import Decision, Step
+    from migrate.core.decide.policy import Limits, Policy
+    from migrate.core.decide.state import State
     from migrate.core.events import Emit
     from migrate.core.history.graph import HistoryFault, Revision
     from migrate.core.history.image import Image
     from migrate.core.interruption import Interruption
-    from migrate.core.observation import Observation
-    from migrate.core.plan import Decision, Step
-    from migrate.core.policy import Limits, Policy
     from migrate.core.problems.catalogue import Problem
-    from migrate.core.state import State
     from migrate.core.target import Target
     from migrate.steps.run import BackupPlace, Project, Run
 

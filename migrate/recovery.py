@@ -5,22 +5,39 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from migrate.core.decision import decide, problem_of_incomparable, refuse_downgrade, sentence_of_elsewhere, with_backup
+from migrate.core.decide.decision import (
+    decide,
+    problem_of_incomparable,
+    refuse_downgrade,
+    sentence_of_elsewhere,
+    with_backup,
+)
+from migrate.core.decide.outcome import Outcome, Result
+from migrate.core.decide.plan import Adopt, Downgrade, Plan, Refusal, Repair
+from migrate.core.decide.policy import Adopt as AdoptPolicy
+from migrate.core.decide.policy import Ahead as AheadPolicy
+from migrate.core.decide.repair import said
+from migrate.core.decide.state import (
+    Ahead,
+    AtHead,
+    Behind,
+    Drifted,
+    Empty,
+    Exact,
+    Nearest,
+    Unproven,
+    classify,
+    incomparable,
+)
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.destruction import commits_unseen
 from migrate.core.history.downgrade import reverting, taken_by_reverting
 from migrate.core.history.graph import HistoryFault
-from migrate.core.outcome import Outcome, Result
-from migrate.core.plan import Adopt, Downgrade, Plan, Refusal, Repair
-from migrate.core.policy import Adopt as AdoptPolicy
-from migrate.core.policy import Ahead as AheadPolicy
 from migrate.core.problems.catalogue import Stop, problem, stop
 from migrate.core.problems.privileges import fix_of_uncounted
 from migrate.core.quoting import word, words
-from migrate.core.repair import said
 from migrate.core.schema.holding import Taken, place_of
 from migrate.core.schema.repair_sql import quote
-from migrate.core.state import Ahead, AtHead, Behind, Drifted, Empty, Exact, Nearest, Unproven, classify, incomparable
 from migrate.core.wording import clauses, counted, shortened
 from migrate.judging import (
     connected,
@@ -38,10 +55,10 @@ from migrate.release import glance, under_guard
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from migrate.core.observation import Observation, Server
+    from migrate.core.decide.observation import Observation, Server
+    from migrate.core.decide.repair import Closing, Repairs
+    from migrate.core.decide.state import Position, State
     from migrate.core.problems.catalogue import Problem
-    from migrate.core.repair import Closing, Repairs
-    from migrate.core.state import Position, State
     from migrate.postgres.connection import Connection
     from migrate.postgres.counting import Uncounted
 

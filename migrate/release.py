@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
+from migrate.core.decide.outcome import Outcome, Result
+from migrate.core.decide.plan import Adopt, Backup, Downgrade, Repair, Upgrade
 from migrate.core.events import Event, Name
-from migrate.core.outcome import Outcome, Result
-from migrate.core.plan import Adopt, Backup, Downgrade, Repair, Upgrade
 from migrate.core.problems.catalogue import Stop, stop
 from migrate.judging import connected, is_by_run, judge, look, refuse_image_faults
 from migrate.order import Judged, Order, Progress, finish_without_steps, kind_of, outcomes, stepwise
@@ -26,7 +26,7 @@ from migrate.steps.run import Run
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from migrate.core.observation import Observation
+    from migrate.core.decide.observation import Observation
     from migrate.postgres.connection import Connection
 
 

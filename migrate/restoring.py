@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg2
 
-from migrate.core.backup import Contents
+from migrate.core.decide.backup import Contents
+from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
-from migrate.core.outcome import Outcome, Result
 from migrate.core.problems.catalogue import stop
 from migrate.postgres.backend_names import GUARD_NAME, WORKER_NAME
 from migrate.postgres.catalog import LEDGER
@@ -38,10 +38,10 @@ from migrate.steps.control import without_ours
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from migrate.core.decide.observation import Server
+    from migrate.core.decide.policy import Limits
     from migrate.core.events import Emit
     from migrate.core.interruption import Interruption
-    from migrate.core.observation import Server
-    from migrate.core.policy import Limits
     from migrate.core.problems.catalogue import Stop
     from migrate.core.target import Target
     from migrate.postgres.client_tools import ClientTools

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from migrate.core.outcome import Result
+from migrate.core.decide.outcome import Result
 from migrate.core.problems.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parent.parent

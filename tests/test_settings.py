@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrate.core.decide.policy import Adopt, Judgement, Limits, Policy
 from migrate.core.events import LogFormat
-from migrate.core.policy import Adopt, Judgement, Limits, Policy
 from migrate.core.problems.catalogue import ExitCode, Problem, Stop
 from migrate.core.url import URL_VARIABLES
 from migrate.settings import SETTINGS, Setting, Settings, Source, environment_secrets, load, settings_options

@@ -12,15 +12,15 @@ from migrate import recovery
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
+from migrate.core.decide.outcome import Result
 from migrate.core.events import Event, Level, Name
-from migrate.core.outcome import Result
 from migrate.core.problems.catalogue import ExitCode
 from migrate.recovery import Acceptance, Override
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from migrate.core.plan import Adopt
+    from migrate.core.decide.plan import Adopt
 
 
 def _write(session: Session, file: Path, step: Adopt) -> dict[str, object]:

@@ -14,16 +14,16 @@ from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
 from migrate.core import checks
 from migrate.core.checks import Check, Verdict, failed, passed, warned
-from migrate.core.decision import decide, refuse_image, with_backup
+from migrate.core.decide.decision import decide, refuse_image, with_backup
+from migrate.core.decide.outcome import Outcome, Result, refusal
+from migrate.core.decide.plan import Backup, Plan, Refusal
+from migrate.core.decide.state import classify
+from migrate.core.decide.widths import refuse_narrow
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.touched import Touched, by_changes, by_source
-from migrate.core.outcome import Outcome, Result, refusal
-from migrate.core.plan import Backup, Plan, Refusal
 from migrate.core.problems.catalogue import ExitCode, Stop, problem
 from migrate.core.schema.differences import parse
 from migrate.core.schema.repair_sql import quote
-from migrate.core.state import classify
-from migrate.core.widths import refuse_narrow
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.diagnosis import diagnose
 from migrate.postgres.observe import observe, read_server, refuse_missing_rights, refuse_wrong_server
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from migrate.core.decide.observation import Observation, Server
+    from migrate.core.decide.state import State
     from migrate.core.history.image import Image
-    from migrate.core.observation import Observation, Server
     from migrate.core.problems.catalogue import Problem
-    from migrate.core.state import State
     from migrate.core.target import Target
     from migrate.postgres.connection import Connection
 

@@ -11,8 +11,8 @@ import psycopg2
 from migrate import judging
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.verb import verb
+from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.events import Event, Name
-from migrate.core.outcome import Outcome, Result
 from migrate.core.problems.catalogue import ExitCode
 from migrate.core.wording import counted
 from migrate.output.json_lines import as_text

@@ -43,7 +43,7 @@ def load_image(session: Session) -> Image:
         try:
             warnings = check_for_release(path, compare_with_files(manifest, hashes(session.scan, revisions), revisions))
         except Stop:
-            from migrate.core.decision import refuse_image
+            from migrate.core.decide.decision import refuse_image
 
             refused = refuse_image(history, session.settings.policy)
             if refused is not None:  # several heads: merging them makes another manifest anyway

@@ -15,12 +15,12 @@ from migrate.commands.images import load_history
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.shadow import lend_shadow, make_replay, read_baseline, with_schema_of_env_py
 from migrate.commands.verb import verb
-from migrate.core.decision import refuse_image
+from migrate.core.decide.decision import refuse_image
+from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.graph import Graph, HistoryFault
 from migrate.core.manifest.line_diff import line_diff
 from migrate.core.manifest.manifest import MalformedManifest, Manifest, build, used_schemas
-from migrate.core.outcome import Outcome, Result
 from migrate.core.problems.catalogue import ExitCode, Stop, stop
 from migrate.core.quoting import word
 from migrate.core.schema.differences import fingerprint

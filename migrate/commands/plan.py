@@ -10,16 +10,16 @@ from migrate import order, release
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
+from migrate.core.decide.plan import Adopt, Plan, Upgrade
+from migrate.core.decide.state import name as position_name
 from migrate.core.events import Event, Level, Name
-from migrate.core.plan import Adopt, Plan, Upgrade
 from migrate.core.problems.catalogue import ExitCode
-from migrate.core.state import name as position_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from migrate.core.decide.outcome import Outcome
     from migrate.core.history.graph import Revision
-    from migrate.core.outcome import Outcome
     from migrate.order import Judged
     from migrate.steps.record_sql import Sent
 

@@ -11,15 +11,15 @@ from migrate import recovery
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
+from migrate.core.decide.repair import Closing, said
 from migrate.core.problems.catalogue import ExitCode
 from migrate.core.problems.pasting import pasteable
-from migrate.core.repair import Closing, said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from migrate.core.decide.repair import Repairs
     from migrate.core.problems.pasting import ProjectFlag
-    from migrate.core.repair import Repairs
 
 
 @verb("repair", exits=tuple(code for code in EXITS if code is not ExitCode.FAILED))

@@ -13,12 +13,12 @@ from migrate import __version__, judging, order
 from migrate.commands.history import EXITS
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.verb import verb
-from migrate.core.decision import decide, sentence
-from migrate.core.outcome import Outcome, Result
-from migrate.core.plan import Refusal
+from migrate.core.decide.decision import decide, sentence
+from migrate.core.decide.outcome import Outcome, Result
+from migrate.core.decide.plan import Refusal
+from migrate.core.decide.state import AtHead, Behind, Drifted, classify
+from migrate.core.decide.state import name as position_name
 from migrate.core.problems.catalogue import stop
-from migrate.core.state import AtHead, Behind, Drifted, classify
-from migrate.core.state import name as position_name
 from migrate.core.wording import counted
 from migrate.output.page import Page, cleaned, moment, reverted, revision_rows, run_rows
 from migrate.postgres import ledger
@@ -27,9 +27,9 @@ from migrate.postgres.errors import problem_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from migrate.core.decide.observation import Observation
+    from migrate.core.decide.state import State
     from migrate.core.history.image import Image
-    from migrate.core.observation import Observation
-    from migrate.core.state import State
 
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 

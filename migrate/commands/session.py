@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from migrate import __version__, signals
+from migrate.core.decide.outcome import Outcome, Result, refusal
 from migrate.core.deployment import platform_context
 from migrate.core.events import Event, Level, LogFormat, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.notification import secrets_in
-from migrate.core.outcome import Outcome, Result, refusal
 from migrate.core.problems.catalogue import ExitCode, Stop, problem, stop
 from migrate.core.quoting import word
 from migrate.core.redaction import Redactor

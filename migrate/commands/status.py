@@ -11,7 +11,7 @@ from migrate.commands.plan import as_text, describe, is_pending, said
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
-from migrate.core.outcome import Outcome, Result
+from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.problems.catalogue import ExitCode
 
 

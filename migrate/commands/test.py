@@ -16,10 +16,10 @@ from migrate.commands.manifest import EXITS
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.shadow import lend_shadow, make_replay, manifest_baseline, with_schema_of_env_py
 from migrate.commands.verb import verb
-from migrate.core.decision import refuse_image
+from migrate.core.decide.decision import refuse_image
+from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.history.graph import HistoryFault
 from migrate.core.manifest.replay import applied_in_order, lines
-from migrate.core.outcome import Outcome, Result
 from migrate.core.problems.catalogue import ExitCode, Stop, problem, stop
 from migrate.core.quoting import Ready
 from migrate.core.trial import Findings, Source, Trial, Verdict, planned

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from migrate import __version__
+from migrate.core.decide.outcome import refusal
 from migrate.core.events import Event, Level, LogFormat, Name
-from migrate.core.outcome import refusal
 from migrate.core.problems.catalogue import problem
 from migrate.core.redaction import Redactor
 from migrate.output import log

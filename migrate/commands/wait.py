@@ -16,10 +16,10 @@ from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.usage import report_usage
 from migrate.commands.verb import verb
+from migrate.core.decide.outcome import Outcome, Result
+from migrate.core.decide.plan import Plan
+from migrate.core.decide.policy import Backup, Breaking, Stale
 from migrate.core.events import Event, Name
-from migrate.core.outcome import Outcome, Result
-from migrate.core.plan import Plan
-from migrate.core.policy import Backup, Breaking, Stale
 from migrate.core.problems.catalogue import ExitCode, problem
 from migrate.core.wording import counted
 from migrate.postgres.connection import jitter, pause

@@ -10,7 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.decision import (
+from migrate.core.decide.decision import (
     decide,
     fix_of_stale_rows,
     problem_of_incomparable,
@@ -19,15 +19,11 @@ from migrate.core.decision import (
     sentence,
     without_healed,
 )
-from migrate.core.deployment import RAILWAY_JSON_ENDS
-from migrate.core.outcome import Result
-from migrate.core.plan import Plan, Refusal
-from migrate.core.policy import Breaking as BreakingPolicy
-from migrate.core.problems.catalogue import ExitCode, problem
-from migrate.core.problems.packages import fix_of_missing
-from migrate.core.repair import plain
-from migrate.core.schema.repair_sql import repairs
-from migrate.core.state import (
+from migrate.core.decide.outcome import Result
+from migrate.core.decide.plan import Plan, Refusal
+from migrate.core.decide.policy import Breaking as BreakingPolicy
+from migrate.core.decide.repair import plain
+from migrate.core.decide.state import (
     AtHead,
     Behind,
     Breaking,
@@ -40,18 +36,22 @@ from migrate.core.state import (
     State,
     Unproven,
 )
-from migrate.core.state import name as position_name
+from migrate.core.decide.state import name as position_name
+from migrate.core.deployment import RAILWAY_JSON_ENDS
+from migrate.core.problems.catalogue import ExitCode, problem
+from migrate.core.problems.packages import fix_of_missing
+from migrate.core.schema.repair_sql import repairs
 from migrate.core.wording import clauses, counted, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from migrate.core.decide.observation import Observation, Server
+    from migrate.core.decide.policy import Limits, Policy
+    from migrate.core.decide.state import Finding
     from migrate.core.diagnosis import Diagnosis, Table
     from migrate.core.history.image import Image
-    from migrate.core.observation import Observation, Server
-    from migrate.core.policy import Limits, Policy
     from migrate.core.problems.catalogue import Problem
-    from migrate.core.state import Finding
 
 LARGE_TABLE: Final = 1 << 30  # bytes; rewriting or scanning more takes longer than most deploys wait
 LARGE_LAG: Final = 16 << 20  # bytes of WAL: a segment

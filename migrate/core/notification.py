@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.outcome import Result
+from migrate.core.decide.outcome import Result
 from migrate.core.wording import shortened
 
 if TYPE_CHECKING:

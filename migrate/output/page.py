@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
+    from migrate.core.decide.observation import Observation
     from migrate.core.history.image import Image
-    from migrate.core.observation import Observation
 
 _T = TypeVar("_T")
 

@@ -27,8 +27,8 @@ from migrate.postgres.errors import problem_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from migrate.core.decide.policy import Limits
     from migrate.core.history.touched import Touched
-    from migrate.core.policy import Limits
     from migrate.core.target import Target
     from migrate.postgres.connection import Connection
 

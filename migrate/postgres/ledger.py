@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg2
 import psycopg2.errors
 
+from migrate.core.decide.observation import Accepted, Applied, Unfinished, UnprovenRun
 from migrate.core.events import Event, Level, Name
-from migrate.core.observation import Accepted, Applied, Unfinished, UnprovenRun
 from migrate.core.problems.catalogue import stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from migrate.core.decide.outcome import Outcome
     from migrate.core.events import Emit
     from migrate.core.history.graph import Revision
-    from migrate.core.outcome import Outcome
     from migrate.core.schema.differences import Fact
     from migrate.postgres.connection import Connection
     from migrate.postgres.guard import Fence

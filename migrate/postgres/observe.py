@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg2
 import psycopg2.errors
 
-from migrate.core.observation import InvalidIndex, Observation, Server
+from migrate.core.decide.observation import InvalidIndex, Observation, Server
 from migrate.core.problems.catalogue import stop
 from migrate.core.search_path import schemas_of
 from migrate.postgres import ledger
@@ -19,7 +19,7 @@ from migrate.postgres.errors import code_of, problem_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from migrate.core.policy import Limits
+    from migrate.core.decide.policy import Limits
     from migrate.core.problems.catalogue import Stop
     from migrate.core.target import Target
     from migrate.postgres.connection import Connection

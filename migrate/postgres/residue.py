@@ -9,7 +9,7 @@ from migrate.postgres.backend_names import GUARD_NAME, WORKER_NAME
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from migrate.core.observation import InvalidIndex
+    from migrate.core.decide.observation import InvalidIndex
     from migrate.postgres.connection import Connection
 
 # The key of an index: its columns or expressions, the condition of a partial one, and whether nulls are equal (15+).

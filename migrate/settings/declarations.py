@@ -5,9 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from migrate.core.decide.policy import (
+    Adopt,
+    Ahead,
+    Backup,
+    Breaking,
+    Edited,
+    Judgement,
+    Limits,
+    Policy,
+    Stale,
+    Transaction,
+)
 from migrate.core.events import LogFormat
 from migrate.core.notification import Occasion
-from migrate.core.policy import Adopt, Ahead, Backup, Breaking, Edited, Judgement, Limits, Policy, Stale, Transaction
 from migrate.core.trial_checks import DEFAULT_FAIL, Check
 from migrate.settings.kinds import (
     Addresses,

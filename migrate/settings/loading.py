@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from migrate.core.decide.policy import Backup, Limits, Policy
 from migrate.core.deployment import platform_deadline
-from migrate.core.policy import Backup, Limits, Policy
 from migrate.core.problems.catalogue import problem, stop
 from migrate.core.target import Target, UrlUnavailable
 from migrate.core.url import URL_COMMAND, DatabaseUrl, MalformedUrl

@@ -10,7 +10,7 @@ from migrate.core.problems.privileges import fix_of_ledger
 from migrate.steps.stamp import stamp
 
 if TYPE_CHECKING:
-    from migrate.core.plan import Adopt
+    from migrate.core.decide.plan import Adopt
     from migrate.steps.run import Run
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 
-from migrate.core.backup import file_name, restore_command
+from migrate.core.decide.backup import file_name, restore_command
 from migrate.core.events import Event, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.problems.catalogue import Stop, stop
@@ -35,7 +35,7 @@ from migrate.steps.failure import ended_early
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from migrate.core.observation import Server
+    from migrate.core.decide.observation import Server
     from migrate.core.target import Target
     from migrate.postgres.client_tools import ClientTools
     from migrate.postgres.connection import Connection

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import TypeVar
 
-    from migrate.core.observation import InvalidIndex
+    from migrate.core.decide.observation import InvalidIndex
     from migrate.postgres.connection import Connection
     from migrate.steps.run import Run
 

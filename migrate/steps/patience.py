@@ -13,9 +13,9 @@ from migrate.postgres.connection import jitter, pause
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from migrate.core.decide.policy import Limits
     from migrate.core.events import Emit
     from migrate.core.interruption import Interruption
-    from migrate.core.policy import Limits
     from migrate.core.problems.catalogue import Stop
 
 

@@ -9,8 +9,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from migrate.core.decide.plan import Upgrade
 from migrate.core.history.graph import HistoryFault
-from migrate.core.plan import Upgrade
 from migrate.core.problems.catalogue import Stop
 from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.steps.upgrade import Upgrading

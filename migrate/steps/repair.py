@@ -13,11 +13,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg2
 import psycopg2.errors
 
-from migrate.core.events import Event, Level, Name
-from migrate.core.interruption import Interrupted
-from migrate.core.problems.catalogue import Stop, stop
-from migrate.core.problems.privileges import fix_of_denied
-from migrate.core.repair import (
+from migrate.core.decide.repair import (
     CloseStep,
     Closing,
     DropIndex,
@@ -27,6 +23,10 @@ from migrate.core.repair import (
     plan_repairs,
     said,
 )
+from migrate.core.events import Event, Level, Name
+from migrate.core.interruption import Interrupted
+from migrate.core.problems.catalogue import Stop, stop
+from migrate.core.problems.privileges import fix_of_denied
 from migrate.core.wording import clauses
 from migrate.postgres import activity
 from migrate.postgres.backend_names import WORKER_NAME
@@ -44,10 +44,10 @@ from migrate.steps.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from migrate.core.decide.observation import InvalidIndex, Observation
+    from migrate.core.decide.plan import Repair
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
-    from migrate.core.observation import InvalidIndex, Observation
-    from migrate.core.plan import Repair
     from migrate.core.problems.catalogue import Problem
     from migrate.postgres.connection import Connection
     from migrate.steps.run import Run
@@ -72,7 +72,7 @@ def assess(
     """What is to be repaired in an observed database; reads unique tables for duplicates. Raises Stop or Interrupted.
 
     Steps of runs that are alive are not a dead run's; ``go_on`` raises what ends the reading. The rest as in
-    `migrate.core.repair.plan_repairs`.
+    `migrate.core.decide.repair.plan_repairs`.
     """
     sources: dict[str, str] = {}
     if observation.invalid_indexes and image.manifest is None:

@@ -10,17 +10,17 @@ import psycopg2
 
 from migrate.child.parent import Worker
 from migrate.core import shadow as shadows
+from migrate.core.decide.plan import Upgrade
+from migrate.core.decide.policy import Policy, Transaction
+from migrate.core.decide.widths import ALEMBICS, too_narrow
 from migrate.core.events import Event, Level, Name
 from migrate.core.manifest.manifest import Baseline
 from migrate.core.manifest.replay import Pass, applied_in_order, lines, missed, passes, steps, with_siblings
-from migrate.core.plan import Upgrade
-from migrate.core.policy import Policy, Transaction
 from migrate.core.problems.catalogue import Stop, problem, stop
 from migrate.core.quoting import word
 from migrate.core.schema.differences import within
 from migrate.core.schema.repair_sql import quote
 from migrate.core.schema.spelling import may_be_respelled
-from migrate.core.widths import ALEMBICS, too_narrow
 from migrate.core.wording import clauses
 from migrate.output.heartbeat import Pulse
 from migrate.postgres.backend_names import CONTROL_NAME, GUARD_NAME
@@ -39,16 +39,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from migrate.core.decide.observation import Observation
+    from migrate.core.decide.policy import Limits
+    from migrate.core.decide.state import Rows
     from migrate.core.events import Emit
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
     from migrate.core.interruption import Interruption
     from migrate.core.manifest.manifest import Manifest, OtherSpellings
     from migrate.core.manifest.replay import After
-    from migrate.core.observation import Observation
-    from migrate.core.policy import Limits
     from migrate.core.problems.catalogue import Problem
-    from migrate.core.state import Rows
     from migrate.core.target import Target
     from migrate.core.url import DatabaseUrl
     from migrate.postgres.connection import Connection

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from migrate.core.decide.observation import Observation
+    from migrate.core.decide.policy import Limits, Policy
     from migrate.core.events import Emit
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
     from migrate.core.interruption import Interruption
-    from migrate.core.observation import Observation
-    from migrate.core.policy import Limits, Policy
     from migrate.core.problems.catalogue import Stop
     from migrate.core.target import Target
     from migrate.core.url import DatabaseUrl

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from migrate.child.parent import Worker
+from migrate.core.decide.plan import Downgrade, Upgrade
+from migrate.core.decide.pooling import leaves_transaction
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.readings import readings, unread
 from migrate.core.manifest.replay import lines, passes, steps, with_siblings
-from migrate.core.plan import Downgrade, Upgrade
-from migrate.core.pooling import leaves_transaction
 from migrate.core.problems.catalogue import Stop
 from migrate.core.schema.differences import parse, parse_labels
 from migrate.core.schema.holding import Taken

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg2
 
 from migrate.child.parent import Ended, Worker
+from migrate.core.decide.plan import Upgrade
+from migrate.core.decide.policy import Transaction
+from migrate.core.decide.pooling import leaves_transaction
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
-from migrate.core.plan import Upgrade
-from migrate.core.policy import Transaction
-from migrate.core.pooling import leaves_transaction
 from migrate.core.problems.catalogue import Stop, stop
 from migrate.core.retry import Retries
 from migrate.core.schema.differences import dotted
@@ -48,7 +48,7 @@ from migrate.steps.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from migrate.core.plan import Downgrade
+    from migrate.core.decide.plan import Downgrade
     from migrate.core.target import Target
     from migrate.postgres.connection import Connection
     from migrate.steps.run import Run

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.decision import sentence
+from migrate.core.decide.decision import sentence
+from migrate.core.decide.plan import Adopt, Downgrade, Repair
+from migrate.core.decide.state import AtHead, Behind, Drifted, Incomparable, Residue, Split, Unproven, classify
+from migrate.core.decide.state import name as position_name
 from migrate.core.events import Event, Level, Name
-from migrate.core.plan import Adopt, Downgrade, Repair
 from migrate.core.problems.catalogue import stop
-from migrate.core.state import AtHead, Behind, Drifted, Incomparable, Residue, Split, Unproven, classify
-from migrate.core.state import name as position_name
 from migrate.core.wording import clauses
 
 if TYPE_CHECKING:
-    from migrate.core.observation import Observation
-    from migrate.core.plan import Plan
+    from migrate.core.decide.observation import Observation
+    from migrate.core.decide.plan import Plan
+    from migrate.core.decide.state import State
     from migrate.core.problems.catalogue import Stop
     from migrate.core.schema.differences import Differences
-    from migrate.core.state import State
     from migrate.steps.run import Run
 
 LISTED: Final = 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.backup import Contents, destroyed, file_name, restore_command
+from migrate.core.decide.backup import Contents, destroyed, file_name, restore_command
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.manifest.manifest import build
 from migrate.core.schema.holding import Taken

@@ -8,6 +8,23 @@ import pytest
 
 from migrate.core import checks
 from migrate.core.checks import Verdict, failed, passed, warned, worst
+from migrate.core.decide.observation import InvalidIndex, Observation, Server, Unfinished
+from migrate.core.decide.policy import Ahead as AheadPolicy
+from migrate.core.decide.policy import Breaking as BreakingPolicy
+from migrate.core.decide.policy import Judgement, Limits, Policy
+from migrate.core.decide.state import (
+    Ahead,
+    AtHead,
+    Behind,
+    Breaking,
+    Drifted,
+    Edited,
+    Incomparable,
+    Residue,
+    State,
+    Unknown,
+)
+from migrate.core.decide.widths import too_narrow
 from migrate.core.diagnosis import (
     Diagnosis,
     EventTrigger,
@@ -26,15 +43,9 @@ from migrate.core.diagnosis import (
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.history.image import Image
 from migrate.core.manifest.manifest import Manifest, build
-from migrate.core.observation import InvalidIndex, Observation, Server, Unfinished
-from migrate.core.policy import Ahead as AheadPolicy
-from migrate.core.policy import Breaking as BreakingPolicy
-from migrate.core.policy import Judgement, Limits, Policy
 from migrate.core.problems.catalogue import problem
 from migrate.core.schema.compatibility import serves
 from migrate.core.schema.differences import compare
-from migrate.core.state import Ahead, AtHead, Behind, Breaking, Drifted, Edited, Incomparable, Residue, State, Unknown
-from migrate.core.widths import too_narrow
 
 SERVER = Server(
     version_num=170010,

@@ -6,23 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from migrate.core.decision import UNCOMPARED, decide, refuse_downgrade, sentence, with_backup
-from migrate.core.history.graph import Graph, Revision
-from migrate.core.history.image import Image
-from migrate.core.manifest.manifest import build
-from migrate.core.observation import InvalidIndex, Unfinished, UnprovenRun
-from migrate.core.outcome import Result
-from migrate.core.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
-from migrate.core.policy import Adopt as AdoptPolicy
-from migrate.core.policy import Ahead as AheadPolicy
-from migrate.core.policy import Backup as BackupPolicy
-from migrate.core.policy import Breaking as BreakingPolicy
-from migrate.core.policy import Edited as EditedPolicy
-from migrate.core.policy import Judgement, Policy, Stale
-from migrate.core.schema.compatibility import Break
-from migrate.core.schema.differences import Difference, Differences, Renamed
-from migrate.core.schema.holding import Taken
-from migrate.core.state import (
+from migrate.core.decide.decision import UNCOMPARED, decide, refuse_downgrade, sentence, with_backup
+from migrate.core.decide.observation import InvalidIndex, Unfinished, UnprovenRun
+from migrate.core.decide.outcome import Result
+from migrate.core.decide.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
+from migrate.core.decide.policy import Adopt as AdoptPolicy
+from migrate.core.decide.policy import Ahead as AheadPolicy
+from migrate.core.decide.policy import Backup as BackupPolicy
+from migrate.core.decide.policy import Breaking as BreakingPolicy
+from migrate.core.decide.policy import Edited as EditedPolicy
+from migrate.core.decide.policy import Judgement, Policy, Stale
+from migrate.core.decide.state import (
     Ahead,
     AtHead,
     Behind,
@@ -42,6 +36,12 @@ from migrate.core.state import (
     Unproven,
     Untracked,
 )
+from migrate.core.history.graph import Graph, Revision
+from migrate.core.history.image import Image
+from migrate.core.manifest.manifest import build
+from migrate.core.schema.compatibility import Break
+from migrate.core.schema.differences import Difference, Differences, Renamed
+from migrate.core.schema.holding import Taken
 
 
 def revision(id_: str, *down: str, labels: tuple[str, ...] = ()) -> Revision:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from migrate.core.decide.state import Exact, Nearest, Several
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.manifest.manifest import (
     Baseline,
@@ -25,7 +26,6 @@ from migrate.core.manifest.manifest import (
     used_schemas,
 )
 from migrate.core.schema.differences import Difference, Differences, Renamed, apply, compare, fingerprint
-from migrate.core.state import Exact, Nearest, Several
 
 if TYPE_CHECKING:
     import random

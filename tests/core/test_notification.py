@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.notification import Occasion, notification, occasion_of, secrets_in
-from migrate.core.outcome import Outcome, Result
 from migrate.core.problems.catalogue import problem
 
 

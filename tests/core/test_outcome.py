@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrate.core.outcome import LISTED_IDS, Outcome, Result, refusal
+from migrate.core.decide.outcome import LISTED_IDS, Outcome, Result, refusal
 from migrate.core.problems.catalogue import ExitCode, problem
 
 

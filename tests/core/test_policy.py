@@ -2,7 +2,7 @@
 
 import pytest
 
-from migrate.core.policy import Limits
+from migrate.core.decide.policy import Limits
 
 
 @pytest.mark.parametrize(("deadline", "comes"), [(0.0, float("inf")), (270.0, 370.0)])

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from migrate.core.observation import Server
-from migrate.core.pooling import leaves_transaction, refuse_pooled
+from migrate.core.decide.observation import Server
+from migrate.core.decide.pooling import leaves_transaction, refuse_pooled
 from migrate.core.problems.catalogue import ExitCode
 
 DIRECT = Server(

@@ -6,11 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from migrate.core.history.graph import Graph, Revision
-from migrate.core.history.image import Image
-from migrate.core.manifest.manifest import build
-from migrate.core.observation import InvalidIndex, Observation, Server, Unfinished
-from migrate.core.repair import (
+from migrate.core.decide.observation import InvalidIndex, Observation, Server, Unfinished
+from migrate.core.decide.repair import (
     CloseStep,
     Closing,
     DropIndex,
@@ -22,6 +19,9 @@ from migrate.core.repair import (
     rows_proven,
     said,
 )
+from migrate.core.history.graph import Graph, Revision
+from migrate.core.history.image import Image
+from migrate.core.manifest.manifest import build
 
 SERVER = Server(170000, "17.0", None, "app", "app", "UTF8", False, False, False, "public", True, True)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from migrate.core.decide.observation import Observation, Server
+from migrate.core.decide.state import Exact, Nearest, Several, Unknown, classify
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.history.image import Image
 from migrate.core.manifest.manifest import Baseline, MalformedManifest, Manifest, build
-from migrate.core.observation import Observation, Server
 from migrate.core.schema.compatibility import serves
 from migrate.core.schema.differences import (
     ChangeError,
@@ -20,7 +21,6 @@ from migrate.core.schema.differences import (
     read_spelling,
 )
 from migrate.core.schema.spelling import AS_PRINTED, Spellings, carried_over, may_be_respelled
-from migrate.core.state import Exact, Nearest, Several, Unknown, classify
 
 TABLE = {"table t": "table", "column t.status": "character varying(9)"}
 MADE = "CHECK (((status)::text = ANY ((ARRAY['a'::character varying, 'b'::character varying])::text[])))"

@@ -6,11 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from migrate.core.history.graph import Graph, Revision
-from migrate.core.history.image import Image
-from migrate.core.manifest.manifest import build
-from migrate.core.observation import Accepted, Applied, InvalidIndex, Observation, Server, Unfinished, UnprovenRun
-from migrate.core.state import (
+from migrate.core.decide.observation import (
+    Accepted,
+    Applied,
+    InvalidIndex,
+    Observation,
+    Server,
+    Unfinished,
+    UnprovenRun,
+)
+from migrate.core.decide.state import (
     Ahead,
     AtHead,
     Behind,
@@ -31,6 +36,9 @@ from migrate.core.state import (
     name,
     same_program,
 )
+from migrate.core.history.graph import Graph, Revision
+from migrate.core.history.image import Image
+from migrate.core.manifest.manifest import build
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
 

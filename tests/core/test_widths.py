@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from migrate.core.decide.observation import Server
+from migrate.core.decide.widths import refuse_narrow, width_for
 from migrate.core.history.graph import Revision
-from migrate.core.observation import Server
-from migrate.core.widths import refuse_narrow, width_for
 
 SERVER = Server(170000, "17.0", None, "app", "app", "UTF8", False, False, False, "public", True, True)
 MISSING = replace(SERVER, has_version_table=False)

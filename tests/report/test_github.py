@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrate.core.outcome import Outcome, Result
+from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.problems.catalogue import ExitCode, problem
 from migrate.output.github import annotation, summary
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrate.core.outcome import Outcome, Result
+from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.problems.catalogue import problem
 from migrate.output.json_lines import MOST_BYTES, WHOLE, flat, render
 

@@ -10,10 +10,10 @@ from itertools import pairwise
 
 import pytest
 
+from migrate.core.decide.observation import Observation, Server
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.history.image import Image
 from migrate.core.manifest.manifest import build
-from migrate.core.observation import Observation, Server
 from migrate.output.html import NEWEST, html
 from migrate.output.markdown import report_page
 from migrate.output.page import Page, cleaned, reverted, revision_rows, run_rows

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.events import Level, Name
-from migrate.core.outcome import Outcome, Result
 from migrate.core.problems.catalogue import CATALOGUE, ExitCode, kinds_of, problem
 from migrate.output.terminal import (
     ASCII,

@@ -22,6 +22,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from migrate.core.decide.state import Exact, Match, Nearest, Rows, Several
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.manifest.json_position import line_of
 from migrate.core.manifest.replay import with_siblings
@@ -43,7 +44,6 @@ from migrate.core.schema.differences import (
 )
 from migrate.core.schema.distance import Assignment, Distance
 from migrate.core.schema.spelling import Spellings
-from migrate.core.state import Exact, Match, Nearest, Rows, Several
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence

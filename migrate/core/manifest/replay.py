@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from migrate.core.decide.plan import Upgrade
 from migrate.core.history.graph import Graph, HistoryFault
-from migrate.core.plan import Upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

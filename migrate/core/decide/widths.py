@@ -16,8 +16,8 @@ from migrate.core.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Sequence
 
+    from migrate.core.decide.observation import Server
     from migrate.core.history.graph import Revision
-    from migrate.core.observation import Server
     from migrate.core.problems.catalogue import Problem
 
 ALEMBICS: Final = 32

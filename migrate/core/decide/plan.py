@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from migrate.core.outcome import Result
+from migrate.core.decide.outcome import Result
 
 if TYPE_CHECKING:
+    from migrate.core.decide.repair import Closing
     from migrate.core.history.graph import Revision
     from migrate.core.problems.catalogue import Problem
-    from migrate.core.repair import Closing
     from migrate.core.schema.differences import Fact
     from migrate.core.schema.holding import Taken
 
@@ -29,7 +29,7 @@ class Adopt:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """Put right what an earlier run left (`migrate.core.repair` says how); ``items`` are for people."""
+    """Put right what an earlier run left (`migrate.core.decide.repair` says how); ``items`` are for people."""
 
     items: tuple[str, ...]
     closing: Closing | None = None

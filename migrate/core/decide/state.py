@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from migrate.core.decide.observation import CHANGE_SIGNS
 from migrate.core.history.graph import HistoryFault
-from migrate.core.observation import CHANGE_SIGNS
 from migrate.core.wording import clauses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from migrate.core.decide.observation import InvalidIndex, Observation, Unfinished, UnprovenRun
     from migrate.core.history.graph import Graph, Revision
     from migrate.core.history.image import Image
     from migrate.core.manifest.manifest import Manifest
-    from migrate.core.observation import InvalidIndex, Observation, Unfinished, UnprovenRun
     from migrate.core.schema.compatibility import Break
     from migrate.core.schema.differences import Differences
 
@@ -277,7 +277,7 @@ def _residual(image: Image, observation: Observation, position: Position) -> tup
         return plain
     if image.manifest is None or not isinstance(position, (AtHead, Behind)):
         return observation.invalid_indexes if isinstance(position, AtHead) else plain
-    from migrate.core.repair import plain as unquoted
+    from migrate.core.decide.repair import plain as unquoted
     from migrate.core.schema.differences import parse
 
     expected = image.manifest.schema_at(position.rows)
@@ -335,7 +335,7 @@ def _position(image: Image, observation: Observation, target: str, ignore: Seque
     recorded = tuple(sorted({row for row in rows if row not in graph}))
     overlap = graph.split(rows)
     if overlap:
-        from migrate.core.repair import rows_proven
+        from migrate.core.decide.repair import rows_proven
 
         surplus = (*overlap.duplicates, *(row for row, _ in overlap.ancestors))
         major = observation.server.major

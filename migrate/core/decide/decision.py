@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
-from migrate.core.outcome import Result
-from migrate.core.plan import Adopt, Backup, Decision, Downgrade, Plan, Refusal, Repair, Upgrade
-from migrate.core.policy import Adopt as AdoptPolicy
-from migrate.core.policy import Ahead as AheadPolicy
-from migrate.core.policy import Backup as BackupPolicy
-from migrate.core.policy import Breaking as BreakingPolicy
-from migrate.core.policy import Edited as EditedPolicy
-from migrate.core.policy import Judgement
-from migrate.core.policy import Stale as StalePolicy
-from migrate.core.problems.catalogue import ExitCode, problem
-from migrate.core.quoting import Ready, word
-from migrate.core.state import (
+from migrate.core.decide.outcome import Result
+from migrate.core.decide.plan import Adopt, Backup, Decision, Downgrade, Plan, Refusal, Repair, Upgrade
+from migrate.core.decide.policy import Adopt as AdoptPolicy
+from migrate.core.decide.policy import Ahead as AheadPolicy
+from migrate.core.decide.policy import Backup as BackupPolicy
+from migrate.core.decide.policy import Breaking as BreakingPolicy
+from migrate.core.decide.policy import Edited as EditedPolicy
+from migrate.core.decide.policy import Judgement
+from migrate.core.decide.policy import Stale as StalePolicy
+from migrate.core.decide.state import (
     Ahead,
     AtHead,
     Behind,
@@ -35,18 +33,20 @@ from migrate.core.state import (
     Unproven,
     Untracked,
 )
+from migrate.core.problems.catalogue import ExitCode, problem
+from migrate.core.quoting import Ready, word
 from migrate.core.wording import LISTED, clauses, counted, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
+    from migrate.core.decide.policy import Policy
+    from migrate.core.decide.state import Finding, Match, Position, State
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
-    from migrate.core.policy import Policy
     from migrate.core.problems.catalogue import Problem
     from migrate.core.schema.compatibility import Break
     from migrate.core.schema.differences import Difference, Differences
-    from migrate.core.state import Finding, Match, Position, State
 
 UNCOMPARED = "without a manifest it is not compared whether the pending change breaks the release that is still running"
 
@@ -137,7 +137,7 @@ def _destroyed(
     if isinstance(change, Downgrade):
         taken = change.taken
     else:
-        from migrate.core.backup import destroyed
+        from migrate.core.decide.backup import destroyed
 
         adopted = next((step.rows for step in plan.steps if isinstance(step, Adopt)), None)
         rows = _rows_of(state.position) if adopted is None else adopted
@@ -268,7 +268,7 @@ def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade, image
         return stale
     for finding in findings:
         if isinstance(finding, Residue) and policy.heal:
-            from migrate.core.repair import plain
+            from migrate.core.decide.repair import plain
 
             steps.insert(0, Repair(_items(finding)))
             healed = frozenset(plain(index.name) for index in finding.indexes)

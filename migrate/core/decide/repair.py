@@ -15,10 +15,10 @@ from migrate.core.wording import LISTED, clauses
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    from migrate.core.decide.observation import InvalidIndex, Observation, Unfinished
     from migrate.core.history.graph import Graph
     from migrate.core.history.image import Image
     from migrate.core.manifest.manifest import Manifest
-    from migrate.core.observation import InvalidIndex, Observation, Unfinished
 
 MOST_LEFT: Final = 20  # lines that a run records of what it left; as many may not be all
 MOST_ROWS: Final = 10  # of a split table; every choice among them is compared with the schema

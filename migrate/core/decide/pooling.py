@@ -11,7 +11,7 @@ from migrate.core.problems.catalogue import problem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from migrate.core.observation import Server
+    from migrate.core.decide.observation import Server
     from migrate.core.problems.catalogue import Problem
 
 # What makes a revision leave Alembic's transaction, as its text shows it.
