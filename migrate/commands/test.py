@@ -22,10 +22,10 @@ from migrate.core.history.graph import HistoryFault
 from migrate.core.manifest.replay import applied_in_order, lines
 from migrate.core.problems.catalogue import ExitCode, Stop, problem, stop
 from migrate.core.quoting import Ready
-from migrate.core.trial import Findings, Source, Trial, Verdict, planned
-from migrate.core.trial_checks import Check
 from migrate.core.wording import counted
 from migrate.output.github_job import is_github
+from migrate.trial.cases import Findings, Source, Trial, Verdict, planned
+from migrate.trial.checks import Check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,7 +144,7 @@ def _git(session: Session, *arguments: str) -> list[str]:
 
 
 def _try(session: Session, image: Image, selected: Sequence[Revision], baseline: Path | None) -> Trial:
-    from migrate.steps.trial import EMPTY, TrialRun, tell
+    from migrate.trial.run import EMPTY, TrialRun, tell
 
     findings = _findings(session, image)
     _judge_heads(session, image, findings)

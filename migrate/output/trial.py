@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
-from migrate.core.trial import FOUND, Verdict
 from migrate.output.github import workflow_command
 from migrate.output.terminal import shown
+from migrate.trial.cases import FOUND, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import RenderableType
 
-    from migrate.core.trial import Case, Trial
+    from migrate.trial.cases import Case, Trial
 
 _TOLD: Final = (Verdict.FAILED, Verdict.WARNED)
 _MARKS: Final = {

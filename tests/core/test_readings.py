@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migrate.core.history.readings import readable, readings, unread
-from migrate.core.rows import Shape, Type
+from migrate.trial.values import Shape, Type
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migrate.core.rows import (
+from migrate.trial.values import (
     ROWS,
     SEEDS,
     TRIES,

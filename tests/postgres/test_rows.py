@@ -10,7 +10,7 @@ import pytest
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
 from migrate.postgres.connection import connect
-from migrate.postgres.rows import Scope, count, fill
+from migrate.trial.rows import Scope, count, fill
 
 if TYPE_CHECKING:
     from migrate.postgres.connection import Connection

@@ -6,9 +6,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from migrate.core.trial import Case, Trial, Verdict
-from migrate.core.trial_checks import Check
 from migrate.output.trial import github_annotations, junit, table
+from migrate.trial.cases import Case, Trial, Verdict
+from migrate.trial.checks import Check
 
 HOSTILE = "it's <b>&\"\x1b[31m\x00 ünï]]>"
 TRIAL = Trial(

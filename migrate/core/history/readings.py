@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.rows import ROWS, Shape, Type
+from migrate.trial.values import ROWS, Shape, Type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

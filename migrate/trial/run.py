@@ -21,13 +21,13 @@ from migrate.core.problems.catalogue import Stop
 from migrate.core.schema.differences import parse, parse_labels
 from migrate.core.schema.holding import Taken
 from migrate.core.shadow import is_lacking
-from migrate.core.trial import FOUND, Verdict, rows_left, rows_lost, rows_of_env_py, traces, with_effect
-from migrate.core.trial_checks import Check
 from migrate.core.wording import counted
 from migrate.postgres.backend_names import CONTROL_NAME
-from migrate.postgres.rows import Scope, count, fill, versions
 from migrate.steps.replay import READ_S
 from migrate.steps.upgrade import Upgrading, child_environment
+from migrate.trial.cases import FOUND, Verdict, rows_left, rows_lost, rows_of_env_py, traces, with_effect
+from migrate.trial.checks import Check
+from migrate.trial.rows import Scope, count, fill, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from migrate.core.history.image import Image
     from migrate.core.manifest.replay import After, Pass
     from migrate.core.problems.catalogue import Problem
-    from migrate.core.rows import Type
-    from migrate.core.trial import Case, Counted, Findings
     from migrate.postgres.connection import Connection
     from migrate.postgres.shadow import Shadow
     from migrate.steps.replay import Replay
     from migrate.steps.run import Run
+    from migrate.trial.cases import Case, Counted, Findings
+    from migrate.trial.values import Type
 
 CRASHES: Final = 40  # statements of one revision after which it is cut off
 READINGS: Final = 2  # further tries, where a text could not be read

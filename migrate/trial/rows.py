@@ -1,6 +1,6 @@
 """Puts synthetic rows into the tables of a shadow and counts rows; never of a target.
 
-What is to be inserted `migrate.core.rows` plans; here are the catalog facts that it plans from and the server's answers.
+What is to be inserted `migrate.trial.values` plans; here are the catalog facts that it plans from and the server's answers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import psycopg2
 from psycopg2 import sql
 
 from migrate.core.history.readings import readable
-from migrate.core.rows import (
+from migrate.trial.cases import Counted
+from migrate.trial.values import (
     ROWS,
     STRIDE,
     TEXT,
@@ -28,15 +29,14 @@ from migrate.core.rows import (
     literals,
     order,
 )
-from migrate.core.trial import Counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class, in lower case over there
 
-    from migrate.core.rows import Row, Value
     from migrate.postgres.connection import Connection
+    from migrate.trial.values import Row, Value
 
 STATEMENT_TIMEOUT: Final = "20s"  # a trigger that never ends
 
