@@ -26,7 +26,7 @@ $(NODE_MODULES)/installed: $(VENV)/installed tests/platforms/package-lock.json
 	touch $@
 
 demo: $(VENV)/installed ## a throw-away PostgreSQL, `migrate up` on the example, `up` again, a refusal and the way out
-	@$(BIN)/python -m migrate.postgres.embedded -- bash examples/demo.sh $(abspath $(BIN))/migrate
+	@$(BIN)/python -m migrate.shadow.embedded -- bash examples/demo.sh $(abspath $(BIN))/migrate
 
 # The long ones: whole histories replayed, every revision tried with rows, platforms' own tools, dumps read back.
 DEEP := tests/release/test_manifest.py tests/cli/test_manifest.py tests/cli/test_trial.py tests/example/test_trial.py \

@@ -20,7 +20,7 @@ _SCRUBBED = (
     "KUBERNETES_",
     "ALEMBIC_",
 )
-_KEPT = {"PG_BIN_DIR"}  # which server the suite runs on, see `migrate.postgres.embedded`
+_KEPT = {"PG_BIN_DIR"}  # which server the suite runs on, see `migrate.shadow.embedded`
 _TEST_DATABASE_URL = os.environ.pop("TEST_DATABASE_URL", None)
 for _name in [name for name in os.environ if name.startswith(_SCRUBBED) and name not in _KEPT]:
     del os.environ[_name]
@@ -28,7 +28,7 @@ for _name in [name for name in os.environ if name.startswith(_SCRUBBED) and name
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
-from migrate.postgres.embedded import throwaway_server  # noqa: E402
+from migrate.shadow.embedded import throwaway_server  # noqa: E402
 from tests.support.process import END_SECONDS, Result, Running, migrate_command, minimal_environment  # noqa: E402
 from tests.support.project import Project  # noqa: E402
 from tests.support.server import (  # noqa: E402

@@ -61,7 +61,7 @@ def test_settings_name_verbs_that_exist():
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_only_the_parser_exits_and_prints(module):
-    if module.name == "embedded.py":  # a program of its own, too: `python -m migrate.postgres.embedded`
+    if module.name == "embedded.py":  # a program of its own, too: `python -m migrate.shadow.embedded`
         return
     found = called(ast.parse(module.read_text())) & {"print", "sys.exit", "exit", "quit"}
     assert module == PACKAGE / "cli.py" or not found

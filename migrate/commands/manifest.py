@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from migrate.core.history.image import Image
     from migrate.core.manifest.line_diff import LineChange
     from migrate.core.manifest.manifest import OtherSpellings
-    from migrate.postgres.shadow import Shadow
-    from migrate.steps.replay import BaselineFile, Replayed
+    from migrate.shadow.databases import Shadow
+    from migrate.shadow.replay import BaselineFile, Replayed
 
 EXITS = tuple(
     code

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.outcome import Outcome
     from migrate.core.history.graph import Revision
     from migrate.order import Judged
-    from migrate.steps.record_sql import Sent
+    from migrate.shadow.record_sql import Sent
 
 
 @verb("plan", exits=(*LOOKING_EXITS, ExitCode.PENDING))
@@ -68,7 +68,7 @@ def plan(*, as_json: bool, exit_code: bool, with_sql: bool, **flags: Any) -> Ans
 def _sql(session: Session, judged: Judged) -> Sequence[Sent]:
     """What the pending revisions send. Raises Stop."""
     from migrate.commands.shadow import lend_shadow, make_replay, manifest_baseline, with_schema_of_env_py
-    from migrate.steps.record_sql import record_sql
+    from migrate.shadow.record_sql import record_sql
 
     steps = judged.decision.steps if isinstance(judged.decision, Plan) else ()
     upgrade = next((step for step in steps if isinstance(step, Upgrade)), None)

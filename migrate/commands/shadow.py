@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from migrate.core.problems.catalogue import Stop, stop
-from migrate.core.shadow import environment, same_server
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
+from migrate.shadow.rules import environment, same_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from migrate.commands.session import Session
     from migrate.core.events import Emit
     from migrate.core.history.image import Image
-    from migrate.postgres.shadow import Shadow
-    from migrate.steps.replay import BaselineFile, Replay
+    from migrate.shadow.databases import Shadow
+    from migrate.shadow.replay import BaselineFile, Replay
 
 _T = TypeVar("_T")
 _VARIABLE: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*=(.*)$", re.MULTILINE)
@@ -30,8 +30,8 @@ _VARIABLE: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*=(.*
 
 def read_baseline(path: Path, root: Path) -> BaselineFile:
     """What is there before the first revision; ``root`` is what its name is relative to. Raises Stop (`bad-baseline`)."""
-    from migrate.postgres.shadow import read_baseline as read
-    from migrate.steps.replay import BaselineFile
+    from migrate.shadow.databases import read_baseline as read
+    from migrate.shadow.replay import BaselineFile
 
     sql = read(path)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -52,7 +52,7 @@ def lend_shadow(session: Session, image: Image) -> AbstractContextManager[Shadow
     Raises Stop (`shadow-is-target`, `no-shadow`, and `bad-history` for a file that Python would refuse).
     """
     from migrate.judging import refuse_broken_files
-    from migrate.postgres.shadow import shadow
+    from migrate.shadow.databases import shadow
 
     refuse_broken_files(session.faults_in(image.graph.revisions))
 
@@ -83,7 +83,7 @@ def make_replay(
     session: Session, shadow: Shadow, image: Image, baseline: BaselineFile | None, *, emit: Emit | None = None
 ) -> Replay:
     """The replay of an image in a shadow; ``emit`` where its events are not the verb's own."""
-    from migrate.steps.replay import Replay
+    from migrate.shadow.replay import Replay
 
     target = _target(session)
     return Replay(

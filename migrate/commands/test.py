@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
     from migrate.core.manifest.replay import After
-    from migrate.steps.replay import Replay
+    from migrate.shadow.replay import Replay
 
 
 MODELS_FIX: Final = (

@@ -109,7 +109,7 @@ def _folders(environ: Mapping[str, str]) -> Iterator[Path]:
     majors = [folder.parent for folder in _DEBIAN.glob("*/bin") if folder.parent.name.isdecimal()]
     for major in sorted(majors, key=lambda folder: -int(folder.name)):
         yield major / "bin"
-    from migrate.postgres.embedded import installed_binaries
+    from migrate.shadow.embedded import installed_binaries
 
     for binaries in installed_binaries():
         yield binaries.bin_dir

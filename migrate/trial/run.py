@@ -20,10 +20,10 @@ from migrate.core.manifest.replay import lines, passes, steps, with_siblings
 from migrate.core.problems.catalogue import Stop
 from migrate.core.schema.differences import parse, parse_labels
 from migrate.core.schema.holding import Taken
-from migrate.core.shadow import is_lacking
 from migrate.core.wording import counted
 from migrate.postgres.backend_names import CONTROL_NAME
-from migrate.steps.replay import READ_S
+from migrate.shadow.replay import READ_S
+from migrate.shadow.rules import is_lacking
 from migrate.steps.upgrade import Upgrading, child_environment
 from migrate.trial.cases import FOUND, Verdict, rows_left, rows_lost, rows_of_env_py, traces, with_effect
 from migrate.trial.checks import Check
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from migrate.core.manifest.replay import After, Pass
     from migrate.core.problems.catalogue import Problem
     from migrate.postgres.connection import Connection
-    from migrate.postgres.shadow import Shadow
-    from migrate.steps.replay import Replay
+    from migrate.shadow.databases import Shadow
+    from migrate.shadow.replay import Replay
     from migrate.steps.run import Run
     from migrate.trial.cases import Case, Counted, Findings
     from migrate.trial.values import Type

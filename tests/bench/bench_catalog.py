@@ -17,7 +17,7 @@ import sqlalchemy
 
 from migrate.core.schema.differences import compare, fingerprint
 from migrate.postgres.catalog import read_schema
-from migrate.postgres.embedded import throwaway_server
+from migrate.shadow.embedded import throwaway_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable

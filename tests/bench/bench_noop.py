@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 
-from migrate.postgres.embedded import throwaway_server
+from migrate.shadow.embedded import throwaway_server
 from tests.support.project import Project
 
 if TYPE_CHECKING:

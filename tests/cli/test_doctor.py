@@ -18,7 +18,7 @@ import psycopg2
 import pytest
 
 from migrate.core.checks import PURPOSES
-from migrate.postgres.embedded import find_binaries, throwaway_server
+from migrate.shadow.embedded import find_binaries, throwaway_server
 from tests.support.process import assert_absent
 from tests.support.server import Database, Role, Server
 

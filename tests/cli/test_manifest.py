@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy
 
 from migrate.core.manifest.manifest import Manifest
-from migrate.postgres.embedded import installed_binaries
+from migrate.shadow.embedded import installed_binaries
 from tests.support.process import alembic
 
 if TYPE_CHECKING:

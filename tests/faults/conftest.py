@@ -23,7 +23,7 @@ import pytest
 
 from migrate.core.manifest.manifest import Manifest
 from migrate.postgres import catalog
-from migrate.postgres.embedded import throwaway_server
+from migrate.shadow.embedded import throwaway_server
 from tests.faults.page import PAGE, Row, render
 from tests.support.process import Result, Running, alembic, assert_absent, migrate_command, minimal_environment
 from tests.support.proxy import Proxy

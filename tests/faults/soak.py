@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 import psycopg2
 
-from migrate.postgres.embedded import throwaway_server
+from migrate.shadow.embedded import throwaway_server
 from tests.faults.conftest import Watcher, schema_of
 from tests.support.process import Result, Running, alembic, migrate_command, minimal_environment
 from tests.support.project import Project

@@ -14,7 +14,7 @@ from psycopg2 import sql
 from migrate.core.schema.differences import compare
 from migrate.core.schema.repair_sql import _KEYWORDS, repairs
 from migrate.postgres import catalog
-from migrate.postgres.embedded import installed_binaries, throwaway_server
+from migrate.shadow.embedded import installed_binaries, throwaway_server
 from tests.support.server import Database, Server
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class, psycopg2 spells it small
 
-    from migrate.postgres.embedded import Binaries
+    from migrate.shadow.embedded import Binaries
     from tests.conftest import MakeDatabase, MakeRole
 
 VERSIONS = ("public", "alembic_version")

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 import pytest
 
-from migrate.postgres import embedded
-from migrate.postgres.embedded import (
+from migrate.shadow import embedded
+from migrate.shadow.embedded import (
     Binaries,
     NoServerError,
     Server,
@@ -41,7 +41,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to give up
 # A process of its own that owns a server. What it is told on stdin is Python, run after the server has started.
 OWNER = """
 import signal, sys, time
-from migrate.postgres.embedded import throwaway_server
+from migrate.shadow.embedded import throwaway_server
 with throwaway_server() as server:
     print(server.pid, server.data_dir.parent, server.url(), flush=True)
     exec(sys.stdin.read())
@@ -334,12 +334,12 @@ def test_pg_bin_dir_comes_first_and_is_never_passed_over(monkeypatch: pytest.Mon
 
 
 class TestProgram:
-    """`python -m migrate.postgres.embedded`."""
+    """`python -m migrate.shadow.embedded`."""
 
     @staticmethod
     def lend(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "migrate.postgres.embedded", *arguments],
+            [sys.executable, "-m", "migrate.shadow.embedded", *arguments],
             env={**os.environ, **env},
             capture_output=True,
             text=True,
@@ -384,7 +384,7 @@ class TestProgram:
         number = signal.SIGINT if to_group else signal.SIGTERM
         script = f"trap 'echo got it; exit 9' {number.name[3:]}; echo ready; while :; do sleep 0.05; done"
         with subprocess.Popen(
-            [sys.executable, "-m", "migrate.postgres.embedded", "--", "sh", "-c", script],
+            [sys.executable, "-m", "migrate.shadow.embedded", "--", "sh", "-c", script],
             stdout=subprocess.PIPE,
             start_new_session=True,
         ) as process:

@@ -17,8 +17,8 @@ from migrate.core.url import DatabaseUrl
 from migrate.postgres import catalog
 from migrate.postgres.client_tools import find_client_tools
 from migrate.postgres.connection import connect
-from migrate.postgres.embedded import installed_binaries, throwaway_server
-from migrate.postgres.spelling import SCRATCH, other_spellings, printed_again, spellings_of_dump
+from migrate.shadow.embedded import installed_binaries, throwaway_server
+from migrate.shadow.spelling import SCRATCH, other_spellings, printed_again, spellings_of_dump
 from tests.support.expressions import EXPRESSIONS, KINDS, dump_and_restore
 from tests.support.server import Server, create_database, create_role
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from migrate.postgres.embedded import installed_binaries, throwaway_server
+from migrate.shadow.embedded import installed_binaries, throwaway_server
 from tests.cli.test_verify_every_kind import SCHEMA
 
 pytestmark = pytest.mark.versions

@@ -4,7 +4,7 @@ Never for data that matters: it runs without fsync, and its folder is removed wh
 
 As a program it lends such a server to one command, which finds an empty database in DATABASE_URL::
 
-    python -m migrate.postgres.embedded -- COMMAND [ARG ...]
+    python -m migrate.shadow.embedded -- COMMAND [ARG ...]
 
 It exits with COMMAND's exit code (128 + N when signal N ended it), 2 when COMMAND is missing, 127 when COMMAND cannot
 be started, and 1 when there is no server to lend.
@@ -399,7 +399,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command in `arguments` with DATABASE_URL naming an empty database; return the exit code to end with."""
     command = list(arguments[1:] if arguments[:1] == ["--"] else arguments)
     if not command:
-        sys.stderr.write("usage: python -m migrate.postgres.embedded -- COMMAND [ARG ...]\n")
+        sys.stderr.write("usage: python -m migrate.shadow.embedded -- COMMAND [ARG ...]\n")
         return 2
     try:
         with throwaway_server() as server:

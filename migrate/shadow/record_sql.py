@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from migrate.core.events import Emit
     from migrate.core.history.image import Image
-    from migrate.postgres.shadow import Shadow
-    from migrate.steps.replay import Replay
+    from migrate.shadow.databases import Shadow
+    from migrate.shadow.replay import Replay
 
 
 @dataclass(frozen=True, slots=True)

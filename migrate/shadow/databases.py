@@ -200,7 +200,7 @@ def shadow(
 
     Raises Stop (`no-shadow` where there is no server to start).
     """
-    from migrate.postgres.embedded import NoServerError, ServerFailedError, throwaway_server
+    from migrate.shadow.embedded import NoServerError, ServerFailedError, throwaway_server
 
     with ExitStack() as stack:
         if url is not None:
@@ -265,7 +265,7 @@ def load_baseline(connection: Connection, sql: str, path: Path) -> None:
 
 def _restored(path: Path) -> bytes:
     """What pg_restore makes of a dump: the first that can, as one cannot read what a newer pg_dump wrote."""
-    from migrate.postgres.embedded import installed_binaries
+    from migrate.shadow.embedded import installed_binaries
 
     folders = [str(binaries.bin_dir) for binaries in installed_binaries()]
     said = "there is no pg_restore to read it"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg2
 
 from migrate.child.parent import Worker
-from migrate.core import shadow as shadows
 from migrate.core.decide.plan import Upgrade
 from migrate.core.decide.policy import Policy, Transaction
 from migrate.core.decide.widths import ALEMBICS, too_narrow
@@ -30,8 +29,9 @@ from migrate.postgres.errors import problem_of
 from migrate.postgres.guard import GuardKey, guard
 from migrate.postgres.ledger import Ledger
 from migrate.postgres.observe import observe, read_server, user_schemas
-from migrate.postgres.shadow import CONNECT_S, load_baseline
-from migrate.postgres.spelling import other_spellings, spellings_carried_over, spellings_of_dump
+from migrate.shadow import rules as shadows
+from migrate.shadow.databases import CONNECT_S, load_baseline
+from migrate.shadow.spelling import other_spellings, spellings_carried_over, spellings_of_dump
 from migrate.steps.run import Fence, Run
 from migrate.steps.upgrade import Upgrading, child_environment
 
@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from migrate.core.target import Target
     from migrate.core.url import DatabaseUrl
     from migrate.postgres.connection import Connection
-    from migrate.postgres.shadow import Shadow
-    from migrate.postgres.spelling import Definition
+    from migrate.shadow.databases import Shadow
+    from migrate.shadow.spelling import Definition
     from migrate.steps.run import Project
 
 _TOO_LONG: Final = "22001"  # string_data_right_truncation
