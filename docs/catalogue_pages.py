@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from migrate.core.checks import PURPOSES
 from migrate.core.events import Name
 from migrate.core.problems.catalogue import EXIT_MEANINGS, ExitCode, Kind, kinds_of
+from migrate.doctor.checks import PURPOSES
 from migrate.trial.checks import DEFAULT_FAIL, Check
 
 _MADE = "<!-- Made by `make docs` from {source}; a test compares it with what would be made. -->"
@@ -149,7 +149,7 @@ def doctor_page() -> str:
         [
             "# Checks of `migrate doctor`",
             "",
-            _MADE.format(source="migrate/core/checks.py"),
+            _MADE.format(source="migrate/doctor/checks.py"),
             "",
             "Each check passes, warns or fails, and says its evidence and the fix. The exit code is that of the first check",
             "that fails, in this order, which is that in which a release would stop; warnings alone exit 0. `--json` prints",

@@ -12,8 +12,6 @@ from migrate import judging, order
 from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
-from migrate.core import checks
-from migrate.core.checks import Check, Verdict, failed, passed, warned
 from migrate.core.decide.decision import decide, refuse_image, with_backup
 from migrate.core.decide.outcome import Outcome, Result, refusal
 from migrate.core.decide.plan import Backup, Plan, Refusal
@@ -24,8 +22,10 @@ from migrate.core.history.touched import Touched, by_changes, by_source
 from migrate.core.problems.catalogue import ExitCode, Stop, problem
 from migrate.core.schema.differences import parse
 from migrate.core.schema.repair_sql import quote
+from migrate.doctor import checks
+from migrate.doctor.checks import Check, Verdict, failed, passed, warned
+from migrate.doctor.queries import diagnose
 from migrate.postgres.connection import connect_with_retry
-from migrate.postgres.diagnosis import diagnose
 from migrate.postgres.observe import observe, read_server, refuse_missing_rights, refuse_wrong_server
 from migrate.steps.backup import refuse_impossible
 

@@ -43,7 +43,7 @@ def plan(*, as_json: bool, exit_code: bool, with_sql: bool, **flags: Any) -> Ans
         judged, outcome = release.plan(session.order())
         missing = session.missing_driver if outcome.pending else None
         if missing is not None:
-            from migrate.core.checks import check_driver
+            from migrate.doctor.checks import check_driver
 
             driver = check_driver(missing, session.target.url_from)
             session.emit(Event(Name.IMAGE_WARNING, driver.evidence, Level.WARN, {"fix": driver.fix}))

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg2
 import pytest
 
-from migrate.core.checks import PURPOSES
+from migrate.doctor.checks import PURPOSES
 from migrate.shadow.embedded import find_binaries, throwaway_server
 from tests.support.process import assert_absent
 from tests.support.server import Database, Role, Server

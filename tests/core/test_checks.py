@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from migrate.core import checks
-from migrate.core.checks import Verdict, failed, passed, warned, worst
 from migrate.core.decide.observation import InvalidIndex, Observation, Server, Unfinished
 from migrate.core.decide.policy import Ahead as AheadPolicy
 from migrate.core.decide.policy import Breaking as BreakingPolicy
@@ -25,7 +23,15 @@ from migrate.core.decide.state import (
     Unknown,
 )
 from migrate.core.decide.widths import too_narrow
-from migrate.core.diagnosis import (
+from migrate.core.history.graph import Graph, Revision
+from migrate.core.history.image import Image
+from migrate.core.manifest.manifest import Manifest, build
+from migrate.core.problems.catalogue import problem
+from migrate.core.schema.compatibility import serves
+from migrate.core.schema.differences import compare
+from migrate.doctor import checks
+from migrate.doctor.checks import Verdict, failed, passed, warned, worst
+from migrate.doctor.facts import (
     Diagnosis,
     EventTrigger,
     Extension,
@@ -40,12 +46,6 @@ from migrate.core.diagnosis import (
     Vacuum,
     VersionTable,
 )
-from migrate.core.history.graph import Graph, Revision
-from migrate.core.history.image import Image
-from migrate.core.manifest.manifest import Manifest, build
-from migrate.core.problems.catalogue import problem
-from migrate.core.schema.compatibility import serves
-from migrate.core.schema.differences import compare
 
 SERVER = Server(
     version_num=170010,

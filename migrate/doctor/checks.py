@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     from migrate.core.decide.observation import Observation, Server
     from migrate.core.decide.policy import Limits, Policy
     from migrate.core.decide.state import Finding
-    from migrate.core.diagnosis import Diagnosis, Table
     from migrate.core.history.image import Image
     from migrate.core.problems.catalogue import Problem
+    from migrate.doctor.facts import Diagnosis, Table
 
 LARGE_TABLE: Final = 1 << 30  # bytes; rewriting or scanning more takes longer than most deploys wait
 LARGE_LAG: Final = 16 << 20  # bytes of WAL: a segment

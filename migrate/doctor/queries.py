@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 
-from migrate.core.diagnosis import (
+from migrate.doctor.facts import (
     Diagnosis,
     EventTrigger,
     Extension,

@@ -1,0 +1,1 @@
+"""What `migrate doctor` reads and what it makes of it."""
