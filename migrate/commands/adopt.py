@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from migrate import recovery
-from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
 from migrate.core.decide.outcome import Result
 from migrate.core.events import Event, Level, Name
 from migrate.core.problems.catalogue import ExitCode
-from migrate.recovery import Acceptance, Override
+from migrate.job import recovery
+from migrate.job.recovery import Acceptance, Override
+from migrate.job.session import Answer, Report, Session, conduct
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from migrate import judging, order
-from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
 from migrate.core.decide.decision import decide, refuse_image, with_backup
@@ -25,6 +23,9 @@ from migrate.core.schema.repair_sql import quote
 from migrate.doctor import checks
 from migrate.doctor.checks import Check, Verdict, failed, passed, warned
 from migrate.doctor.queries import diagnose
+from migrate.job import look as judging
+from migrate.job import progress as order
+from migrate.job.session import Answer, Report, Session, conduct
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.observe import observe, read_server, refuse_missing_rights, refuse_wrong_server
 from migrate.steps.backup import refuse_impossible

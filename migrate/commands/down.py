@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from migrate import recovery
-from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
 from migrate.core.history.downgrade import is_relative
+from migrate.job import recovery
+from migrate.job.session import Answer, Report, Session, conduct
 
 
 @verb("down", exits=EXITS)

@@ -9,10 +9,10 @@ from difflib import get_close_matches
 
 import click
 
-from migrate.commands.session import Answer
 from migrate.commands.usage import WrongWord
 from migrate.commands.verb import verb
 from migrate.core.problems.catalogue import CATALOGUE, EXIT_MEANINGS, ExitCode, kinds_of
+from migrate.job.session import Answer
 from migrate.output.terminal import every_explanation, exit_explanation, explanation
 
 

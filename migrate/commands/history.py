@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 import psycopg2
 
-from migrate import judging
-from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.verb import verb
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.events import Event, Name
 from migrate.core.problems.catalogue import ExitCode
 from migrate.core.wording import counted
+from migrate.job import look as judging
+from migrate.job.session import Answer, Report, Session, conduct
 from migrate.output.json_lines import as_text
 from migrate.postgres import ledger
 from migrate.postgres.errors import problem_of

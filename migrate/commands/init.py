@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.verb import verb
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.deployment import RAILWAY_JSON_ENDS
 from migrate.core.problems.catalogue import ExitCode, stop
 from migrate.core.start_command import gated, without_shell
+from migrate.job.session import Answer, Report, Session, conduct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

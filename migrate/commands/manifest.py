@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from migrate.commands.images import load_history
-from migrate.commands.session import Answer, Report, Session, conduct
-from migrate.commands.shadow import lend_shadow, make_replay, read_baseline, with_schema_of_env_py
 from migrate.commands.verb import verb
 from migrate.core.decide.decision import refuse_image
 from migrate.core.decide.outcome import Outcome, Result
@@ -33,6 +30,9 @@ from migrate.history.manifest_file import (
     load_manifest,
     manifest_path,
 )
+from migrate.job.images import load_history
+from migrate.job.session import Answer, Report, Session, conduct
+from migrate.job.shadow import lend_shadow, make_replay, read_baseline, with_schema_of_env_py
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -6,21 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from migrate import order, release
-from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
 from migrate.core.decide.plan import Adopt, Plan, Upgrade
 from migrate.core.decide.state import name as position_name
 from migrate.core.events import Event, Level, Name
 from migrate.core.problems.catalogue import ExitCode
+from migrate.job import progress as order
+from migrate.job import up as release
+from migrate.job.session import Answer, Report, Session, conduct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from migrate.core.decide.outcome import Outcome
     from migrate.core.history.graph import Revision
-    from migrate.order import Judged
+    from migrate.job.progress import Judged
     from migrate.shadow.record_sql import Sent
 
 
@@ -67,7 +68,7 @@ def plan(*, as_json: bool, exit_code: bool, with_sql: bool, **flags: Any) -> Ans
 
 def _sql(session: Session, judged: Judged) -> Sequence[Sent]:
     """What the pending revisions send. Raises Stop."""
-    from migrate.commands.shadow import lend_shadow, make_replay, manifest_baseline, with_schema_of_env_py
+    from migrate.job.shadow import lend_shadow, make_replay, manifest_baseline, with_schema_of_env_py
     from migrate.shadow.record_sql import record_sql
 
     steps = judged.decision.steps if isinstance(judged.decision, Plan) else ()

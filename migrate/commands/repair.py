@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from migrate import recovery
-from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
 from migrate.core.decide.repair import Closing, said
 from migrate.core.problems.catalogue import ExitCode
 from migrate.core.problems.pasting import pasteable
+from migrate.job import recovery
+from migrate.job.session import Answer, Report, Session, conduct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

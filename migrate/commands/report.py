@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import psycopg2
 
-from migrate import __version__, judging, order
+from migrate import __version__
 from migrate.commands.history import EXITS
-from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.verb import verb
 from migrate.core.decide.decision import decide, sentence
 from migrate.core.decide.outcome import Outcome, Result
@@ -20,6 +19,9 @@ from migrate.core.decide.state import AtHead, Behind, Drifted, classify
 from migrate.core.decide.state import name as position_name
 from migrate.core.problems.catalogue import stop
 from migrate.core.wording import counted
+from migrate.job import look as judging
+from migrate.job import progress as order
+from migrate.job.session import Answer, Report, Session, conduct
 from migrate.output.page import Page, cleaned, moment, reverted, revision_rows, run_rows
 from migrate.postgres import ledger
 from migrate.postgres.errors import problem_of

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from migrate import __version__
-from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
 from migrate.core.deployment import platform_context
 from migrate.core.problems.catalogue import Stop
-from migrate.restoring import Restore
-from migrate.restoring import restore as bring_back
+from migrate.job.restore import Restore
+from migrate.job.restore import restore as bring_back
+from migrate.job.session import Answer, Report, Session, conduct
 
 if TYPE_CHECKING:
     from migrate.core.target import Target

@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from migrate import release
 from migrate.commands.plan import as_text, describe, is_pending, said
-from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.problems.catalogue import ExitCode
+from migrate.job import up as release
+from migrate.job.session import Answer, Report, Session, conduct
 
 
 @verb("status", exits=(*LOOKING_EXITS, ExitCode.PENDING))

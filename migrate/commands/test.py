@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from migrate.commands.manifest import EXITS
-from migrate.commands.session import Answer, Report, Session, conduct
-from migrate.commands.shadow import lend_shadow, make_replay, manifest_baseline, with_schema_of_env_py
 from migrate.commands.verb import verb
 from migrate.core.decide.decision import refuse_image
 from migrate.core.decide.outcome import Outcome, Result
@@ -23,6 +21,8 @@ from migrate.core.manifest.replay import applied_in_order, lines
 from migrate.core.problems.catalogue import ExitCode, Stop, problem, stop
 from migrate.core.quoting import Ready
 from migrate.core.wording import counted
+from migrate.job.session import Answer, Report, Session, conduct
+from migrate.job.shadow import lend_shadow, make_replay, manifest_baseline, with_schema_of_env_py
 from migrate.output.github_job import is_github
 from migrate.trial.cases import Findings, Source, Trial, Verdict, planned
 from migrate.trial.checks import Check

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from migrate import release
-from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.verb import verb
 from migrate.core.problems.catalogue import ExitCode
+from migrate.job import up as release
+from migrate.job.session import Answer, Report, Session, conduct
 
 EXITS = tuple(code for code in ExitCode if code is not ExitCode.PENDING)
 # of the verbs that look and decide, take no guard and run nothing

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
-from migrate.comparison import Against, AgainstDatabase, AgainstManifest, AgainstRevision
-from migrate.comparison import verify as compare
 from migrate.core.problems.catalogue import stop
 from migrate.core.quoting import word
 from migrate.core.url import DatabaseUrl, MalformedUrl
+from migrate.job.session import Answer, Report, Session, conduct
+from migrate.job.verify import Against, AgainstDatabase, AgainstManifest, AgainstRevision
+from migrate.job.verify import verify as compare
 from migrate.output import comparison
 
 if TYPE_CHECKING:
-    from migrate.comparison import Verified
+    from migrate.job.verify import Verified
 
 _DATABASE: Final = "env:"
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from migrate import release, signals
-from migrate.commands.session import Answer, Report, Session, conduct
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.usage import report_usage
 from migrate.commands.verb import verb
@@ -22,6 +20,9 @@ from migrate.core.decide.policy import Backup, Breaking, Stale
 from migrate.core.events import Event, Name
 from migrate.core.problems.catalogue import ExitCode, problem
 from migrate.core.wording import counted
+from migrate.job import signals
+from migrate.job import up as release
+from migrate.job.session import Answer, Report, Session, conduct
 from migrate.postgres.connection import jitter, pause
 
 if TYPE_CHECKING:

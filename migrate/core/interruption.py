@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Interruption:
-    """One per process; `migrate.signals` sets it, everything that waits watches ``fd``."""
+    """One per process; `migrate.job.signals` sets it, everything that waits watches ``fd``."""
 
     fd: int
     signum: int | None = None

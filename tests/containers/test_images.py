@@ -64,7 +64,7 @@ def test_every_module_has_its_byte_code(image: str, folder: str) -> None:
 @pytest.mark.parametrize("image", ALL)
 def test_no_start_compiles_anything(image: str) -> None:
     program = (
-        "import os, sys, migrate.child.main, migrate.commands.images, migrate.commands.up, migrate.release;"
+        "import os, sys, migrate.child.main, migrate.job.images, migrate.commands.up, migrate.job.up;"
         "files = [getattr(module, '__cached__', None) for module in sys.modules.values()];"
         "print(len(list(filter(None, files))), [file for file in files if file and not os.path.exists(file)])"
     )

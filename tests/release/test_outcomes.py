@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 
 from migrate.core.problems.catalogue import ExitCode
-from migrate.order import Progress, outcomes
+from migrate.job.progress import Progress, outcomes
 
 
 def begun():

@@ -14,7 +14,7 @@ from migrate.core.decide.state import name as position_name
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.graph import HistoryFault
 from migrate.core.problems.catalogue import Stop, stop
-from migrate.order import Judged, Order, kind_of, pending_of, plan_in_words
+from migrate.job.progress import Judged, Order, kind_of, pending_of, plan_in_words
 from migrate.postgres.backend_names import GUARD_NAME
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.observe import observe, read_server, refuse_wrong_server

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from migrate.commands.session import Session
     from migrate.core.events import Emit
     from migrate.core.history.image import Image
+    from migrate.job.session import Session
     from migrate.shadow.databases import Shadow
     from migrate.shadow.replay import BaselineFile, Replay
 
@@ -51,7 +51,7 @@ def lend_shadow(session: Session, image: Image) -> AbstractContextManager[Shadow
 
     Raises Stop (`shadow-is-target`, `no-shadow`, and `bad-history` for a file that Python would refuse).
     """
-    from migrate.judging import refuse_broken_files
+    from migrate.job.look import refuse_broken_files
     from migrate.shadow.databases import shadow
 
     refuse_broken_files(session.faults_in(image.graph.revisions))

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from migrate import __version__, signals
+from migrate import __version__
 from migrate.core.decide.outcome import Outcome, Result, refusal
 from migrate.core.deployment import platform_context
 from migrate.core.events import Event, Level, LogFormat, Name
@@ -22,7 +22,8 @@ from migrate.core.problems.catalogue import ExitCode, Stop, problem, stop
 from migrate.core.quoting import word
 from migrate.core.redaction import Redactor
 from migrate.core.wording import counted
-from migrate.order import Order
+from migrate.job import signals
+from migrate.job.progress import Order
 from migrate.output import log
 from migrate.output.github_job import is_github, tell_github
 from migrate.output.heartbeat import Pulse
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from migrate.core.problems.pasting import ProjectFlag
     from migrate.core.target import Target
     from migrate.history import AlembicConfig, Scan
-    from migrate.order import Progress
+    from migrate.job.progress import Progress
     from migrate.steps.run import BackupPlace, Project
 
 
@@ -107,7 +108,7 @@ class Session:
     @cached_property
     def image(self) -> Image:
         """The graph of this image, read without importing a revision where that can be done. Raises Stop."""
-        from migrate.commands.images import load_image
+        from migrate.job.images import load_image
 
         return load_image(self)
 
@@ -185,7 +186,7 @@ class Session:
         self.progress = progress
 
     def order(self) -> Order:
-        """What `migrate.release` is given. Raises Stop for every fault that needs no database."""
+        """What `migrate.job.up` is given. Raises Stop for every fault that needs no database."""
         target = self.target  # a fault of the settings is reported before one of the image
         image = self.image
         return Order(

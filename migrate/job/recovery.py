@@ -39,7 +39,7 @@ from migrate.core.quoting import word, words
 from migrate.core.schema.holding import Taken, place_of
 from migrate.core.schema.repair_sql import quote
 from migrate.core.wording import clauses, counted, shortened
-from migrate.judging import (
+from migrate.job.look import (
     connected,
     look,
     needed_manifest,
@@ -49,8 +49,17 @@ from migrate.judging import (
     through_pooler,
     warn_of_other_names,
 )
-from migrate.order import Judged, Order, Progress, finish_without_steps, kind_of, outcomes, plan_in_words, stepwise
-from migrate.release import glance, under_guard
+from migrate.job.progress import (
+    Judged,
+    Order,
+    Progress,
+    finish_without_steps,
+    kind_of,
+    outcomes,
+    plan_in_words,
+    stepwise,
+)
+from migrate.job.up import glance, under_guard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,8 +14,8 @@ from migrate.core.problems.catalogue import Stop, stop
 from migrate.core.schema.differences import compare
 from migrate.core.schema.spelling import AS_PRINTED
 from migrate.core.wording import clauses
-from migrate.judging import connected, look, needed_manifest, refuse_image_faults, rows_named
-from migrate.order import Order, Progress, outcomes
+from migrate.job.look import connected, look, needed_manifest, refuse_image_faults, rows_named
+from migrate.job.progress import Order, Progress, outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

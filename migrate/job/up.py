@@ -14,8 +14,8 @@ from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Adopt, Backup, Downgrade, Repair, Upgrade
 from migrate.core.events import Event, Name
 from migrate.core.problems.catalogue import Stop, stop
-from migrate.judging import connected, is_by_run, judge, look, refuse_image_faults
-from migrate.order import Judged, Order, Progress, finish_without_steps, kind_of, outcomes, stepwise
+from migrate.job.look import connected, is_by_run, judge, look, refuse_image_faults
+from migrate.job.progress import Judged, Order, Progress, finish_without_steps, kind_of, outcomes, stepwise
 from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.postgres.connection import QUERY_S
 from migrate.postgres.ledger import Ledger, target_key

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from migrate.child.parent import Worker
-    from migrate.commands.session import Session
     from migrate.history import AlembicConfig
+    from migrate.job.session import Session
 
 _TICK_S: Final = 0.5
 
