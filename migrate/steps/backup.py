@@ -193,7 +193,7 @@ class BackingUp:
         leash, line = os.pipe()
         try:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "migrate.leash", str(leash), *argv],
+                [sys.executable, "-P", "-m", "migrate.postgres.leash", str(leash), *argv],
                 env=dict(environ),
                 cwd=self.run.project.cwd,
                 stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""Runs a program that does not outlive us: ``python -m migrate.leash FD PROGRAM ARGUMENT…``, in a session of its own.
+"""Runs a program that does not outlive us: ``python -m migrate.postgres.leash FD PROGRAM ARGUMENT…``, in a session of its own.
 
 A process that is killed cannot end what it started. But the kernel closes its end of a pipe, whatever killed it: this
 process waits for that at FD, then ends the program and all that the program started.
