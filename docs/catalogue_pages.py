@@ -6,8 +6,8 @@ import re
 
 from migrate.core.events import Name
 from migrate.core.problems.catalogue import EXIT_MEANINGS, ExitCode, Kind, kinds_of
+from migrate.core.trial_checks import DEFAULT_FAIL, Check
 from migrate.doctor.checks import PURPOSES
-from migrate.trial.checks import DEFAULT_FAIL, Check
 
 _MADE = "<!-- Made by `make docs` from {source}; a test compares it with what would be made. -->"
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -48,7 +48,7 @@ def trial_page() -> str:
         [
             "# Checks of `migrate test`",
             "",
-            _MADE.format(source="migrate/trial/checks.py"),
+            _MADE.format(source="migrate/core/trial_checks.py"),
             "",
             "What a check means when it passes, and what a finding does unless [`test_fail`](settings.md#test_fail) differs.",
             "",

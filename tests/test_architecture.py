@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "migrate"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 # Modules of `commands/` that are no verb: what the verbs share.
-SHARED = {"__init__", "github", "images", "session", "shadow", "usage", "verb"}
+SHARED = {"__init__", "usage", "verb"}
 
 
 def called(tree: ast.AST) -> set[str]:

@@ -45,10 +45,10 @@ from migrate.core.schema.differences import dotted
 from migrate.core.schema.repair_sql import quote
 from migrate.core.schema.sql_text import commits, stands_outside, statements
 from migrate.core.search_path import first_meant
+from migrate.core.shadow import strangers
 from migrate.core.url import DatabaseUrl
 from migrate.core.wording import counted, shortened
 from migrate.postgres.losses import Keeping, Lost, Suspect, Unread, quoted
-from migrate.shadow.rules import strangers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -20,12 +20,12 @@ from migrate.core.history.graph import HistoryFault
 from migrate.core.manifest.replay import applied_in_order, lines
 from migrate.core.problems.catalogue import ExitCode, Stop, problem, stop
 from migrate.core.quoting import Ready
+from migrate.core.trial_checks import Check
 from migrate.core.wording import counted
 from migrate.job.session import Answer, Report, Session, conduct
 from migrate.job.shadow import lend_shadow, make_replay, manifest_baseline, with_schema_of_env_py
 from migrate.output.github_job import is_github
 from migrate.trial.cases import Findings, Source, Trial, Verdict, planned
-from migrate.trial.checks import Check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -226,7 +226,7 @@ def _judge_heads(session: Session, image: Image, findings: Findings) -> None:
 
 
 def _report(session: Session, found: Trial, *, as_json: bool) -> Report:
-    from migrate.output.trial import table
+    from migrate.trial.report import table
 
     counts = found.counts
     fields: dict[str, object] = {"cases_count": len(found.cases), **{f"cases_{name}": n for name, n in counts.items()}}
@@ -252,7 +252,7 @@ def _report(session: Session, found: Trial, *, as_json: bool) -> Report:
 
 def _write(session: Session, found: Trial, junit: Path | None, annotations: Path | None, *, duration_s: float) -> None:
     """Write the files that were asked for. Raises Stop."""
-    from migrate.output.trial import junit as as_junit
+    from migrate.trial.report import junit as as_junit
 
     texts: dict[Path, str] = {}
     if junit is not None:
@@ -267,7 +267,7 @@ def _write(session: Session, found: Trial, junit: Path | None, annotations: Path
 
 
 def _annotations(session: Session, found: Trial) -> str:
-    from migrate.output.trial import github_annotations
+    from migrate.trial.report import github_annotations
 
     return github_annotations(found, lambda file: _in_repository(session, file))
 

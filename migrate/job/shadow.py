@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from migrate.core.problems.catalogue import Stop, stop
+from migrate.core.shadow import environment, same_server
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
-from migrate.shadow.rules import environment, same_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable

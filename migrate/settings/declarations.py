@@ -19,6 +19,7 @@ from migrate.core.decide.policy import (
 )
 from migrate.core.events import LogFormat
 from migrate.core.notification import Occasion
+from migrate.core.trial_checks import DEFAULT_FAIL, Check
 from migrate.settings.kinds import (
     Addresses,
     Arguments,
@@ -34,7 +35,6 @@ from migrate.settings.kinds import (
     Text,
     Words,
 )
-from migrate.trial.checks import DEFAULT_FAIL, Check
 
 VARIABLE_PREFIX: Final = "MIGRATE_"
 TABLE: Final = "[tool.migrate]"

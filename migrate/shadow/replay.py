@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg2
 
 from migrate.child.parent import Worker
+from migrate.core import shadow as shadows
 from migrate.core.decide.plan import Upgrade
 from migrate.core.decide.policy import Policy, Transaction
 from migrate.core.decide.widths import ALEMBICS, too_narrow
@@ -29,7 +30,6 @@ from migrate.postgres.errors import problem_of
 from migrate.postgres.guard import GuardKey, guard
 from migrate.postgres.ledger import Ledger
 from migrate.postgres.observe import observe, read_server, user_schemas
-from migrate.shadow import rules as shadows
 from migrate.shadow.databases import CONNECT_S, load_baseline
 from migrate.shadow.spelling import other_spellings, spellings_carried_over, spellings_of_dump
 from migrate.steps.run import Fence, Run

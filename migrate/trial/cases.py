@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from migrate.core.history.python_source import parsed
 from migrate.core.schema.differences import compare
+from migrate.core.trial_checks import OF_HISTORY, OF_REVISIONS, Check
 from migrate.core.wording import counted
-from migrate.trial.checks import OF_HISTORY, OF_REVISIONS, Check
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

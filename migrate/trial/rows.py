@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg2
 from psycopg2 import sql
 
-from migrate.core.history.readings import readable
 from migrate.trial.cases import Counted
+from migrate.trial.readings import readable
 from migrate.trial.values import (
     ROWS,
     STRIDE,

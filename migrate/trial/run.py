@@ -15,18 +15,18 @@ from migrate.child.parent import Worker
 from migrate.core.decide.plan import Downgrade, Upgrade
 from migrate.core.decide.pooling import leaves_transaction
 from migrate.core.events import Event, Level, Name
-from migrate.core.history.readings import readings, unread
 from migrate.core.manifest.replay import lines, passes, steps, with_siblings
 from migrate.core.problems.catalogue import Stop
 from migrate.core.schema.differences import parse, parse_labels
 from migrate.core.schema.holding import Taken
+from migrate.core.shadow import is_lacking
+from migrate.core.trial_checks import Check
 from migrate.core.wording import counted
 from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.shadow.replay import READ_S
-from migrate.shadow.rules import is_lacking
 from migrate.steps.upgrade import Upgrading, child_environment
 from migrate.trial.cases import FOUND, Verdict, rows_left, rows_lost, rows_of_env_py, traces, with_effect
-from migrate.trial.checks import Check
+from migrate.trial.readings import readings, unread
 from migrate.trial.rows import Scope, count, fill, versions
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import psycopg2
 import pytest
 
-from migrate.trial.checks import DEFAULT_FAIL, OF_HISTORY, OF_REVISIONS, Check
+from migrate.core.trial_checks import DEFAULT_FAIL, OF_HISTORY, OF_REVISIONS, Check
 from tests.support.planted import HISTORY, expected_line, plant
 from tests.support.process import Running, migrate_command, minimal_environment
 from tests.support.project import Project

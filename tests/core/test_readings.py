@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.history.readings import readable, readings, unread
+from migrate.trial.readings import readable, readings, unread
 from migrate.trial.values import Shape, Type
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from migrate.core.shadow import environment, is_lacking, missing_role, same_server, strangers
 from migrate.core.url import DatabaseUrl
-from migrate.shadow.rules import environment, is_lacking, missing_role, same_server, strangers
 
 SHADOW = DatabaseUrl.parse("postgresql://me:hidden@shadow:5433/throwaway")
 

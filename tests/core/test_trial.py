@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migrate.core.history.graph import Revision
+from migrate.core.trial_checks import DEFAULT_FAIL, OF_HISTORY, OF_REVISIONS, Check
 from migrate.trial.cases import (
     LISTED,
     Case,
@@ -21,7 +22,6 @@ from migrate.trial.cases import (
     traces,
     with_effect,
 )
-from migrate.trial.checks import DEFAULT_FAIL, OF_HISTORY, OF_REVISIONS, Check
 
 
 def revision(id_: str) -> Revision:

@@ -17,7 +17,7 @@ import pytest
 
 from migrate.output.html import html
 from migrate.output.page import cleaned
-from tests.report.test_page import hostile, page
+from tests.output.test_page import hostile, page
 
 CHROMIUM = shutil.which("chromium")
 THEMES = {"dark": 0, "light": 1}  # Blink's PreferredColorScheme

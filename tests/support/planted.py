@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from migrate.trial.checks import Check
+from migrate.core.trial_checks import Check
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from migrate.output.trial import github_annotations, junit, table
+from migrate.core.trial_checks import Check
 from migrate.trial.cases import Case, Trial, Verdict
-from migrate.trial.checks import Check
+from migrate.trial.report import github_annotations, junit, table
 
 HOSTILE = "it's <b>&\"\x1b[31m\x00 ünï]]>"
 TRIAL = Trial(
