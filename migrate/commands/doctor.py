@@ -10,7 +10,8 @@ import click
 
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
-from migrate.core.decide.decision import decide, refuse_image, with_backup
+from migrate.core.decide.backup import with_backup
+from migrate.core.decide.decision import decide, refuse_image
 from migrate.core.decide.outcome import Outcome, Result, refusal
 from migrate.core.decide.plan import Backup, Plan, Refusal
 from migrate.core.decide.state import classify

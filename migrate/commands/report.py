@@ -12,7 +12,8 @@ import psycopg2
 from migrate import __version__
 from migrate.commands.history import EXITS
 from migrate.commands.verb import verb
-from migrate.core.decide.decision import decide, sentence
+from migrate.core.decide.decision import decide
+from migrate.core.decide.findings import sentence
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Refusal
 from migrate.core.decide.state import AtHead, Behind, Drifted, classify

@@ -10,15 +10,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.decide.decision import (
-    decide,
-    fix_of_stale_rows,
-    problem_of_incomparable,
-    refuse_image,
-    refuse_uncompared,
-    sentence,
-    without_healed,
-)
+from migrate.core.decide.decision import decide, refuse_image, refuse_uncompared
+from migrate.core.decide.findings import fix_of_stale_rows, problem_of_incomparable, sentence, without_healed
 from migrate.core.decide.outcome import Result
 from migrate.core.decide.plan import Plan, Refusal
 from migrate.core.decide.policy import Breaking as BreakingPolicy

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.decide.decision import decide, refuse_image, with_backup
+from migrate.core.decide.decision import decide, refuse_image
 from migrate.core.decide.plan import Adopt, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.decide.pooling import refuse_pooled
 from migrate.core.decide.state import Nearest, classify
@@ -139,9 +139,11 @@ def judge(order: Order, connection: Connection, seen: Judged | None = None) -> J
         narrow = narrow_for(order, observation.server, decision)
         if narrow is not None:
             raise Stop(narrow)
-        decision = with_backup(
-            decision, image, state, order.policy, has_place=order.backup is not None, source_of=order.source_of
-        )
+        if decision.steps:
+            from migrate.core.decide.backup import with_backup
+
+            has_place = order.backup is not None
+            decision = with_backup(decision, image, state, order.policy, has_place=has_place, source_of=order.source_of)
     if isinstance(decision, Plan) and order.verb != "wait":  # a program that waits runs no revision
         decision = through_pooler(order, observation, decision)
     if isinstance(decision, Plan):

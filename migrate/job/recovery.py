@@ -5,13 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from migrate.core.decide.decision import (
-    decide,
-    problem_of_incomparable,
-    refuse_downgrade,
-    sentence_of_elsewhere,
-    with_backup,
-)
+from migrate.core.decide.backup import with_backup
+from migrate.core.decide.decision import decide
+from migrate.core.decide.findings import problem_of_incomparable, refuse_downgrade, sentence_of_elsewhere
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Adopt, Downgrade, Plan, Refusal, Repair
 from migrate.core.decide.policy import Adopt as AdoptPolicy

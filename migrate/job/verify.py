@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from migrate.core.decide.decision import decide, fix_of_stale_rows, problem_of_incomparable
+from migrate.core.decide.decision import decide
+from migrate.core.decide.findings import fix_of_stale_rows, problem_of_incomparable
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Adopt, Refusal
 from migrate.core.decide.policy import Judgement

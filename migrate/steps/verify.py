@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.decide.decision import sentence
+from migrate.core.decide.findings import sentence
 from migrate.core.decide.plan import Adopt, Downgrade, Repair
 from migrate.core.decide.state import AtHead, Behind, Drifted, Incomparable, Residue, Split, Unproven, classify
 from migrate.core.decide.state import name as position_name

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from migrate.core.decide.decision import UNCOMPARED, decide, refuse_downgrade, sentence, with_backup
+from migrate.core.decide.backup import with_backup
+from migrate.core.decide.decision import UNCOMPARED, decide
+from migrate.core.decide.findings import refuse_downgrade, sentence
 from migrate.core.decide.observation import InvalidIndex, Unfinished, UnprovenRun
 from migrate.core.decide.outcome import Result
 from migrate.core.decide.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.schema.holding import taken
+from migrate.core.decide.plan import Adopt, Backup, Downgrade, Plan, Refusal, Upgrade
+from migrate.core.decide.policy import Backup as BackupPolicy
+from migrate.core.decide.state import Empty, Split, Untracked
+from migrate.core.problems.catalogue import problem
+from migrate.core.wording import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from migrate.core.decide.plan import Decision
+    from migrate.core.decide.policy import Policy
+    from migrate.core.decide.state import Position, State
     from migrate.core.history.graph import Graph, Revision
+    from migrate.core.history.image import Image
     from migrate.core.manifest.manifest import Manifest
     from migrate.core.schema.holding import Taken
 
@@ -23,11 +31,75 @@ _OF_NO_SCHEMA: Final = re.compile(r"[A-Z][A-Z ]* - (?!EXTENSION )")
 _LONGEST_PART: Final = 60  # of a file name; file systems take 255 bytes in all
 
 
+def with_backup(
+    plan: Plan, image: Image, state: State, policy: Policy, *, has_place: bool, source_of: Callable[[Revision], str]
+) -> Decision:
+    """The plan with a backup before its first change where policy wants one; a refusal where there is no place for it.
+
+    Version rows that are written and indexes that are rebuilt lose nothing; a backup is for revisions that run.
+    ``source_of`` gives the text of a revision.
+    """
+    change = next((step for step in plan.steps if isinstance(step, Upgrade | Downgrade) and step.revisions), None)
+    if change is None or policy.backup is BackupPolicy.OFF:
+        return plan
+    reason = "policy requires one"
+    if policy.backup is BackupPolicy.DESTRUCTIVE:
+        found = _destroyed(change, plan, image, state, source_of)
+        if found is None:
+            return plan
+        reason = found
+    if not has_place:
+        return Refusal(
+            problem(
+                "not-permitted",
+                f"a backup is due before the first change ({reason}), and no place for it is named",
+                names={"fix": "migrate up --backup DIR   # or --backup-command COMMAND; without: --backup-policy off"},
+            ),
+        )
+    return replace(plan, steps=(Backup(reason), *plan.steps))
+
+
+def _destroyed(
+    change: Upgrade | Downgrade, plan: Plan, image: Image, state: State, source_of: Callable[[Revision], str]
+) -> str | None:
+    """Why the plan's revisions may destroy something, in a few words; None where each is known to destroy nothing."""
+    if image.manifest is None:
+        return "without a manifest it is not known what is dropped"
+    if isinstance(change, Downgrade):
+        taken = change.taken
+    else:
+        adopted = next((step.rows for step in plan.steps if isinstance(step, Adopt)), None)
+        rows = _rows_of(state.position) if adopted is None else adopted
+        taken = destroyed(image.manifest, image.graph, rows, change.pending)
+    if taken.gone:
+        return f"{shortened(taken.gone)} will go"
+    if taken.retyped:
+        return f"{shortened(taken.retyped)} will have another type"
+    from migrate.core.history.destruction import destroys_nothing
+
+    function = "downgrade" if isinstance(change, Downgrade) else "upgrade"
+    unknown = next((r for r in change.revisions if not destroys_nothing(source_of(r), function)), None)
+    return f"{unknown.file} is not known to destroy nothing" if unknown is not None else None
+
+
+def _rows_of(position: Position) -> tuple[str, ...]:
+    """The version rows from which the plan's revisions start: of a split table, those that are kept."""
+    match position:
+        case Empty() | Untracked():
+            return ()
+        case Split(rows=rows, proven=proven):
+            return rows if proven is None else proven
+        case _:
+            return position.rows
+
+
 def destroyed(manifest: Manifest, graph: Graph, rows: Iterable[str], pending: Sequence[Revision]) -> Taken:
     """What pending revisions take, each for itself, of the tables and columns that are there at ``rows``.
 
     A rename counts: the manifest shows it as a drop beside an addition.
     """
+    from migrate.core.schema.holding import taken
+
     way = []
     reached = frozenset(rows)
     for revision in pending:

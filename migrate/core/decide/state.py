@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from migrate.core.decide.observation import CHANGE_SIGNS
 from migrate.core.history.graph import HistoryFault
-from migrate.core.wording import clauses
+from migrate.core.wording import clauses, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from migrate.core.decide.observation import InvalidIndex, Observation, Unfinished, UnprovenRun
     from migrate.core.history.graph import Graph, Revision
@@ -194,6 +194,11 @@ class State:
 def name(position: Position) -> str:
     """The position's name in log lines and reports, e.g. ``at-head``."""
     return "at-head" if isinstance(position, AtHead) else type(position).__name__.lower()
+
+
+def named(rows: Iterable[str]) -> str:
+    """Version rows in a sentence: the first of them and how many more there are; ``base`` for none."""
+    return shortened(rows) or "base"
 
 
 def descends(recorded: Rows, heads: Rows, graph: Graph, parents: Mapping[str, tuple[str, ...]]) -> bool:
