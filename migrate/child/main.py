@@ -80,6 +80,9 @@ _ROWS_WRITTEN: Final = """
 """
 _ENDS_TRANSACTION: Final = "2D000"  # a COMMIT in a procedure or a DO block that was called in a transaction
 _CONCURRENTLY: Final = re.compile(r"\bconcurrently\b", re.IGNORECASE)
+_CALLS: Final = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:call|do)\b", re.IGNORECASE | re.DOTALL
+)  # what may commit within
 _NEXT: Final = "the next statement"
 _HERE: Final = "migrate: leads to the database of this run"  # in the `info` of a connection that a revision makes
 
@@ -234,7 +237,12 @@ class OwnCommits:
             self._before_commit(connection)
 
     def _after(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if self._is_watched and _commits_by_itself(connection):
+        if _commits_by_itself(connection):
+            self.committed(statement)
+
+    def committed(self, statement: str) -> None:
+        """The statement that was last begun is committed."""
+        if self._is_watched:
             self._is_answered = True
             self.note(statement)
 
@@ -454,6 +462,7 @@ class Seam:
             event.listen(connection, "commit", self._on_commit)
             event.listen(connection, "rollback", self._on_rollback)
             event.listen(connection, "before_cursor_execute", self._on_keeping, retval=True)
+        if self._job.get("keeps") is not None or self._job["pooled"]:
             event.listen(connection, "after_cursor_execute", self._on_kept)
         if "crash_after" in self._job:
             event.listen(connection, "after_cursor_execute", self._crash)
@@ -579,8 +588,7 @@ class Seam:
             self._end_alone(connection, "ROLLBACK")
         if _is_autocommit(connection) or _is_outside(connection):
             if not all(map(stands_outside, statements(statement))):
-                do_by_driver(connection, "BEGIN")
-                self.wrapped, self._keeping = True, None
+                self._begin_alone(connection)
                 self._begin_keeping(connection, [])
         elif commits(statement):
             self._refuse_losses()
@@ -607,8 +615,7 @@ class Seam:
                 self._refuse_losses()
             except Unsure as unsure:
                 self._end_alone(connection, "ROLLBACK")
-                do_by_driver(connection, "BEGIN")
-                self.wrapped = True
+                self._begin_alone(connection)
                 self._begin_keeping(connection, unsure.suspects)
                 (cursor.executemany if executemany else cursor.execute)(statement, parameters)
                 self._refuse_losses()
@@ -617,6 +624,15 @@ class Seam:
             self.commits.take_back()
             raise
         self._end_alone(connection, "COMMIT")
+        self.commits.committed(statement)
+
+    def _begin_alone(self, connection: Connection) -> None:
+        """Begin a transaction of ours around a statement that would commit by itself; through a pooler, with the mark."""
+        do_by_driver(connection, "BEGIN")
+        self.wrapped, self._keeping = True, None
+        if self._job["pooled"]:
+            *_, held = _configure(connection, self._job["session"], self._marked_and_held, is_local=True)
+            self._expect(held, _NEXT)
 
     def _end_alone(self, connection: Connection, how: str) -> None:
         self.wrapped, self._keeping = False, None
@@ -645,15 +661,15 @@ class Seam:
         executemany: bool,  # noqa: FBT001 - SQLAlchemy's signature
     ) -> None:
         del cursor, parameters, context, executemany
-        if not _is_autocommit(connection):
-            if not _is_outside(connection):
-                self._expect_still(connection)
-                return
-            if self._job["pooled"]:  # neither settings nor the mark: they would stay on another client's connection
-                self._tell_autocommit()
-                self._expect(do_by_driver(connection, f"SELECT {self._fence['is_held']}")[0], _NEXT)
-                return
+        if self.wrapped and self._job.get("keeps") is None:  # it failed, and the revision went on
+            self._end_alone(connection, "ROLLBACK")
+        if not _is_autocommit(connection) and not _is_outside(connection):
+            self._expect_still(connection)
+            return
         self._tell_autocommit()
+        if self._job["pooled"]:
+            self._pass_pooled(connection, statement)
+            return
         # CREATE INDEX CONCURRENTLY waits for others by design: a timeout would leave an INVALID index
         waits_long = _CONCURRENTLY.search(statement) is not None
         settings: Mapping[str, str] = {}
@@ -665,6 +681,25 @@ class Seam:
         self._in_autocommit, self._waits_long = True, waits_long
         self._marked = _driver_of(connection)
         self._expect(held, _NEXT)
+
+    @property
+    def _marked_and_held(self) -> str:
+        """Takes the mark until the transaction ends, then asks for the guard."""
+        return f"CASE WHEN {self._fence['mark_transaction']} THEN {self._fence['is_held']} ELSE false END"
+
+    def _pass_pooled(self, connection: Connection, statement: str) -> None:
+        """Let a statement that commits by itself pass, though through a pooler no session is ours.
+
+        Settings and a mark would stay on another client's connection. So the statement gets a transaction, and that has the
+        mark; one that can have none has the question alone.
+        """
+        self._expect(do_by_driver(connection, f"SELECT {self._marked_and_held}")[0], _NEXT)
+        if not _is_outside(connection):  # a driver that begins one by itself; or it cannot be known
+            return
+        parts = statements(statement)
+        is_whole = not any(stands_outside(part) or commits(part) or _CALLS.match(part) for part in parts)
+        if is_whole and self._job.get("keeps") is None:
+            self._begin_alone(connection)
 
     def _expect(self, held: object, what: str) -> None:
         if not held:
@@ -709,8 +744,7 @@ class Seam:
             names = shortened(changed)
             raise self.unknown(f"changes {names} on a connection of its own")
         if self._is_other(connection) and _answers(connection, "SELECT pg_catalog.txid_current_if_assigned()"):
-            marked = self._fence["mark_transaction"]
-            self._pass_beside(connection, f"CASE WHEN {marked} THEN {self._fence['is_held']} ELSE false END")
+            self._pass_beside(connection, self._marked_and_held)
 
     def _on_statement_beside(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         if self.phase == "env" and self._openers.get(id(_driver_of(connection))) == "":

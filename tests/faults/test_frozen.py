@@ -140,22 +140,26 @@ def test_the_child_does_not_go_on_alone(case):
     assert case.ends(running).finished["problem"] == "guard-lost"
 
 
-def many_statements(case, stop, **env):
-    """A first revision of many short statements that commit by themselves, and of which no schema shows anything."""
+def many_statements(case, stop, *, url=None, **env):
+    """A first revision of many short statements that commit by themselves, and of which no schema shows anything.
+
+    With the URL of a pooler, where no autocommit block may be, a COMMIT of its own stands before them.
+    """
     case.history(**env)
+    begins = "with op.get_context().autocommit_block():" if url is None else "op.execute('COMMIT')\nif True:"
     case.project.revision(
         "r0001",
         message="first",
         upgrade=f"""\
-            import os, time
-            with op.get_context().autocommit_block():
-                for n in range(60):
-                    if n == 5:
-                        exec(os.environ.get('TROUBLE', ''))
-                    op.execute("{NOTE}")
-                    time.sleep(0.2)
-            op.execute("CREATE TABLE items (id integer, name text)")
-            """,
+import os, time
+{begins}
+    for n in range(60):
+        if n == 5:
+            exec(os.environ.get('TROUBLE', ''))
+        op.execute("{NOTE}")
+        time.sleep(0.2)
+op.execute("CREATE TABLE items (id integer, name text)")
+""",
     )
     case.project.revision(
         "r0002", down="r0001", message="second", upgrade="op.execute('ALTER TABLE items ADD note text')"
@@ -163,7 +167,7 @@ def many_statements(case, stop, **env):
     case.project.revision(
         "r0003", down="r0002", message="third", upgrade="op.execute('CREATE TABLE after (id integer)')"
     )
-    return case.up(trouble=stop, constants=SHORT)
+    return case.up(trouble=stop, url=url, constants=SHORT)
 
 
 @rows(
@@ -217,6 +221,23 @@ def test_between_fence_and_statement(case):
     result = case.ends(running, then=0)
     assert case.database.rows(NOTES) == done
     assert [len(done), result.finished["problem"]] == [65, "partly-committed"]
+
+
+@fault(
+    "a transaction pooler, and parent and child are frozen between the fence and a statement that commits by itself",
+    "PgBouncer with pool_mode=transaction, a COMMIT in the revision; SIGSTOP by a listener of the revision's own; SIGCONT when"
+    " another run has come",
+    31,
+    "the statement has a transaction, and that the mark: the other run has ended it",
+)
+def test_between_fence_and_statement_through_a_pooler(case, pooler):
+    running = many_statements(case, AT_THE_NEXT, url=pooler)
+    stopped(running, "both")
+    second = meanwhile("both", running, case.up(constants=SHORT), 15)
+    done = case.database.rows(NOTES)
+    result = case.ends(running)
+    assert case.database.rows(NOTES) == done
+    assert (len(done), result.finished["problem"], second.finished["problem"]) == (5, "partly-committed", "residue")
 
 
 DRIVERS = {"psycopg": {"driver": "psycopg"}, "asyncpg": {"engine": "async"}}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 
+import psycopg2
 import pytest
 
 fault = pytest.mark.fault
@@ -70,6 +72,46 @@ def test_pooled_down(case, pooler):
     assert case.versions() == ("r0003",)
     assert case.ends(result).finished["problem"] == "pooler-session"
     assert not result.named("guard.acquired")
+
+
+@fault(
+    "a transaction pooler, and a COMMIT within a revision",
+    "PgBouncer with pool_mode=transaction; statements of every kind follow the COMMIT, one of them swallowed as it fails",
+    0,
+    "each gets a transaction of its own; neither a setting nor the mark stays on a connection that others use",
+)
+def test_pooled_commit(case, pooler):
+    case.history()
+    trouble = """
+op.execute("COMMIT")
+op.execute("CREATE TABLE apart (id integer); INSERT INTO apart VALUES (1)")
+try:
+    op.execute("SELECT 1/0")
+except Exception:
+    pass
+op.execute("DO $$ BEGIN INSERT INTO apart VALUES (2); COMMIT; END $$")
+op.execute("CREATE " + "index concurrent".upper() + "LY apart_id ON apart (id)")
+op.get_bind().exec_driver_sql("INSERT INTO apart VALUES (%s), (%s)", (3, 4))
+op.execute("DROP TABLE apart")
+"""
+    result = case.up(url=pooler, trouble=trouble).finish()
+    with closing(psycopg2.connect(pooler)) as other, other.cursor() as cursor:
+        cursor.execute("SELECT setting FROM pg_settings WHERE name = 'lock_timeout'")
+        assert cursor.fetchall() == [("0",)]
+    assert case.ends(result).finished["applied"] == ["r0001", "r0002", "r0003"]
+
+
+@fault(
+    "a transaction pooler, and a failure after a COMMIT within a revision",
+    "PgBouncer with pool_mode=transaction; a statement after the COMMIT has succeeded, the next one fails",
+    31,
+    "what is committed is named",
+)
+def test_pooled_partial(case, pooler):
+    case.history()
+    trouble = 'op.execute("COMMIT"); op.execute("CREATE TABLE apart (id integer)"); op.execute("SELECT 1/0")'
+    result = case.ends(case.up(url=pooler, trouble=trouble))
+    assert "table apart" in result.finished["why"]
 
 
 @fault(
