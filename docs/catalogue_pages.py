@@ -7,7 +7,7 @@ import re
 from migrate.core.events import Name
 from migrate.core.problems.catalogue import EXIT_MEANINGS, ExitCode, Kind, kinds_of
 from migrate.core.trial_checks import DEFAULT_FAIL, Check
-from migrate.doctor.checks import PURPOSES
+from migrate.doctor.checks import CHECKS
 
 _MADE = "<!-- Made by `make docs` from {source}; a test compares it with what would be made. -->"
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -149,7 +149,7 @@ def doctor_page() -> str:
         [
             "# Checks of `migrate doctor`",
             "",
-            _MADE.format(source="migrate/doctor/checks.py"),
+            _MADE.format(source="migrate/doctor/checks/"),
             "",
             "Each check passes, warns or fails, and says its evidence and the fix. The exit code is that of the first check",
             "that fails, in this order, which is that in which a release would stop; warnings alone exit 0. `--json` prints",
@@ -158,9 +158,9 @@ def doctor_page() -> str:
             "| check | looks at | warns when | fails when | needs the server |",
             "|---|---|---|---|---|",
             *(
-                f"| `{name}` | {purpose.looks_at} | {purpose.warns or 'never'} | {purpose.fails or 'never'}"
-                f" | {'yes' if purpose.needs_server else 'no'} |"
-                for name, purpose in PURPOSES.items()
+                f"| `{check.name}` | {check.looks_at} | {check.warns or 'never'} | {check.fails or 'never'}"
+                f" | {'yes' if check.needs_server else 'no'} |"
+                for check in CHECKS
             ),
             "",
             "A revision's text can compute the name of a table; which tables are touched is what its text and its lines in",

@@ -44,9 +44,10 @@ def plan(*, as_json: bool, exit_code: bool, with_sql: bool, **flags: Any) -> Ans
         judged, outcome = release.plan(session.order())
         missing = session.missing_driver if outcome.pending else None
         if missing is not None:
-            from migrate.doctor.checks import check_driver
+            from migrate.doctor.checks.project import driver as check_driver
+            from migrate.doctor.facts import Driver
 
-            driver = check_driver(missing, session.target.url_from)
+            driver = check_driver(Driver(missing, session.target.url_from))
             session.emit(Event(Name.IMAGE_WARNING, driver.evidence, Level.WARN, {"fix": driver.fix}))
         pending = exit_code and is_pending(judged, outcome)
         fields = describe(judged)

@@ -1,8 +1,77 @@
-"""Facts that `migrate doctor` reads beside the observation; no judgement. Ages in seconds, sizes and lags in bytes."""
+"""What the checks of `migrate doctor` judge; no judgement. Ages in seconds, sizes and lags in bytes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from migrate.core.decide.observation import Observation, Server
+    from migrate.core.decide.policy import Limits, Policy
+    from migrate.core.decide.state import State
+    from migrate.core.history.image import Image
+    from migrate.core.problems.catalogue import Problem
+    from migrate.core.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class GivenSettings:
+    """All settings, those that are not at their default, and warnings that begin with a variable's name."""
+
+    described: tuple[str, ...]
+    given: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Where Alembic's configuration is; ``version_table`` is None without a URL."""
+
+    file: str
+    env_py: str
+    version_table: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """The module of the driver that env.py is about to ask for and that is not installed."""
+
+    missing: str | None
+    variable: str  # that has the URL
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The image; ``faults`` are those that only compiling every file shows."""
+
+    image: Image
+    faults: tuple[Problem, ...]
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformFiles:
+    """Railway's files for one service, which it will not read any more, and those for a project."""
+
+    of_services: tuple[str, ...]
+    of_projects: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BackupPlace:
+    """The folder and the program that are named; ``fault`` is why a backup there is impossible."""
+
+    names: tuple[str, ...]
+    fault: Problem | None
+    is_due: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A server that answers; no image where it has a fault."""
+
+    server: Server
+    image: Image | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,3 +216,24 @@ class Diagnosis:
     event_triggers: tuple[EventTrigger, ...]
     extensions: tuple[Extension, ...]
     runs: tuple[str, ...]  # the application names of other runs' guards
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What is known of a server that may be written to; ``rows`` are those of its version table."""
+
+    server: Server
+    diagnosis: Diagnosis
+    target: Target
+    limits: Limits
+    rows: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The database against this image."""
+
+    image: Image
+    observation: Observation
+    state: State
+    policy: Policy

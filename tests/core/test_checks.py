@@ -1,8 +1,11 @@
-"""The judgements of `migrate doctor` on plain facts; tests/cli/test_doctor.py has them on real databases."""
+"""The checks of `migrate doctor` on plain facts; tests/cli/test_doctor.py has them on real databases.
+
+Every example stands in one table, so that each check is seen to pass, and to warn and to fail if its record says so.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -18,6 +21,7 @@ from migrate.core.decide.state import (
     Drifted,
     Edited,
     Incomparable,
+    Lacking,
     Residue,
     State,
     Unknown,
@@ -29,13 +33,24 @@ from migrate.core.manifest.manifest import Manifest, build
 from migrate.core.problems.catalogue import problem
 from migrate.core.schema.compatibility import serves
 from migrate.core.schema.differences import compare
-from migrate.doctor import checks
-from migrate.doctor.checks import Verdict, failed, passed, warned, worst
+from migrate.core.target import Target
+from migrate.core.url import DatabaseUrl
+from migrate.doctor.check import Check, Passed, Verdict, Warned, check
+from migrate.doctor.checks import CHECKS, pending, position, project, server, worst
 from migrate.doctor.facts import (
+    BackupPlace,
+    Compared,
+    Configuration,
     Diagnosis,
+    Driver,
     EventTrigger,
+    Examined,
     Extension,
+    GivenSettings,
+    History,
+    PlatformFiles,
     Prepared,
+    Reached,
     Replica,
     Role,
     Slot,
@@ -46,6 +61,7 @@ from migrate.doctor.facts import (
     Vacuum,
     VersionTable,
 )
+from migrate.doctor.wording import age, size
 
 SERVER = Server(
     version_num=170010,
@@ -87,398 +103,477 @@ OBSERVATION = Observation(server=SERVER, rows=("one",))
 INDEX = InvalidIndex("public", "t", "ix", "CREATE INDEX ix ON t (n)")
 
 
-def about(**facts):
-    return replace(HEALTHY, **facts)
+TARGET = Target(DatabaseUrl.parse("postgresql://me@10.0.0.1/app"), "DATABASE_URL")
+MANIFEST = Manifest(17, ())
+PASS, WARN = ("pass", 0), ("warn", 0)
 
 
-def seen(check):
-    return check.verdict, int(check.exit_code)
+def fail(code):
+    return ("fail", code)
 
 
-PASS, WARN, FAIL = (Verdict.PASS, 0), (Verdict.WARN, 0), Verdict.FAIL
+def about(*, url="postgresql://me@10.0.0.1/app", address="10.0.0.1", database="app", rows=("one",), **facts):
+    there = replace(SERVER, address=address, database=database)
+    target = replace(TARGET, url=DatabaseUrl.parse(url))
+    return Examined(there, replace(HEALTHY, **facts), target, Limits(), rows)
 
 
-def test_the_worst_is_the_first_in_the_order_of_a_release():
-    late = failed("replicas", problem("blocked", "late"))
-    early = failed("rights", problem("missing-privilege", "early"))
-    assert worst([late, warned("url", "x", "y"), early, passed("runs", "none")]) is early.problem
-    assert worst([passed("runs", "none")]) is None
+def role(**facts):
+    return replace(HEALTHY.role, **facts)
 
 
-def test_fields():
-    assert failed("rights", problem("missing-privilege", "why", fix="GRANT")).fields() == {
-        "check": "rights",
-        "verdict": "fail",
-        "evidence": "why",
-        "exit_code": 14,
-        "fix": "GRANT",
-        "problem": "missing-privilege",
-    }
-    assert passed("runs", "none", ["a"]).fields() == {
-        "check": "runs",
-        "verdict": "pass",
-        "evidence": "none",
-        "exit_code": 0,
-        "details": ["a"],
-    }
+def versions(**facts):
+    return about(version_table=replace(VERSIONS, **facts))
 
 
-def test_image_faults_come_in_the_order_of_a_release():
-    policy = Policy()
-    fault = problem("bad-history", "does not compile")
-    assert checks.check_image(IMAGE, [], policy).verdict is Verdict.PASS
-    assert checks.check_image(IMAGE, [fault], policy).problem is fault
-    empty = Image(Graph.build([]))
-    assert seen(checks.check_image(empty, [], policy)) == (FAIL, 11)
-    allowed = replace(policy, allow_empty_history=True)
-    assert checks.check_image(empty, [], allowed).evidence == "0 revisions, head none, read by scan"
-    refused = checks.check_image(IMAGE, [fault], Policy(target="nothing"))
-    assert refused.problem is not None
-    assert refused.problem.kind.code == "unknown-target"
-
-
-def test_manifest():
-    manifest = Manifest(17, ())
-    assert seen(checks.check_manifest(IMAGE)) == WARN
-    assert seen(checks.check_manifest(replace(IMAGE, manifest=manifest))) == PASS
-    assert seen(checks.check_manifest(replace(IMAGE, manifest=manifest, warnings=("one.py has other bytes",)))) == WARN
-    assert seen(checks.check_server(SERVER, replace(IMAGE, manifest=replace(manifest, postgres=15)))) == WARN
-    assert seen(checks.check_server(SERVER, IMAGE)) == seen(checks.check_server(SERVER, None)) == PASS
-
-
-@pytest.mark.parametrize(
-    ("host", "port", "expected"),
-    [("db.internal", 5432, PASS), (None, None, PASS), ("x-pooler.example", None, WARN), ("db", 6543, WARN)],
-)
-def test_url(host, port, expected):
-    assert seen(checks.check_url("DATABASE_URL", "postgresql://…", host, port)) == expected
-
-
-def test_driver_and_backup():
-    assert seen(checks.check_driver(None, "DATABASE_URL")) == PASS
-    missing = checks.check_driver("psycopg", "DATABASE_URL")
-    assert seen(missing) == WARN
-    assert missing.fix.startswith("pip install 'psycopg[binary]' ")
-    fault = problem("cannot-back-up", "/nope is no folder", names={"fix": "mkdir"})
-    assert seen(checks.check_backup([], None, is_due=False)) == PASS
-    assert (
-        checks.check_backup(["/b", "cp"], None, is_due=True).evidence == "is due before the first change, to /b and cp"
-    )
-    assert seen(checks.check_backup(["/b"], fault, is_due=False)) == WARN
-    assert seen(checks.check_backup(["/b"], fault, is_due=True)) == (FAIL, 10)
-
-
-def test_settings_and_pooler():
-    assert seen(checks.check_settings(["a = 1"], [], [])) == PASS
-    assert checks.check_settings([], [], ["MIGRATE_A is no setting", "MIGRATE_B is no setting"]).fix == (
-        "unset MIGRATE_A MIGRATE_B"
-    )
-    assert seen(checks.check_pooler(SERVER)) == PASS
-    assert seen(checks.check_pooler(replace(SERVER, pooled=True))) == WARN
-    assert seen(checks.check_connection(SERVER)) == PASS
-    assert "local socket" in checks.check_connection(replace(SERVER, address=None)).evidence
-
-
-@pytest.mark.parametrize(
-    ("encrypted", "offers", "address", "sslmode", "expected"),
-    [
-        (True, True, "10.0.0.1", "require", PASS),
-        (False, True, "10.0.0.1", "disable", WARN),
-        (False, True, "10.0.0.1", None, WARN),
-        (False, True, None, None, PASS),
-        (False, False, "10.0.0.1", None, PASS),
-    ],
-)
-def test_tls(encrypted, offers, address, sslmode, expected):
-    diagnosis = about(tls=Tls(encrypted, "TLSv1.3" if encrypted else None, offers))
-    found = checks.check_tls(diagnosis, replace(SERVER, address=address), sslmode, "DATABASE_URL")
-    assert seen(found) == expected
-    if expected == WARN:
-        assert found.fix.startswith("unset PGSSLMODE" if sslmode is None else 'export DATABASE_URL="$(')
-
-
-@pytest.mark.parametrize(
-    ("exists", "may_write", "may_create", "expected", "fix"),
-    [
-        (True, True, False, PASS, ""),
-        (True, False, True, WARN, "GRANT USAGE"),
-        (False, False, True, PASS, ""),
-        (False, False, False, WARN, 'CREATE SCHEMA migrate AUTHORIZATION "me";'),
-    ],
-)
-def test_ledger(exists, may_write, may_create, expected, fix):
-    found = checks.check_ledger(about(role=Role("me", False, may_create, exists, may_write)))
-    assert seen(found) == expected
-    assert found.fix.startswith(fix)
-
-
-def test_timeouts():
-    assert seen(checks.check_timeouts(HEALTHY, "app")) == PASS
-    found = checks.check_timeouts(about(timeouts=(Timeout("statement_timeout", "3s", "user"),)), 'a"b')
-    assert found.fix == 'ALTER ROLE "me" IN DATABASE "a""b" SET statement_timeout = 0;'
-
-
-@pytest.mark.parametrize(
-    ("facts", "expected"),
-    [
-        ({}, PASS),
-        ({"kind": None}, PASS),
-        ({"kind": "v", "has_key": False}, PASS),
-        ({"length": None}, PASS),
-        ({"has_key": False}, WARN),
-        ({"column_type": None}, (FAIL, 13)),
-        ({"kind": "m"}, (FAIL, 13)),
-    ],
-)
-def test_version_table(facts, expected):
-    diagnosis = about(version_table=replace(VERSIONS, **facts))
-    assert seen(checks.check_version_table(diagnosis, ("one",), None)) == expected
-
-
-def test_a_version_table_without_room_for_what_is_pending():
-    narrow = too_narrow(ONE, 2, "public", "alembic_version", is_there=True)
-    assert seen(checks.check_version_table(HEALTHY, (), narrow)) == (FAIL, 11)
-
-
-def test_tables():
-    assert checks.check_tables(HEALTHY).evidence == "1 table beside the version table"
-    second = replace(VERSIONS, others=("app.alembic_version",))
-    assert "is the one that is read" in checks.check_tables(about(version_table=second)).evidence
-    assert "is not there" in checks.check_tables(about(version_table=replace(second, kind=None))).evidence
-
-
-def test_state():
-    policy = Policy()
-    pending = State(Behind(("one",), (TWO,)))
-    found = checks.check_state(IMAGE, OBSERVATION, pending, policy)
-    assert (found.evidence, found.details) == ("behind (one), 1 revision pending: two", ("two  second  (two.py)",))
-    assert "nothing to do" in checks.check_state(IMAGE, OBSERVATION, State(AtHead(("two",))), policy).evidence
-    unknown = State(Unknown(("gone",), ("gone",)))
-    assert seen(checks.check_state(IMAGE, OBSERVATION, unknown, policy)) == (FAIL, 15)
-    newer = State(Ahead(("new",), ("new",), ()))
-    assert "newer" in checks.check_state(IMAGE, OBSERVATION, newer, Policy(ahead=AheadPolicy.ACCEPT)).evidence
-
-
-def findings(state, policy=None, image=IMAGE, observation=OBSERVATION):
-    return {check.name: check for check in checks.check_findings(image, observation, state, policy or Policy())}
-
-
-BEHIND, AT_HEAD = Behind(("one",), (TWO,)), AtHead(("two",))
-STEP = Unfinished("run1", 1, "upgrade", "two", "2026-01-01", committed=True)
-
-
-def test_no_findings():
-    found = findings(State(AT_HEAD))
-    assert {name: check.verdict for name, check in found.items()} == dict.fromkeys(
-        ["residue", "edited", "drift", "breaking"], Verdict.PASS
-    )
-    assert "no manifest" in found["drift"].evidence
-
-
-@pytest.mark.parametrize(
-    ("position", "expected"),
-    [(BEHIND, (FAIL, 15)), (AT_HEAD, WARN), (Unknown(("gone",), ("gone",)), WARN)],
-)
-def test_residue(position, expected):
-    leftover = replace(INDEX, name="ix_ccnew")
-    found = findings(State(position, (Residue((INDEX, leftover), (STEP,)),)))["residue"]
-    assert seen(found) == expected
-    assert found.fix.split("   #")[0] == "migrate repair --yes"
-
-
-def test_what_is_residue_is_not_told_as_drift_too():
-    well = {"table t": "table", "index t.ix": "btree (a)"}
-    image = replace(IMAGE, manifest=build(17, GRAPH, {"one": well, "two": well}))
-    invalid = {**well, "index t.ix": "btree (a) invalid"}
-    for schema, verdict in ((invalid, PASS), ({**invalid, "index t.hand": "btree (b)"}, WARN)):
-        state = State(AT_HEAD, (Residue((INDEX,), ()), Drifted(compare(well, schema, same_major=True))))
-        observation = replace(OBSERVATION, schema=schema)
-        found = findings(state, image=image, observation=observation)["drift"]
-        assert seen(found) == verdict
-        assert "REINDEX" not in found.fix
-        assert "t.ix is" not in found.evidence
-
-
-def test_a_step_that_left_nothing():
-    begun = replace(OBSERVATION, unfinished=(replace(STEP, committed=False),))
-    found = findings(State(BEHIND), observation=begun)["residue"]
-    assert (seen(found), "two (run run1)" in found.evidence) == (WARN, True)
-
-
-def test_edited():
-    found = findings(State(BEHIND, (Edited((ONE,)),)))["edited"]
-    assert seen(found) == (FAIL, 11)
-    assert found.fix, "the catalogue's own"
-    assert seen(findings(State(AT_HEAD, (Edited((ONE,)),)))["edited"]) == WARN
-
-
-def test_drift():
-    expected = {"table t": "table", "column t.n": "integer"}
-    live = {"table t": "table"}
-    image = replace(IMAGE, manifest=build(17, GRAPH, {"one": expected, "two": expected}))
-    drifted = Drifted(compare(expected, live, same_major=True))
-    observation = replace(OBSERVATION, schema=live)
-    found = findings(State(BEHIND, (drifted,)), image=image, observation=observation)["drift"]
-    assert (seen(found), found.fix) == ((FAIL, 17), "ALTER TABLE t ADD COLUMN n integer;")
-    lenient = Policy(drift=Judgement.IGNORE)
-    assert seen(findings(State(BEHIND, (drifted,)), lenient, image, observation)["drift"]) == PASS
-    unknown = Unknown(("gone",), ("gone",))
-    assert seen(findings(State(unknown, (drifted,)), image=image, observation=observation)["drift"]) == WARN
-    assert "is unknown" in findings(State(unknown), image=image)["drift"].evidence
-    assert "what the manifest says" in findings(State(AT_HEAD), image=image)["drift"].evidence
-    accepted = State(AT_HEAD, (), ("column t.a is bigint, the manifest says integer",))
-    assert "but for 1 accepted difference: column t.a is" in findings(accepted, image=image)["drift"].evidence
-
-
-def test_breaking():
-    before = {"table t": "table", "column t.n": "integer"}
-    image = replace(IMAGE, manifest=build(17, GRAPH, {"one": before, "two": {"table t": "table"}}))
-    broken = Breaking(((serves(before, {"table t": "table"})[0], TWO),))
-    state = State(BEHIND, (broken,))
-    assert seen(findings(state, image=image)["breaking"]) == WARN
-    assert seen(findings(state, Policy(breaking=BreakingPolicy.REFUSE), image)["breaking"]) == (FAIL, 12)
-    assert seen(findings(state, Policy(breaking=BreakingPolicy.ALLOW), image)["breaking"]) == PASS
-
-
-def test_what_is_not_compared_is_not_said_to_break_nothing():
-    behind = State(BEHIND)
-    for policy in (Policy(), Policy(breaking=BreakingPolicy.ALLOW)):
-        found = findings(behind, policy)["breaking"]
-        assert (seen(found), found.evidence) == (PASS, "not compared: there is no manifest")
-    refusing = Policy(breaking=BreakingPolicy.REFUSE)
-    found = findings(behind, refusing)["breaking"]
-    assert (seen(found), found.fix.split("   #")[0]) == ((FAIL, 10), "migrate manifest")
-    assert seen(checks.check_state(IMAGE, OBSERVATION, behind, refusing)) == PASS
-    assert seen(findings(State(AT_HEAD), refusing)["breaking"]) == PASS
+def compared(state, policy=None, image=IMAGE, observation=OBSERVATION):
+    return Compared(image, observation, state, policy or Policy())
 
 
 def table(**facts):
-    return replace(
-        Table("t", "them", owner_is_superuser=False, owned=True, size=1024, altered=True, hides_rows=False), **facts
-    )
+    whole = Table("t", "them", owner_is_superuser=False, owned=True, size=1024, altered=True, hides_rows=False)
+    return replace(whole, **facts)
+
+
+def tables(**facts):
+    return about(tables=(table(**facts),))
+
+
+def extension(*, superuser=False, **facts):
+    needed = replace(Extension("postgis", installed=False, available=True, trusted=False), **facts)
+    return about(role=role(is_superuser=superuser), extensions=(needed,))
+
+
+def transaction(age_s, *relations):
+    return about(transactions=(Transaction(7, "", "active", age_s, relations),))
+
+
+def encryption(*, encrypted=False, offers=True, **facts):
+    return about(tls=Tls(encrypted, "TLSv1.3" if encrypted else None, offers), **facts)
+
+
+BEHIND, AT_HEAD = Behind(("one",), (TWO,)), AtHead(("two",))
+GONE = Unknown(("gone",), ("gone",))
+STEP = Unfinished("run1", 1, "upgrade", "two", "2026-01-01", committed=True)
+BEGUN = replace(OBSERVATION, unfinished=(replace(STEP, committed=False),))
+LEFT = Residue((replace(INDEX, name="ix_ccnew"), INDEX), (STEP,))
+PARTED = replace(INDEX, parts_sql="ALTER INDEX ix ATTACH PARTITION ix_1;")
+
+WHOLE, LESS = {"table t": "table", "column t.n": "integer"}, {"table t": "table"}
+WITH_COLUMN = replace(IMAGE, manifest=build(17, GRAPH, {"one": WHOLE, "two": WHOLE}))
+WITHOUT_COLUMN = replace(OBSERVATION, schema=LESS)
+DRIFTED = Drifted(compare(WHOLE, LESS, same_major=True))
+STALE_ROWS = Drifted(compare({"table t": ""}, {}, same_major=True), exact=())
+ACCEPTED = State(AT_HEAD, (), ("column t.a is bigint, the manifest says integer",))
+
+DROPPING = replace(IMAGE, manifest=build(17, GRAPH, {"one": WHOLE, "two": LESS}))
+BROKEN = State(BEHIND, (Breaking(((serves(WHOLE, LESS)[0], TWO),)),))
+
+NARROW = too_narrow(ONE, 2, "public", "alembic_version", is_there=True)
+FAULT = problem("bad-history", "does not compile")
+NO_PLACE = problem("cannot-back-up", "/nope is no folder", names={"fix": "mkdir"})
+MALFORMED = problem("bad-setting", "1 setting is malformed", names={"settings": "unset A"})
+SMALL, OTHER, OURS = table(), Vacuum(7, "other", 90.0, touched=False), Vacuum(8, "t", 10.0, touched=True)
+LOST = Prepared("it's", "me", 4000.0, ())
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a check comes to: the verdict with the exit code, and what evidence and fix say."""
+
+    check: Check
+    name: str
+    facts: object
+    expected: tuple[str, int]
+    evidence: str = ""  # a part of it
+    fix: str = ""  # its beginning
+
+
+EXAMPLES = [
+    Example(project.settings, "known", GivenSettings(("a = 1",), (), ()), PASS, "1 setting, 0 of them set"),
+    Example(project.settings, "many", GivenSettings((), tuple(f"s{n}" for n in range(20)), ()), PASS, "s7 and 12 more"),
+    Example(
+        project.settings,
+        "looks like one",
+        GivenSettings((), (), ("MIGRATE_A is no setting", "MIGRATE_B is no setting")),
+        WARN,
+        fix="unset MIGRATE_A MIGRATE_B",
+    ),
+    Example(project.settings, "malformed", MALFORMED, fail(10), "1 setting is malformed"),
+    Example(project.url, "of a host", TARGET, PASS, "DATABASE_URL = postgresql://"),
+    Example(project.url, "of a socket", replace(TARGET, url=DatabaseUrl.parse("postgresql:///app")), PASS),
+    Example(project.url, "pooler's host", replace(TARGET, url=DatabaseUrl.parse("postgresql://x-pooler.a/b")), WARN),
+    Example(project.url, "pooler's port", replace(TARGET, url=DatabaseUrl.parse("postgresql://a:6543/b")), WARN),
+    Example(project.url, "none", problem("no-database-url", "none"), fail(10)),
+    Example(
+        project.configuration,
+        "read",
+        Configuration("alembic.ini", "env.py", "versions"),
+        PASS,
+        "alembic.ini, env.py env.py, version table versions",
+    ),
+    Example(project.configuration, "no url", Configuration("a", "b", None), PASS, "not known without a URL"),
+    Example(project.configuration, "none", problem("no-alembic-config", "none"), fail(10)),
+    Example(project.driver, "installed", Driver(None, "DATABASE_URL"), PASS, "installed"),
+    Example(
+        project.driver,
+        "missing",
+        Driver("psycopg", "DATABASE_URL"),
+        WARN,
+        "SQLAlchemy will import psycopg for DATABASE_URL",
+        "pip install 'psycopg[binary]' ",
+    ),
+    Example(project.image, "well", History(IMAGE, (), Policy()), PASS),
+    Example(project.image, "does not compile", History(IMAGE, (FAULT,), Policy()), fail(11), "does not compile"),
+    Example(project.image, "empty", History(Image(Graph.build([])), (), Policy()), fail(11)),
+    Example(
+        project.image,
+        "empty on purpose",
+        History(Image(Graph.build([])), (), Policy(allow_empty_history=True)),
+        PASS,
+        "0 revisions, head none, read by scan",
+    ),
+    Example(
+        project.image, "target first, as in a release", History(IMAGE, (FAULT,), Policy(target="x")), fail(11), "x"
+    ),
+    Example(project.manifest, "none", IMAGE, WARN),
+    Example(project.manifest, "well", replace(IMAGE, manifest=MANIFEST), PASS),
+    Example(project.manifest, "other bytes", replace(IMAGE, manifest=MANIFEST, warnings=("one.py has",)), WARN),
+    Example(project.manifest, "malformed", problem("bad-manifest", "line 3", names={"fix": ""}), fail(11)),
+    Example(project.platform_files, "none", PlatformFiles((), ()), PASS, "none that a platform gives up"),
+    Example(project.platform_files, "lasting", PlatformFiles((), (".railway/railway.ts",)), PASS, "is what Railway"),
+    Example(
+        project.platform_files,
+        "both",
+        PlatformFiles(("railway.json",), (".railway/railway.ts",)),
+        PASS,
+        "does not read railway.json from 2026-12-01 on",
+    ),
+    Example(
+        project.platform_files,
+        "ending alone",
+        PlatformFiles(("railway.json",), ()),
+        WARN,
+        "deploys with no migration",
+        "migrate init railway ",
+    ),
+    Example(server.connection, "by network", SERVER, PASS, "at 10.0.0.1 as role me"),
+    Example(server.connection, "by socket", replace(SERVER, address=None), PASS, "local socket"),
+    Example(server.connection, "refused", problem("unreachable", "refused"), fail(20), "refused"),
+    Example(server.server, "no image", Reached(SERVER, None), PASS),
+    Example(server.server, "no manifest", Reached(SERVER, IMAGE), PASS),
+    Example(server.server, "the manifest's major version", Reached(SERVER, replace(IMAGE, manifest=MANIFEST)), PASS),
+    Example(
+        server.server, "another major", Reached(SERVER, replace(IMAGE, manifest=replace(MANIFEST, postgres=15))), WARN
+    ),
+    Example(server.server, "standby", problem("not-writable", "a standby", names={"fix": ""}), fail(13)),
+    Example(server.pooler, "none", SERVER, PASS),
+    Example(server.pooler, "one", replace(SERVER, pooled=True), WARN),
+    Example(server.rights, "all", SERVER, PASS),
+    Example(
+        server.rights,
+        "none to create",
+        replace(SERVER, may_create=False),
+        WARN,
+        fix="GRANT CREATE ON SCHEMA public TO me;",
+    ),
+    Example(server.rights, "none to write", problem("missing-privilege", "none", names={"grant": ""}), fail(14)),
+    Example(server.tls, "encrypted", encryption(encrypted=True), PASS, "encrypted with TLSv1.3"),
+    Example(
+        server.tls,
+        "turned off in the URL",
+        encryption(url="postgresql://me@h/d?sslmode=disable"),
+        WARN,
+        fix='export DATABASE_URL="$(',
+    ),
+    Example(server.tls, "turned off elsewhere", encryption(), WARN, fix="unset PGSSLMODE"),
+    Example(server.tls, "socket", encryption(address=None), PASS, "over the local socket"),
+    Example(server.tls, "not offered", encryption(offers=False), PASS, "the server offers no TLS"),
+    Example(server.ledger, "can be written", about(role=role(may_create_schemas=False)), PASS),
+    Example(
+        server.ledger,
+        "cannot be written",
+        about(role=role(may_write_ledger=False)),
+        WARN,
+        fix="GRANT USAGE, CREATE ON SCHEMA migrate TO me;",
+    ),
+    Example(
+        server.ledger, "not there yet", about(role=role(ledger_exists=False, may_write_ledger=False)), PASS, "none yet"
+    ),
+    Example(
+        server.ledger,
+        "cannot be made",
+        about(role=role(may_create_schemas=False, ledger_exists=False, may_write_ledger=False)),
+        WARN,
+        fix="CREATE SCHEMA migrate AUTHORIZATION me;",
+    ),
+    Example(server.timeouts, "none", about(), PASS),
+    Example(
+        server.timeouts,
+        "one",
+        about(database='a"b', timeouts=(Timeout("statement_timeout", "3s", "user"),)),
+        WARN,
+        fix='ALTER ROLE me IN DATABASE "a""b" SET statement_timeout = 0;',
+    ),
+    Example(position.version_table, "with a key", about(), PASS, "has 1 row: one"),
+    Example(position.version_table, "not there", versions(kind=None), PASS),
+    Example(position.version_table, "view", versions(kind="v", has_key=False), PASS),
+    Example(position.version_table, "text", versions(length=None), PASS),
+    Example(position.version_table, "no key", versions(has_key=False), WARN),
+    Example(position.version_table, "no column", versions(column_type=None), fail(13)),
+    Example(position.version_table, "materialized view", versions(kind="m"), fail(13)),
+    Example(position.version_table, "too narrow for what is pending", NARROW, fail(11)),
+    Example(position.tables, "one", about(), PASS, "1 table beside the version table"),
+    Example(
+        position.tables, "second version table", versions(others=("app.alembic_version",)), WARN, "the one that is read"
+    ),
+    Example(
+        position.tables, "only elsewhere", versions(kind=None, others=("app.alembic_version",)), WARN, "is not there"
+    ),
+    Example(position.state, "behind", compared(State(BEHIND)), PASS, "behind (one), 1 revision pending: two"),
+    Example(position.state, "at head", compared(State(AT_HEAD)), PASS, "nothing to do"),
+    Example(position.state, "unknown", compared(State(GONE)), fail(15)),
+    Example(
+        position.state,
+        "ahead",
+        compared(State(Ahead(("new",), ("new",), ())), Policy(ahead=AheadPolicy.ACCEPT)),
+        PASS,
+        "newer",
+    ),
+    Example(position.residue, "none", compared(State(AT_HEAD)), PASS),
+    Example(position.residue, "pending", compared(State(BEHIND, (LEFT,))), fail(15), fix="migrate repair --yes "),
+    Example(position.residue, "at head", compared(State(AT_HEAD, (LEFT,))), WARN, fix="migrate repair --yes "),
+    Example(position.residue, "unknown", compared(State(GONE, (LEFT,))), WARN, fix="migrate repair --yes "),
+    Example(
+        position.residue,
+        "partitioned index: the statements for its parts",
+        compared(State(BEHIND, (Residue((PARTED,), ()),))),
+        fail(15),
+        fix=PARTED.parts_sql,
+    ),
+    Example(
+        position.residue, "step that left nothing", compared(State(BEHIND), observation=BEGUN), WARN, "two (run run1)"
+    ),
+    Example(position.edited, "none", compared(State(AT_HEAD)), PASS),
+    Example(position.edited, "pending", compared(State(BEHIND, (Edited((ONE,)),))), fail(11), fix="git log "),
+    Example(position.edited, "at head", compared(State(AT_HEAD, (Edited((ONE,)),))), WARN),
+    Example(position.drift, "no manifest", compared(State(AT_HEAD)), PASS, "no manifest"),
+    Example(
+        position.drift,
+        "pending",
+        compared(State(BEHIND, (DRIFTED,)), None, WITH_COLUMN, WITHOUT_COLUMN),
+        fail(17),
+        fix="ALTER TABLE t ADD COLUMN n integer;",
+    ),
+    Example(
+        position.drift,
+        "ignored",
+        compared(State(BEHIND, (DRIFTED,)), Policy(drift=Judgement.IGNORE), WITH_COLUMN, WITHOUT_COLUMN),
+        PASS,
+        "policy lets it be",
+    ),
+    Example(position.drift, "unknown", compared(State(GONE, (DRIFTED,)), None, WITH_COLUMN, WITHOUT_COLUMN), WARN),
+    Example(position.drift, "no schema is known", compared(State(GONE), image=WITH_COLUMN), PASS, "is unknown"),
+    Example(position.drift, "none", compared(State(AT_HEAD), image=WITH_COLUMN), PASS, "is what the manifest says"),
+    Example(
+        position.drift,
+        "accepted",
+        compared(ACCEPTED, image=WITH_COLUMN),
+        PASS,
+        "but for 1 accepted difference: column t.a is",
+    ),
+    Example(
+        position.drift,
+        "another revision's schema is adopted",
+        compared(State(AT_HEAD, (STALE_ROWS,))),
+        WARN,
+        fix="migrate adopt   # records base,",
+    ),
+    Example(
+        position.drift,
+        "not compared for a right that is missing",
+        compared(State(BEHIND, (Incomparable("app", ("extensions",)),))),
+        fail(14),
+        fix="GRANT USAGE ON SCHEMA extensions TO app;",
+    ),
+    Example(
+        position.drift,
+        "not compared for a sibling",
+        compared(State(BEHIND, (Lacking((("two", "one"),)),))),
+        WARN,
+        "revision two is applied without revision one",
+    ),
+    Example(position.breaking, "none", compared(State(AT_HEAD)), PASS, "nothing that is pending takes anything"),
+    Example(position.breaking, "by default", compared(BROKEN, image=DROPPING), WARN),
+    Example(
+        position.breaking,
+        "refused",
+        compared(BROKEN, Policy(breaking=BreakingPolicy.REFUSE), DROPPING),
+        fail(12),
+    ),
+    Example(position.breaking, "allowed", compared(BROKEN, Policy(breaking=BreakingPolicy.ALLOW), DROPPING), PASS),
+    Example(position.breaking, "no manifest", compared(State(BEHIND)), PASS, "not compared: there is no manifest"),
+    Example(
+        position.breaking,
+        "no manifest, refused",
+        compared(State(BEHIND), Policy(breaking=BreakingPolicy.REFUSE)),
+        fail(10),
+        fix="migrate manifest ",
+    ),
+    Example(
+        position.state,
+        "what may break is a check of its own",
+        compared(State(BEHIND), Policy(breaking=BreakingPolicy.REFUSE)),
+        PASS,
+    ),
+    Example(
+        position.breaking,
+        "no manifest, refused, nothing pending",
+        compared(State(AT_HEAD), Policy(breaking=BreakingPolicy.REFUSE)),
+        PASS,
+    ),
+    Example(position.backup, "no place", BackupPlace((), None, is_due=False), PASS),
+    Example(
+        position.backup,
+        "due",
+        BackupPlace(("/b", "cp"), None, is_due=True),
+        PASS,
+        "is due before the first change, to /b and cp",
+    ),
+    Example(position.backup, "impossible, not due", BackupPlace(("/b",), NO_PLACE, is_due=False), WARN, fix="mkdir"),
+    Example(position.backup, "impossible and due", BackupPlace(("/b",), NO_PLACE, is_due=True), fail(10), fix="mkdir"),
+    Example(pending.ownership, "owned", tables(), PASS),
+    Example(pending.ownership, "not owned", tables(owned=False), fail(14), fix="GRANT them TO me;"),
+    Example(
+        pending.ownership,
+        "a superuser's",
+        tables(owned=False, owner_is_superuser=True),
+        fail(14),
+        fix="ALTER TABLE t OWNER TO me;",
+    ),
+    Example(pending.ownership, "not altered", tables(owned=False, altered=False), PASS),
+    Example(pending.row_security, "none", tables(), PASS),
+    Example(pending.row_security, "bound", tables(hides_rows=True), WARN, fix="ALTER ROLE me BYPASSRLS;"),
+    Example(pending.extensions, "there", extension(installed=True), PASS, "1 needed, 1 there, 0 to be installed"),
+    Example(pending.extensions, "the server lacks it", extension(available=False, superuser=True), fail(13)),
+    Example(pending.extensions, "only for superusers", extension(), fail(14)),
+    Example(pending.extensions, "trusted", extension(trusted=True), PASS, "1 to be installed"),
+    Example(pending.extensions, "as a superuser", extension(superuser=True), PASS),
+    Example(pending.transactions, "none", about(), PASS),
+    Example(pending.transactions, "in the way", transaction(3.0, "t"), fail(22)),
+    Example(pending.transactions, "hidden", transaction(None, "t"), WARN, fix="GRANT pg_read_all_stats TO me;"),
+    Example(pending.transactions, "old", transaction(61.0), WARN),
+    Example(pending.transactions, "young", transaction(3.0), PASS),
+    Example(pending.prepared_transactions, "none", about(), PASS),
+    Example(
+        pending.prepared_transactions,
+        "elsewhere",
+        about(prepared=(LOST,)),
+        WARN,
+        fix="ROLLBACK PREPARED 'it''s';   -- or COMMIT PREPARED",
+    ),
+    Example(pending.prepared_transactions, "in the way", about(prepared=(replace(LOST, relations=("t",)),)), fail(22)),
+    Example(pending.vacuum, "none", about(), PASS),
+    Example(pending.vacuum, "elsewhere", about(vacuums=(OTHER,)), WARN),
+    Example(pending.vacuum, "in the way: the others are not told", about(vacuums=(OTHER, OURS)), fail(22), "on t ("),
+    Example(pending.replicas, "none", about(), PASS),
+    Example(pending.replicas, "synchronous and not there", about(waits_for="elsewhere"), fail(22)),
+    Example(pending.replicas, "hidden", about(replicas=(Replica("a", None, None, None),)), PASS, "a (state hidden)"),
+    Example(
+        pending.replicas,
+        "lags",
+        about(replicas=(Replica("b", "streaming", "async", 1 << 30),)),
+        WARN,
+        "b is 1 GB behind",
+        "SELECT pg_wal_replay_resume();",
+    ),
+    Example(
+        pending.replicas,
+        "slot",
+        about(slots=(Slot("s", 1 << 30), Slot("t", 0), Slot("u", None))),
+        WARN,
+        fix="SELECT pg_drop_replication_slot('s');   -- if its reader is gone",
+    ),
+    Example(pending.event_triggers, "none", about(), PASS),
+    Example(pending.event_triggers, "one", about(event_triggers=(EventTrigger("e", "ddl_command_end", "f"),)), WARN),
+    Example(pending.sizes, "none", about(), PASS),
+    Example(pending.sizes, "large", about(tables=(SMALL, table(size=2 << 30))), WARN),
+    Example(pending.runs, "none", about(), PASS),
+    Example(pending.runs, "one", about(runs=("migrate:guard:abc",)), WARN, "another run is at work: abc"),
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: f"{each.check.name}: {each.name}")
+def test_a_check_judges(example):
+    found = example.check(example.facts)
+    fields = found.fields()
+    assert (fields["verdict"], fields["exit_code"]) == example.expected, found
+    assert example.evidence in found.evidence
+    assert found.fix.startswith(example.fix)
+
+
+@pytest.mark.parametrize("each", CHECKS, ids=lambda check: check.name)
+def test_a_check_passes_and_it_warns_and_fails_if_its_record_says_so(each):
+    said = {"pass", *(["warn"] if each.warns else []), *(["fail"] if each.fails else [])}
+    assert {example.expected[0] for example in EXAMPLES if example.check is each} == said
+
+
+def test_every_check_has_a_name_of_its_own():
+    assert len({each.name for each in CHECKS}) == len(CHECKS)
+
+
+def test_the_worst_is_the_first_in_the_order_of_a_release():
+    late, early = problem("blocked", "late"), problem("missing-privilege", "early")
+    assert worst([pending.replicas(late), server.pooler(SERVER), server.rights(early), pending.runs(about())]) is early
+    assert worst([pending.runs(about())]) is None
 
 
 @pytest.mark.parametrize(
-    ("facts", "fix"),
+    ("found", "fields"),
     [
-        ({"owned": False}, 'GRANT them TO "me";'),
-        ({"owned": False, "owner_is_superuser": True}, 'ALTER TABLE t OWNER TO "me";'),
-        ({}, ""),
-        ({"owned": False, "altered": False}, ""),
+        (
+            problem("missing-privilege", "why", fix="GRANT"),
+            {"verdict": "fail", "evidence": "why", "exit_code": 14, "fix": "GRANT", "problem": "missing-privilege"},
+        ),
+        (Warned("why", "mend"), {"verdict": "warn", "evidence": "why", "exit_code": 0, "fix": "mend"}),
+        (Passed("well", ("a",)), {"verdict": "pass", "evidence": "well", "exit_code": 0, "details": ["a"]}),
     ],
+    ids=["fails", "warns", "passes"],
 )
-def test_ownership(facts, fix):
-    found = checks.check_ownership(about(tables=(table(**facts),)))
-    assert (seen(found), found.fix) == ((FAIL, 14) if fix else PASS, fix)
+def test_the_fields_of_a_check(found, fields):
+    @check("nothing")
+    def of_something(facts):
+        return found
+
+    assert of_something(None).fields() == {"check": "of-something", **fields}
+    assert of_something(None).verdict is Verdict(fields["verdict"])
 
 
-def test_row_security():
-    assert seen(checks.check_row_security(about(tables=(table(),)))) == PASS
-    found = checks.check_row_security(about(tables=(table(hides_rows=True),)))
-    assert seen(found) == WARN
-    assert found.fix.startswith('ALTER ROLE "me" BYPASSRLS;')
+def test_the_pending_revisions_are_the_details():
+    assert position.state(compared(State(BEHIND))).details == ("two  second  (two.py)",)
 
 
 @pytest.mark.parametrize(
-    ("installed", "available", "trusted", "superuser", "expected"),
-    [
-        (True, True, False, False, PASS),
-        (False, False, False, True, (FAIL, 13)),
-        (False, True, False, False, (FAIL, 14)),
-        (False, True, True, False, PASS),
-        (False, True, False, True, PASS),
-    ],
+    ("more", "expected"), [({}, PASS), ({"index t.hand": "btree (b)"}, WARN)], ids=["nothing else", "drift too"]
 )
-def test_extensions(installed, available, trusted, superuser, expected):
-    role = replace(HEALTHY.role, is_superuser=superuser)
-    diagnosis = about(role=role, extensions=(Extension("postgis", installed, available, trusted),))
-    assert seen(checks.check_extensions(diagnosis)) == expected
-
-
-@pytest.mark.parametrize(
-    ("age_s", "relations", "expected"),
-    [(3.0, ("t",), (FAIL, 22)), (None, ("t",), WARN), (61.0, (), WARN), (3.0, (), PASS)],
-)
-def test_transactions(age_s, relations, expected):
-    found = checks.check_transactions(about(transactions=(Transaction(7, "", "active", age_s, relations),)), Limits())
-    assert seen(found) == expected
-
-
-def test_prepared():
-    lost = Prepared("it's", "me", 4000.0, ())
-    assert seen(checks.check_prepared(HEALTHY)) == PASS
-    found = checks.check_prepared(about(prepared=(lost,)))
-    assert (seen(found), found.fix) == (WARN, "ROLLBACK PREPARED 'it''s';   -- or COMMIT PREPARED")
-    assert seen(checks.check_prepared(about(prepared=(replace(lost, relations=("t",)),)))) == (FAIL, 22)
-
-
-def test_vacuums():
-    other, ours = Vacuum(7, "other", 90.0, touched=False), Vacuum(8, "t", 10.0, touched=True)
-    assert seen(checks.check_vacuums(HEALTHY)) == PASS
-    assert seen(checks.check_vacuums(about(vacuums=(other,)))) == WARN
-    found = checks.check_vacuums(about(vacuums=(other, ours)))
-    assert (seen(found), "other" in found.evidence) == ((FAIL, 22), False)
-
-
-def test_replicas():
-    assert seen(checks.check_replicas(HEALTHY)) == PASS
-    assert seen(checks.check_replicas(about(waits_for="elsewhere"))) == (FAIL, 22)
-    well = Replica("a", None, None, None)
-    assert "a (state hidden)" in checks.check_replicas(about(replicas=(well,))).evidence
-    found = checks.check_replicas(about(replicas=(Replica("b", "streaming", "async", 1 << 30),)))
-    assert (seen(found), "b is 1 GB behind" in found.evidence) == (WARN, True)
-    found = checks.check_replicas(about(slots=(Slot("s", 1 << 30), Slot("t", 0), Slot("u", None))))
-    assert (seen(found), found.fix) == (WARN, "SELECT pg_drop_replication_slot('s');   -- if its reader is gone")
-
-
-def test_event_triggers_sizes_and_runs():
-    assert seen(checks.check_event_triggers(HEALTHY)) == seen(checks.check_sizes(HEALTHY)) == PASS
-    assert seen(checks.check_runs(HEALTHY)) == PASS
-    assert seen(checks.check_event_triggers(about(event_triggers=(EventTrigger("e", "ddl_command_end", "f"),)))) == WARN
-    assert seen(checks.check_sizes(about(tables=(table(), table(size=2 << 30))))) == WARN
-    assert checks.check_runs(about(runs=("migrate:guard:abc",))).evidence == "another run is at work: abc"
+def test_what_is_residue_is_not_told_as_drift_too(more, expected):
+    well = {"table t": "table", "index t.ix": "btree (a)"}
+    schema = {**well, "index t.ix": "btree (a) invalid", **more}
+    state = State(AT_HEAD, (Residue((INDEX,), ()), Drifted(compare(well, schema, same_major=True))))
+    image = replace(IMAGE, manifest=build(17, GRAPH, {"one": well, "two": well}))
+    found = position.drift(compared(state, image=image, observation=replace(OBSERVATION, schema=schema)))
+    assert found.verdict == expected[0]
+    assert "REINDEX" not in found.fix
+    assert "t.ix is" not in found.evidence
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(None, "0 s"), (59.9, "59 s"), (61, "1 min"), (7260, "2 h 1 min")])
 def test_age(seconds, said):
-    assert checks.age(seconds) == said
+    assert age(seconds) == said
 
 
 @pytest.mark.parametrize(
     ("number", "said"), [(0, "0 bytes"), (2048, "2 kB"), (3 << 20, "3 MB"), (1 << 40, "1 TB"), (1 << 51, "2048 TB")]
 )
 def test_size(number, said):
-    assert checks.size(number) == said
-
-
-def test_long_lists_are_cut():
-    assert checks.check_settings([], [f"s{n}" for n in range(20)], []).evidence.endswith("s7 and 12 more")
-
-
-def test_what_cannot_be_compared_is_told_with_the_right_that_is_missing():
-    blind = Incomparable("app", ("extensions",))
-    found = findings(State(BEHIND, (blind,)))["drift"]
-    assert seen(found) == (FAIL, 14)
-    assert found.fix == "GRANT USAGE ON SCHEMA extensions TO app;"
-
-
-def test_platform_files():
-    assert seen(checks.check_platform_files([], [])) == PASS
-    assert seen(checks.check_platform_files([], [".railway/railway.ts"])) == PASS
-    both = checks.check_platform_files(["railway.json"], [".railway/railway.ts"])
-    assert seen(both) == PASS
-    assert "does not read railway.json from 2026-12-01 on" in both.evidence
-    alone = checks.check_platform_files(["railway.json"], [])
-    assert seen(alone)[0] is Verdict.WARN
-    assert "deploys with no migration" in alone.evidence
-    assert alone.fix.startswith("migrate init railway ")
-
-
-def test_drift_that_is_another_revisions_schema_is_adopted():
-    stale = Drifted(compare({"table t": ""}, {}, same_major=True), exact=())
-    assert findings(State(AT_HEAD, (stale,)))["drift"].fix.startswith("migrate adopt   # records base,")
-
-
-def test_a_partitioned_index_is_told_with_the_statements_for_its_parts():
-    parted = replace(INDEX, parts_sql="ALTER INDEX ix ATTACH PARTITION ix_1;")
-    assert findings(State(BEHIND, (Residue((parted,), ()),)))["residue"].fix == parted.parts_sql
+    assert size(number) == said
