@@ -9,6 +9,9 @@ order: of two revisions that change one object, the later one decides. A revisio
 its `schema` is that with the sibling applied: where the sibling is not (`lacking`), no schema is known. At one revision that is exact, whatever its
 branches did to each other, because its own changes start from there. At the rows of several branches it is exact where
 the branches have nothing to do with each other; `Manifest.conflicts` says where they have.
+
+`effects` and `needs` are what a revision was seen to do to tables that were there before it, and what their rows must be
+like for it to pass. A manifest that an older version wrote has neither: then they are not known.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from migrate.core.decide.state import Exact, Match, Nearest, Rows, Several
 from migrate.core.history.graph import Graph, Revision
@@ -46,13 +49,16 @@ from migrate.core.schema.distance import Assignment, Distance
 from migrate.core.schema.spelling import Spellings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
+    from migrate.core.foresee.effects import Effect
+    from migrate.core.foresee.needs import Need
     from migrate.core.manifest.json_position import Path
 
 LONGEST_BRANCH: Final = 200  # revisions of an unmerged branch at which a database may stand
 FORMAT: Final = 1
 
+_T = TypeVar("_T")
 _Word = tuple[str, tuple[str, ...]]
 """What lines say of an object: its definition and how else that is printed; nothing where it is dropped."""
 
@@ -60,7 +66,8 @@ _KEYS: Final = frozenset({"format", "heads", "postgres", "revisions"})
 _OPTIONAL: Final = frozenset({"baseline", "schemas"})
 _TEXTS: Final = frozenset({"file", "id", "message", "schema", "sha256"})
 _LISTS: Final = frozenset({"changes", "depends_on", "down", "labels"})
-_OPTIONAL_LISTS: Final = frozenset({"after"})
+_OPTIONAL_LISTS: Final = frozenset({"after", "effects", "needs"})
+_LINE_BY_LINE: Final = frozenset({"changes", "effects", "needs"})
 _BASELINE_TEXTS: Final = frozenset({"file", "schema", "sha256"})
 _BASELINE_LISTS: Final = frozenset({"changes"})
 
@@ -97,6 +104,16 @@ class Entry:
     schema: str  # fingerprint of the schema of a database at exactly this revision
     changes: tuple[str, ...]
     after: tuple[str, ...] = ()  # of other branches: what it builds on, though `depends_on` does not say so
+    effects: tuple[str, ...] | None = None  # as lines, see `Manifest.effects_of`; None: not known
+    needs: tuple[str, ...] | None = None  # as lines, see `Manifest.needs_of`; None: not known
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What was seen of a revision, as lines; None: not known."""
+
+    effects: tuple[str, ...] | None = None
+    needs: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +285,8 @@ class Manifest:
                 "schema": entry.schema,
                 "sha256": revision.sha256,
             }
-            if entry.after:
-                members["after"] = entry.after
+            optional = {"after": entry.after or None, "effects": entry.effects, "needs": entry.needs}
+            members |= {key: value for key, value in optional.items() if value is not None}
             lines += _members(members, "   ")
         if self.revisions:
             lines.append("  }")
@@ -334,6 +351,33 @@ class Manifest:
             ):
                 held.add(at)
         return frozenset(self.revisions[at].revision.id for at in held)
+
+    # What is foreseen
+
+    def effects_of(self, revision: str) -> tuple[Effect, ...] | None:
+        """What the revision was seen to do to tables that were there before it; None where that is not known."""
+        from migrate.core.foresee.effects import EffectError, read
+
+        return self._foreseen(revision, "effects", read, EffectError)
+
+    def needs_of(self, revision: str) -> tuple[Need, ...] | None:
+        """What the rows must be like for the revision to pass; None where that is not known."""
+        from migrate.core.foresee.needs import NeedError, read
+
+        return self._foreseen(revision, "needs", read, NeedError)
+
+    def _foreseen(
+        self, revision: str, key: Literal["effects", "needs"], read: Callable[[str], _T], error: type[ValueError]
+    ) -> tuple[_T, ...] | None:
+        at = self._at[revision]
+        lines: tuple[str, ...] | None = getattr(self.revisions[at], key)
+        found = []
+        for number, line in enumerate(lines or ()):
+            try:
+                found.append(read(line))
+            except error as fault:
+                raise self._malformed(("revisions", at, key, number), str(fault)) from None
+        return tuple(found) if lines is not None else None
 
     # The schema
 
@@ -755,11 +799,13 @@ def build(
     *,
     spellings: OtherSpellings = MappingProxyType({}),
     after: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    foreseen: Mapping[str, Foreseen] = MappingProxyType({}),
 ) -> Manifest:
     """The manifest of a history, from the schema that a replay to exactly each revision left.
 
     `used` are the schemas beside the default one that `used_schemas` found, `spellings` how else the definitions are
-    printed, `after` which siblings revisions build on without `depends_on`. Revisions without a schema are taken from `previous`, which must have proven them (`Manifest.proven`). `graph` has no
+    printed, `after` which siblings revisions build on without `depends_on`, `foreseen` what was seen of the revisions that
+    were run. Revisions without a schema are taken from `previous`, which must have proven them (`Manifest.proven`). `graph` has no
     faults. Raises KeyError where a revision is in neither, and MalformedManifest where `previous` proves nothing.
     """
     known = {entry.revision.id: entry for entry in previous.revisions} if previous is not None else {}
@@ -779,7 +825,9 @@ def build(
         differing = {identity for identity, _ in before.items() ^ schema.items()}
         old, new = ({i: some[i] for i in differing if i in some} for some in (before, schema))
         lines = changes(old, new, spellings)
-        entries.append(Entry(revision, fingerprint(schema), tuple(lines), after.get(revision.id, ())))
+        seen = foreseen.get(revision.id, Foreseen())
+        siblings = after.get(revision.id, ())
+        entries.append(Entry(revision, fingerprint(schema), tuple(lines), siblings, seen.effects, seen.needs))
     return Manifest(postgres, tuple(entries), baseline, tuple(sorted(used)))
 
 
@@ -877,10 +925,10 @@ def _members(values: Mapping[str, str | tuple[str, ...]], indent: str) -> Iterat
     for at, key in enumerate(sorted(values)):
         value = values[key]
         comma = "," if at < last else ""
-        if key != "changes" or not value:
+        if key not in _LINE_BY_LINE or not value:
             yield f"{indent}{_json(key)}: {_json(value)}{comma}"
             continue
-        yield f'{indent}"changes": ['
+        yield f'{indent}"{key}": ['
         yield ",\n".join(f"{indent} {_json(line)}" for line in value)
         yield f"{indent}]{comma}"
 
@@ -896,7 +944,8 @@ def _entry(item: Any, at: int) -> Entry:
         item["file"],
         item["sha256"],
     )
-    return Entry(revision, item["schema"], tuple(item["changes"]), tuple(item.get("after", ())))
+    effects, needs = (tuple(item[key]) if key in item else None for key in ("effects", "needs"))
+    return Entry(revision, item["schema"], tuple(item["changes"]), tuple(item.get("after", ())), effects, needs)
 
 
 def _check_values(

@@ -1,0 +1,454 @@
+"""What a revision does to tables and needs of their rows: every line parses back, and needs become questions."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrate.core.foresee import effects, needs
+from migrate.core.foresee.candidates import candidates
+from migrate.core.foresee.effects import (
+    Blocks,
+    Brief,
+    Effect,
+    EffectError,
+    ForeignKey,
+    Held,
+    IndexBuild,
+    Raised,
+    Rewrite,
+    RowsWritten,
+    Scan,
+)
+from migrate.core.foresee.needs import (
+    Condition,
+    Fits,
+    Fulfils,
+    HasParent,
+    Need,
+    NeedError,
+    NoDuplicates,
+    NoLabel,
+    NoNull,
+    NoOverlap,
+    NoRow,
+)
+from migrate.core.history.graph import Graph, Revision
+from migrate.core.manifest.manifest import Foreseen, MalformedManifest, Manifest, build
+from migrate.core.schema.differences import name
+
+EFFECTS: list[tuple[str, Effect]] = [
+    ("blocks reads and writes of orders: rewrite", Rewrite("orders", Blocks.ALL)),
+    ("blocks reads and writes of orders: scan", Scan("orders", Blocks.ALL)),
+    (
+        "blocks reads and writes of customers: scan (email is made not null)",
+        Scan("customers", Blocks.ALL, "email is made not null"),
+    ),
+    ("concurrent scan of orders (ck is validated)", Scan("orders", Blocks.NOTHING, "ck is validated")),
+    (
+        "blocks writes of orders: builds index ix_orders_state",
+        IndexBuild("orders", Blocks.WRITES, "ix_orders_state"),
+    ),
+    ('concurrent build of index "Ix" on audit.log', IndexBuild("audit.log", Blocks.NOTHING, '"Ix"')),
+    (
+        "blocks writes of orders: foreign key fk to customers",
+        ForeignKey("orders", Blocks.WRITES, "fk", "customers"),
+    ),
+    (
+        "blocks writes of customers: foreign key fk of orders",
+        ForeignKey("customers", Blocks.WRITES, "fk", "orders", is_parent=True),
+    ),
+    ("blocks reads and writes of orders: brief", Brief("orders", Blocks.ALL)),
+    (
+        "blocks reads and writes of orders: brief (drops index ix)",
+        Brief("orders", Blocks.ALL, "drops index ix"),
+    ),
+    ("blocks writes of orders through 1 more statement", Held("orders", Blocks.WRITES, 1)),
+    ("blocks reads and writes of orders through 3 more statements", Held("orders", Blocks.ALL, 3)),
+    ("writes rows of customers", RowsWritten("customers")),
+    ("writes rows of customers (all are removed)", RowsWritten("customers", all_removed=True)),
+    ("raises lock_timeout to 1min", Raised("lock_timeout", "1min")),
+]
+
+
+@pytest.mark.parametrize(("text", "effect"), EFFECTS)
+def test_an_effect_is_one_readable_line(text: str, effect: Effect) -> None:
+    assert effects.line(effect) == text
+    assert effects.read(text) == effect
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "blocks nothing of orders: rewrite",
+        "blocks reads of orders: rewrite",
+        "blocks writes of orders: magic",
+        "blocks writes of orders through 0 more statements",
+        "blocks writes of Orders: rewrite",
+        "writes rows of",
+        "Writes rows of orders",
+    ],
+)
+def test_what_is_no_effect_is_refused_with_its_text(text: str) -> None:
+    with pytest.raises(EffectError, match="not a line of effects: "):
+        effects.read(text)
+
+
+def test_effects_stand_by_table_each_once_and_what_is_of_the_session_last() -> None:
+    given_ = [effect for _, effect in EFFECTS]
+    ordered = effects.canonical([*reversed(given_), *given_])
+    assert [effects.table_of(effect) for effect in ordered] == sorted(
+        (effects.table_of(effect) for effect in given_), key=lambda table: (table is None, table)
+    )
+    assert effects.canonical(ordered) == ordered
+    assert len(ordered) == len(given_)
+
+
+def test_heavy_is_what_blocks_for_as_long_as_the_table_is_large() -> None:
+    heavy = [text for text, effect in EFFECTS if effects.is_heavy(effect)]
+    assert heavy == [EFFECTS[at][0] for at in (0, 1, 2, 4, 6, 7)]
+    assert [each.rank for each in Blocks] == [0, 1, 2]
+
+
+names = st.one_of(st.sampled_from(["orders", "order", "Größe", 'a"b', "a.b", "x (y)"]), st.text(min_size=1)).map(name)
+tables = st.lists(names, min_size=1, max_size=2).map(".".join)
+blocking = st.sampled_from([Blocks.WRITES, Blocks.ALL])
+anything = st.text(min_size=1)
+any_effect = st.one_of(
+    st.builds(Rewrite, tables, blocking),
+    st.builds(Scan, tables, st.sampled_from(Blocks), st.one_of(st.just(""), anything)),
+    st.builds(IndexBuild, tables, st.sampled_from(Blocks), names),
+    st.builds(ForeignKey, tables, blocking, names, tables, st.booleans()),
+    st.builds(Brief, tables, blocking, st.one_of(st.just(""), anything)),
+    st.builds(Held, tables, blocking, st.integers(1, 999)),
+    st.builds(RowsWritten, tables, st.booleans()),
+    st.builds(Raised, st.sampled_from(["lock_timeout", "statement_timeout"]), anything),
+)
+
+
+@pytest.mark.hypothesis
+@given(any_effect)
+def test_the_line_of_every_effect_parses_back(effect: Effect) -> None:
+    assert effects.read(effects.line(effect)) == effect
+
+
+NEEDS: list[tuple[str, Condition, str | None]] = [
+    ("no NULL in customers.email", NoNull("customers", "email"), "FROM app.customers WHERE email IS NULL"),
+    ('no NULL in audit."Log"."At"', NoNull('audit."Log"', '"At"'), 'FROM audit."Log" WHERE "At" IS NULL'),
+    ("no row in orders (state is not null and has no default)", NoRow("orders", "state"), "FROM app.orders"),
+    (
+        "no duplicates of orders (number)",
+        NoDuplicates("orders", "number"),
+        "FROM app.orders WHERE number IS NOT NULL GROUP BY number HAVING count(*) > 1",
+    ),
+    (
+        'no duplicates of orders (lower((mail)::text) text_pattern_ops, "Nr" DESC, name COLLATE "C") where (gone IS NULL)',
+        NoDuplicates("orders", 'lower((mail)::text) text_pattern_ops, "Nr" DESC, name COLLATE "C"', "(gone IS NULL)"),
+        (
+            'FROM app.orders WHERE (gone IS NULL) AND lower((mail)::text) IS NOT NULL AND "Nr" IS NOT NULL'
+            ' AND name COLLATE "C" IS NOT NULL GROUP BY lower((mail)::text), "Nr", name COLLATE "C" HAVING count(*) > 1'
+        ),
+    ),
+    (
+        "no duplicates of orders (number) nulls not distinct",
+        NoDuplicates("orders", "number", nulls_are_equal=True),
+        "FROM app.orders GROUP BY number HAVING count(*) > 1",
+    ),
+    (
+        "every row of orders fulfils CHECK ((amount > 0))",
+        Fulfils("orders", "((amount > 0))"),
+        "FROM app.orders WHERE NOT ((amount > 0))",
+    ),
+    (
+        "every value of orders.state fulfils CHECK ((VALUE <> 'VALUE'::text))",
+        Fulfils("orders", "((VALUE <> 'VALUE'::text))", "state"),
+        "FROM app.orders WHERE NOT ((state <> 'VALUE'::text))",
+    ),
+    (
+        "every orders (customer_id, kind) has its parent in crm.customers (id, kind)",
+        HasParent("orders", "customer_id, kind", "crm.customers", "id, kind"),
+        (
+            "FROM app.orders AS child WHERE child.customer_id IS NOT NULL AND child.kind IS NOT NULL AND NOT EXISTS"
+            " (SELECT FROM crm.customers AS parent WHERE parent.id = child.customer_id AND parent.kind = child.kind)"
+        ),
+    ),
+    (
+        "no overlap in stays for EXCLUDE USING gist (room WITH =, during WITH &&) WHERE ((NOT gone))",
+        NoOverlap("stays", "USING gist (room WITH =, during WITH &&) WHERE ((NOT gone))"),
+        (
+            "FROM (SELECT (tableoid, ctid)::text AS place, room AS part0, during AS part1 FROM app.stays WHERE ((NOT gone)))"
+            " AS one, (SELECT (tableoid, ctid)::text AS place, room AS part0, during AS part1 FROM app.stays"
+            " WHERE ((NOT gone))) AS other"
+            " WHERE one.place <> other.place AND one.part0 = other.part0 AND one.part1 && other.part1"
+        ),
+    ),
+    (
+        "every value of orders.number fits character varying(10)",
+        Fits("orders", "number", "character varying(10)"),
+        "FROM app.orders WHERE length(rtrim(number::text, ' ')) > 10",
+    ),
+    (
+        "every value of orders.state fits order_state: 'new', 'it''s'",
+        Fits("orders", "state", "order_state", ("new", "it's")),
+        "FROM app.orders WHERE state::text NOT IN ('new', 'it''s')",
+    ),
+    ("every value of orders.at fits date", Fits("orders", "at", "date"), None),
+    (
+        "no row of orders.state uses enum label 'it''s old'",
+        NoLabel("orders", "state", "it's old"),
+        "FROM app.orders WHERE state::text = 'it''s old'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "condition", "rows"), NEEDS)
+def test_a_need_is_one_readable_line_and_says_whether_it_is_proven(
+    text: str, condition: Condition, rows: str | None
+) -> None:
+    del rows
+    assert needs.line(Need(condition, proven=True)) == text
+    assert needs.read(text) == Need(condition, proven=True)
+    assert needs.line(Need(condition, proven=False)) == f"not proven: {text}"
+    assert needs.read(f"not proven: {text}") == Need(condition, proven=False)
+
+
+@pytest.mark.parametrize(("text", "condition", "rows"), NEEDS)
+def test_a_need_is_asked_with_limit_1_counted_up_to_a_bound_and_shown(
+    text: str, condition: Condition, rows: str | None
+) -> None:
+    del text
+    question = needs.question(condition, schema="app", postgres=15)
+    counted = needs.count(condition, schema="app", postgres=15, up_to=100)
+    showing = needs.showing(condition, schema="app", postgres=15)
+    if rows is None:
+        assert (question, counted, showing) == (None, None, None)
+        return
+    assert question == f"SELECT 1 {rows} LIMIT 1"
+    assert counted == f"SELECT count(*) FROM (SELECT 1 {rows} LIMIT 100) AS found"
+    assert showing is not None
+    assert showing.startswith("SELECT ")
+    assert showing.endswith(f" {rows}")
+
+
+def test_duplicates_are_shown_by_key_and_names_are_quoted() -> None:
+    shown = needs.showing(NoDuplicates("order", "user"), schema="My App", postgres=17)
+    expected = (
+        'SELECT "user", count(*) FROM "My App"."order" WHERE "user" IS NOT NULL GROUP BY "user" HAVING count(*) > 1'
+    )
+    assert shown == expected
+    overlaps = needs.showing(NoOverlap("t", "USING gist (r WITH &&)"), schema="s", postgres=17)
+    assert overlaps is not None
+    assert overlaps.startswith("SELECT one.place AS one, other.place AS other FROM (")
+
+
+def test_what_fits_a_type_is_asked_of_the_server_where_it_can_say_so() -> None:
+    asked = needs.question(Fits("t", "c", "uuid"), schema="s", postgres=16)
+    assert asked == "SELECT 1 FROM s.t WHERE NOT pg_catalog.pg_input_is_valid(c::text, 'uuid') LIMIT 1"
+    number = needs.question(Fits("t", "c", "integer"), schema="s", postgres=17)
+    assert number is not None
+    assert "NOT BETWEEN -2147483648 AND 2147483647" in number
+    sized = needs.question(Fits("t", "c", "numeric(6,2)"), schema="s", postgres=15)
+    assert sized is not None
+    assert "abs(round(c::text::numeric, 2)) >= 1e4::numeric" in sized
+    whole = needs.question(Fits("t", "c", "numeric(3)"), schema="s", postgres=15)
+    assert whole is not None
+    assert "abs(round(c::text::numeric, 0)) >= 1e3::numeric" in whole
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no NULL in email", "not proven: ", "every row of t fulfils", "no duplicates of t"]
+)
+def test_what_is_no_need_is_refused_with_its_text(text: str) -> None:
+    with pytest.raises(NeedError, match="not a line of needs: "):
+        needs.read(text)
+
+
+def test_needs_stand_by_table_each_condition_once_and_proven_where_either_is() -> None:
+    proven, doubtful = (Need(NoNull("b", "c"), proven=each) for each in (True, False))
+    other = Need(NoRow("a", "c"), proven=False)
+    assert needs.canonical([doubtful, proven, other]) == (other, proven)
+    assert needs.canonical([proven, doubtful]) == (proven,)
+
+
+printed = st.lists(st.sampled_from(["a", "(b || 'x)'::text)", "lower(c)", '"D, e"', "f DESC"]), min_size=1).map(
+    ", ".join
+)
+condition = st.one_of(anything.map(lambda text: f"((a = {needs._literal(text)}))"), st.just("(a IS NULL)"))
+columns = st.lists(names, min_size=1, max_size=3).map(", ".join)
+any_condition = st.one_of(
+    st.builds(NoNull, tables, names),
+    st.builds(NoRow, tables, names),
+    st.builds(NoDuplicates, tables, printed, st.one_of(st.just(""), condition), st.booleans()),
+    st.builds(Fulfils, tables, condition, st.one_of(st.just(""), names)),
+    st.builds(HasParent, tables, columns, tables, columns),
+    st.builds(NoOverlap, tables, printed.map(lambda text: f"USING gist ({text} WITH =)")),
+    st.builds(Fits, tables, names, st.sampled_from(["integer", 'audit."T: x"', "numeric(6,2)"])),
+    st.builds(Fits, tables, names, names, st.lists(anything, min_size=1).map(tuple)),
+    st.builds(NoLabel, tables, names, anything),
+)
+
+
+@pytest.mark.hypothesis
+@given(st.builds(Need, any_condition, st.booleans()))
+def test_the_line_of_every_need_parses_back(need: Need) -> None:
+    assert needs.read(needs.line(need)) == need
+
+
+TABLES = {
+    "table t": "table",
+    "column t.a": "integer",
+    "column t.b": "character varying(20)",
+    "column t.Odd": "text",
+    "table p": "table",
+    "column p.id": "integer not null",
+    "enum state": "'new', 'old'",
+    "column t.s": "state not null",
+    "domain positive": "integer",
+    "column t.d": "positive",
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        ({}, {"column t.a": "integer not null"}, [NoNull("t", "a")]),
+        ({}, {"column t.a": "integer not null not valid"}, []),
+        ({"column t.a": "integer not null not valid"}, {"column t.a": "integer not null"}, [NoNull("t", "a")]),
+        ({"constraint t.has": "CHECK ((a IS NOT NULL))"}, {"column t.a": "integer not null"}, []),
+        (
+            {"constraint t.has": "CHECK ((a IS NOT NULL)) NOT VALID"},
+            {"column t.a": "integer not null"},
+            [NoNull("t", "a")],
+        ),
+        ({}, {"column t.x": "integer not null"}, [NoRow("t", "x")]),
+        ({}, {"column t.x": "integer not null default 0"}, []),
+        ({}, {"column t.x": "integer not null generated always as identity"}, []),
+        ({}, {"column t.x": "integer"}, []),
+        ({}, {"table new": "table", "column new.x": "integer not null", "constraint new.k": "UNIQUE (x)"}, []),
+        ({}, {"constraint t.k": "UNIQUE (a, b)"}, [NoDuplicates("t", "a, b")]),
+        ({}, {"constraint t.k": "UNIQUE NULLS NOT DISTINCT (a)"}, [NoDuplicates("t", "a", nulls_are_equal=True)]),
+        ({}, {"constraint t.k": "UNIQUE (a) invalid"}, []),
+        ({"constraint t.old": "UNIQUE (a)"}, {"constraint t.k": "UNIQUE (a)"}, []),
+        (
+            {},
+            {"constraint t.k": "PRIMARY KEY (a)", "column t.a": "integer not null"},
+            [NoNull("t", "a"), NoDuplicates("t", "a")],
+        ),
+        (
+            {},
+            {"index t.i": "unique btree (lower(b)) INCLUDE (a) WHERE (a IS NOT NULL)"},
+            [NoDuplicates("t", "lower(b)", "(a IS NOT NULL)")],
+        ),
+        ({}, {"index t.i": "btree (a)"}, []),
+        ({}, {"column t.x": "text", "index t.i": "unique btree (x)"}, []),
+        ({}, {"constraint t.c": "CHECK ((a > 0))"}, [Fulfils("t", "((a > 0))")]),
+        ({}, {"constraint t.c": "CHECK ((a > 0)) NOT VALID"}, []),
+        ({}, {"constraint t.c": "CHECK ((a > 0)) NOT ENFORCED"}, []),
+        (
+            {"constraint t.c": "CHECK ((a > 0)) NOT VALID"},
+            {"constraint t.c": "CHECK ((a > 0))"},
+            [Fulfils("t", "((a > 0))")],
+        ),
+        ({}, {"column t.x": "text", "constraint t.c": "CHECK ((x = 'a'::text))"}, []),
+        ({}, {"constraint t.c": "CHECK ((\"Odd\" = 'a'::text))"}, [Fulfils("t", "((\"Odd\" = 'a'::text))")]),
+        (
+            {},
+            {"constraint t.f": "FOREIGN KEY (a) REFERENCES p(id) ON DELETE CASCADE"},
+            [HasParent("t", "a", "p", "id")],
+        ),
+        ({}, {"constraint t.f": "FOREIGN KEY (a) REFERENCES p(id) NOT VALID"}, []),
+        ({}, {"constraint t.f": "FOREIGN KEY (a, PERIOD b) REFERENCES p(id, PERIOD b)"}, []),
+        ({}, {"constraint t.f": "FOREIGN KEY (a)"}, []),
+        (
+            {},
+            {"constraint t.x": "EXCLUDE USING gist (b WITH &&) WHERE ((a > 0)) DEFERRABLE"},
+            [NoOverlap("t", "USING gist (b WITH &&) WHERE ((a > 0))")],
+        ),
+        ({}, {"constraint t.n": "SOMETHING (a)"}, []),
+        ({}, {"column t.b": "character varying(10)"}, [Fits("t", "b", "character varying(10)")]),
+        ({}, {"column t.b": "character varying(30)"}, []),
+        ({}, {"column t.b": "text"}, []),
+        ({}, {"column t.b": "integer"}, [Fits("t", "b", "integer")]),
+        ({}, {"column t.a": "bigint"}, []),
+        ({}, {"column t.a": "smallint"}, [Fits("t", "a", "smallint")]),
+        ({}, {"column t.a": "numeric"}, []),
+        ({}, {"column t.a": "date"}, [Fits("t", "a", "date")]),
+        ({"column t.a": "timestamp(3) without time zone"}, {"column t.a": "date"}, []),
+        ({}, {"column t.b": "state"}, [Fits("t", "b", "state", ("new", "old"))]),
+        (
+            {},
+            {"enum other": "'new', 'next'", "column t.s": "other not null"},
+            [NoLabel("t", "s", "old")],
+        ),
+        ({}, {"enum state": "'new', 'next'"}, [NoLabel("t", "s", "old")]),
+        ({}, {"enum fresh": "'x'"}, []),
+        ({}, {"domain positive": "integer not null"}, [NoNull("t", "d")]),
+        ({}, {"domain positive": "integer default 1"}, []),
+        (
+            {},
+            {"constraint positive.is": "CHECK ((VALUE > 0))"},
+            [Fulfils("t", "((VALUE > 0))", "d")],
+        ),
+        ({}, {"constraint positive.is": "CHECK ((VALUE > 0)) NOT VALID"}, []),
+        ({}, {"function f()": "…"}, []),
+    ],
+)
+def test_candidates_are_what_the_schema_asks_anew_of_rows_that_are_there(
+    before: dict[str, str], after: dict[str, str], found: list[Condition]
+) -> None:
+    assert candidates(TABLES | before, TABLES | before | after) == tuple(found)
+
+
+# The manifest's keys
+
+
+def manifest(foreseen: dict[str, Foreseen]) -> Manifest:
+    revisions = [Revision("r0", (), (), (), "", "r0.py", "0"), Revision("r1", ("r0",), (), (), "", "r1.py", "1")]
+    schemas = {"r0": {"table t": "table"}, "r1": {"table t": "table", "column t.a": "integer"}}
+    return build(17, Graph.build(revisions), schemas, foreseen=foreseen)
+
+
+SEEN = Foreseen(("blocks reads and writes of t: brief", "writes rows of t"), ("not proven: no NULL in t.a",))
+
+
+def test_the_manifest_keeps_effects_and_needs_one_line_each_beside_the_changes() -> None:
+    made = manifest({"r0": Foreseen((), ()), "r1": SEEN})
+    text = made.serialise()
+    assert '   "effects": [\n    "blocks reads and writes of t: brief",\n    "writes rows of t"\n   ],' in text
+    assert '   "needs": [\n    "not proven: no NULL in t.a"\n   ],' in text
+    again = Manifest.parse(text)
+    assert again == made
+    assert again.serialise() == text
+    assert again.effects_of("r1") == (Brief("t", Blocks.ALL), RowsWritten("t"))
+    assert again.needs_of("r1") == (Need(NoNull("t", "a"), proven=False),)
+    assert (again.effects_of("r0"), again.needs_of("r0")) == ((), ())
+
+
+def test_a_manifest_without_them_is_older_and_what_it_would_say_is_not_known() -> None:
+    older = manifest({})
+    assert "effects" not in older.serialise()
+    read = Manifest.parse(older.serialise())
+    assert (read.effects_of("r1"), read.needs_of("r1")) == (None, None)
+
+
+def test_revisions_that_are_not_read_again_keep_their_lines() -> None:
+    known = manifest({"r1": SEEN})
+    graph = Graph.build(entry.revision for entry in known.revisions)
+    assert build(17, graph, {}, previous=known) == known
+
+
+@pytest.mark.parametrize(("key", "line"), [("effects", "writes rows of t"), ("needs", "not proven: no NULL in t.a")])
+def test_a_malformed_line_is_named_with_its_number(key: str, line: str) -> None:
+    text = manifest({"r1": SEEN}).serialise().replace(line, "Something else")
+    number = next(at for at, each in enumerate(text.splitlines(), 1) if "Something else" in each)
+    read = Manifest.parse(text)
+    with pytest.raises(MalformedManifest, match=f"line {number}: not a line of {key}: Something else"):
+        read.effects_of("r1") if key == "effects" else read.needs_of("r1")
+
+
+def test_keys_of_another_shape_are_malformed() -> None:
+    text = manifest({"r1": SEEN}).serialise().replace('"writes rows of t"', "7")
+    with pytest.raises(MalformedManifest, match="effects is no list of texts"):
+        Manifest.parse(text)
