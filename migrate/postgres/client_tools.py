@@ -5,22 +5,21 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from psycopg2.extensions import make_dsn
+
 from migrate.core.problems.catalogue import stop
 from migrate.postgres.connection import KEEPALIVE, renewed
+from migrate.postgres.programs import folders_of_debian, folders_of_wheels, named_folder, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from migrate.core.target import Target
-
-_DEBIAN: Final = Path("/usr/lib/postgresql")
-_ANSWER_S: Final = 20.0
 
 # Parameters of libpq that must not stand on a command line, which other users of the machine can read.
 _SECRET: Final = re.compile(r"password|secret|token|_key\b|apikey", re.IGNORECASE)
@@ -90,40 +89,22 @@ def without_secrets(
             file.write("[migrate]\n" + "".join(f"{name}={value}\n" for name, value in hidden.items()))
             file.flush()
             environ["PGSERVICEFILE"], shown["service"] = file.name, "migrate"
-        yield " ".join(f"{name}={_quoted(value)}" for name, value in shown.items()), environ
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+        yield make_dsn(**shown), environ
 
 
 def _folders(environ: Mapping[str, str]) -> Iterator[Path]:
-    named = environ.get("PG_BIN_DIR", "").strip()
-    if named:
-        yield Path(named)
+    named = named_folder(environ)
+    if named is not None:
+        yield named
         return
     on_path = shutil.which("pg_dump", path=environ.get("PATH"))
     if on_path is not None:
         yield Path(on_path).parent
-    majors = [folder.parent for folder in _DEBIAN.glob("*/bin") if folder.parent.name.isdecimal()]
-    for major in sorted(majors, key=lambda folder: -int(folder.name)):
-        yield major / "bin"
-    from migrate.shadow.embedded import installed_binaries
-
-    for binaries in installed_binaries():
-        yield binaries.bin_dir
+    for found in (folders_of_debian, folders_of_wheels):
+        yield from (folder for folder, _ in found())
 
 
 def _inspect(folder: Path) -> ClientTools | None:
     dump, restore = folder / "pg_dump", folder / "pg_restore"
-    if not (dump.is_file() and restore.is_file()):
-        return None
-    try:
-        answer = subprocess.run(
-            [dump, "--version"], capture_output=True, check=True, text=True, timeout=_ANSWER_S, stdin=subprocess.DEVNULL
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None  # built for another system
-    numbers = re.search(r"\) (\d+(?:\.\d+)?)", answer)  # "pg_dump (PostgreSQL) 17.10 (Debian …)"
-    return ClientTools(dump, restore, numbers[1]) if numbers else None
+    version = version_of(dump) if restore.is_file() else None
+    return None if version is None else ClientTools(dump, restore, version)

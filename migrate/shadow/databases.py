@@ -5,6 +5,7 @@ Never the target: only databases that were made here are ever written to or drop
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.errors import problem_of
+from migrate.postgres.programs import folders_of_debian, folders_of_wheels, named_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -265,12 +267,10 @@ def load_baseline(connection: Connection, sql: str, path: Path) -> None:
 
 def _restored(path: Path) -> bytes:
     """What pg_restore makes of a dump: the first that can, as one cannot read what a newer pg_dump wrote."""
-    from migrate.shadow.embedded import installed_binaries
-
-    folders = [str(binaries.bin_dir) for binaries in installed_binaries()]
+    found = [named_folder(os.environ), *(folder for folder, _ in (*folders_of_wheels(), *folders_of_debian()))]
     said = "there is no pg_restore to read it"
-    for folder in (*folders, None):
-        program = shutil.which("pg_restore", path=folder)
+    for folder in (*filter(None, found), None):
+        program = shutil.which("pg_restore", path=folder and str(folder))
         if program is None:
             continue
         command = [program, "--schema-only", "--no-owner", "--no-privileges", "--file=-", str(path)]

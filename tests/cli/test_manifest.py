@@ -292,6 +292,14 @@ def test_a_dump_is_a_baseline(needs_baseline, manifest, database):
     result = manifest("--baseline", "old.dump")
     assert result.exit_code == 0, result.finished
     assert {"column legacy.more", "column legacy.note"} <= written(needs_baseline).schema_at(["first"]).keys()
+    # PG_BIN_DIR is asked before all others
+    named = needs_baseline.path / "named" / "pg_restore"
+    named.parent.mkdir()
+    named.write_text(f'#!/bin/sh\ntouch {named}.ran\nexec {programs[0].with_name("pg_restore")} "$@"\n')
+    named.chmod(0o755)
+    path_of(needs_baseline).unlink()
+    assert manifest("--baseline", "old.dump", env={"PG_BIN_DIR": str(named.parent)}).exit_code == 0
+    assert named.with_name("pg_restore.ran").exists()
 
 
 @pytest.mark.parametrize(
