@@ -251,7 +251,7 @@ def show(session: Session, at: str) -> Report:
     found = load_manifest(path)
     if found is None:
         raise stop("no-manifest", f"there is no {os.path.relpath(path, session.cwd)}")
-    graph = Graph.build(entry.revision for entry in found.revisions)
+    graph = Graph(entry.revision for entry in found.revisions)
     rows = graph.resolve(at)
     if isinstance(rows, HistoryFault):
         raise stop(

@@ -79,7 +79,7 @@ def other_of(session: Session, against: str) -> Against:
         found = load_manifest(Path(against))
         if found is None:
             raise stop("no-manifest", f"there is no {against}", fix=f"ls -l {word(against)}   # --against names it")
-        return AgainstManifest(against, found, Graph.build(entry.revision for entry in found.revisions))
+        return AgainstManifest(against, found, Graph(entry.revision for entry in found.revisions))
     return AgainstRevision(against)
 
 

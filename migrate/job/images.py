@@ -79,7 +79,7 @@ def load_history(session: Session, *, remembers: bool = False) -> Image:
             known = _through_alembic(session)
             remember(session.config, files, known)
         revisions, faults, read_by = known, (), "alembic"
-    graph = Graph.build(revisions)
+    graph = Graph(revisions)
     faults = (*faults, *graph.faults, *colon_faults(revisions))
     found = Image(graph, faults, read_by=read_by)
     return found if revisions else replace(found, missing=_where_they_are_missing(session.config))

@@ -86,7 +86,7 @@ def both(folder: Path, revisions: Iterable[Revision]) -> tuple[ScriptDirectory, 
         loaded._normalized_resolved_dependencies = tuple(
             sorted(loaded._normalized_resolved_dependencies, key=order.index)
         )
-    graph = Graph.build(ours.revisions)
+    graph = Graph(ours.revisions)
     assert graph.faults == ()
     return script, graph
 
@@ -138,7 +138,6 @@ def test_loading_heads_bases_and_every_name(revisions: list[Revision]) -> None:
             assert revision.message == theirs.doc.split("\n")[0]
             assert set(revision.labels) == set(theirs._orig_branch_labels)
         assert graph.heads == tuple(script.get_heads())
-        assert graph.bases == tuple(script.get_bases())
         for target in targets(revisions):
             assert answer(graph.resolve(target)) == resolved(script, target), target
 
@@ -165,7 +164,7 @@ def test_what_is_left_to_apply_in_which_order_and_the_rows_it_leaves(
             assert not overlap.ancestors
             assert isinstance(ours, tuple), ours
             assert [revision.id for revision in ours] == [step.revision.revision for step in steps]
-            assert graph.implied(rows) == {
+            assert graph.ancestors(rows) == {
                 revision.revision for revision in script.revision_map._get_ancestor_nodes(script.get_revisions(rows))
             }
             check_rows(script, graph, rows, target, steps)
@@ -223,7 +222,7 @@ def test_what_is_a_fault_to_us_alembic_refuses_or_warns_of(
 ) -> None:
     ours = scan(write(tmp_path, revisions))
     assert ours.faults == ()
-    assert [fault.kind for fault in Graph.build(ours.revisions).faults] == [kind]
+    assert [fault.kind for fault in Graph(ours.revisions).faults] == [kind]
 
     script = ScriptDirectory.from_config(Config(str(tmp_path / "alembic.ini")))
     with warnings.catch_warnings():
@@ -235,7 +234,7 @@ def test_what_is_a_fault_to_us_alembic_refuses_or_warns_of(
 @pytest.mark.parametrize("symbol", ["base", "head", "heads"])
 def test_an_id_that_is_a_symbol_to_alembic_is_a_fault_to_us(tmp_path: Path, symbol: str) -> None:
     ours = scan(write(tmp_path, [revision(symbol), revision("b", symbol), revision("c", "b")]))
-    assert [fault.kind for fault in Graph.build(ours.revisions).faults] == [FaultKind.ILLEGAL_ID]
+    assert [fault.kind for fault in Graph(ours.revisions).faults] == [FaultKind.ILLEGAL_ID]
     script = ScriptDirectory.from_config(Config(str(tmp_path / "alembic.ini")))
     assert [found.revision for found in script.get_revisions(symbol) if found] != [symbol]
 
@@ -244,7 +243,7 @@ def test_a_cycle_between_a_base_and_a_head_is_one_that_alembic_overlooks(tmp_pat
     tangle = [revision("a0"), revision("b", "a0", "d"), revision("c", "b"), revision("d", "c"), revision("e", "d")]
     ours = scan(write(tmp_path, tangle))
 
-    (fault,) = Graph.build(ours.revisions).faults
+    (fault,) = Graph(ours.revisions).faults
     assert fault.kind is FaultKind.CYCLE
     assert set(fault.revisions) == {"b", "c", "d"}
     assert ScriptDirectory.from_config(Config(str(tmp_path / "alembic.ini"))).get_heads() == ["e"]

@@ -44,7 +44,7 @@ def write(config: AlembicConfig) -> Path:
         schema = schema | {f"table t{revision.id}": ""} | {f"column t{revision.id}.{c}": "integer" for c in "abc"}
         schemas[revision.id] = schema
     path = manifest_path(config, None)
-    path.write_text(build(17, Graph.build(revisions), schemas).serialise())
+    path.write_text(build(17, Graph(revisions), schemas).serialise())
     return path
 
 
@@ -57,7 +57,7 @@ def measure(size: int) -> str:
         scanned = scan(config)
         manifest = load_manifest(path)
         assert manifest is not None
-        heads = Graph.build(scanned.revisions).heads
+        heads = Graph(scanned.revisions).heads
         files = median_ms(lambda: scan(config))
         load = median_ms(lambda: load_manifest(path))
         check = median_ms(lambda: compare_with_files(manifest, hashes(scanned, scanned.revisions), scanned.revisions))

@@ -16,7 +16,7 @@ def revision(id_: str, *down: str) -> Revision:
 
 T = {"table t": "table", "column t.a": "integer", "column t.b": "integer", "index t.ix": "btree (a)"}
 LINE = [revision("one"), revision("two", "one"), revision("three", "two"), revision("four", "three")]
-GRAPH = Graph.build(LINE)
+GRAPH = Graph(LINE)
 MANIFEST = build(
     17,
     GRAPH,

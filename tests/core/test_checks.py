@@ -97,7 +97,7 @@ HEALTHY = Diagnosis(
 )
 ONE = Revision("one", (), (), (), "first", "one.py", "1")
 TWO = Revision("two", ("one",), (), (), "second", "two.py", "2")
-GRAPH = Graph.build([ONE, TWO])
+GRAPH = Graph([ONE, TWO])
 IMAGE = Image(GRAPH)
 OBSERVATION = Observation(server=SERVER, rows=("one",))
 INDEX = InvalidIndex("public", "t", "ix", "CREATE INDEX ix ON t (n)")
@@ -225,11 +225,11 @@ EXAMPLES = [
     ),
     Example(project.image, "well", History(IMAGE, (), Policy()), PASS),
     Example(project.image, "does not compile", History(IMAGE, (FAULT,), Policy()), fail(11), "does not compile"),
-    Example(project.image, "empty", History(Image(Graph.build([])), (), Policy()), fail(11)),
+    Example(project.image, "empty", History(Image(Graph([])), (), Policy()), fail(11)),
     Example(
         project.image,
         "empty on purpose",
-        History(Image(Graph.build([])), (), Policy(allow_empty_history=True)),
+        History(Image(Graph([])), (), Policy(allow_empty_history=True)),
         PASS,
         "0 revisions, head none, read by scan",
     ),

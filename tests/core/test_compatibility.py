@@ -530,7 +530,6 @@ SERVED: list[tuple[Change, Change]] = [
         {"function f()": "()\n RETURNS text\n LANGUAGE plpgsql\n…"},
     ),
     ({"sequence s": "integer"}, {"sequence s": "bigint start with 7"}),
-    ({"comment on table articles": "a"}, {"comment on table articles": "b"}),
     ({"statistics s": "(mcv) on id from articles"}, {"statistics s": None}),
     ({}, {"options articles": "fillfactor=70", "replica identity articles": "full"}),
 ]

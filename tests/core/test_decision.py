@@ -51,9 +51,9 @@ def revision(id_: str, *down: str, labels: tuple[str, ...] = ()) -> Revision:
 
 
 ONE, TWO = revision("one"), revision("two", "one")
-IMAGE = Image(Graph.build([ONE, TWO]))
-FORKED = Image(Graph.build([ONE, TWO, revision("three", "one")]))
-BROKEN = Image(Graph.build([TWO]), Graph.build([TWO]).faults)
+IMAGE = Image(Graph([ONE, TWO]))
+FORKED = Image(Graph([ONE, TWO, revision("three", "one")]))
+BROKEN = Image(Graph([TWO]), Graph([TWO]).faults)
 MANIFEST = build(17, IMAGE.graph, {"one": {"table t": "table", "column t.a": "integer"}, "two": {"table t": "table"}})
 KNOWING = replace(IMAGE, manifest=MANIFEST)
 
@@ -361,7 +361,7 @@ def test_many_names_are_counted_not_listed():
 
 def test_many_faults_are_counted_not_listed():
     orphans = [revision(f"r{number}", f"gone{number}") for number in range(9)]
-    graph = Graph.build(orphans)
+    graph = Graph(orphans)
     decision = decide(Image(graph, graph.faults), State(Empty(()), ()), Policy())
     assert isinstance(decision, Refusal)
     assert "and 4 more" in decision.problem.why
@@ -582,7 +582,7 @@ def test_a_schema_that_cannot_be_compared_holds_nobody_up_whom_drift_would_not()
 
 
 def test_an_image_without_revisions_is_refused_unless_it_is_meant():
-    nothing = Image(Graph.build([]), missing="the history has no revision: versions has none")
+    nothing = Image(Graph([]), missing="the history has no revision: versions has none")
     refused = decide(nothing, State(Empty(())), Policy())
     assert isinstance(refused, Refusal)
     assert (refused.problem.kind.code, refused.problem.why) == ("empty-history", nothing.missing)

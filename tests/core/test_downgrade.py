@@ -16,7 +16,7 @@ def revision(id_: str, *down: str, depends_on: tuple[str, ...] = ()) -> Revision
 
 # one - two - left - last (depends on right)
 #          \- right
-GRAPH = Graph.build(
+GRAPH = Graph(
     [
         revision("one"),
         revision("two", "one"),
@@ -80,13 +80,13 @@ def test_what_is_no_way_back(target, why):
 
 
 def test_a_history_with_a_cycle_has_no_order():
-    graph = Graph.build([revision("a", "b"), revision("b", "a")])
+    graph = Graph([revision("a", "b"), revision("b", "a")])
     assert isinstance(reverting(graph, (), "base"), HistoryFault)
 
 
 def test_what_is_lost_holds_data():
     line = [revision("one"), revision("two", "one")]
-    graph = Graph.build(line)
+    graph = Graph(line)
     one = {"table t": "table", "column t.a": "integer"}
     two = {
         **one,
@@ -102,7 +102,7 @@ def test_what_is_lost_holds_data():
 
 def test_each_downgrade_is_judged_and_not_the_ends():
     line = [revision("one"), revision("two", "one"), revision("three", "two")]
-    graph = Graph.build(line)
+    graph = Graph(line)
     t = {"table t": "table", "column t.a": "integer", "column t.g": "integer generated always as ((a * 2)) stored"}
     u = {"table u": "table", "column u.a": "integer", "view v": "select", "column v.a": "integer"}
     manifest = build(
@@ -118,11 +118,11 @@ def test_where_a_table_or_a_column_is():
 
 
 def test_a_sibling_that_would_stay_without_what_it_follows_goes_first():
-    graph = Graph.build([revision("root"), revision("a", "root"), revision("z", "root"), revision("other")])
+    graph = Graph([revision("root"), revision("a", "root"), revision("z", "root"), revision("other")])
     found = reverting(graph, ("a", "z", "other"), "base", {"a": ("z",)})
     assert isinstance(found, tuple)
     assert [one.id for one in found].index("a") < [one.id for one in found].index("z")
-    chain = Graph.build([revision("z1"), revision("z2", "z1"), revision("a1"), revision("a2", "a1")])
+    chain = Graph([revision("z1"), revision("z2", "z1"), revision("a1"), revision("a2", "a1")])
     for after, fix in (({"a2": ("z2",)}, "migrate down --to a1 "), ({"a1": ("z2",)}, "migrate down --to base ")):
         refused = reverting(chain, ("a2", "z2"), "z1", after)
         assert isinstance(refused, HistoryFault)

@@ -407,7 +407,7 @@ def test_candidates_are_what_the_schema_asks_anew_of_rows_that_are_there(
 def manifest(foreseen: dict[str, Foreseen]) -> Manifest:
     revisions = [Revision("r0", (), (), (), "", "r0.py", "0"), Revision("r1", ("r0",), (), (), "", "r1.py", "1")]
     schemas = {"r0": {"table t": "table"}, "r1": {"table t": "table", "column t.a": "integer"}}
-    return build(17, Graph.build(revisions), schemas, foreseen=foreseen)
+    return build(17, Graph(revisions), schemas, foreseen=foreseen)
 
 
 SEEN = Foreseen(("blocks reads and writes of t: brief", "writes rows of t"), ("not proven: no NULL in t.a",))
@@ -435,7 +435,7 @@ def test_a_manifest_without_them_is_older_and_what_it_would_say_is_not_known() -
 
 def test_revisions_that_are_not_read_again_keep_their_lines() -> None:
     known = manifest({"r1": SEEN})
-    graph = Graph.build(entry.revision for entry in known.revisions)
+    graph = Graph(entry.revision for entry in known.revisions)
     assert build(17, graph, {}, previous=known) == known
 
 

@@ -25,7 +25,8 @@ from migrate.core.manifest.manifest import (
     build,
     used_schemas,
 )
-from migrate.core.schema.differences import Difference, Differences, Renamed, apply, compare, fingerprint
+from migrate.core.schema.differences import Difference, Differences, Renamed, compare, fingerprint
+from tests.support.changes import apply
 
 if TYPE_CHECKING:
     import random
@@ -56,7 +57,7 @@ def replayed(
 
 
 def manifest_of(history: Mapping[Revision, Ops], *, postgres: int = 17, baseline: Baseline | None = None) -> Manifest:
-    graph = Graph.build(history)
+    graph = Graph(history)
     assert graph.faults == ()
     ops = {revision.id: ops for revision, ops in history.items()}
     base = apply({}, baseline.changes) if baseline is not None else None
@@ -142,7 +143,7 @@ def test_the_text_is_canonical_and_reads_as_what_was_done() -> None:
 
 
 def test_a_history_without_revisions_has_a_manifest() -> None:
-    empty = build(17, Graph.build([]), {})
+    empty = build(17, Graph([]), {})
     assert Manifest.parse(empty.serialise()) == empty
     assert json.loads(empty.serialise()) == {"format": 1, "heads": [], "postgres": 17, "revisions": []}
     assert empty.identify({}, major=17) == Exact(())
@@ -256,7 +257,7 @@ def test_an_edited_baseline_is_found_when_it_is_needed() -> None:
 
 def test_a_run_with_nothing_to_do_looks_into_no_line_of_changes() -> None:
     unread = Manifest.parse(changed("+ table articles: ", "nonsense"))
-    assert unread.graph([entry.revision.file for entry in unread.revisions]).heads == ("a4",)
+    assert unread.heads == ("a4",)
     assert unread.compare(("a4",), {"table news": ""}, major=17) == Differences()
 
 
@@ -285,35 +286,27 @@ def test_ids_and_their_places_are_held_against_the_history_of_the_files() -> Non
     assert all((GraphFindings(added=("a",)), GraphFindings(moved=("a",)), GraphFindings(removed=("a",))))
 
 
-def test_the_graph_has_the_revisions_in_the_order_of_the_files() -> None:
-    forked = Manifest.parse(manifest_of(FORKED | {MERGE: {}}).serialise())
-    names = [f"versions/{name}.py" for name in ("merge", "right", "root", "left")]
-    graph = forked.graph(names)
-    assert [one.file for one in graph] == names
-    assert graph.revisions == tuple(next(one for one in (*FORKED, MERGE) if one.file == name) for name in names)
-
-
 def test_what_stands_as_it_stood_on_what_stood_need_not_be_replayed() -> None:
     declared = [entry.revision for entry in LINEAR.revisions]
-    graph = Graph.build(declared)
+    graph = Graph(declared)
     assert LINEAR.proven(graph, postgres=17, baseline=None) == {"a1", "a2", "a3", "a4"}
     assert LINEAR.proven(graph, postgres=18, baseline=None) == frozenset()
     assert LINEAR.proven(graph, postgres=17, baseline="sha") == frozenset()
     based = manifest_of({revision("b1"): {}}, baseline=BASELINE)
-    assert based.proven(Graph.build([revision("b1")]), postgres=17, baseline=BASELINE.sha256) == {"b1"}
-    assert based.proven(Graph.build([revision("b1")]), postgres=17, baseline=None) == frozenset()
-    edited = Graph.build([declared[0], replace(declared[1], sha256="other"), *declared[2:]])
+    assert based.proven(Graph([revision("b1")]), postgres=17, baseline=BASELINE.sha256) == {"b1"}
+    assert based.proven(Graph([revision("b1")]), postgres=17, baseline=None) == frozenset()
+    edited = Graph([declared[0], replace(declared[1], sha256="other"), *declared[2:]])
     assert LINEAR.proven(edited, postgres=17, baseline=None) == {"a1"}
-    moved = Graph.build([*declared[:3], replace(declared[3], down=("a2",))])
+    moved = Graph([*declared[:3], replace(declared[3], down=("a2",))])
     assert LINEAR.proven(moved, postgres=17, baseline=None) == {"a1", "a2", "a3"}
-    assert LINEAR.proven(Graph.build(declared[:2]), postgres=17, baseline=None) == {"a1", "a2"}
+    assert LINEAR.proven(Graph(declared[:2]), postgres=17, baseline=None) == {"a1", "a2"}
 
 
 def test_what_is_proven_is_taken_over_with_the_name_of_its_file() -> None:
     before = Manifest.parse(manifest_of(FORKED | {MERGE: {"column t.x": None}}).serialise())
     renamed = [replace(entry.revision, file="new name.py") for entry in before.revisions]
     top = revision("top", "merge")
-    graph = Graph.build([*renamed, top])
+    graph = Graph([*renamed, top])
     after_top = before.schema_at(("merge",)) | {"table top": ""}
     found = build(17, graph, {"top": after_top}, previous=before)
     assert found.revisions[:-1] == tuple(replace(e, revision=r) for e, r in zip(before.revisions, renamed, strict=True))
@@ -415,7 +408,7 @@ def test_branches_at_odds_are_said_to_be_and_either_may_have_won(first: str) -> 
 
 SETTLED = build(
     17,
-    Graph.build(
+    Graph(
         [
             revision("root"),
             revision("left", "root"),
@@ -473,16 +466,13 @@ def test_a_table_that_one_branch_drops_and_another_one_alters_is_at_odds() -> No
         {
             revision("root"): root,
             revision("drop", "root"): drop,
-            revision("grow", "root"): {"column t.y": "integer", "comment on table t": "'news'"},
+            revision("grow", "root"): {"column t.y": "integer"},
             revision("view", "drop"): {"view t": "select 1", "column t.z": "integer"},
             revision("tidy", "root"): {"index t.i": None, "column u.x": "integer"},
         },
     )
     found = odd.conflicts(("drop", "grow"))
-    assert found == (
-        ManifestConflict("column t.y", (("drop", None), ("grow", "integer"))),
-        ManifestConflict("comment on table t", (("drop", None), ("grow", "'news'"))),
-    )
+    assert found == (ManifestConflict("column t.y", (("drop", None), ("grow", "integer"))),)
     assert odd.compare(("drop", "grow"), {}, major=17) == Differences()
     # Dropped and made anew as something else on one branch: nobody contradicts.
     assert odd.conflicts(("view", "tidy")) == ()
@@ -576,7 +566,6 @@ IDENTITIES = (
     "view v",
     "column v.x",
     "function f(text, integer)",
-    "comment on table a",
 )
 DEFINITIONS = ("1", "2", "a -> b", "x: y")
 SCHEMAS = st.dictionaries(st.sampled_from(IDENTITIES), st.sampled_from(DEFINITIONS), max_size=8)
@@ -606,7 +595,7 @@ def test_the_manifest_replays_to_the_schema_of_every_revision(history: dict[Revi
     read = Manifest.parse(written.serialise())
     assert read == written
     assert read.serialise() == written.serialise()
-    graph = Graph.build(history)
+    graph = Graph(history)
     ops = {one.id: each for one, each in history.items()}
     for one in history:
         expected = replayed(graph, ops, one.id, base)
@@ -631,13 +620,13 @@ def test_the_way_along_the_history_counts_what_a_comparison_at_each_revision_cou
         rows: len(compare(one.schema_at(rows), live, same_major=major == 17, ignore=ignore))
         for rows in [(), *((entry.revision.id,) for entry in one.revisions)]
     }
-    all_heads = Graph.build(history).resolve("heads")
+    all_heads = Graph(history).resolve("heads")
     assert isinstance(all_heads, tuple)
     if len(all_heads) > 1:
         rows = tuple(entry.revision.id for entry in one.revisions if entry.revision.id in all_heads)
         naive[rows] = len(one.compare(rows, live, major=major, ignore=ignore))
     between = distances.keys() - naive.keys()  # where several branches have gone as far as each has
-    assert all(len(rows) > 1 and not Graph.build(history).split(rows) for rows in between)
+    assert all(len(rows) > 1 and not Graph(history).split(rows) for rows in between)
     naive |= {rows: len(one.compare(rows, live, major=major, ignore=ignore)) for rows in distances if rows in between}
     assert distances == naive
     match = one.identify(live, major=major, ignore=ignore)
@@ -660,7 +649,7 @@ def test_where_no_conflict_is_named_any_order_of_the_branches_makes_the_same_sch
     history: dict[Revision, Ops], rng: random.Random
 ) -> None:
     one = manifest_of(history)
-    rows = tuple(Graph.build(history).heads)
+    rows = tuple(Graph(history).heads)
     named = {conflict.identity for conflict in one.conflicts(rows)}
     lines = {entry.revision.id: entry.changes for entry in one.revisions}
     waiting = {entry.revision.id: set(entry.revision.down) for entry in one.revisions}
@@ -690,7 +679,7 @@ def test_revisions_on_top_change_nothing_of_what_is_there(
     assert [entry for entry in after.revisions if entry.revision.id in ids] == list(before.revisions)
     taken = {entry.revision.id: after.schema_at((entry.revision.id,)) for entry in after.revisions}
     fresh = {id_: schema for id_, schema in taken.items() if id_ not in ids}
-    assert build(17, Graph.build(grown), fresh, previous=before) == after
+    assert build(17, Graph(grown), fresh, previous=before) == after
 
 
 @pytest.mark.parametrize("base", [None, Baseline.of("b.sql", "sha", {"extension hstore": "installed"})])
@@ -720,7 +709,7 @@ ELSEWHERE = {
 def uses(
     history: Mapping[Revision, Ops], base: Mapping[str, str] | None = None, *, only: str | None = None
 ) -> set[str]:
-    graph = Graph.build(history)
+    graph = Graph(history)
     ops = {revision.id: ops for revision, ops in history.items()}
     schemas = {r.id: replayed(graph, ops, r.id, base) for r in graph if only is None or r.id == only}
     return set(used_schemas(graph, schemas, base or {}))
@@ -748,7 +737,7 @@ def test_what_a_merge_brings_together_is_no_use_of_its_own() -> None:
 
 
 def test_the_manifest_names_the_schemas_that_its_history_uses() -> None:
-    graph = Graph.build(ELSEWHERE)
+    graph = Graph(ELSEWHERE)
     ops = {revision.id: ops for revision, ops in ELSEWHERE.items()}
     schemas = {revision.id: replayed(graph, ops, revision.id) for revision in graph}
     found = build(17, graph, schemas, used=uses(ELSEWHERE))
@@ -826,7 +815,7 @@ SIBLINGS = {
 @pytest.fixture
 def following() -> Manifest:
     """a2 adds a column to the table that z1 makes."""
-    graph = Graph.build(SIBLINGS)
+    graph = Graph(SIBLINGS)
     ops = {revision.id: ops for revision, ops in SIBLINGS.items()}
     applied = {
         "root": ("root",),
@@ -881,10 +870,10 @@ def test_what_is_followed_must_stand_before(following):
 
 def test_with_what_a_revision_follows_it_is_proven_no_more(following):
     again = [replace(one, sha256="other") if one.id == "z1" else one for one in SIBLINGS]
-    assert following.proven(Graph.build(again), postgres=17, baseline=None) == {"root", "a1"}
-    assert following.after_of(Graph.build(again), {"a2", "a3", "z1", "z2"}) == {}
-    assert following.after_of(Graph.build(SIBLINGS)) == {"a2": ("z1",)}
-    without = Graph.build(one for one in SIBLINGS if one.id[0] != "a")
+    assert following.proven(Graph(again), postgres=17, baseline=None) == {"root", "a1"}
+    assert following.after_of(Graph(again), {"a2", "a3", "z1", "z2"}) == {}
+    assert following.after_of(Graph(SIBLINGS)) == {"a2": ("z1",)}
+    without = Graph(one for one in SIBLINGS if one.id[0] != "a")
     assert following.after_of(without) == {}
-    kept = build(17, Graph.build(SIBLINGS), {}, previous=following, after=following.after)
+    kept = build(17, Graph(SIBLINGS), {}, previous=following, after=following.after)
     assert kept == following

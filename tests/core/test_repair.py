@@ -33,7 +33,7 @@ def revision(id_: str, *down: str) -> Revision:
 T = {"table t": "table", "column t.a": "integer"}
 ONE_SCHEMA = {**T, "index t.ix": "btree (a)"}
 TWO_SCHEMA = {**ONE_SCHEMA, "index t.late": "btree (a)"}
-GRAPH = Graph.build([revision("one"), revision("two", "one")])
+GRAPH = Graph([revision("one"), revision("two", "one")])
 IMAGE = Image(GRAPH)
 KNOWING = Image(GRAPH, manifest=build(17, GRAPH, {"one": ONE_SCHEMA, "two": TWO_SCHEMA}))
 
@@ -120,7 +120,7 @@ def test_rows_with_one_schema_prove_nothing():
 
 
 def test_branches_are_kept_beside_each_other():
-    graph = Graph.build([revision("one"), revision("left", "one"), revision("right", "one")])
+    graph = Graph([revision("one"), revision("left", "one"), revision("right", "one")])
     left, right = {**T, "table l": "table"}, {**T, "table r": "table"}
     manifest = build(17, graph, {"one": T, "left": left, "right": right})
     both = {**left, **right}
@@ -131,7 +131,7 @@ def test_branches_are_kept_beside_each_other():
 
 def test_too_many_rows_are_not_tried():
     line = [revision("r0"), *(revision(f"r{n}", f"r{n - 1}") for n in range(1, 12))]
-    graph = Graph.build(line)
+    graph = Graph(line)
     manifest = build(17, graph, {each.id: {f"table {each.id}": "table"} for each in line})
     rows = tuple(each.id for each in line)
     assert rows_proven(graph, manifest, rows, {"table r3": "table"}, major=17) is None

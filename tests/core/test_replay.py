@@ -10,7 +10,7 @@ from migrate.core.manifest.replay import Pass, applied_in_order, missed, passes,
 
 
 def graph_of(**parents: tuple[str, ...]) -> Graph:
-    built = Graph.build(Revision(id_, down, (), (), "", f"{id_}.py", "") for id_, down in parents.items())
+    built = Graph(Revision(id_, down, (), (), "", f"{id_}.py", "") for id_, down in parents.items())
     assert built.faults == ()
     return built
 
@@ -72,7 +72,7 @@ def test_several_heads_meet_in_a_pass_of_their_own():
 
 
 def test_a_dependency_counts_by_id_and_by_label():
-    graph = Graph.build(
+    graph = Graph(
         [
             Revision("a", (), (), ("left",), "", "a.py", ""),
             Revision("b", (), (), (), "", "b.py", ""),
@@ -110,7 +110,7 @@ def test_every_read_is_exact(history: tuple[Graph, set[str]]):
     for each in passes(graph, unproven):
         assert each.start in reached, "a pass starts from a database that is there"
         start = () if each.start is None else (each.start,)
-        applied = set(graph.implied(start))
+        applied = set(graph.ancestors(start))
         rows = frozenset(start)
         pending = graph.pending(start, each.target)
         assert isinstance(pending, tuple)

@@ -13,7 +13,6 @@ from migrate.core.schema.compatibility import serves
 from migrate.core.schema.differences import (
     ChangeError,
     Renamed,
-    apply,
     changes,
     compare,
     is_spelling,
@@ -21,6 +20,7 @@ from migrate.core.schema.differences import (
     read_spelling,
 )
 from migrate.core.schema.spelling import AS_PRINTED, Spellings, carried_over, may_be_respelled
+from tests.support.changes import apply
 
 TABLE = {"table t": "table", "column t.status": "character varying(9)"}
 MADE = "CHECK (((status)::text = ANY ((ARRAY['a'::character varying, 'b'::character varying])::text[])))"
@@ -41,7 +41,7 @@ def manifest(*schemas: dict[str, str], baseline: Baseline | None = None) -> Mani
     ids = [f"r{number}" for number in range(len(schemas))]
     revisions = [revision(id_, *ids[max(at - 1, 0) : at]) for at, id_ in enumerate(ids)]
     known = {(CHECK, MADE): (RESTORED,), (CHECK, MORE): (MORE_RESTORED,)}
-    return build(17, Graph.build(revisions), dict(zip(ids, schemas, strict=True)), baseline, spellings=known)
+    return build(17, Graph(revisions), dict(zip(ids, schemas, strict=True)), baseline, spellings=known)
 
 
 # The lines
@@ -147,7 +147,7 @@ def test_a_revision_that_only_writes_a_check_in_its_other_spelling_cannot_be_tol
 
 
 def test_branches_that_leave_one_check_in_two_spellings_both_fit() -> None:
-    graph = Graph.build([revision("root"), revision("a", "root"), revision("b", "root")])
+    graph = Graph([revision("root"), revision("a", "root"), revision("b", "root")])
     schemas = {"root": TABLE, "a": TABLE | {CHECK: MADE}, "b": TABLE | {CHECK: MORE}}
     made = build(17, graph, schemas, spellings={(CHECK, MADE): (RESTORED,)})
     for fits in (MADE, RESTORED, MORE):
@@ -168,7 +168,7 @@ def test_a_rollback_on_a_restored_database_is_served() -> None:
 
 def test_the_state_of_a_restored_database_ahead_of_its_image() -> None:
     made = manifest(TABLE | {CHECK: MADE})
-    image = Image(Graph.build([revision("r0")]), manifest=made)
+    image = Image(Graph([revision("r0")]), manifest=made)
     server = Server(
         170000,
         "17.0",

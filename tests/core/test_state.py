@@ -50,7 +50,7 @@ def revision(id_: str, *down: str, sha256: str = "a") -> Revision:
 
 
 ONE, TWO = revision("one"), revision("two", "one")
-IMAGE = Image(Graph.build([ONE, TWO]))
+IMAGE = Image(Graph([ONE, TWO]))
 
 
 def seen(*rows: str, **facts) -> Observation:
@@ -98,7 +98,7 @@ def test_a_history_that_goes_in_circles_in_the_ledger_ends():
 
 
 def test_nothing_descends_from_no_head():
-    assert not descends(("new",), (), Graph.build([]), {})
+    assert not descends(("new",), (), Graph([]), {})
 
 
 def test_residue_is_found():
@@ -229,7 +229,7 @@ def test_what_the_last_line_says_of_a_server():
 
 @pytest.fixture
 def elsewhere():
-    graph = Graph.build([ONE])
+    graph = Graph([ONE])
     made = {"schema audit": "schema", "table audit.log": "table", "column audit.log.x": "integer"}
     return Image(graph, manifest=build(17, graph, {"one": made}, used=["audit"]))
 
@@ -334,7 +334,7 @@ def test_a_partitioned_index_is_residue_unless_it_is_meant_to_be_invalid(image, 
 
 def test_a_partitioned_index_that_the_manifest_has_invalid_is_meant():
     made = {"table t": "", "index t.ix": "btree (a) invalid"}
-    graph = Graph.build([ONE])
+    graph = Graph([ONE])
     image = Image(graph, manifest=build(17, graph, {"one": made}))
     assert classify(image, seen("one", schema=made, invalid_indexes=(PARTED,)), "head").findings == ()
 
@@ -352,7 +352,7 @@ def test_a_unique_constraint_of_another_name_in_a_newer_schema_serves_with_a_wor
 
 def test_without_a_sibling_that_a_revision_follows_nothing_is_compared():
     z, a = Revision("z", (), (), (), "", "z.py", "z"), Revision("a", (), (), (), "", "a.py", "a")
-    graph = Graph.build([a, z])
+    graph = Graph([a, z])
     manifest = build(
         17, graph, {"z": {"table z": ""}, "a": {"table z": "", "column z.a": "integer"}}, after={"a": ("z",)}
     )

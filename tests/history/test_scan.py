@@ -245,7 +245,7 @@ def test_reading_an_image_imports_no_alembic_and_no_sqlalchemy(versions: Path) -
     (versions / "a.py").write_bytes(revision("a"))
     code = (
         "import sys, pathlib; from migrate.history import *; from migrate.core.history.graph import Graph;"
-        "graph = Graph.build(scan(load_config(None, pathlib.Path(sys.argv[1]))).revisions);"
+        "graph = Graph(scan(load_config(None, pathlib.Path(sys.argv[1]))).revisions);"
         "assert graph.heads == ('a',);"
         "print(sorted({'alembic', 'sqlalchemy', 'mako'} & set(sys.modules)))"
     )

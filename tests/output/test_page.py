@@ -32,7 +32,7 @@ def history(count):
         Revision(id_, (parent,) if parent else (), (), (), f"create {id_}", f"versions/{id_}.py", "0")
         for id_, parent in zip(ids, [None, *ids], strict=False)
     ]
-    graph = Graph.build(revisions)
+    graph = Graph(revisions)
     schemas = {id_: {f"table {name}": "table" for name in ids[: at + 1]} for at, id_ in enumerate(ids)}
     return ids, Image(graph, manifest=build(17, graph, schemas))
 

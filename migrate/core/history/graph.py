@@ -105,7 +105,6 @@ class Graph:
         "_order",
         "_parents",
         "_tips",
-        "bases",
         "faults",
         "heads",
         "revisions",
@@ -116,11 +115,9 @@ class Graph:
     faults: tuple[HistoryFault, ...]
     heads: tuple[str, ...]
     """Ids that are nobody's `down`. One of them may still be implied by another through `depends_on`."""
-    bases: tuple[str, ...]
-    """Ids without a `down`."""
 
     def __init__(self, revisions: Iterable[Revision]) -> None:
-        """Build the graph; `Graph.build` is the same, spelled as a verb."""
+        """`revisions` are in the order in which Alembic reads their files."""
         given = tuple(revisions)
         faults: list[HistoryFault] = []
         # As in Alembic the last of two equal ids wins, at the place of the first.
@@ -143,14 +140,8 @@ class Graph:
         for parents in self._parents.values():
             with_child.update(parents)
         self._tips = tuple(id_ for id_ in self._by_id if id_ not in with_child)
-        self.bases = tuple(revision.id for revision in self.revisions if not revision.down)
         self.faults = tuple(faults)
         self._closures: dict[str, int] = {}
-
-    @classmethod
-    def build(cls, revisions: Iterable[Revision]) -> "Graph":
-        """Build the graph of `revisions`, given in the order in which Alembic reads their files."""
-        return cls(revisions)
 
     def __contains__(self, id_: object) -> bool:
         """Whether a revision has exactly this id."""
@@ -172,14 +163,13 @@ class Graph:
         """Return those of `rows` that no revision has as its id."""
         return tuple(row for row in rows if row not in self._by_id)
 
-    def ancestors(self, ids: Iterable[str], *, inclusive: bool = True, dependencies: bool = True) -> frozenset[str]:
-        """Return every revision that one of `ids` builds on, through `down` and, unless told otherwise, `depends_on`.
+    def ancestors(self, ids: Iterable[str], *, inclusive: bool = True) -> frozenset[str]:
+        """Return every revision that one of `ids` builds on: what a database with these version rows has applied.
 
         Without `inclusive` an id of `ids` is in the result only when it is an ancestor of another one of them.
         """
-        edges = self._parents if dependencies else self._down
         start = tuple(ids)
-        found = _reach(edges, start)
+        found = _reach(self._parents, start)
         if inclusive:
             found.update(start)
         return frozenset(found)
@@ -201,10 +191,6 @@ class Graph:
         """Return those of `ids` that none of them directly builds on."""
         found = frozenset(ids)
         return found.difference(parent for id_ in found for parent in self._parents[id_])
-
-    def implied(self, rows: Iterable[str]) -> frozenset[str]:
-        """Return all revisions that a database with these version rows has applied."""
-        return self.ancestors(rows)
 
     def resolve(self, target: str) -> tuple[str, ...] | HistoryFault:
         """Return the ids that `alembic upgrade TARGET` goes to; none for `base`.
@@ -245,7 +231,7 @@ class Graph:
         targets = self._applicable(target)
         if isinstance(targets, HistoryFault):
             return targets
-        missing = set(self.ancestors(targets) - self.implied(rows))
+        missing = set(self.ancestors(targets) - self.ancestors(rows))
         return tuple(self._by_id[id_] for id_ in reversed(self._downwards(missing, targets)))
 
     def rows_at(self, target: str) -> frozenset[str] | HistoryFault:

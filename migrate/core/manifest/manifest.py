@@ -325,14 +325,6 @@ class Manifest:
             removed=tuple(id_ for id_ in recorded if id_ not in declared),
         )
 
-    def graph(self, files: Iterable[str]) -> Graph:
-        """The graph, for files that `check_files` finds nothing in.
-
-        `files` are their names in the order in which Alembic reads them, which its order of branches follows.
-        """
-        recorded = {entry.revision.file: entry.revision for entry in self.revisions}
-        return Graph.build(recorded[file] for file in files)
-
     def proven(self, graph: Graph, *, postgres: int, baseline: str | None) -> frozenset[str]:
         """The revisions that, with all their ancestors, stand here as they are in `graph`: no replay finds another schema.
 
@@ -569,7 +561,7 @@ class Manifest:
         Branches that make different objects do not show in each other's distance, so that each is tried by itself, while
         the others stand where they were best: their number counts, not that of all combinations.
         """
-        graph = Graph.build(entry.revision for entry in self.revisions)
+        graph = Graph(entry.revision for entry in self.revisions)
         order = {entry.revision.id: number for number, entry in enumerate(self.revisions)}
         at: dict[str, str | None] = {head: head for head in self._all_heads}
         found: dict[Rows, int] = {}
@@ -893,12 +885,10 @@ def _same_place(one: Revision, other: Revision) -> bool:
 
 def _owners(identity: str) -> Iterator[str]:
     """What the object belongs to, as each kind of thing that it could be."""
-    parsed = parse(identity)
-    paths = [parsed.owner] if parsed.kind != "comment" else [parsed.path, parsed.path[:-1]]
-    for path in paths:
-        if path:
-            for kind in OWNERS:
-                yield f"{kind} {dotted(path)}"
+    path = parse(identity).owner
+    if path:
+        for kind in OWNERS:
+            yield f"{kind} {dotted(path)}"
 
 
 def _closures_of(parents: Iterable[tuple[int, ...]]) -> tuple[int, ...]:

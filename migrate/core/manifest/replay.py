@@ -46,7 +46,7 @@ def with_siblings(graph: Graph, after: After) -> Graph:
     """The history as it would be if `depends_on` named what revisions build on without saying so."""
     if not after:
         return graph
-    return Graph.build(replace(one, depends_on=(*one.depends_on, *after.get(one.id, ()))) for one in graph.revisions)
+    return Graph(replace(one, depends_on=(*one.depends_on, *after.get(one.id, ()))) for one in graph.revisions)
 
 
 def steps(graph: Graph, after: After, start: str | None, target: str) -> tuple[Upgrade, ...]:

@@ -12,7 +12,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -37,7 +37,6 @@ OTHERS = (
     "procedure",
     "aggregate",
     "statistics",
-    "comment",
 )
 KINDS = (*OWNERS, *MEMBERS, *ASPECTS, *OTHERS)
 
@@ -73,13 +72,8 @@ class Identity:
 
 @lru_cache(maxsize=1 << 14)
 def parse(identity: str) -> Identity:
-    """Take an identity apart. A comment's is that of the object it is on, with `comment` for its kind.
-
-    Raises IdentityError.
-    """
+    """Take an identity apart. Raises IdentityError."""
     kind = _KIND.match(identity)
-    if kind is not None and kind[1] == "comment":
-        return replace(parse(identity[kind.end() :].removeprefix("on ")), kind="comment")
     path = kind and _PATH.match(identity, kind.end())
     if kind is None or path is None:
         raise IdentityError(f"not the identity of a database object: {identity}")
@@ -104,7 +98,7 @@ def dotted(path: Iterable[str]) -> str:
 
 def place_of(identity: str) -> str | None:
     """The schema, by its name, that the object is in or is; None for the default one's, and for extensions."""
-    parsed = parse(identity.removeprefix("comment on "))
+    parsed = parse(identity)
     if parsed.kind in ("schema", "extension"):
         return parsed.path[0] if parsed.kind == "schema" else None
     return parsed.path[0] if len(parsed.path) > (2 if parsed.kind in MEMBERS else 1) else None
@@ -306,16 +300,7 @@ class Differences:
 def _without_members(differences: Sequence[Difference]) -> list[Difference]:
     parsed = [(difference, parse(difference.identity)) for difference in differences]
     owners = {identity.path for _, identity in parsed if identity.kind in OWNERS}
-    return [
-        difference
-        for difference, identity in parsed
-        if identity.kind in OWNERS
-        or not (identity.owner in owners or (identity.kind == "comment" and _is_under(identity.path, owners)))
-    ]
-
-
-def _is_under(path: tuple[str, ...], owners: set[tuple[str, ...]]) -> bool:
-    return path in owners or path[:-1] in owners
+    return [difference for difference, identity in parsed if identity.kind in OWNERS or identity.owner not in owners]
 
 
 def _as_printed(_identity: str, definition: str) -> str:
@@ -370,9 +355,8 @@ def ignored_by(patterns: Sequence[str]) -> Callable[[str], bool]:
     def is_ignored(identity: str) -> bool:
         if matches(identity):
             return True
-        parsed = parse(identity)
-        owners = [parsed.owner] if parsed.kind != "comment" else [parsed.path, parsed.path[:-1]]
-        return any(matches(f"{kind} {dotted(owner)}") for owner in owners if owner for kind in OWNERS)
+        owner = parse(identity).owner
+        return bool(owner) and any(matches(f"{kind} {dotted(owner)}") for kind in OWNERS)
 
     return is_ignored
 
@@ -411,8 +395,11 @@ class ChangeError(ValueError):
 def changes(
     before: Schema, after: Schema, spellings: Mapping[tuple[str, str], Sequence[str]] = MappingProxyType({})
 ) -> list[str]:
-    """The lines that make `after` of `before`, ordered by table, for `apply`.
+    """The lines that make `after` of `before`, ordered by table.
 
+    The old definition in them is for the reader of a diff, and not checked: where branches that touched one object are
+    folded one after the other, the later one does not start from what the earlier one left, and the merge's own lines
+    say what came of it. The fingerprint proves the result.
     `spellings` has, for objects with their definitions, how else these are printed.
     """
     lines = []
@@ -429,25 +416,6 @@ def changes(
         if new is not None and old != new:
             lines += [f"= {marked}: {spelling}" for spelling in spellings.get((identity, new), ())]
     return lines
-
-
-def apply(schema: Schema, lines: Iterable[str]) -> dict[str, str]:
-    """The schema after the lines of `changes`.
-
-    The old definition is for the reader of a diff, not checked: where branches that touched one object are folded one
-    after the other, the later one does not start from what the earlier one left, and the merge's own lines say what
-    came of it. The fingerprint proves the result. Raises ChangeError.
-    """
-    result = dict(schema)
-    for line in lines:
-        if is_spelling(line):
-            continue
-        identity, definition = read_change(line)
-        if definition is None:
-            result.pop(identity, None)
-        else:
-            result[identity] = definition
-    return result
 
 
 def is_spelling(line: str) -> bool:
