@@ -349,6 +349,15 @@ def test_branches_bring_what_they_bring_and_a_merge_nothing_of_its_own() -> None
     assert forked.conflicts(("left", "right")) == ()
 
 
+def test_what_belongs_to_nothing_is_at_odds_with_no_table_that_another_branch_drops() -> None:
+    ops = {
+        revision("root"): {"table t": ""},
+        revision("left", "root"): {"enum mood": "'sad'"},
+        revision("right", "root"): {"table t": None},
+    }
+    assert manifest_of(ops).conflicts(("left", "right")) == ()
+
+
 @pytest.mark.parametrize(
     ("revision_id", "lines"),
     [

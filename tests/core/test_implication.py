@@ -1,0 +1,90 @@
+"""A CHECK that refuses nothing more than others did, and those of which that cannot be said."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrate.core.schema.compatibility import serves
+from migrate.core.schema.implication import implies
+
+IMPLIED = {
+    "a lower bound": (["n >= 0"], "(n >= '-10'::integer)", "integer"),
+    "strictly more than less": (["(n > 5)"], "(n >= 5)", "integer"),
+    "a range in a wider one": (["((n >= 0) AND (n <= 10))"], "((n >= '-1'::integer) AND (n <= 20))", "bigint"),
+    "two checks together": (["(n >= 0)", "(n <= 10)"], "((n >= 0) AND (n <= 11))", "integer"),
+    "one value of a list": (["(n = 1)"], "(n = ANY (ARRAY[1, 2]))", "smallint"),
+    "anything but what is out of the range": (["(n > 0)"], "(n <> 0)", "integer"),
+    "a number with a fraction": (["(n >= (0)::numeric)"], "(n >= '-0.5'::numeric)", "numeric"),
+    "floating": (["(n > (1)::double precision)"], "(n > (0.5)::double precision)", "double precision"),
+    "a value more": (["(n = ANY (ARRAY['a'::text, 'b'::text]))"], "(n = ANY (ARRAY['a'::text, 'c'::text, 'b'::text]))", "text"),
+    "varchar as it is printed": (
+        ["((n)::text = ANY ((ARRAY['a'::character varying])::text[]))"],
+        "((n)::text = ANY (ARRAY[('a'::character varying)::text, ('b'::character varying)::text]))",
+        "character varying",
+    ),
+    "one of two texts": (["(n = 'it''s'::text)"], "((n = 'x'::text) OR (n = 'it''s'::text))", "text"),
+    "what is given beside it is not understood": (["(length(n) > 3)", "(n >= 3)"], "(n >= 2)", "integer"),
+    "NULL passes": (["(n >= 3)"], "((n IS NULL) OR (n >= 2))", "integer"),
+}  # fmt: skip
+NOT_IMPLIED = {
+    "a narrower range": (["(n >= 0)"], "(n >= 1)", "integer"),
+    "nothing given": ([], "(n >= 0)", "integer"),
+    "NULL is refused": (["(n >= 3)"], "((n IS NOT NULL) AND (n >= 2))", "integer"),
+    "a value less": (["(n = ANY (ARRAY['a'::text, 'b'::text]))"], "(n = 'a'::text)", "text"),
+    "arithmetic": (["(n >= 0)"], "((n - 5) >= '-5'::integer)", "integer"),
+    "a function": (["(n >= 0)"], "(abs(n) >= 0)", "integer"),
+    "another column": (["(n >= 0)"], "(m >= 0)", "integer"),
+    "the order of texts": (["(n >= 'b'::text)"], "(n >= 'a'::text)", "text"),
+    "a date": (["(n >= '2020-01-01'::date)"], "(n >= '2019-01-01'::date)", "date"),
+    "a number in a text": (["(n = '1'::text)"], "(n = 1)", "text"),
+    "another type's text": (["(n = 'a'::text)"], "(n = 'a'::text)", "integer"),
+    "between two numbers": (["(n > (0)::numeric)"], "((n <= (0)::numeric) OR (n >= (1)::numeric))", "numeric"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("known", "wanted", "type_"), IMPLIED.values(), ids=IMPLIED)
+def test_what_refuses_nothing_more_is_implied(known, wanted, type_):
+    assert implies(known, wanted, "n", type_)
+
+
+@pytest.mark.parametrize(("known", "wanted", "type_"), NOT_IMPLIED.values(), ids=NOT_IMPLIED)
+def test_what_may_refuse_more_is_not_implied(known, wanted, type_):
+    assert not implies(known, wanted, "n", type_)
+
+
+COMPARED = st.tuples(st.sampled_from(["=", "<>", "<", ">", "<=", ">="]), st.integers(-4, 4))
+SAID = {"=": "__eq__", "<>": "__ne__", "<": "__lt__", ">": "__gt__", "<=": "__le__", ">=": "__ge__"}
+
+
+@given(st.lists(COMPARED, min_size=1, max_size=3), st.lists(COMPARED, min_size=1, max_size=3))
+def test_what_is_called_implied_holds_for_every_number(known, wanted):
+    def passes(conditions, value):
+        return all(getattr(value, SAID[operator])(bound) for operator, bound in conditions)
+
+    def text(conditions):
+        return " AND ".join(f"(n {operator} '{bound}'::integer)" for operator, bound in conditions)
+
+    values = [half / 2 for half in range(-12, 13)]
+    holds = all(passes(wanted, value) for value in values if passes(known, value))
+    assert implies([text(known)], text(wanted), "n", "numeric") is holds
+
+
+TABLE = {"table t": "", "column t.n": "integer", "column t.s": 'text collate "und-x-icu"'}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_served"),
+    [
+        pytest.param({"constraint t.c": "CHECK ((n >= 0))"}, {"constraint t.c": "CHECK ((n >= '-10'::integer))"}, True, id="wider"),
+        pytest.param({"constraint t.c": "CHECK ((n >= 0))"}, {"constraint t.d": "CHECK ((n >= '-10'::integer))"}, True, id="renamed"),
+        pytest.param({"constraint t.c": "CHECK ((n >= 0))"}, {"constraint t.c": "CHECK ((n >= 1))"}, False, id="narrower"),
+        pytest.param({"constraint t.c": "CHECK ((n >= 0)) NOT ENFORCED"}, {"constraint t.d": "CHECK ((n >= 0))"}, False, id="unenforced"),
+        pytest.param({"constraint t.c": "CHECK ((n >= 0))"}, {"constraint t.d": "CHECK ((s <> 'a'::text))"}, False, id="another"),
+        pytest.param({"constraint t.c": "CHECK ((s = 'a'::text))"}, {"constraint t.d": "CHECK ((s <> 'A'::text))"}, False, id="collated"),
+        pytest.param({"constraint t.c": "CHECK ((n >= 0))"}, {"constraint t.d": "CHECK (((n > 0) OR (s <> 'A'::text)))"}, False, id="two"),
+    ],
+)  # fmt: skip
+def test_a_check_that_lets_pass_what_it_did_serves(before, after, is_served):
+    assert (serves({**TABLE, **before}, {**TABLE, **after}) == ()) is is_served
