@@ -358,7 +358,8 @@ def rewritten(text: str, project, id_: str, old: str, new: str) -> str:
     """The manifest with a lie in it that its own hashes agree with."""
     from dataclasses import replace
 
-    from migrate.core.schema.differences import apply, fingerprint
+    from migrate.core.schema.differences import fingerprint
+    from tests.support.changes import apply
 
     found = Manifest.parse(text)
     entries = []

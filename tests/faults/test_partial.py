@@ -8,7 +8,8 @@ import signal
 import pytest
 
 from migrate.core.manifest.manifest import Manifest
-from migrate.core.schema.differences import apply, fingerprint
+from migrate.core.schema.differences import fingerprint
+from tests.support.changes import apply
 
 fault = pytest.mark.fault
 
