@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from migrate.core.decide.backup import with_backup
-from migrate.core.decide.decision import decide
+from migrate.core.decide.decision import decide, refuse_over_part
 from migrate.core.decide.findings import problem_of_incomparable, refuse_downgrade, sentence_of_elsewhere
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Adopt, Downgrade, Plan, Refusal, Repair
@@ -236,13 +236,13 @@ def judge_adoption(order: Order, connection: Connection, at: Override | None) ->
             found = order.image.manifest.compare(rows, observation.schema or {}, major=major)
             evidence = tuple(found.sentences())
         step = Adopt(rows, observation.rows, at.reason, evidence, is_proven=False)
-        return Judged(observation, state, Plan((step,), Result.ADOPTED, evidence))
+        return _to_adopt(order, observation, state, step, evidence)
     if isinstance(state.position, (Empty, AtHead, Behind)):
         # stamped with one revision, and exactly another one's schema: rows that are not true are replaced as any others
         proven = next((f.exact for f in state.findings if isinstance(f, Drifted) and f.exact is not None), None)
         if proven is None:
             return Judged(observation, state, Plan((), Result.NOOP))
-        return Judged(observation, state, Plan((Adopt(proven, observation.rows),), Result.ADOPTED))
+        return _to_adopt(order, observation, state, Adopt(proven, observation.rows))
     needed_manifest(order)
     warn_of_other_names(order, state)
     allowed = AdoptPolicy.EXACT if order.policy.adopt is AdoptPolicy.OFF else order.policy.adopt
@@ -250,6 +250,16 @@ def judge_adoption(order: Order, connection: Connection, at: Override | None) ->
     if isinstance(decision, Refusal):
         raise Stop(_not_adoptable(decision.problem))
     return Judged(observation, state, replace(decision, steps=decision.steps[:1], result=Result.ADOPTED))
+
+
+def _to_adopt(
+    order: Order, observation: Observation, state: State, step: Adopt, evidence: tuple[str, ...] = ()
+) -> Judged:
+    """The plan of an adoption alone. Raises Stop where it would hide that a part of a revision is committed."""
+    over = refuse_over_part(state.findings, step.rows, order.image)
+    if over is not None:
+        raise Stop(over.problem)
+    return Judged(observation, state, Plan((step,), Result.ADOPTED, evidence))
 
 
 def _rows_to_record(order: Order, revisions: str) -> tuple[str, ...]:
@@ -288,7 +298,7 @@ def judge_acceptance(order: Order, connection: Connection, at: Acceptance) -> Ju
         return Judged(observation, state, Plan((), Result.NOOP))
     evidence = tuple(found.sentences())
     step = Adopt(rows, observation.rows, at.reason, evidence, is_proven=False, accepted=facts)
-    return Judged(observation, state, Plan((step,), Result.ADOPTED, evidence))
+    return _to_adopt(order, observation, state, step, evidence)
 
 
 def _not_adoptable(refused: Problem) -> Problem:

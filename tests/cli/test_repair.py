@@ -320,6 +320,40 @@ def test_the_operators_word_closes_a_part(partial, database, run_migrate):
     assert run_migrate("repair", "--close", "part", database=database).exit_code == 2
 
 
+AT_PART = ("adopt", "--at", "part", "--reason", "it is there")
+ACCEPTING = ("adopt", "--accept-differences", "--at", "part")
+ADOPTING = ("up", "--adopt", "exact", "--stale", "warn")
+
+
+@pytest.mark.parametrize(
+    ("loses_rows", "arguments"),
+    [
+        *((False, arguments) for arguments in (("adopt",), AT_PART, ACCEPTING)),
+        *((True, arguments) for arguments in (("adopt",), AT_PART, ADOPTING, (*ADOPTING, "--heal"))),
+    ],
+)
+def test_no_adoption_makes_a_part_of_a_revision_look_whole(
+    loses_rows, arguments, partial, database, run_migrate, write_manifest
+):
+    file = partial.versions / "part_part.py"
+    failing = file.read_text()
+    file.write_text(failing.replace("raise RuntimeError('no')", "pass"))  # rows that it moves: no schema shows them
+    write_manifest()
+    file.write_text(failing)
+    assert run_migrate("up", "--stale", "warn", database=database).exit_code == 31
+    if loses_rows:
+        database.execute("DELETE FROM alembic_version")
+    result = run_migrate(*arguments, database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (15, "residue")
+    assert "a part of revision part is committed" in result.finished["why"]
+    assert versions(database) == ([] if loses_rows else ["cic"])
+    closed = run_migrate("repair", "--yes", "--close", "part", "--reason", "finished by hand", database=database)
+    assert closed.exit_code == 0
+    assert run_migrate("adopt", database=database).exit_code == 0
+    assert versions(database) == ["part"]
+
+
 ROBOTS = """
 with op.get_context().autocommit_block():
     op.execute("ALTER TYPE kind ADD VALUE IF NOT EXISTS 'ROBOT'")

@@ -122,6 +122,13 @@ PLANS = [
     ),
     (Untracked(("table t",), Exact(("two",))), (), {"adopt": AdoptPolicy.EXACT}, (Adopt(("two",)),), Result.ADOPTED),
     (
+        Untracked(("table t",), Exact(("two",))),
+        (INDEX,),
+        {"adopt": AdoptPolicy.EXACT},
+        (Adopt(("two",)),),
+        Result.ADOPTED,
+    ),
+    (
         Untracked(("table t",), Nearest(("two",), EXTRA)),
         (),
         {"adopt": AdoptPolicy.EXACT},
@@ -616,3 +623,14 @@ def test_without_a_sibling_that_a_revision_follows_nothing_is_compared_and_nobod
     decision = decide(KNOWING, State(Behind(("one",), (TWO,)), (lacking,)), Policy())
     assert isinstance(decision, Plan)
     assert sentence(lacking) in decision.warnings
+
+
+@pytest.mark.parametrize("heal", [False, True])
+@pytest.mark.parametrize("indexes", [(), INDEX.indexes])
+def test_a_revision_of_which_a_part_is_known_is_not_recorded_as_whole(indexes, heal):
+    position = Untracked(("table t",), Exact(("two",)))
+    state = State(position, (Residue(indexes, STEP.steps),))
+    decision = decide(IMAGE, state, Policy(adopt=AdoptPolicy.EXACT, heal=heal))
+    assert isinstance(decision, Refusal)
+    assert decision.problem.kind.code == "residue"
+    assert "recorded as applied it would look whole" in decision.problem.why

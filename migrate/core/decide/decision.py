@@ -241,6 +241,9 @@ def _from_there(
     warnings: tuple[str, ...] = (),
 ) -> Decision:
     """Write the version rows, and go on from there: what is judged before any upgrade is judged before this one."""
+    over = refuse_over_part(findings, rows, image)
+    if over is not None:
+        return over
     pending = image.graph.pending(rows, policy.target) if not image.graph.unknown(rows) else ()
     if not isinstance(pending, tuple) or not pending:
         return Plan((first,), alone, warnings)
@@ -248,6 +251,19 @@ def _from_there(
     if isinstance(decided, Refusal):
         return decided
     return replace(decided, steps=(first, *decided.steps), warnings=(*warnings, *decided.warnings))
+
+
+def refuse_over_part(findings: Iterable[Finding], rows: Iterable[str], image: Image) -> Refusal | None:
+    """The refusal to record a revision of which a part is known to be committed: it would look like the whole of it."""
+    whole = image.graph.ancestors(row for row in rows if row in image.graph)
+    for finding in findings:
+        if isinstance(finding, Residue):
+            steps = tuple(step for step in finding.steps if step.kind == "upgrade" and step.revision in whole)
+            if steps:
+                part = Residue((), steps)
+                why = f"{sentence(part)}; recorded as applied it would look whole"
+                return Refusal(problem("residue", why, items=_items(part)))
+    return None
 
 
 def _untracked(
