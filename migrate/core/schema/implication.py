@@ -16,7 +16,9 @@ from migrate.core.schema.expressions import evaluate, truth
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_NUMBERS: Final = frozenset({"smallint", "integer", "bigint", "numeric", "real", "double precision"})
+_NUMBERS: Final = frozenset(
+    {"smallint", "integer", "bigint", "numeric", "double precision"}
+)  # not real: 0.1::real is another number
 _TEXTS: Final = frozenset({"text", "character varying"})
 _CAST: Final = r"(?:::(?:smallint|integer|bigint|numeric|real|double[ ]precision|text|character[ ]varying))?"
 _NUMBER: Final = r"-?\d+(?:\.\d+)?"
@@ -54,9 +56,9 @@ def implies(given: Iterable[str], wanted: str, column: str, type_: str) -> bool:
     if asked is None:
         return False
     known = [read for text in given if (read := _read(text, column, type_)) is not None]
-    constants = sorted({constant for each in (*known, asked) for constant in each.constants()}, key=str)
-    ordered = sorted(constants) if type_ in _NUMBERS else constants
-    ranks = {constant: 2 * place for place, constant in enumerate(ordered)}
+    # of texts only equality is asked, so that any order of theirs will do
+    constants = sorted({constant for each in (*known, asked) for constant in each.constants()})
+    ranks = {constant: 2 * place for place, constant in enumerate(constants)}
     for value in (None, *range(-1, 2 * len(ranks))):
 
         def may_be(condition: _Comparison, value: int | None = value) -> frozenset[object]:
@@ -83,8 +85,8 @@ def _read(text: str, column: str, type_: str) -> _Comparison | None:
                     return None
                 found.append((said[said.index("'") : said.rindex("'") + 1],))
             case "column":
-                if said.partition(")")[0].lstrip("(") != column:
-                    return None
+                if said.partition(")")[0].lstrip("(") != column or (said[0] == "(" and type_ not in _TEXTS):
+                    return None  # a number as text has a text's order, and '01' is not '1'
                 found.append(column)
             case "order" if type_ not in _NUMBERS:  # which text is greater is a matter of its collation
                 return None
