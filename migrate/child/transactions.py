@@ -9,9 +9,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from migrate.child.hook import Observer
+
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy.engine import Connection
+
+    from migrate.child.course import Course
+    from migrate.child.hook import Statement
 
 # What is gone with the transaction in which it was done.
 _OF_THE_TRANSACTION: Final = re.compile(
@@ -20,21 +25,22 @@ _OF_THE_TRANSACTION: Final = re.compile(
 )
 
 
-class Division:
+class Division(Observer):
     """What of a transaction is env.py's own, and the commit after a revision."""
 
-    def __init__(self, *, wanted: bool) -> None:
+    def __init__(self, course: Course, *, wanted: bool) -> None:
         """``wanted``: each revision is to be committed by itself."""
+        self._course = course
         self._wanted = wanted
         self._with_state: Any = None  # the transaction in which env.py did what holds for that one only
         self.kept: Any = None  # the transaction that is not to be committed before env.py's end
         self.is_of_env_py = False  # and that Alembic will not commit, either
         self.why_kept = ""
 
-    def note(self, connection: Connection, statement: str) -> None:
+    def sending(self, statement: Statement) -> None:
         """Look at a statement of env.py's, before the migrations."""
-        if _OF_THE_TRANSACTION.search(statement):
-            self._with_state = connection.get_transaction()
+        if self._course.phase == "env" and _OF_THE_TRANSACTION.search(statement.sql):
+            self._with_state = statement.connection.get_transaction()
 
     def settle(self, context: MigrationContext, connection: Connection) -> None:
         """Find out whose transaction it is in which the migrations begin."""

@@ -7,7 +7,7 @@ import sys
 
 RESET = """
 import socket
-from migrate.child.main import Channel
+from migrate.child.channel import Channel
 ours, parents = socket.socketpair()
 channel = Channel(ours.detach())
 channel.tell("ready")

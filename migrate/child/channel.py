@@ -1,0 +1,131 @@
+"""The child's line to its parent, and the pulse that tells on it when the main thread waits in its driver."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import sys
+import termios
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from migrate.child import driver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+PULSE_S: Final = 1.0
+
+
+class Channel:
+    """The line to the parent: every message is answered before the child goes on, but for those that are only told."""
+
+    def __init__(self, fd: int) -> None:
+        self._socket = socket.socket(fileno=fd)
+        self._reader = self._socket.makefile("r", encoding="utf-8")
+        self._lock = threading.Lock()  # the pulse and threads of the user's that log speak too
+        self._pid = os.getpid()
+        self.driver: Any = None  # the database's connection that a forked process must not speak on
+        os.register_at_fork(after_in_child=self._let_go)
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether this is a process that a revision has forked: it does not speak for the run."""
+        return os.getpid() != self._pid
+
+    def keep_from_forks(self, of_driver: Any) -> None:
+        """Let no process that a revision forks speak on the database's connection: its rollback would be ours."""
+        self.driver = of_driver
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes for the database are still in this machine's socket (Linux' SIOCOUTQ); 0 where that is not told."""
+        with suppress(Exception):  # no connection yet, a closed one, or a driver without a descriptor to show
+            found = fcntl.ioctl(self.driver.fileno(), termios.TIOCOUTQ, bytes(4))
+            return int.from_bytes(found, sys.byteorder)
+        return 0
+
+    def _let_go(self) -> None:
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, self._socket.fileno(), inheritable=False)
+        with suppress(Exception):  # closed, or of a driver that has no descriptor to show
+            os.dup2(null, self.driver.fileno(), inheritable=False)
+        os.close(null)
+
+    def tell(self, say: str, **fields: object) -> None:
+        """Send without waiting for an answer."""
+        if self.is_forked:
+            os._exit(1)
+        line = json.dumps({"say": say, **fields}, default=str)
+        with self._lock:
+            self._socket.sendall(line.encode("utf-8", "backslashreplace") + b"\n")
+
+    def call(self, say: str, **fields: object) -> dict[str, Any]:
+        """Send and wait for the answer."""
+        self.tell(say, **fields)
+        return self.receive()
+
+    def receive(self) -> dict[str, Any]:
+        """The parent's next message; ends the process where the parent is gone."""
+        line = ""
+        with suppress(OSError):  # closed with something of ours unread
+            line = self._reader.readline()
+        if not line:
+            os._exit(1)  # nobody is left to report to, and user code must not be given the chance to go on
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+
+class Pulse(threading.Thread):
+    """Tells the parent when the main thread goes into its driver and waits there, and when it has come out again.
+
+    The parent alone cannot tell a revision that thinks from one that waits for an answer which will never come.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(name="pulse", daemon=True)
+        self._channel = channel
+        self._main = threading.main_thread().ident
+        self._told = False
+
+    def run(self) -> None:
+        """Look at the main thread's stack once a second, for as long as the parent is there."""
+        while True:
+            time.sleep(PULSE_S)
+            waits_for = _waits_for(sys._current_frames().get(self._main or 0))  # noqa: SLF001 - documented since 2.5
+            if waits_for is not None or self._told:
+                # again and again while it waits: to the parent, every other message means that the wait was over
+                self._told = waits_for is not None
+                try:
+                    self._channel.tell("waiting", waits_for=waits_for, unsent=self._channel.unsent)
+                except OSError:
+                    return
+
+
+def _waits_for(frame: FrameType | None) -> str | None:
+    """What a stack waits for in a driver: an ``answer`` (in a function such as `do_commit`), or to be ``connected``.
+
+    Under an asynchronous env.py the migration waits off the stack, in a greenlet, and the thread in the event loop.
+    """
+    stack = [(step.f_globals.get("__name__", ""), step.f_code.co_name) for step in _outwards(frame)]
+    if [module for module, _ in stack[:2]] == ["selectors", "asyncio.base_events"]:
+        # else a revision runs its own loop
+        return "answer" if all(module != "alembic.runtime.migration" for module, _ in stack) else None
+    if ("sqlalchemy.engine.default", "connect") in stack:
+        return "connected"
+    is_asking = any(
+        name.startswith("do_") and (module.startswith("sqlalchemy.") or module == driver.__name__)
+        for module, name in stack
+    )
+    return "answer" if is_asking else None
+
+
+def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back

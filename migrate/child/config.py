@@ -1,0 +1,88 @@
+"""Alembic's configuration as its own command line would give it to env.py, with the chosen URL in it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
+
+from alembic.config import CommandLine, Config
+
+from migrate.core.url import DatabaseUrl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+URL_OPTION: Final = "sqlalchemy.url"
+
+
+class Asked(Config):
+    """Alembic's configuration, which knows whether somebody has asked for a database URL that nobody wrote."""
+
+    asked_in_vain = False
+
+    def get_section(self, name: str, default: Any = None) -> Any:
+        """As Alembic's; engines are made of a section."""
+        found = super().get_section(name, default)
+        self._note(name, (found or {}).get(URL_OPTION))
+        return found
+
+    def get_section_option(self, section: str, name: str, default: str | None = None) -> Any:
+        """As Alembic's."""
+        found: Any = super().get_section_option(section, name, default)
+        if name == URL_OPTION:
+            self._note(section, found)
+        return found
+
+    def _note(self, section: str, url: str | None) -> None:
+        self.asked_in_vain = self.asked_in_vain or (section == self.config_ini_section and not url)
+
+
+def load_config(job: Mapping[str, Any], *, gives_url: bool = False) -> Asked:
+    """Alembic's configuration as its own command line would give it to env.py, with the chosen URL in it.
+
+    The URL takes the place of the one that the file has, in memory; `%` is configparser's, so that it is doubled. Where
+    the file has none, it is not set: env.py then finds it elsewhere, and may prefer what stands here in a spelling that
+    it cannot use. ``gives_url``: set it all the same.
+    """
+    options: dict[str, Any] = {"ini_section": job["section"], "cmd_opts": _command_line(job)}
+    if job.get("toml") and "toml_file" in inspect.signature(Config).parameters:  # Alembic reads it since 1.16
+        options["toml_file"] = job["toml"]
+    config = Asked(job["config"], **options)
+    if config.get_main_option("script_location") is None:  # Flask-Migrate's ini file does not say it
+        config.set_main_option("script_location", str(job["folders"][0]).replace("%", "%%"))
+    if gives_url or _written_url(config, job):
+        config.set_main_option(URL_OPTION, _url(config, job).replace("%", "%%"))
+    return config
+
+
+def _written_url(config: Config, job: Mapping[str, Any]) -> str:
+    return config.file_config.get(job["section"], URL_OPTION, raw=True, fallback="")
+
+
+def _url(config: Config, job: Mapping[str, Any]) -> str:
+    """The URL with the driver that the file's own `sqlalchemy.url` names, where the user's names none.
+
+    An async env.py needs an async one. One that is not installed is not taken: an example's, or a developer's.
+    """
+    written = _written_url(config, job)
+    named = re.match(r"postgres(?:ql)?\+(asyncpg|psycopg)(?:_async)?:", written)
+    if named is None or job["driver"] is not None or find_spec(named[1]) is None:
+        return str(job["url"])
+    return DatabaseUrl.parse(job["url"]).driven_by(named[1]).sqlalchemy
+
+
+def _command_line(job: Mapping[str, Any]) -> Any:
+    """What Alembic's own parser makes of the command that this job is; env.py may also read it from `sys.argv`."""
+    given = ["-c", job["config"]] if job["config"] else []
+    given += ["-n", job["section"], *(part for each in job.get("x", ()) for part in ("-x", each))]
+    verbs: dict[str, list[Any]] = {
+        "graph": ["heads"],
+        "compare": ["check"],
+        "downgrade": ["downgrade", job.get("target")],
+    }
+    verb = verbs.get(job["do"], ["upgrade", job.get("target")])
+    sys.argv = ["alembic", *given, *verb]
+    return CommandLine().parser.parse_args(sys.argv[1:])

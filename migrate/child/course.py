@@ -1,0 +1,53 @@
+"""How far env.py and its revisions have come, for everything that looks at them; and the ways in which they are ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from migrate.child.channel import Channel
+    from migrate.postgres.losses import Suspect
+
+
+class Refused(Exception):  # noqa: N818 - a refusal is no error of the code
+    """The child found that it must not go on; carries the code of the catalogue and the names for its fix."""
+
+    def __init__(self, code: str, why: str, **names: object) -> None:
+        super().__init__(why)
+        self.code = code
+        self.names = names
+        self.facts: dict[str, object] = {}
+
+
+class Unsure(Exception):  # noqa: N818 - it asks for another try
+    """A revision did something to these tables of which only the rows can tell whether it lost any."""
+
+    def __init__(self, suspects: list[Suspect]) -> None:
+        super().__init__("a revision is to be tried once more")
+        self.suspects = suspects
+
+
+class Stopped(Exception):  # noqa: N818 - the parent's wish
+    """The parent answered that no further revision, or no statement that commits by itself, may start."""
+
+
+@dataclass(slots=True)
+class Course:
+    """The course of one job; written by the seam, read by every observer."""
+
+    job: Mapping[str, Any]
+    channel: Channel
+    phase: str = "env"  # or configure, version-table, fence, revision, commit
+    current: str | None = None  # the revision at work
+    xid: int | None = None  # of the transaction that is open
+    autocommit_told: bool = False
+
+    def tell_autocommit(self) -> None:
+        """Say, once for each revision, that its next statement commits by itself. Raises Stopped."""
+        if self.current is not None and not self.autocommit_told:
+            if self.channel.call("autocommit")["do"] != "go":
+                raise Stopped
+            self.autocommit_told = True

@@ -1,0 +1,100 @@
+"""What the models differ in from the schema, as `alembic check` finds it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from alembic.autogenerate import RevisionContext
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+PRINTED: Final = 300  # characters of an operation of autogenerate
+
+
+class Models:
+    """What `alembic check` finds: autogenerate with every option of `configure()` and every hook, nothing written."""
+
+    def __init__(self, config: Config, script: ScriptDirectory) -> None:
+        # what `alembic check` hands over
+        arguments = {"message": None, "autogenerate": True, "sql": False, "head": "head", "splice": False}
+        arguments |= dict.fromkeys(("branch_label", "version_path", "rev_id", "depends_on"))
+        self._script = script
+        self._revision = RevisionContext(config, script, arguments)
+        self._has_models = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of the environment in which env.py runs."""
+        return {"as_sql": False, "template_args": self._revision.template_args, "revision_context": self._revision}
+
+    def compare(self, context: MigrationContext) -> None:
+        """Compare the models of one `run_migrations()`."""
+        given: Any = context.opts.get("target_metadata")
+        several = given if isinstance(given, (list, tuple)) else [given]
+        if any(metadata is not None and metadata.tables for metadata in several):
+            self._has_models = True
+            # not the version rows: where one head depends on another, they are fewer than the heads
+            self._revision.run_autogenerate(tuple(self._script.get_heads()), context)
+
+    def differences(self) -> list[dict[str, str]] | None:
+        """Each operation as a sentence, and as `alembic check` prints it; None where env.py names no models."""
+        if not self._has_models:
+            return None
+        # a hook may take the script away, which to a check means that there is nothing to do
+        scripts = self._revision.generated_revisions[-1:]
+        found: list[Any] = []
+        for difference in (one for made in scripts for ops in made.upgrade_ops_list for one in _diffs_of(ops)):
+            found += difference if isinstance(difference, list) else [difference]
+        return [{"said": _stable(_difference_said(one)), "printed": _difference_printed(one)} for one in found]
+
+
+def _diffs_of(operation: Any) -> Iterator[Any]:
+    """As `as_diffs()`; an operation of an extension's that has no such form is named by its class."""
+    if hasattr(operation, "ops"):
+        for one in operation.ops:
+            yield from _diffs_of(one)
+        return
+    try:
+        yield operation.to_diff_tuple()
+    except (AttributeError, NotImplementedError):
+        yield (type(operation).__name__,)
+
+
+def _difference_printed(difference: Any) -> str:
+    """As `alembic check` prints it; nothing where the sentence has all of it."""
+    return "" if difference[0].startswith("modify_") or len(difference) == 1 else _stable(repr(difference))[:PRINTED]
+
+
+def _stable(text: str) -> str:
+    """Without the addresses of objects, which differ from run to run."""
+    return re.sub(r" at 0x[0-9A-Fa-f]+", "", text)
+
+
+def _difference_said(difference: Any) -> str:
+    """One operation for people: its kind, what it is about, and of a changed property both values."""
+    kind, *about = difference
+    if kind.startswith("modify_"):
+        schema, table, column, _, old, new = about
+        place = ".".join(filter(None, (schema, table, column)))
+        return f"{kind.replace('_', ' ')} of {place}: {_shown(old)} in the schema, {_shown(new)} in the models"
+    if not about:
+        return str(kind)
+    thing = next((one for one in about if hasattr(one, "name")), about[-1])
+    if kind.endswith("_column"):
+        return f"{kind.replace('_', ' ')} {'.'.join(filter(None, (*about[:-1], thing.name)))}"
+    table = getattr(thing, "table", None)
+    of = f" of {table.fullname}" if table is not None else ""
+    name = getattr(thing, "fullname", None) or getattr(thing, "name", None)
+    return f"{kind.replace('_', ' ')} {name or thing}{of}"
+
+
+def _shown(value: Any) -> str:
+    """A value of a column's property: a type with its arguments, a default by its text."""
+    text_of = getattr(getattr(value, "arg", None), "text", None)
+    return str(text_of) if text_of is not None else repr(value)

@@ -1,0 +1,339 @@
+"""The seam in Alembic's environment: our checks before its first statement and between its revisions."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import RevisionStep
+from alembic.util import CommandError
+from sqlalchemy import text
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError
+
+from migrate.child import records as foreign_records
+from migrate.child.beside import Beside
+from migrate.child.commits import OwnCommits
+from migrate.child.course import Course, Refused, Stopped
+from migrate.child.driver import commits_by_itself, driver_of, in_transaction, is_autocommit, is_outside
+from migrate.child.guard_fence import GuardFence
+from migrate.child.hook import Hook, Observer
+from migrate.child.losses import Losses
+from migrate.child.models import Models
+from migrate.child.probes import Crash, Recorder
+from migrate.child.transactions import Division
+from migrate.core.problems.driver_errors import said_by
+from migrate.core.schema.repair_sql import quote
+from migrate.core.search_path import first_meant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+    from sqlalchemy.engine import Connection
+
+    from migrate.child.channel import Channel
+    from migrate.child.flask_context import NoApplication
+
+_WHERE = """
+    SELECT {is_held}, pg_catalog.pg_backend_pid(), CAST(pg_catalog.current_database() AS text),
+           CAST(pg_catalog.inet_server_addr() AS text),
+           coalesce((SELECT CAST(n.nspname AS text) FROM pg_catalog.pg_class c
+                       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                      WHERE c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(CAST(:table AS text)))),
+                    CAST(pg_catalog.current_schema() AS text))
+"""
+_PATH = "SELECT pg_catalog.current_setting('search_path'), CAST(current_user AS text)"
+
+
+class Seam:
+    """Alembic's environment for one job.
+
+    Two methods are replaced on the instance: Alembic installs its `context` proxy by the exact class, so that a subclass
+    would leave env.py without one.
+    """
+
+    def __init__(self, config: Config, script: ScriptDirectory, job: Mapping[str, Any], channel: Channel) -> None:
+        self._models = Models(config, script) if job["do"] == "compare" else None
+        options = self._models.options if self._models is not None else {}
+        self.environment = EnvironmentContext(config, script, fn=self._steps, **options)
+        self._configure, self._run_migrations = self.environment.configure, self.environment.run_migrations
+        for name, method in (("configure", self.configure), ("run_migrations", self.run_migrations)):
+            setattr(self.environment, name, method)
+        self.script = script
+        self.course = Course(job, channel)
+        self._job = job
+        self._channel = channel
+        self._reply: dict[str, Any] = {}
+        self._division = Division(self.course, wanted=job["transaction"] == "revision")
+        self._commits = OwnCommits()
+        self._fence = GuardFence(self.course)
+        self.losses = Losses(self.course, self._commits, self._fence)
+        self._beside = Beside(self.course, self._fence, self._commits, self.losses)
+        self._of_env_py = Hook(self._division)
+        self._of_everyone = Hook(self._beside)
+        self._of_revisions = Hook(*self._observers())
+        self.has_begun = False  # env.py runs the migrations, and in the right place
+        # a connection to another server, by env.py or a revision; one that swallows it ends in no success
+        self.strayed: Refused | None = None
+        self.raised: BaseException | None = None  # by the migrations; an env.py that swallows it ends in no success
+        # the statement that began the transaction which env.py hands over, empty where none did; None: it hands over none
+        self.opener: str | None = None
+        self.no_application: NoApplication | None = None
+        self._proven: MigrationContext | None = None  # that the last call of run_migrations() was proven for
+        self._is_offline = False
+        self._database = ""  # of that call, for people
+        self._looks = bool(job.get("looks"))  # only at where env.py goes: nothing is run
+
+    def _observers(self) -> Iterator[Observer]:
+        """Whatever looks at what revisions do on env.py's connection, in this order."""
+        yield self._commits
+        yield self._fence
+        if "recorded" in self._job:
+            yield Recorder(self.course)
+        yield self.losses  # the last before a statement: it may send a part of it
+        if "crash_after" in self._job:
+            yield Crash(self.course, self._job["crash_after"])
+
+    def configure(self, *args: Any, **options: Any) -> None:
+        """See from here on what env.py itself does on the connection that it hands over."""
+        try:
+            self._configure(*args, **options)
+        except CommandError:
+            self.course.phase = "configure"  # what env.py asks for is at fault, not the history
+            raise
+        connection = self.environment.get_context().connection
+        if connection is not None and hasattr(connection, "in_transaction"):
+            self._of_env_py.listen(connection)
+
+    def run_migrations(self, **options: Any) -> None:
+        """Prove where env.py connected before Alembic reads or makes the version table."""
+        foreign_records.rearm()
+        if isinstance(self.raised, Refused | Stopped):
+            raise self.raised  # env.py has swallowed it and goes on, perhaps to its next target
+        context = self.environment.get_context()
+        if context.as_sql:  # it prints SQL and touches no database; what counts is whether env.py also runs online
+            self._is_offline = True
+            self._run_migrations(**options)
+            return
+        try:
+            self._enter(context)
+            if not self._looks:
+                self._run_migrations(**options)
+        except BaseException as error:
+            # a revision's failure that env.py has swallowed says more than what is wrong with the next call
+            if self.raised is None or not isinstance(error, Refused | Stopped):
+                self.raised = error
+            raise
+
+    def listen_beside(self) -> None:
+        """See what is done on connections of every engine, before env.py makes one."""
+        self._of_everyone.listen(Engine)
+
+    def stop_listening(self) -> None:
+        """The opposite of `listen_beside`: engines outlive a job."""
+        self._of_everyone.stop(Engine)
+
+    def refuse_unproven(self) -> None:
+        """Raises what the migrations raised, whatever env.py has made of it, and a refusal where it ran none."""
+        for refusal in (self.strayed, self.raised):
+            if refusal is not None:
+                raise refusal
+        if self._proven is None and not self._looks:
+            if self._is_offline:
+                raise self._offline()
+            code, why = "unproven", "env.py ended without calling context.run_migrations(): no revision was run"
+            raise Refused(code, why, fix=f"let {self._job['env_py']} call context.run_migrations() for this database")
+
+    def _offline(self) -> Refused:
+        why = "env.py configured offline mode: it passed no connection"
+        return Refused("env-cannot-run", why, config=self._job["config"])
+
+    def tell_differences(self) -> None:
+        """Say what the models differ in, where that was the job."""
+        if self._models is not None:
+            self._channel.tell("compared", differences=self._models.differences())
+
+    @property
+    def wraps(self) -> bool:
+        """Whether a statement that would commit by itself runs in a transaction of ours."""
+        return self._fence.wraps
+
+    def left_nothing(self, sqlstate: str | None) -> bool:
+        """Whether an end, with the server's refusal or one of ours, leaves nothing behind."""
+        return self.losses.left_nothing(sqlstate)
+
+    # One call of run_migrations()
+
+    def _enter(self, context: MigrationContext) -> None:
+        """Prove one call of run_migrations(), and see from here on what it does."""
+        connection = context.connection
+        if connection is None:
+            raise self._offline()
+        self._division.settle(context, connection)
+        is_anew = self._proven not in {None, context} and self._division.kept is None
+        self.opener = self._beside.opener(connection) if self._division.is_of_env_py else None
+        self._prove(context, connection, is_anew=is_anew)
+        self.has_begun = True
+        self._beside.watched = connection
+        self._channel.keep_from_forks(driver_of(connection))
+        self._commits.stop()
+        self._of_revisions.listen(connection)
+        if connection.in_transaction():
+            for observer in self._of_revisions.observers:
+                observer.begun(connection)
+        self._proven = context
+        self.raised = None
+        if is_anew:  # what an earlier call has done is in the database, or nowhere
+            self.course.current = self.course.xid = None
+        self.course.phase = "version-table"
+
+    def _prove(self, context: MigrationContext, connection: Connection, *, is_anew: bool) -> None:
+        table = {"table": context.version_table}
+        with in_transaction(connection):
+            where = text(_WHERE.format(is_held=self._fence.asks["is_held"]))
+            held, pid, database, address, schema = connection.execute(where, dict(table)).one()
+            named = connection.execute(text(_PATH)).one() if schema is None else ("", "")
+        # SQLAlchemy puts the version table where it puts the user's own
+        moved = connection.get_execution_options().get("schema_translate_map") or {}
+        schema = moved.get(context.version_table_schema, context.version_table_schema) or schema
+        there = f"database {database} at {address or 'a local socket'}"
+        observed = (self._job["version_table"], self._job["version_table_schema"])
+        is_other = not held or (context.version_table, schema) != observed
+        if is_other and self._proven is not None:
+            in_there, in_here = ("", "") if held else (f" in {there}", f" in {self._database}")
+            raise self._elsewhere(
+                f"after {observed[1]}.{observed[0]}{in_here} for {schema}.{context.version_table}{in_there}"
+            )
+        if not held:
+            why = f"env.py connected to {there}, from where this run's guard is not visible"
+            raise Refused("other-database", why, env_py=self._job["env_py"])
+        self._refuse_beside_open(connection)
+        if schema is None:
+            missing = first_meant(*named)
+            why = f"env.py's search_path is {named[0]}, and no schema of it exists here"
+            raise Refused("missing-schema", why, schema=quote(missing), missing_schema=missing)
+        if is_other:
+            why = f"env.py configures {schema}.{context.version_table}, but {observed[1]}.{observed[0]} was observed"
+            names = {"version_table": context.version_table, "version_table_schema": schema}
+            raise Refused("other-version-table", why, **names)
+        kept = self._division.why_kept if self._job["transaction"] == "revision" else ""
+        is_alone = connection.in_transaction() and not is_autocommit(connection) and is_outside(connection)
+        if is_alone:  # what SQLAlchemy takes for a transaction is none
+            kept = (
+                "a COMMIT that env.py executed ended the transaction, and SQLAlchemy does not know that and begins none"
+            )
+        self._database = there
+        one_transaction = self._division.one_transaction
+        about = {"one_transaction": one_transaction, "kept": kept, "alone": is_alone, "anew": is_anew}
+        self._channel.call("connected", backend_pid=pid, **about)
+
+    def _refuse_beside_open(self, connection: Connection) -> None:
+        """Raises Refused for a call on another connection while the transaction of the one before is open.
+
+        Whatever database each of them has in a release, in a shadow both have the same, where the second would wait for
+        the first for ever.
+        """
+        before = self._proven.connection if self._proven is not None else None
+        if before is None or before.closed or not before.in_transaction() or is_autocommit(before):
+            return
+        if driver_of(before) is not driver_of(connection):
+            raise self._elsewhere("for a second connection while the transaction of the first is open")
+
+    def _elsewhere(self, said: str) -> Refused:
+        why = f"env.py calls run_migrations() for more than one target: {said}"
+        observed = self._job["version_table_schema"]
+        return Refused("several-targets", why, env_py=self._job["env_py"], version_table_schema=observed)
+
+    # Its revisions
+
+    def _steps(self, heads: Any, context: MigrationContext) -> Iterator[RevisionStep]:
+        """Alembic runs each yielded step, and this generator runs between them."""
+        if context.as_sql:
+            yield from self.script._upgrade_revs(self._job["target"], heads)  # noqa: SLF001 - as alembic.command does
+            return
+        if self._proven is not context:  # env.py called the context's own run_migrations()
+            try:
+                self._enter(context)
+            except Refused as refused:
+                self.raised = refused
+                raise
+        if self._looks:
+            return
+        self.course.phase = "env"
+        if self._models is not None:
+            self._models.compare(context)
+            return
+        connection = context.connection
+        assert connection is not None
+        context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, self._on_applied)
+        for step in self._asked(heads):
+            if self.course.current is not None:
+                self._commit_before_next(context, connection)
+            self._before(step, connection)
+            yield step
+            self._fence.leave_autocommit(connection)
+        self.course.phase = "commit"
+        if self._job["goes_on"] and self.course.current is not None:
+            self._commit_before_next(context, connection)
+        self._fence.give_mark_back(connection)
+
+    def _asked(self, heads: Any) -> Iterable[RevisionStep]:
+        """The steps of the job, as alembic.command makes them."""
+        if "only" in self._job:
+            revision = self.script.get_revision(self._job["only"])
+            return [RevisionStep(self.script.revision_map, revision, is_upgrade=False)]
+        if self._job["do"] == "downgrade":
+            return self.script._downgrade_revs(self._job["target"], heads)  # noqa: SLF001 - there is no public way
+        return self.script._upgrade_revs(self._job["target"], heads)  # noqa: SLF001 - as above
+
+    def _commit_before_next(self, context: MigrationContext, connection: Connection) -> None:
+        course = self.course
+        course.phase = "commit"
+        if is_autocommit(connection) or self._division.commit(context, connection):
+            self._channel.call("committed", revision=course.current)
+        course.current = None
+        course.xid = None if not connection.in_transaction() else course.xid
+
+    def _before(self, step: RevisionStep, connection: Connection) -> None:
+        course = self.course
+        course.phase = "fence"
+        self._fence.pass_between(connection, f"revision {_id_of(step)}")
+        course.current = _id_of(step)
+        course.autocommit_told = False
+        course.phase = "revision"
+        xid = course.xid if connection.in_transaction() else None
+        self._reply = self._channel.call("revision", revision=course.current, xid=xid)
+        if self._reply["do"] != "go":
+            raise Stopped
+        self.losses.begin(connection)
+        if self._reply["may_commit"] or is_autocommit(connection):
+            self._commits.watch(connection)
+
+    def _on_applied(self, *, ctx: MigrationContext, **_: Any) -> None:
+        """Inside the revision's transaction, after its version row moved and before the commit."""
+        connection = ctx.connection
+        assert connection is not None
+        self._commits.stop()
+        problem = None
+        is_recorded = True
+        step_id = self._reply.get("step_id")
+        if step_id is not None:
+            try:
+                with nullcontext() if commits_by_itself(connection) else connection.begin_nested():
+                    finished = connection.execute(text(self._reply["finish_sql"]), {"step_id": step_id})
+                is_recorded = finished.rowcount != 0  # an older snapshot (REPEATABLE READ) does not have the row
+            except DBAPIError as error:  # e.g. after the revision's own SET ROLE: the release matters more
+                problem = said_by(error)
+        self.losses.judge()
+        self._channel.call("applied", revision=self.course.current, ledger=problem, recorded=is_recorded)
+        # last of all: the parent may have been stopped for longer than its lease before it answered
+        self._fence.pass_between(connection, f"the commit of revision {self.course.current}")
+
+
+def _id_of(step: RevisionStep) -> str:
+    """A revision step as it names itself; stamps have no revision, and none is ever yielded here."""
+    return str(step.info.up_revision_id or step.info.down_revision_ids)
