@@ -121,7 +121,7 @@ def value_of(found: Settings, name: str) -> object:
     for owner, attribute in (
         (found.policy, name),
         (found.limits, limits.get(name, name.replace("_timeout", "_s"))),
-        (found, {"config": "config_file"}.get(name, name)),
+        (found, name),
     ):
         if hasattr(owner, attribute):
             return getattr(owner, attribute)
@@ -378,7 +378,7 @@ def test_a_variable_that_is_no_setting_is_a_warning() -> None:
 @given(st.integers(0, 500 * 3600 * 1000))
 def test_a_time_that_is_shown_reads_as_the_same_time(milliseconds: int) -> None:
     kind = Duration()
-    assert round(kind.from_text(kind.show(milliseconds / 1000)) * 1000) == milliseconds
+    assert round(kind.read(kind.show(milliseconds / 1000)) * 1000) == milliseconds
 
 
 @pytest.mark.parametrize(
@@ -386,7 +386,7 @@ def test_a_time_that_is_shown_reads_as_the_same_time(milliseconds: int) -> None:
     [("2", 2), ("2s", 2), ("500ms", 0.5), ("5m", 300), ("1h", 3600), (" 1.5 s ", 1.5), ("0", 0), ("0.5h", 1800)],
 )
 def test_times(text: str, seconds: float) -> None:
-    assert Duration().from_text(text) == seconds
+    assert Duration().read(text) == seconds
 
 
 @pytest.mark.parametrize("word", ["1", "true", "YES", " on "])

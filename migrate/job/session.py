@@ -91,7 +91,7 @@ class Session:
         """Alembic's configuration. Raises Stop."""
         from migrate import history as images
 
-        found = images.load_config(self.settings.config_file, self.cwd, self.settings.section)
+        found = images.load_config(self.settings.config, self.cwd, self.settings.section)
         if isinstance(found, images.ConfigFault):
             missing = found.kind is images.ConfigFaultKind.MISSING_FILE
             code = "no-alembic-config" if missing else "bad-alembic-config"
@@ -394,7 +394,7 @@ def _log_format(settings: Settings | None) -> LogFormat:
 
 def _folder(settings: Settings | None) -> Path:
     """Where the files of the history are relative to: beside Alembic's configuration."""
-    file = settings.config_file if settings is not None else None
+    file = settings.config if settings is not None else None
     return _working_folder() if file is None else _working_folder() / file.parent
 
 

@@ -47,7 +47,7 @@ class _Value(click.ParamType):  # type: ignore[type-arg]  # generic in the newes
         if isinstance(self.kind, Arguments):
             return (value,)
         try:
-            return self.kind.from_text(value)
+            return self.kind.read(value)
         except ValueError as error:
             shown = "the value" if isinstance(self.kind, SECRET_KINDS) else quoted(value)
             self.fail(f"{shown} {error}", param, ctx)

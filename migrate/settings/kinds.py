@@ -1,7 +1,7 @@
 """The types of settings: how each reads a flag, a variable or a key, says what it accepts, and shows a value.
 
-`from_text` reads a flag's or a variable's text, `from_toml` what tomllib gives. Both raise ValueError with the end of a
-sentence that begins with the value.
+`read` takes a flag's or a variable's text, and what tomllib gives for a key. It raises ValueError with the end of a sentence
+that begins with the value.
 """
 
 from __future__ import annotations
@@ -31,20 +31,24 @@ class Kind(Protocol):
     def metavar(self) -> str:
         """How a flag's value is called in --help."""
 
-    def from_text(self, text: str) -> object:
-        """Read a flag or a variable."""
-
-    def from_toml(self, value: object) -> object:
-        """Read a key of the table."""
+    def read(self, value: object) -> object:
+        """Read a flag, a variable or a key of the table."""
 
     def show(self, value: Any) -> str:
         """Spell a value as a person would write it into a variable."""
 
 
-def _as_text(value: object) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("is not a text in quotation marks")  # noqa: TRY004 - the one way in which a kind refuses
     return value
+
+
+def _split(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError:
+        raise ValueError("has a quotation mark that is never closed") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +58,12 @@ class Text:
     metavar: str = "TEXT"
     values: str = "text"
 
-    def from_text(self, text: str) -> str:
+    def read(self, value: object) -> str:
         """Any text but white space."""
-        if not text.strip():
+        text = _text(value).strip()
+        if not text:
             raise ValueError("is empty")
-        return text.strip()
-
-    def from_toml(self, value: object) -> str:
-        """A string."""
-        return self.from_text(_as_text(value))
+        return text
 
     def show(self, value: str) -> str:
         """As it is."""
@@ -95,16 +96,13 @@ class Choice:
         """As click writes a choice."""
         return f"[{'|'.join(self.of)}]"
 
-    def from_text(self, text: str) -> StrEnum:
+    def read(self, value: object) -> StrEnum:
         """The word in any case."""
+        word = _text(value).strip().lower()
         try:
-            return self.of(text.strip().lower())
+            return self.of(word)
         except ValueError:
             raise ValueError(f"is none of {self.values}") from None
-
-    def from_toml(self, value: object) -> StrEnum:
-        """A string."""
-        return self.from_text(_as_text(value))
 
     def show(self, value: StrEnum) -> str:
         """The word."""
@@ -125,9 +123,11 @@ class Duration:
         zero = f"; 0: {self.zero_means}" if self.zero_means else ""
         return f"time such as 2, 2s, 500ms, 5m, 1h, from {self.show(self.minimum_s)} to {self.show(_LONGEST_S)}{zero}"
 
-    def from_text(self, text: str) -> float:
-        """A number, and one of the units ms, s, m, h."""
-        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|)", text.strip(), re.ASCII)
+    def read(self, value: object) -> float:
+        """A number of seconds, or a number with one of the units ms, s, m, h."""
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            value = f"{value:f}" if value >= 0 else str(value)
+        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|)", _text(value).strip(), re.ASCII)
         if found is None:
             raise ValueError("is no time such as 2, 2s, 500ms, 5m or 1h")
         seconds = float(found[1]) * {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}[found[2]]
@@ -136,12 +136,6 @@ class Duration:
         if not self.minimum_s <= seconds <= _LONGEST_S:
             raise ValueError(f"is not between {self.show(self.minimum_s)} and {self.show(_LONGEST_S)}")
         return seconds
-
-    def from_toml(self, value: object) -> float:
-        """A number of seconds, or a string with a unit."""
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return self.from_text(f"{value:f}" if value >= 0 else str(value))
-        return self.from_text(_as_text(value))
 
     def show(self, value: float) -> str:
         """In the largest unit that needs no fraction."""
@@ -165,20 +159,15 @@ class Number:
         """The range."""
         return f"whole number from {self.minimum} to {self.maximum}"
 
-    def from_text(self, text: str) -> int:
-        """Digits."""
+    def read(self, value: object) -> int:
+        """An integer, or digits."""
+        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
         if not re.fullmatch(r"[0-9]{1,9}", text.strip(), re.ASCII):
             raise ValueError("is no whole number")
         number = int(text)
         if not self.minimum <= number <= self.maximum:
             raise ValueError(f"is not between {self.minimum} and {self.maximum}")
         return number
-
-    def from_toml(self, value: object) -> int:
-        """An integer, or a string of digits."""
-        if isinstance(value, int) and not isinstance(value, bool):
-            return self.from_text(str(value))
-        return self.from_text(_as_text(value))
 
     def show(self, value: int) -> str:
         """Digits."""
@@ -192,20 +181,14 @@ class Switch:
     metavar: str = ""
     values: str = "true, false (in a variable also 1/0, yes/no, on/off)"
 
-    def from_text(self, text: str) -> bool:
-        """One of the usual words."""
-        word = text.strip().lower()
+    def read(self, value: object) -> bool:
+        """A boolean, or one of the usual words."""
+        word = str(value).strip().lower()
         if word in {"1", "true", "yes", "on"}:
             return True
         if word in {"0", "false", "no", "off"}:
             return False
         raise ValueError("is none of 1, 0, true, false, yes, no, on, off")
-
-    def from_toml(self, value: object) -> bool:
-        """A TOML boolean."""
-        if not isinstance(value, bool):
-            raise ValueError("is neither true nor false")  # noqa: TRY004 - as above
-        return value
 
     def show(self, value: bool) -> str:  # noqa: FBT001 - the value of a switch
         """As TOML spells it."""
@@ -219,17 +202,17 @@ class Words:
     metavar: str
     values: str
 
-    def from_text(self, text: str) -> tuple[str, ...]:
+    def divided(self, text: str) -> tuple[str, ...]:
         """Divide at commas; those inside of parentheses belong to the word: `function f(integer, text)`."""
         words = (word.strip() for word in re.split(r",(?![^()]*\))", text))
         return tuple(word for word in words if word)
 
-    def from_toml(self, value: object) -> tuple[str, ...]:
-        """An array of strings, or one string."""
+    def read(self, value: object) -> tuple[str, ...]:
+        """An array of texts, or a text that is divided."""
         if isinstance(value, list) and all(isinstance(word, str) for word in value):
             return tuple(word.strip() for word in value if word.strip())
         if isinstance(value, str):
-            return self.from_text(value)
+            return self.divided(value)
         raise ValueError("is no array of texts")
 
     def show(self, value: Iterable[str]) -> str:
@@ -243,23 +226,20 @@ class Selection(Words):
 
     of: type[StrEnum]
 
-    def from_text(self, text: str) -> tuple[str, ...]:
-        """Divide at commas; each word in any case."""
+    def read(self, value: object) -> tuple[str, ...]:
+        """Each word in any case."""
+        words = self.divided(",".join(super(Selection, self).read(value)))
         try:
-            return tuple(self.of(word.lower()) for word in super(Selection, self).from_text(text))
+            return tuple(self.of(word.lower()) for word in words)
         except ValueError:
             raise ValueError(f"is none of {', '.join(self.of)}") from None
-
-    def from_toml(self, value: object) -> tuple[str, ...]:
-        """An array of strings, or one string."""
-        return self.from_text(",".join(super(Selection, self).from_toml(value)))
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses(Words):
     """URLs that hold secrets, with white space in between: a comma is a part of some."""
 
-    def from_text(self, text: str) -> tuple[str, ...]:
+    def divided(self, text: str) -> tuple[str, ...]:
         """Divide at white space."""
         found = tuple(text.split())
         if any("://" not in address for address in found):
@@ -275,12 +255,9 @@ class Addresses(Words):
 class Arguments(Words):
     """Arguments for another program: each flag is one of them, a variable holds several as a shell would divide them."""
 
-    def from_text(self, text: str) -> tuple[str, ...]:
+    def divided(self, text: str) -> tuple[str, ...]:
         """Divide at white space; quotation marks and backslashes work as in a shell."""
-        try:
-            return tuple(shlex.split(text))
-        except ValueError:
-            raise ValueError("has a quotation mark that is never closed") from None
+        return _split(text)
 
     def show(self, value: Iterable[str]) -> str:
         """As a variable has them."""
@@ -294,21 +271,14 @@ class Command:
     metavar: str = "COMMAND"
     values: str = "program and arguments"
 
-    def from_text(self, text: str) -> tuple[str, ...]:
-        """Divide at white space; quotation marks and backslashes work as in a shell."""
-        try:
-            words = tuple(shlex.split(text))
-        except ValueError:
-            raise ValueError("has a quotation mark that is never closed") from None
+    def read(self, value: object) -> tuple[str, ...]:
+        """An array of texts, or a text that is divided at white space as in a shell."""
+        if isinstance(value, list) and value and all(isinstance(word, str) for word in value):
+            return tuple(value)
+        words = _split(_text(value))
         if not words or not words[0]:
             raise ValueError("is empty")
         return words
-
-    def from_toml(self, value: object) -> tuple[str, ...]:
-        """An array of strings, or one string."""
-        if isinstance(value, list) and value and all(isinstance(word, str) for word in value):
-            return tuple(value)
-        return self.from_text(_as_text(value))
 
     def show(self, value: Iterable[str]) -> str:
         """The program alone: arguments may hold what is not to be seen."""
@@ -326,13 +296,9 @@ class File:
     metavar: str = "FILE"
     values: str = "path"
 
-    def from_text(self, text: str) -> Path:
+    def read(self, value: object) -> Path:
         """Any path."""
-        return Path(Text().from_text(text))
-
-    def from_toml(self, value: object) -> Path:
-        """A string."""
-        return self.from_text(_as_text(value))
+        return Path(Text().read(value))
 
     def show(self, value: Path) -> str:
         """As it is."""

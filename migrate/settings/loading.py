@@ -20,7 +20,7 @@ from migrate.core.wording import counted
 from migrate.regular_files import read
 from migrate.settings.database_url import read_database_url
 from migrate.settings.declarations import SETTINGS, TABLE, VARIABLE_PREFIX, Setting
-from migrate.settings.kinds import SECRET_KINDS, Arguments, File, Number, Switch, Words
+from migrate.settings.kinds import SECRET_KINDS, Arguments, Duration, File, Number, Switch, Words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,18 +32,6 @@ if TYPE_CHECKING:
 
 _PYPROJECT: Final = "pyproject.toml"
 _SHOWN_CHARACTERS: Final = 60
-_POLICY_SETTINGS: Final = tuple(each.name for each in fields(Policy))
-_LIMIT_SETTINGS: Final = {
-    "connect_timeout": "connect_s",
-    "guard_timeout": "guard_s",
-    "lock_timeout": "lock_s",
-    "statement_timeout": "statement_s",
-    "lock_tries": "lock_tries",
-    "lock_budget": "lock_budget_s",
-    "deadline": "deadline_s",
-    "wait_timeout": "wait_s",
-    "backup_timeout": "backup_s",
-}
 _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 _VARIABLES: Final = {setting.variable for setting in SETTINGS} | {"MIGRATE_DATABASE_URL", "MIGRATE_DATABASE_URL_FILE"}
 
@@ -75,7 +63,13 @@ class Settings:
 
     policy: Policy
     limits: Limits
-    config_file: Path | None
+    provenance: Mapping[str, Origin]
+    warnings: tuple[str, ...]
+    _values: Mapping[str, Any] = field(repr=False)
+    _environ: Mapping[str, str] = field(repr=False)
+    _cwd: Path = field(repr=False)
+    # the settings that are neither policy nor a limit, by their names
+    config: Path | None
     section: str
     x: tuple[str, ...]
     version_table: str | None
@@ -96,11 +90,6 @@ class Settings:
     notify_on: tuple[str, ...]
     service: str
     debug: bool
-    provenance: Mapping[str, Origin]
-    warnings: tuple[str, ...]
-    _values: Mapping[str, Any] = field(repr=False)
-    _environ: Mapping[str, str] = field(repr=False)
-    _cwd: Path = field(repr=False)
 
     def target(self, learn: Callable[[Iterable[str]], None] = lambda _secrets: None) -> Target:
         """Find the database. Raises Stop with no-database-url, or with bad-database-url, which never shows the value.
@@ -202,14 +191,14 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> tup
             origin = Origin(Source.FLAG, negative if flag is False else long)
         elif text.strip():
             try:
-                value = setting.kind.from_text(text)
+                value = setting.kind.read(text)
             except ValueError as error:
                 faults.append(_fault_of_variable(setting, text, error))
             else:
                 origin = Origin(Source.ENVIRONMENT, setting.variable)
         elif setting.in_table and setting.name in table:
             try:
-                value = setting.kind.from_toml(table[setting.name])
+                value = _read_key(setting, table[setting.name])
             except ValueError as error:
                 faults.append(_fault_of_key(setting, table[setting.name], error))
             else:
@@ -232,36 +221,31 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> tup
         values["deadline"], platform = limit
         provenance["deadline"] = Origin(Source.PLATFORM, f"{platform}'s limit")
     settings = Settings(
-        policy=Policy(**{name: values[name] for name in _POLICY_SETTINGS}),
-        limits=Limits(**{of_limits: values[name] for name, of_limits in _LIMIT_SETTINGS.items()}),
-        config_file=values["config"],
-        section=values["section"],
-        x=values["x"],
-        version_table=values["version_table"],
-        version_table_schema=values["version_table_schema"],
-        schemas=values["schemas"],
-        manifest=values["manifest"],
-        flask_app=values["flask_app"],
-        shadow_beside_target=values["shadow_beside_target"],
-        shadow_environ=values["shadow_environ"],
-        shadow_allow=values["shadow_allow"],
-        test_fail=values["test_fail"],
-        backup_dir=values["backup_dir"],
-        backup_command=values["backup_command"],
-        url_command=values["url_command"],
-        log_format=values["log_format"],
-        log_queries=values["log_queries"],
-        notify=values["notify"],
-        notify_on=values["notify_on"],
-        service=values["service"],
-        debug=values["debug"],
+        policy=Policy(**_fields_of(Policy, values)),
+        limits=Limits(**_fields_of(Limits, {_limit(each): values[each.name] for each in SETTINGS})),
         provenance=provenance,
         warnings=tuple(_warning(name) for name in sorted(environ) if _looks_like_a_setting(name)),
         _values=values,
         _environ=environ,
         _cwd=cwd,
+        **_fields_of(Settings, values),
     )
     return settings, fault
+
+
+def _fields_of(of: type[Policy | Limits | Settings], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {each.name: values[each.name] for each in fields(of) if each.name in values}
+
+
+def _limit(setting: Setting) -> str:
+    """The name of its field of `Limits`, which tells the unit."""
+    return f"{setting.name.removesuffix('_timeout')}_s" if isinstance(setting.kind, Duration) else setting.name
+
+
+def _read_key(setting: Setting, value: object) -> object:
+    if isinstance(setting.kind, Switch) and not isinstance(value, bool):  # words are for variables: TOML has booleans
+        raise ValueError("is neither true nor false")  # noqa: TRY004 - the one way in which a kind refuses
+    return setting.kind.read(value)
 
 
 def _read_table(

@@ -37,7 +37,7 @@ def test_the_web_service_migrates_before_it_is_deployed_and_only_waits_at_its_st
 def test_the_job_ends_by_itself_before_railway_gives_it_up(tmp_path) -> None:
     project = check_railway_ts(ROOT / ".railway" / "railway.ts", tmp_path)
     (web,) = (resource for resource in project["resources"] if resource["type"] == "service")
-    deadline = Duration().from_text(web["variables"]["MIGRATE_DEADLINE"]["value"])
+    deadline = Duration().read(web["variables"]["MIGRATE_DEADLINE"]["value"])
     assert MARGIN_S <= web["deploy"]["preDeployTimeoutSeconds"] - deadline <= 2 * MARGIN_S
     of_json = check_railway_json(ROOT / "railway.json")["deploy"]
     assert of_json["preDeployTimeoutSeconds"] == web["deploy"]["preDeployTimeoutSeconds"]
