@@ -9,7 +9,7 @@ WORKERS ?= 3
 NODE_MODULES := tests/platforms/node_modules
 PYTEST := $(BIN)/python -m pytest -q -p no:cacheprovider
 
-.PHONY: help demo test test-pythons test-deep test-transactions test-lowest test-versions test-faults faults-page histories-page test-containers test-pages lint bench soak docs lock clean
+.PHONY: help demo test test-pythons test-deep test-transactions test-lowest test-versions test-faults faults-page kinds-page test-containers test-pages lint bench soak docs lock clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -28,11 +28,6 @@ $(NODE_MODULES)/installed: $(VENV)/installed tests/platforms/package-lock.json
 demo: $(VENV)/installed ## a throw-away PostgreSQL, `migrate up` on the example, `up` again, a refusal and the way out
 	@$(BIN)/python -m migrate.shadow.embedded -- bash examples/demo.sh $(abspath $(BIN))/migrate
 
-# The long ones: whole histories replayed, every revision tried with rows, platforms' own tools, dumps read back.
-DEEP := tests/release/test_manifest.py tests/cli/test_manifest.py tests/cli/test_trial.py tests/example/test_trial.py \
-  tests/postgres/test_rows.py tests/postgres/test_compatibility.py tests/postgres/test_catalog.py tests/cli/test_backup.py \
-  tests/cli/test_down.py tests/cli/test_doctor.py tests/cli/test_trial_believed.py tests/cli/test_restored.py \
-  tests/platforms tests/histories
 APART := tests/core tests/faults tests/containers tests/pages tests/alembic/test_every_transaction_equals_alembic.py
 
 test: $(VENV)/installed ## the tests of the job itself, against the embedded server or TEST_DATABASE_URL
@@ -40,10 +35,10 @@ test: $(VENV)/installed ## the tests of the job itself, against the embedded ser
 	$(BIN)/coverage run -m pytest -q -p no:cacheprovider tests/core -m "not hypothesis"
 	$(BIN)/coverage report --include='migrate/core/*,migrate/doctor/check.py,migrate/doctor/checks/*,migrate/doctor/facts.py,migrate/doctor/wording.py,migrate/trial/cases.py,migrate/trial/values.py,migrate/trial/readings.py' --fail-under=100
 	$(PYTEST) -n $(WORKERS) --dist worksteal tests/core -m hypothesis
-	$(PYTEST) -n $(WORKERS) --dist worksteal $(addprefix --ignore=,$(APART) $(DEEP)) -m "not versions"
+	$(PYTEST) -n $(WORKERS) --dist worksteal $(addprefix --ignore=,$(APART)) -m "not deep and not versions"
 
 test-deep: $(VENV)/installed $(NODE_MODULES)/installed ## the long ones: histories, trials, dumps, and the platforms' own tools
-	$(PYTEST) -n $(WORKERS) --dist worksteal $(DEEP) -m "not versions"
+	$(PYTEST) -n $(WORKERS) --dist worksteal $(addprefix --ignore=,$(APART)) -m "deep and not versions"
 
 test-transactions: $(VENV)/installed ## 850 pairs of an env.py and a revision, by plain Alembic and by us; `make test` has the telling ones
 	$(PYTEST) -n $(WORKERS) --dist worksteal tests/alembic/test_every_transaction_equals_alembic.py
@@ -68,9 +63,9 @@ test-faults: $(VENV)/installed ## everything that a release must survive: docs/r
 faults-page: $(VENV)/installed ## run the faults and write docs/reference/faults.md from what passed
 	$(PYTEST) tests/faults -n $(WORKERS) --dist worksteal --write-faults
 
-histories-page: $(VENV)/installed ## run every kind of env.py and history and write docs/reference/histories.md from what came out
-	$(PYTEST) tests/histories -n $(WORKERS) --dist worksteal -k "not lists"
-	$(PYTEST) tests/histories -k lists --write-histories
+kinds-page: $(VENV)/installed ## run every kind of env.py and of history and write docs/reference/kinds.md from what came out
+	$(PYTEST) tests/kinds -n $(WORKERS) --dist worksteal -k "not lists"
+	$(PYTEST) tests/kinds -k lists --write-kinds
 
 soak: $(VENV)/installed ## 200 rounds of random faults against random runners; ROUNDS=, SEED=
 	$(BIN)/python -m tests.faults.soak --rounds $(or $(ROUNDS),200) $(if $(SEED),--seed $(SEED))

@@ -15,6 +15,8 @@ import pytest
 from migrate.postgres.client_tools import find_client_tools
 from tests.support.process import assert_absent
 
+pytestmark = pytest.mark.deep
+
 
 @pytest.fixture
 def folder(tmp_path):

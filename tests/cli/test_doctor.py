@@ -21,6 +21,8 @@ from migrate.shadow.embedded import find_binaries, throwaway_server
 from tests.support.process import assert_absent
 from tests.support.server import Database, Role, Server
 
+pytestmark = pytest.mark.deep
+
 # The shadow is of the suite's own major version, whichever that is.
 SHADOW = {"PG_BIN_DIR": str(find_binaries().bin_dir)}
 ONE_TABLE = 'op.create_table("{0}", sa.Column("id", sa.Integer, primary_key=True), sa.Column("n", sa.Integer))'

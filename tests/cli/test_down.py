@@ -7,6 +7,8 @@ import signal
 
 import pytest
 
+pytestmark = pytest.mark.deep
+
 
 @pytest.fixture
 def history(project):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.deep
+
 CREATE = 'op.create_table("{0}", sa.Column("id", sa.Integer, primary_key=True))'
 NOWHERE = {"MIGRATE_SHADOW_URL": "postgresql://nobody@127.0.0.1:1/none"}
 

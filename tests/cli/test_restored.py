@@ -11,7 +11,7 @@ import pytest
 from migrate.postgres.client_tools import find_client_tools
 from tests.support.expressions import EXPRESSIONS, dump_and_restore
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.deep, pytest.mark.timeout(240)]
 
 # By hand on the restored database, each as near to what is there as can be, and what it is in.
 NEAR_MISSES = [

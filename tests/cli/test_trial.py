@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.support.process import Result
     from tests.support.server import Server
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.deep, pytest.mark.timeout(600)]
 PATIENCE = 500.0  # only ends a hang
 
 

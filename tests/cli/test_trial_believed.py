@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.support.process import Result
     from tests.support.server import Database, Server
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.deep, pytest.mark.timeout(900)]
 
 # revision -> its upgrade (and its downgrade, "pass" without one), what stands at the top of its file, and what is found
 LINE: dict[str, tuple[str, str, str, set[str]]] = {

@@ -13,6 +13,8 @@ from tests.support.process import Running, migrate_command, minimal_environment
 if TYPE_CHECKING:
     from tests.support.server import Server
 
+pytestmark = pytest.mark.deep
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "newsifier"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 
+import pytest
 import yaml
 
 from tests.platforms.validators import (
@@ -15,6 +16,8 @@ from tests.platforms.validators import (
     check_railway_ts,
     check_workflow,
 )
+
+pytestmark = pytest.mark.deep
 
 # Names and a command with what each of the formats would have to quote.
 NAMES = (

@@ -10,6 +10,8 @@ import yaml
 from migrate.core.problems.catalogue import ExitCode
 from tests.platforms.validators import ROOT, check_kubernetes
 
+pytestmark = pytest.mark.deep
+
 FILES = [ROOT / "deploy" / "kubernetes" / "job.yaml", ROOT / "deploy" / "helm" / "templates" / "migrate-job.yaml"]
 KILLED = 137
 

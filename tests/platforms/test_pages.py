@@ -12,6 +12,8 @@ from migrate.commands.init import PLATFORMS
 from migrate.core.problems.catalogue import ExitCode
 from tests.platforms.validators import ROOT
 
+pytestmark = pytest.mark.deep
+
 PAGES = sorted([*(ROOT / "docs" / "how-to").glob("*.md"), *(ROOT / "docs" / "tutorial").glob("*.md")])
 OURS = re.compile(r"(?:^|[\s`'\"(])(migrate (?:" + "|".join(VERBS) + r")\b[^`\n]*)")
 

@@ -14,12 +14,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.platforms.validators import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.server import Database
+
+pytestmark = pytest.mark.deep
 
 TOOLS = Path(sys.executable).parent
 

@@ -12,6 +12,8 @@ from migrate.core.deployment import MARGIN_S
 from migrate.settings.kinds import Duration
 from tests.platforms.validators import ROOT, check_railway_json, check_railway_ts
 
+pytestmark = pytest.mark.deep
+
 
 @pytest.mark.parametrize("name", ["railway.json", "railway.migrate.json", "railway.web-wait.json"])
 def test_the_keys_are_those_that_railway_documents(name: str) -> None:

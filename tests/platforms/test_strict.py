@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.deep
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = [
     *(ROOT / "docs" / "how-to").glob("*.md"),

@@ -15,6 +15,8 @@ from tests.platforms.validators import ROOT, check_workflow
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.deep
+
 WORKFLOWS = ROOT / ".github" / "workflows"
 KILLED = 137  # the engine's own, when nobody was there to say anything else
 RETRIED = {int(code) for code in ExitCode if code.retryable} | {KILLED}

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from migrate.shadow.embedded import Binaries
     from tests.conftest import MakeDatabase, MakeRole
 
+pytestmark = pytest.mark.deep
+
 VERSIONS = ("public", "alembic_version")
 
 # One of everything, by statements that name no schema. The expected entries stand below each of them.

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.conftest import MakeDatabase
     from tests.support.server import Database
 
+pytestmark = pytest.mark.deep
+
 SCHEMA = """
 CREATE TYPE status AS ENUM ('draft', 'live');
 CREATE DOMAIN positive AS integer;

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from migrate.postgres.connection import Connection
     from tests.support.server import Database
 
+pytestmark = pytest.mark.deep
+
 SCOPE = Scope(("public",), ("public", "alembic_version"))
 
 

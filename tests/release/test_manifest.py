@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tests.support.project import Project
     from tests.support.server import Database, Server
 
+pytestmark = pytest.mark.deep
+
 # What the catalog reader has entries for, and a history of raw SQL can make without a superuser.
 KINDS = {
     "table", "view", "materialized view", "domain", "column", "constraint", "index", "trigger", "rule", "policy",

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
+from textwrap import dedent
 from typing import TYPE_CHECKING, Final
+
+from tests.support.transactions import ENVIRONMENTS, HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,17 +61,7 @@ def kind(name: str, of: str, **options: object) -> Callable[[Callable[[Project],
     return declare
 
 
-ENV_HEAD = """\
-import os
-from alembic import context
-from sqlalchemy import create_engine, pool, text
-
-url = os.environ["DATABASE_URL"].replace("postgresql:", "postgresql+psycopg2:")
-engine = create_engine(url, poolclass=pool.NullPool)
-"""
-
-
-def env(project: Project, body: str, head: str = ENV_HEAD) -> None:
+def env(project: Project, body: str, head: str = HEAD) -> None:
     """Write an env.py of one's own, on an ordinary line of three revisions."""
     project.env.write_text(head + body, encoding="utf-8")
     line(project)
@@ -137,75 +131,18 @@ def _(project: Project) -> None:
     line(project)
 
 
-@kind("`engine.begin()`", "env.py")
-def _(project: Project) -> None:
-    project.write_env(engine="begin")
-    line(project)
-
-
-@kind("`transaction_per_migration=True`", "env.py")
-def _(project: Project) -> None:
-    project.write_env(transaction_per_migration=True)
-    line(project)
-
-
-@kind("`SET search_path` before `configure()`, a commit at the end", "env.py")
-def _(project: Project) -> None:
-    env(
-        project,
-        """
-with engine.connect() as connection:
-    connection.execute(text("SET search_path = public"))
-    context.configure(connection=connection, target_metadata=None)
-    with context.begin_transaction():
-        context.run_migrations()
-    connection.commit()
-""",
-    )
-
-
-@kind("`SET lock_timeout`, committed before `configure()`", "env.py")
-def _(project: Project) -> None:
-    env(
-        project,
-        """
-with engine.connect() as connection:
-    connection.execute(text("SET lock_timeout = '4s'"))
-    connection.commit()
-    context.configure(connection=connection, target_metadata=None)
-    with context.begin_transaction():
-        context.run_migrations()
-""",
-    )
-
-
-@kind("`connection.begin()` by hand", "env.py")
-def _(project: Project) -> None:
-    env(
-        project,
-        """
-connection = engine.connect()
-transaction = connection.begin()
-context.configure(connection=connection, target_metadata=None)
-context.run_migrations()
-transaction.commit()
-connection.close()
-""",
-    )
-
-
-@kind("an AUTOCOMMIT engine", "env.py")
-def _(project: Project) -> None:
-    env(
-        project,
-        """
-engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-with engine.connect() as connection:
-    context.configure(connection=connection, target_metadata=None)
-    with context.begin_transaction():
-        context.run_migrations()
-""",
-    )
+# The transactions that env.py makes, told as tests/support/transactions.py has them: of what `migrate` makes of each with
+# every kind of revision, tests/alembic says more.
+for _name, _environment in (
+    ("`engine.begin()`", "engine.begin()"),
+    ("`transaction_per_migration=True`", "transaction_per_migration"),
+    ("`SET search_path` before `configure()`, a commit at the end", "SQL before configure, and a commit at the end"),
+    ("`SET search_path`, committed before `configure()`", "SQL before configure, committed there"),
+    ("`connection.begin()` by hand", "connection.begin() by hand"),
+    ("an AUTOCOMMIT engine", "an engine that commits each statement"),
+    ("a lock of its own (`pg_advisory_xact_lock`)", "an advisory lock of the transaction"),
+):
+    kind(_name, "env.py")(partial(env, body=dedent(ENVIRONMENTS[_environment])))
 
 
 @kind("REPEATABLE READ", "env.py")
@@ -224,7 +161,7 @@ with engine.connect() as connection:
 
 @kind("the application's own engine, with its pool", "env.py")
 def _(project: Project) -> None:
-    (project.path / "app_db.py").write_text(ENV_HEAD.replace(", poolclass=pool.NullPool", ", pool_size=2"), "utf-8")
+    (project.path / "app_db.py").write_text(HEAD.replace(", poolclass=pool.NullPool", ", pool_size=2"), "utf-8")
     env(
         project,
         """
@@ -234,20 +171,6 @@ with engine.connect() as connection:
         context.run_migrations()
 """,
         head="from alembic import context\nfrom app_db import engine\n",
-    )
-
-
-@kind("a lock of its own (`pg_advisory_xact_lock`)", "env.py")
-def _(project: Project) -> None:
-    env(
-        project,
-        """
-with engine.connect() as connection:
-    context.configure(connection=connection, target_metadata=None)
-    with context.begin_transaction():
-        connection.execute(text("SELECT pg_advisory_xact_lock(42)"))
-        context.run_migrations()
-""",
     )
 
 

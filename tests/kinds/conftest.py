@@ -1,4 +1,4 @@
-"""The switch that writes the page of histories."""
+"""The switch that writes the page of kinds."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ if TYPE_CHECKING:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the switch."""
-    parser.addoption("--write-histories", action="store_true", help="write docs/reference/histories.md")
+    parser.addoption("--write-kinds", action="store_true", help="write docs/reference/kinds.md")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 import pytest
 
-from tests.histories.kinds import KINDS, STAGES, Kind
+from tests.kinds.projects import KINDS, STAGES, Kind
 from tests.support.process import alembic, minimal_environment
 
 if TYPE_CHECKING:
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from tests.support.project import Project
     from tests.support.server import Database, Server
 
-pytestmark = pytest.mark.timeout(600)
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "histories.md"
+pytestmark = [pytest.mark.deep, pytest.mark.timeout(600)]
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "kinds.md"
 WORDS = {"error": "found", "warn": "warned"}
 PATIENCE = 300.0  # seconds; only ends a hang
 
 _HEAD = """\
 # Kinds of env.py and of history
 
-Written by `make histories-page` from the suite `tests/histories`, which makes a project of each kind and takes it, with real
+Written by `make kinds-page` from the suite `tests/kinds`, which makes a project of each kind and takes it, with real
 processes on a real PostgreSQL, through `migrate manifest`, `up` from nothing, `up` again, `verify`, `adopt` (the version rows
 were deleted), `test`, and `down --to base`. A row is here only if what stands in it came out. Every one of them is also taken to
 its head by plain `alembic upgrade`, but where the last column says otherwise.
@@ -159,9 +159,9 @@ def test_plain_alembic_takes_it_to_the_same_head(
 
 def test_the_page_lists_exactly_these_kinds(request: Any) -> None:
     assert len({kind.name for kind in KINDS}) == len(KINDS) >= 40
-    if request.config.getoption("--write-histories", default=False):
+    if request.config.getoption("--write-kinds", default=False):
         PAGE.write_text(render(), encoding="utf-8")
-    assert PAGE.read_text(encoding="utf-8") == render(), "run `make histories-page`"
+    assert PAGE.read_text(encoding="utf-8") == render(), "run `make kinds-page`"
 
 
 def render() -> str:

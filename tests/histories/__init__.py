@@ -1,1 +1,0 @@
-"""Kinds of env.py and of history, each taken through every verb; docs/reference/histories.md is written from it."""
