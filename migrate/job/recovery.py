@@ -169,6 +169,10 @@ def repair(order: Order, *, does: bool, closing: Closing | None = None) -> tuple
     with outcomes(progress):
         refuse_image_faults(order)
         with connected(order) as connection:
+            from migrate.steps.repair import is_at_work, still_there
+
+            # Asked before looking: what a dead run is at is no residue, and would be one as soon as its backend ends.
+            at_work = is_at_work(connection)
             if does:
                 judged = glance(order, connection, progress, judge_again)
             else:
@@ -176,9 +180,7 @@ def repair(order: Order, *, does: bool, closing: Closing | None = None) -> tuple
                 progress.note(judged)
             if judged is not None:
                 say_elsewhere(order, judged.state)
-            from migrate.steps.repair import is_at_work, still_there
-
-            takes_guard = does and (judged is None or bool(stepwise(judged).steps) or is_at_work(connection))
+            takes_guard = does and (judged is None or bool(stepwise(judged).steps) or at_work)
             if judged is None or takes_guard:
                 outcome = under_guard(order, connection, progress, judged, judge_again)
             else:

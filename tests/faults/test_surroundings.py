@@ -215,7 +215,7 @@ def test_two_images(case):
     (older / "migrations" / "versions" / "r0003_third.py").unlink()
     environment = {**minimal_environment(), "MIGRATE_SHADOW_URL": case.database.server.admin_url}
     assert Running(migrate_command("manifest"), cwd=older, env=environment).finish().exit_code == 0
-    newer = case.up(trouble="time.sleep(2)")
+    newer = case.up(trouble="time.sleep(6)")
     newer.wait_for("revision.started", revision="r0002")
     environment = {**minimal_environment(), "DATABASE_URL": case.database.url}
     second = Running(migrate_command("up"), cwd=older, env=environment, password=case.database.password).finish()
