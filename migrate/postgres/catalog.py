@@ -18,7 +18,6 @@ What each kind of entry holds, with names relative to the default schema:
 | `function F(types)`, `procedure P(types)`, `aggregate A(types)` | what CREATE says after the name |
 | `extension E` | `installed` |
 | `schema S` | `schema`; only of those beside the default one |
-| `comment on …` | the text, if asked for |
 
 Left out, because it differs between databases that are rightly of one revision: owners and privileges, tablespaces,
 the order of columns (a column added later stands last for ever, and programs name columns), whether a materialized view
@@ -82,7 +81,6 @@ def read_schema(
     version_table: tuple[str, str],
     default_schema: str | None = None,
     qualified: Sequence[str] | None = None,
-    comments: bool = False,
     lock_timeout_ms: int | None = None,
 ) -> dict[str, str]:
     """Read the schema in a snapshot of its own: see `snapshot` and `schema_of`."""
@@ -93,7 +91,6 @@ def read_schema(
             version_table=version_table,
             default_schema=default_schema,
             qualified=qualified,
-            comments=comments,
         )
 
 
@@ -104,7 +101,6 @@ def schema_of(
     version_table: tuple[str, str],
     default_schema: str | None = None,
     qualified: Sequence[str] | None = None,
-    comments: bool = False,
 ) -> dict[str, str]:
     """Read the objects of `schemas` inside the transaction that the cursor is in, and set its `search_path`.
 
@@ -117,13 +113,7 @@ def schema_of(
     default = schemas[0] if default_schema is None else default_schema
     where = Where(tuple(schemas), default, tuple(schemas if qualified is None else qualified))
     reader = Reader(cursor, where)
-    schema, identities = reader.read(*reader.contents(version_table))
-    if comments:
-        cursor.execute(_COMMENTS)
-        for *key, text in cursor.fetchall():
-            if tuple(key) in identities:
-                schema[f"comment on {identities[tuple(key)]}"] = text
-    return schema
+    return reader.read(*reader.contents(version_table))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,22 +156,19 @@ class Reader:
             {"owners": list(owners)},
         )
         relations = {row[0] for row in self._cursor.fetchall()} - {None}
-        return self.read(list(made), [*relations.union(self._relations(list(made), ("", "")))])[0]
+        return self.read(list(made), [*relations.union(self._relations(list(made), ("", "")))])
 
     def _relations(self, namespaces: list[int], version_table: tuple[str, str]) -> list[int]:
         names = {"namespaces": namespaces, "schema": version_table[0], "table": version_table[1]}
         self._cursor.execute(_RELATIONS, names)
         return [row[0] for row in self._cursor.fetchall()]
 
-    def read(
-        self, namespaces: list[int], relations: list[int]
-    ) -> tuple[dict[str, str], dict[tuple[int, int, int], str]]:
-        """The definitions of what is in these schemas and relations, and their identities by catalog, oid and column."""
+    def read(self, namespaces: list[int], relations: list[int]) -> dict[str, str]:
+        """The definitions of what is in these schemas and relations."""
         schema: dict[str, str] = {}
-        identities: dict[tuple[int, int, int], str] = {}
         for query in _OBJECTS:
             self._cursor.execute(query, {"namespaces": namespaces, "relations": relations, "default": self._default})
-            for kind, namespace, owner, own_name, types, definition, *key in self._cursor.fetchall():
+            for kind, namespace, owner, own_name, types, definition in self._cursor.fetchall():
                 if definition is None:
                     continue  # dropped since the snapshot was taken: the functions that print look at what is there now
                 schema_name = self._names.get(namespace)
@@ -191,9 +178,7 @@ class Reader:
                 identity = f"{kind} {'.'.join(map(name, path))}{types or ''}"
                 is_source = kind in ("function", "procedure")
                 schema[identity] = self._unqualify(definition) if is_source else definition
-                catalog, oid, column = key
-                identities[catalog, oid, column] = identity
-        return schema, identities
+        return schema
 
 
 def _unqualifier(path: Sequence[str]) -> Callable[[str], str]:
@@ -280,8 +265,7 @@ pg_sequence s CROSS JOIN LATERAL (
 ) limits
 """
 
-# Each selects kind, namespace, owner's name, own name, a function's types, definition, and what a comment refers to:
-# catalog, oid, column number (zeros where it cannot).
+# Each selects kind, namespace, owner's name, own name, a function's types and the definition.
 _TABLES = f"""
 SELECT CASE c.relkind WHEN 'f' THEN 'foreign table' ELSE 'table' END, c.relnamespace, NULL, c.relname, NULL,
        concat_ws(' ', 'table',
@@ -290,8 +274,7 @@ SELECT CASE c.relkind WHEN 'f' THEN 'foreign table' ELSE 'table' END, c.relnames
               ELSE 'inherits (' || parents.names || ')' END,
          CASE c.relkind WHEN 'p' THEN 'partition by ' || pg_get_partkeydef(c.oid) END,
          'server ' || quote_ident(foreign_server.srvname),
-         'options (' || array_to_string(f.ftoptions, ', ') || ')'),
-       c.tableoid, c.oid, 0
+         'options (' || array_to_string(f.ftoptions, ', ') || ')')
 FROM pg_class c
 CROSS JOIN LATERAL (
   SELECT string_agg(inhparent::regclass::text, ', ' ORDER BY inhseqno) AS names FROM pg_inherits WHERE inhrelid = c.oid
@@ -301,12 +284,12 @@ LEFT JOIN pg_foreign_server foreign_server ON foreign_server.oid = f.ftserver
 WHERE c.oid = ANY (%(relations)s::oid[]) AND c.relkind IN ('r', 'p', 'f')
 UNION ALL
 SELECT CASE c.relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END, c.relnamespace, NULL, c.relname, NULL,
-       ltrim(left(pg_get_viewdef(c.oid), -1)), c.tableoid, c.oid, 0  -- without the semicolon
+       ltrim(left(pg_get_viewdef(c.oid), -1))  -- without the semicolon
 FROM pg_class c
 WHERE c.oid = ANY (%(relations)s::oid[]) AND c.relkind IN ('v', 'm')
 UNION ALL
 SELECT 'sequence', c.relnamespace, NULL, c.relname, NULL,
-       concat_ws(' ', format_type(s.seqtypid, NULL), nullif({_SEQUENCE_OPTIONS}, '')), c.tableoid, c.oid, 0
+       concat_ws(' ', format_type(s.seqtypid, NULL), nullif({_SEQUENCE_OPTIONS}, ''))
 FROM {_SEQUENCE} JOIN pg_class c ON c.oid = s.seqrelid
 WHERE c.oid = ANY (%(relations)s::oid[])
   AND NOT EXISTS (
@@ -320,23 +303,20 @@ SELECT 'options', c.relnamespace, c.relname, NULL, NULL,
        concat_ws(', ',
          CASE c.relpersistence WHEN 'u' THEN 'unlogged' END,
          CASE WHEN a.amname <> 'heap' THEN 'using ' || quote_ident(a.amname) END,
-         (SELECT string_agg(option, ', ' ORDER BY option COLLATE "C") FROM unnest(c.reloptions) AS option)),
-       0, 0, 0
+         (SELECT string_agg(option, ', ' ORDER BY option COLLATE "C") FROM unnest(c.reloptions) AS option))
 FROM pg_class c LEFT JOIN pg_am a ON a.oid = c.relam
 WHERE c.oid = ANY (%(relations)s::oid[]) AND c.relkind <> 'S'
   AND (c.relpersistence = 'u' OR a.amname <> 'heap' OR c.reloptions IS NOT NULL)
 UNION ALL
 SELECT 'row security', c.relnamespace, c.relname, NULL, NULL,
-       concat_ws(', ', CASE WHEN c.relrowsecurity THEN 'enabled' END, CASE WHEN c.relforcerowsecurity THEN 'forced' END),
-       0, 0, 0
+       concat_ws(', ', CASE WHEN c.relrowsecurity THEN 'enabled' END, CASE WHEN c.relforcerowsecurity THEN 'forced' END)
 FROM pg_class c
 WHERE c.oid = ANY (%(relations)s::oid[]) AND (c.relrowsecurity OR c.relforcerowsecurity)
 UNION ALL
 SELECT 'replica identity', c.relnamespace, c.relname, NULL, NULL,
        CASE c.relreplident WHEN 'n' THEN 'nothing' WHEN 'f' THEN 'full' ELSE 'using index ' || (
          SELECT quote_ident(r.relname) FROM pg_index i JOIN pg_class r ON r.oid = i.indexrelid
-         WHERE i.indrelid = c.oid AND i.indisreplident) END,
-       0, 0, 0
+         WHERE i.indrelid = c.oid AND i.indisreplident) END
 FROM pg_class c
 WHERE c.oid = ANY (%(relations)s::oid[]) AND c.relkind IN ('r', 'p') AND c.relreplident <> 'd'
 """
@@ -360,8 +340,7 @@ SELECT 'column', c.relnamespace, c.relname, a.attname, NULL,
             ' generated always as (' || pg_get_expr(d.adbin, d.adrelid) || ') '
             || CASE a.attgenerated WHEN 'v' THEN 'virtual' ELSE 'stored' END
           WHEN d.oid IS NOT NULL THEN ' default ' || pg_get_expr(d.adbin, d.adrelid)
-          ELSE '' END,
-       c.tableoid, c.oid, a.attnum
+          ELSE '' END
 FROM pg_attribute a
 JOIN pg_class c ON c.oid = a.attrelid
 JOIN pg_type t ON t.oid = a.atttypid
@@ -374,15 +353,14 @@ WHERE a.attrelid = ANY (%(relations)s::oid[]) AND a.attnum > 0 AND NOT a.attisdr
 # A constraint that is only inherited, or is a part of a partitioned one, is not local and follows from the parent's.
 _CONSTRAINTS = """
 SELECT 'constraint', c.relnamespace, c.relname, k.conname, NULL,
-       pg_get_constraintdef(k.oid) || CASE WHEN NOT i.indisvalid THEN ' invalid' ELSE '' END,
-       k.tableoid, k.oid, 0
+       pg_get_constraintdef(k.oid) || CASE WHEN NOT i.indisvalid THEN ' invalid' ELSE '' END
 FROM pg_constraint k
 JOIN pg_class c ON c.oid = k.conrelid
 LEFT JOIN pg_index i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u', 'x')
 WHERE k.conrelid = ANY (%(relations)s::oid[])
   AND k.contype IN ('c', 'f', 'p', 'u', 'x') AND k.conislocal
 UNION ALL
-SELECT 'constraint', t.typnamespace, t.typname, k.conname, NULL, pg_get_constraintdef(k.oid), k.tableoid, k.oid, 0
+SELECT 'constraint', t.typnamespace, t.typname, k.conname, NULL, pg_get_constraintdef(k.oid)
 FROM pg_constraint k JOIN pg_type t ON t.oid = k.contypid
 WHERE t.typnamespace = ANY (%(namespaces)s::oid[]) AND k.contype = 'c'
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
@@ -396,8 +374,7 @@ SELECT 'index', c.relnamespace, c.relname, x.relname, NULL,
        || substr(pg_get_indexdef(i.indexrelid), 1 + length(concat(
             'CREATE ', CASE WHEN i.indisunique THEN 'UNIQUE ' END, 'INDEX ', quote_ident(x.relname), ' ON ',
             CASE x.relkind WHEN 'I' THEN 'ONLY ' END, quote_ident(n.nspname), '.', quote_ident(c.relname), ' USING ')))
-       || CASE WHEN i.indisvalid THEN '' ELSE ' invalid' END,
-       x.tableoid, x.oid, 0
+       || CASE WHEN i.indisvalid THEN '' ELSE ' invalid' END
 FROM pg_index i
 JOIN pg_class c ON c.oid = i.indrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -415,8 +392,7 @@ SELECT 'trigger', c.relnamespace, c.relname, t.tgname, NULL,
                          FROM position(printed.place IN printed.text) FOR length(printed.place)), 1 + length(concat(
             'CREATE ', CASE WHEN t.tgconstraint <> 0 THEN 'CONSTRAINT ' END, 'TRIGGER ', quote_ident(t.tgname), ' ')))
        || CASE t.tgenabled WHEN 'D' THEN ' disabled' WHEN 'R' THEN ' enabled replica' WHEN 'A' THEN ' enabled always'
-          ELSE '' END,
-       t.tableoid, t.oid, 0
+          ELSE '' END
 FROM pg_trigger t
 JOIN pg_class c ON c.oid = t.tgrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -430,8 +406,7 @@ SELECT 'rule', c.relnamespace, c.relname, r.rulename, NULL,
             'CREATE RULE ', quote_ident(r.rulename), ' AS', chr(10), '    ON ', upper(event.name), ' TO ',
             quote_ident(n.nspname), '.', quote_ident(c.relname))))
        || CASE r.ev_enabled WHEN 'D' THEN ' disabled' WHEN 'R' THEN ' enabled replica' WHEN 'A' THEN ' enabled always'
-          ELSE '' END,
-       r.tableoid, r.oid, 0
+          ELSE '' END
 FROM pg_rewrite r
 JOIN pg_class c ON c.oid = r.ev_class
 JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -447,8 +422,7 @@ SELECT 'policy', c.relnamespace, c.relname, p.polname, NULL,
          'to ' || (SELECT string_agg(CASE role WHEN 0 THEN 'public' ELSE quote_ident(pg_get_userbyid(role)) END, ', '
                                      ORDER BY pg_get_userbyid(role)) FROM unnest(p.polroles) AS role),
          'using (' || pg_get_expr(p.polqual, p.polrelid) || ')',
-         'with check (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')'),
-       p.tableoid, p.oid, 0
+         'with check (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')')
 FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
 WHERE p.polrelid = ANY (%(relations)s::oid[])
 """
@@ -456,7 +430,7 @@ WHERE p.polrelid = ANY (%(relations)s::oid[])
 # The fields of pg_collation that have come and gone between versions are read by name from its row as JSON.
 _TYPES = """
 WITH own AS MATERIALIZED (
-  SELECT t.tableoid, t.* FROM pg_type t
+  SELECT t.* FROM pg_type t
   WHERE t.typnamespace = ANY (%(namespaces)s::oid[])
     AND t.typtype IN ('c', 'd', 'e', 'r')
     AND NOT EXISTS (
@@ -464,16 +438,14 @@ WITH own AS MATERIALIZED (
 )
 SELECT 'enum', t.typnamespace, NULL, t.typname, NULL,
        (SELECT string_agg('''' || replace(e.enumlabel, '''', '''''') || '''', ', ' ORDER BY e.enumsortorder)
-        FROM pg_enum e WHERE e.enumtypid = t.oid),
-       t.tableoid, t.oid, 0
+        FROM pg_enum e WHERE e.enumtypid = t.oid)
 FROM own t WHERE t.typtype = 'e'
 UNION ALL
 SELECT 'domain', t.typnamespace, NULL, t.typname, NULL,
        format_type(t.typbasetype, t.typtypmod)
        || CASE WHEN t.typcollation <> b.typcollation THEN ' collate ' || t.typcollation::regcollation::text ELSE '' END
        || CASE WHEN t.typnotnull THEN ' not null' ELSE '' END
-       || CASE WHEN t.typdefaultbin IS NOT NULL THEN ' default ' || pg_get_expr(t.typdefaultbin, 0) ELSE '' END,
-       t.tableoid, t.oid, 0
+       || CASE WHEN t.typdefaultbin IS NOT NULL THEN ' default ' || pg_get_expr(t.typdefaultbin, 0) ELSE '' END
 FROM own t JOIN pg_type b ON b.oid = t.typbasetype WHERE t.typtype = 'd'
 UNION ALL
 SELECT 'type', t.typnamespace, NULL, t.typname, NULL,
@@ -482,8 +454,7 @@ SELECT 'type', t.typnamespace, NULL, t.typname, NULL,
            || CASE WHEN a.attcollation <> b.typcollation THEN ' collate ' || a.attcollation::regcollation::text ELSE '' END,
            ', ' ORDER BY a.attnum)
          FROM pg_attribute a JOIN pg_type b ON b.oid = a.atttypid
-         WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped), '') || ')',
-       t.tableoid, t.oid, 0
+         WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped), '') || ')'
 FROM own t JOIN pg_class c ON c.oid = t.typrelid AND c.relkind = 'c' WHERE t.typtype = 'c'
 UNION ALL
 SELECT 'range', t.typnamespace, NULL, t.typname, NULL,
@@ -492,8 +463,7 @@ SELECT 'range', t.typnamespace, NULL, t.typname, NULL,
          CASE WHEN NOT o.opcdefault THEN 'subtype_opclass = ' || quote_ident(o.opcname) END,
          CASE WHEN r.rngcollation <> b.typcollation THEN 'collation = ' || r.rngcollation::regcollation::text END,
          'canonical = ' || nullif(r.rngcanonical, 0)::regproc::text,
-         'subtype_diff = ' || nullif(r.rngsubdiff, 0)::regproc::text),
-       t.tableoid, t.oid, 0
+         'subtype_diff = ' || nullif(r.rngsubdiff, 0)::regproc::text)
 FROM own t
 JOIN pg_range r ON r.rngtypid = t.oid
 JOIN pg_type b ON b.oid = r.rngsubtype
@@ -506,8 +476,7 @@ SELECT 'collation', l.collnamespace, NULL, l.collname, NULL,
          'provider = ' || CASE l.collprovider WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' ELSE 'libc' END,
          'locale = ' || coalesce(f.field ->> 'colllocale', f.field ->> 'colliculocale', l.collcollate),
          'rules = ' || (f.field ->> 'collicurules'),
-         CASE WHEN NOT l.collisdeterministic THEN 'deterministic = false' END),
-       l.tableoid, l.oid, 0
+         CASE WHEN NOT l.collisdeterministic THEN 'deterministic = false' END)
 FROM pg_collation l CROSS JOIN LATERAL (SELECT to_jsonb(l) AS field) f
 WHERE l.collnamespace = ANY (%(namespaces)s::oid[])
   AND NOT EXISTS (
@@ -532,8 +501,7 @@ SELECT CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE '
          FROM pg_aggregate a WHERE a.aggfnoid = p.oid)
        ELSE rtrim(substr(pg_get_functiondef(p.oid), 1 + length(concat(
          'CREATE OR REPLACE ', CASE p.prokind WHEN 'p' THEN 'PROCEDURE ' ELSE 'FUNCTION ' END,
-         quote_ident(n.nspname), '.', quote_ident(p.proname)))), chr(10)) END,
-       p.tableoid, p.oid, 0
+         quote_ident(n.nspname), '.', quote_ident(p.proname)))), chr(10)) END
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE p.pronamespace = ANY (%(namespaces)s::oid[])
   AND NOT EXISTS (
@@ -550,8 +518,7 @@ SELECT 'statistics', x.stxnamespace, NULL, x.stxname, NULL,
          FROM unnest(x.stxkind) AS kind WHERE kind <> 'e'),
          ') on ', columns.sorted)
        || substr(left(printed.items, - length(' FROM ' || printed.place)), 1 + length(concat(columns.printed)))
-       || ' from ' || printed.place,
-       x.tableoid, x.oid, 0
+       || ' from ' || printed.place
 FROM pg_statistic_ext x
 JOIN pg_namespace n ON n.oid = x.stxnamespace
 CROSS JOIN LATERAL (
@@ -571,12 +538,12 @@ WHERE x.stxrelid = ANY (%(relations)s::oid[]) AND x.stxnamespace = ANY (%(namesp
 
 # Every database comes with plpgsql.
 _EXTENSIONS = """
-SELECT 'extension', NULL::oid, NULL, extname, NULL, 'installed', 0, 0, 0 FROM pg_extension WHERE extname <> 'plpgsql'
+SELECT 'extension', NULL::oid, NULL, extname, NULL, 'installed' FROM pg_extension WHERE extname <> 'plpgsql'
 """
 
 # Where the default schema is, a database says; every one comes with `public`.
 _NAMESPACES = """
-SELECT 'schema', NULL::oid, NULL, nspname, NULL, 'schema', tableoid, oid, 0
+SELECT 'schema', NULL::oid, NULL, nspname, NULL, 'schema'
 FROM pg_namespace WHERE oid = ANY (%(namespaces)s::oid[]) AND nspname NOT IN ('public', %(default)s)
 """
 
@@ -599,8 +566,3 @@ _OBJECTS = tuple(
         ),
     )
 )
-
-# Objects of the user's begin at 16384 (FirstNormalObjectId).
-_COMMENTS = """
-SELECT classoid, objoid, objsubid, description FROM pg_description WHERE objoid >= 16384
-"""

@@ -385,36 +385,6 @@ def test_the_order_of_columns_is_no_part_of_it(database: Database) -> None:
     assert read(database) == read(database, "other")
 
 
-def test_comments_are_read_when_asked_for(database: Database) -> None:
-    run(
-        database,
-        *(statement for statement, _ in DDL),
-        "COMMENT ON TABLE users IS 'people'",
-        "COMMENT ON COLUMN users.name IS E'line 1\nline 2'",
-        "COMMENT ON CONSTRAINT ck ON articles IS 'c'",
-        "COMMENT ON INDEX ix_tags IS 'i'",
-        "COMMENT ON FUNCTION slug IS 'f'",
-        "COMMENT ON TYPE status IS 'e'",
-        "COMMENT ON POLICY own ON articles IS 'p'",
-        "COMMENT ON MATERIALIZED VIEW totals IS 'm'",
-        "COMMENT ON STATISTICS st IS 's'",
-        "COMMENT ON INDEX users_pkey IS 'of an object that is no entry'",
-    )
-    without, with_comments = read(database), read(database, comments=True)
-    assert {i: d for i, d in with_comments.items() if i not in without} == {
-        "comment on table users": "people",
-        "comment on column users.name": "line 1\nline 2",
-        "comment on constraint articles.ck": "c",
-        "comment on index articles.ix_tags": "i",
-        "comment on function slug(text, boolean)": "f",
-        "comment on enum status": "e",
-        "comment on policy articles.own": "p",
-        "comment on materialized view totals": "m",
-        "comment on statistics st": "s",
-    }
-    assert not [identity for identity in without if identity.startswith("comment")]
-
-
 def test_foreign_tables(database: Database) -> None:
     run(
         database.as_superuser,
@@ -938,7 +908,7 @@ def by_version() -> dict[int, dict[str, str]]:
         if binaries.version[0] not in schemas:
             with server_database(binaries) as database:
                 run(database, *(statement for statement, _ in DDL), *PARTITIONED, *MORE)
-                schemas[binaries.version[0]] = read(database, comments=True)
+                schemas[binaries.version[0]] = read(database)
     return schemas
 
 
