@@ -21,7 +21,7 @@ from alembic.util import CommandError
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from migrate.child import driver_fence
+from migrate.child import driver_fence, scripts
 from migrate.child import records as foreign_records
 from migrate.child.channel import Channel, Pulse
 from migrate.child.config import load_config
@@ -50,14 +50,14 @@ def run(job: Mapping[str, Any], channel: Channel) -> None:
             channel.tell("graph", revisions=graph_of(ScriptDirectory.from_config(config)))
             return
         try:
-            seam = Seam(config, ScriptDirectory.from_config(config), job, channel)
+            seam = Seam(config, scripts.script_directory(config, job), job, channel)
             _run_env(seam, job)
         except Exception:
             if not config.asked_in_vain or seam is None or seam.has_begun or channel.is_forked:
                 raise
             # it looked where nobody wrote a URL, and what it took instead did not lead here: let it find one there
             config = load_config(job, gives_url=True)
-            seam = Seam(config, ScriptDirectory.from_config(config), job, channel)
+            seam = Seam(config, scripts.script_directory(config, job), job, channel)
             _run_env(seam, job)
         channel.tell("done", revision=seam.course.current, opener=seam.opener)
     except Refused as refused:

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
 from migrate.child import records as foreign_records
+from migrate.child import scripts
 from migrate.child.beside import Beside
 from migrate.child.commits import OwnCommits
 from migrate.child.course import Course, Refused, Stopped
@@ -274,7 +275,7 @@ class Seam:
             if self.course.current is not None:
                 self._commit_before_next(context, connection)
             self._before(step, connection)
-            yield step
+            yield scripts.fresh(step)
             self._fence.leave_autocommit(connection)
         self.course.phase = "commit"
         if self._job["goes_on"] and self.course.current is not None:

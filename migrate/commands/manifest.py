@@ -32,7 +32,7 @@ from migrate.history.manifest_file import (
 )
 from migrate.job.images import load_history
 from migrate.job.session import Answer, Report, Session, conduct
-from migrate.job.shadow import lend_shadow, make_replay, read_baseline, with_schema_of_env_py
+from migrate.job.shadow import lend_ground, read_baseline
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from migrate.core.history.image import Image
     from migrate.core.manifest.line_diff import LineChange
     from migrate.core.manifest.manifest import OtherSpellings
-    from migrate.shadow.databases import Shadow
-    from migrate.shadow.replay import BaselineFile, Replayed
+    from migrate.shadow.ground import BaselineFile, Ground
+    from migrate.shadow.replay import Replayed
 
 EXITS = tuple(
     code
@@ -284,22 +284,23 @@ def propose(work: Work) -> Manifest:
         proven = previous.proven(graph, postgres=previous.postgres, baseline=baseline)
         if proven >= everything:  # files were renamed or taken away at the end: there is nothing to be read
             return _build(work, previous.postgres, None, previous.schemas)
-    with lend_shadow(work.session, work.image) as shadow:
+    with lend_ground(work.session, work.image, work.baseline) as ground:
+        major = ground.shadow.major
         unproven = everything
         if previous is not None and not work.full:
-            if previous.postgres != shadow.major:
+            if previous.postgres != major:
                 _warn(
                     work,
-                    f"{work.shown} was written on PostgreSQL {previous.postgres}, the shadow is {shadow.major}: every"
+                    f"{work.shown} was written on PostgreSQL {previous.postgres}, the shadow is {major}: every"
                     " revision is read anew",
                 )
-            unproven = everything - previous.proven(graph, postgres=shadow.major, baseline=baseline)
+            unproven = everything - previous.proven(graph, postgres=major, baseline=baseline)
         known = previous.schemas if previous is not None and unproven < everything else ()
         spelled: OtherSpellings = {}
         if previous is not None:
             with suppress(MalformedManifest):  # then everything is tried; what the lines are needed for will say so
                 spelled = previous.known_spellings(everything - unproven)
-        replayed, used = _replay(work, shadow, unproven, known, spelled)
+        replayed, used = _replay(work, ground, unproven, known, spelled)
         moved = _disproven(previous, replayed, everything - unproven)
         if moved:
             _warn(
@@ -307,21 +308,22 @@ def propose(work: Work) -> Manifest:
                 f"revision {moved} leaves another schema than {work.shown} says, although its file is the same: every"
                 " revision is read anew",
             )
-            replayed, used = _replay(work, shadow, everything, (), {})
-        return _build(work, shadow.major, replayed, used)
+            replayed, used = _replay(work, ground, everything, (), {})
+        return _build(work, major, replayed, used)
 
 
 def _replay(
-    work: Work, shadow: Shadow, unproven: set[str], known: Sequence[str], spelled: OtherSpellings
+    work: Work, ground: Ground, unproven: set[str], known: Sequence[str], spelled: OtherSpellings
 ) -> tuple[Replayed, Collection[str]]:
     """What the replay reads of the schemas that the history uses, and which those are beside the default one.
 
     ``known`` are those of the revisions that are not read, ``spelled`` how else their definitions are printed. Where the
     operator has named the schemas, all of them count.
     """
-    replay = make_replay(work.session, shadow, work.image, work.baseline)
+    from migrate.shadow.replay import Replay
+
     after = work.previous.after_of(work.image.graph, unproven) if work.previous is not None else {}
-    found = with_schema_of_env_py(replay, lambda: replay.carry_out(unproven, spelled, after))
+    found = ground.with_schema_of_env_py(lambda: Replay(ground).carry_out(unproven, spelled, after))
     used = used_schemas(work.image.graph, found.schemas, found.base).union(known)
     return (found if work.session.settings.schemas else found.within(used)), used
 

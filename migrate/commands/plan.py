@@ -69,7 +69,7 @@ def plan(*, as_json: bool, exit_code: bool, with_sql: bool, **flags: Any) -> Ans
 
 def _sql(session: Session, judged: Judged) -> Sequence[Sent]:
     """What the pending revisions send. Raises Stop."""
-    from migrate.job.shadow import lend_shadow, make_replay, manifest_baseline, with_schema_of_env_py
+    from migrate.job.shadow import lend_ground, manifest_baseline
     from migrate.shadow.record_sql import record_sql
 
     steps = judged.decision.steps if isinstance(judged.decision, Plan) else ()
@@ -77,13 +77,9 @@ def _sql(session: Session, judged: Judged) -> Sequence[Sent]:
     if upgrade is None or not upgrade.pending:
         return ()
     adopted = next((step.rows for step in steps if isinstance(step, Adopt)), judged.observation.rows)
-    with lend_shadow(session, session.image) as shadow:
-        quiet = make_replay(
-            session, shadow, session.image, manifest_baseline(session, session.image), emit=lambda _: None
-        )
-        return with_schema_of_env_py(
-            quiet, lambda: record_sql(quiet, shadow, session.image, adopted, upgrade, session.emit)
-        )
+    baseline = manifest_baseline(session, session.image)
+    with lend_ground(session, session.image, baseline, emit=lambda _event: None) as ground:
+        return ground.with_schema_of_env_py(lambda: record_sql(ground, adopted, upgrade, session.emit))
 
 
 def sql_text(sent: Sequence[Sent], revisions: Mapping[str, Revision]) -> str:

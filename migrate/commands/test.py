@@ -23,7 +23,7 @@ from migrate.core.quoting import Ready
 from migrate.core.trial_checks import Check
 from migrate.core.wording import counted
 from migrate.job.session import Answer, Report, Session, conduct
-from migrate.job.shadow import lend_shadow, make_replay, manifest_baseline, with_schema_of_env_py
+from migrate.job.shadow import lend_ground, manifest_baseline
 from migrate.output.github_job import is_github
 from migrate.trial.cases import Findings, Source, Trial, Verdict, planned
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
     from migrate.core.manifest.replay import After
-    from migrate.shadow.replay import Replay
+    from migrate.shadow.ground import Ground
 
 
 MODELS_FIX: Final = (
@@ -144,7 +144,7 @@ def _git(session: Session, *arguments: str) -> list[str]:
 
 
 def _try(session: Session, image: Image, selected: Sequence[Revision], baseline: Path | None) -> Trial:
-    from migrate.trial.run import EMPTY, TrialRun, tell
+    from migrate.trial.run import TrialRun, tell
 
     findings = _findings(session, image)
     _judge_heads(session, image, findings)
@@ -153,34 +153,28 @@ def _try(session: Session, image: Image, selected: Sequence[Revision], baseline:
             findings.skipped(check, None, "there is no revision to be tried")
         tell(findings.of(None), session.emit)
         return findings.trial(())
-    with lend_shadow(session, image) as shadow:
-        # What a revision says while it is tried six times over is no news; what is wrong with it, the findings say.
-        replay = make_replay(
-            session, shadow, image, manifest_baseline(session, image, baseline), emit=lambda _event: None
-        )
+    # What a revision says while it is tried six times over is no news; what is wrong with it, the findings say.
+    with lend_ground(session, image, manifest_baseline(session, image, baseline), emit=lambda _event: None) as ground:
 
         def carry_out() -> None:
             trial = TrialRun(
-                replay,
-                shadow,
-                image,
+                ground,
                 [revision.id for revision in selected],
                 findings,
                 session.project.env_py,
-                session.source_of,
                 session.emit,
-                _siblings(replay, image),
+                _siblings(ground, image),
             )
-            trial.carry_out(replay.make_base() if replay.has_base else EMPTY)
+            trial.carry_out()
 
-        with_schema_of_env_py(replay, carry_out)
+        ground.with_schema_of_env_py(carry_out)
     for check in (Check.TWICE, Check.MODELS):
         findings.skipped(check, None, "not every revision can be applied")
     tell(findings.of(None), session.emit)
     return findings.trial(selected)
 
 
-def _siblings(replay: Replay, image: Image) -> After:
+def _siblings(ground: Ground, image: Image) -> After:
     """The siblings that revisions build on without `depends_on`: those of the manifest, and what it does not know yet."""
     graph, manifest = image.graph, image.manifest
     known: After = {}
@@ -191,8 +185,10 @@ def _siblings(replay: Replay, image: Image) -> After:
         known = manifest.after_of(graph, unproven)
     if not unproven or len(lines(applied_in_order(graph))) == 1:
         return known
+    from migrate.shadow.replay import Replay
+
     try:
-        return replay.siblings(unproven, known)
+        return Replay(ground).siblings(unproven, known)
     except Stop as stopped:
         if "revision" not in stopped.problem.facts:
             raise

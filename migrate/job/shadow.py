@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from contextlib import closing, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from migrate.core.problems.catalogue import Stop, stop
 from migrate.core.shadow import environment, same_server
@@ -14,7 +15,7 @@ from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -22,16 +23,15 @@ if TYPE_CHECKING:
     from migrate.core.history.image import Image
     from migrate.job.session import Session
     from migrate.shadow.databases import Shadow
-    from migrate.shadow.replay import BaselineFile, Replay
+    from migrate.shadow.ground import BaselineFile, Ground
 
-_T = TypeVar("_T")
 _VARIABLE: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*=(.*)$", re.MULTILINE)
 
 
 def read_baseline(path: Path, root: Path) -> BaselineFile:
     """What is there before the first revision; ``root`` is what its name is relative to. Raises Stop (`bad-baseline`)."""
     from migrate.shadow.databases import read_baseline as read
-    from migrate.shadow.replay import BaselineFile
+    from migrate.shadow.ground import BaselineFile
 
     sql = read(path)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -46,11 +46,47 @@ def manifest_baseline(session: Session, image: Image, given: Path | None = None)
     return read_baseline(path, root) if path is not None else None
 
 
-def lend_shadow(session: Session, image: Image) -> AbstractContextManager[Shadow]:
-    """The place for shadow databases that the settings name, for the history of an image.
+@contextmanager
+def lend_ground(
+    session: Session, image: Image, baseline: BaselineFile | None, *, emit: Emit | None = None
+) -> Iterator[Ground]:
+    """Where the history of an image is run, in shadow databases; ``emit`` where its events are not the verb's own.
 
     Raises Stop (`shadow-is-target`, `no-shadow`, and `bad-history` for a file that Python would refuse).
     """
+    from migrate.shadow.ground import Ground
+
+    with _lend_shadow(session, image) as shadow:
+        target = _target(session)
+        ground = Ground(
+            shadow,
+            run_id=session.run_id,
+            project=session.project,
+            target=image.aim(target),
+            image=image,
+            limits=session.settings.limits,
+            environment=partial(
+                environment,
+                os.environ,
+                target=target.url if target.url_from else None,
+                more=session.settings.shadow_environ,
+                written=_written(session.cwd / ".env"),
+            ),
+            allowed=session.settings.shadow_allow,
+            transaction=session.settings.policy.transaction,
+            interruption=session.interruption,
+            emit=emit or session.emit,
+            redact=session.redactor.text,
+            source_of=session.source_of,
+            baseline=baseline,
+            verb=session.verb,
+        )
+        with closing(ground):
+            yield ground
+
+
+def _lend_shadow(session: Session, image: Image) -> AbstractContextManager[Shadow]:
+    """The place for shadow databases that the settings name."""
     from migrate.job.look import refuse_broken_files
     from migrate.shadow.databases import shadow
 
@@ -79,38 +115,6 @@ def lend_shadow(session: Session, image: Image) -> AbstractContextManager[Shadow
     )
 
 
-def make_replay(
-    session: Session, shadow: Shadow, image: Image, baseline: BaselineFile | None, *, emit: Emit | None = None
-) -> Replay:
-    """The replay of an image in a shadow; ``emit`` where its events are not the verb's own."""
-    from migrate.shadow.replay import Replay
-
-    target = _target(session)
-    return Replay(
-        shadow,
-        run_id=session.run_id,
-        project=session.project,
-        target=image.aim(target),
-        image=image,
-        limits=session.settings.limits,
-        environment=partial(
-            environment,
-            os.environ,
-            target=target.url if target.url_from else None,
-            more=session.settings.shadow_environ,
-            written=_written(session.cwd / ".env"),
-        ),
-        allowed=session.settings.shadow_allow,
-        transaction=session.settings.policy.transaction,
-        interruption=session.interruption,
-        emit=emit or session.emit,
-        redact=session.redactor.text,
-        source_of=session.source_of,
-        baseline=baseline,
-        verb=session.verb,
-    )
-
-
 def _written(file: Path) -> dict[str, str]:
     """The variables of a file that applications read by themselves; empty where there is none."""
     try:
@@ -118,21 +122,6 @@ def _written(file: Path) -> dict[str, str]:
     except OSError:
         return {}
     return {name: value.strip().strip("'\"") for name, value in _VARIABLE.findall(text)}
-
-
-def with_schema_of_env_py(replay: Replay, carry_out: Callable[[], _T]) -> _T:
-    """Carry out a replay, again where env.py turned out to work in a schema of its own, such as a tenant's.
-
-    Only env.py knows its name; in a database that was made for the replay it is not there.
-    """
-    try:
-        return carry_out()
-    except Stop as stopped:
-        missing = stopped.problem.facts.get("missing_schema")
-        if not isinstance(missing, str):
-            raise
-        replay.make_schema(missing)
-        return carry_out()
 
 
 def _target(session: Session) -> Target:

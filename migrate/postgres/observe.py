@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import psycopg2
 import psycopg2.errors
@@ -17,12 +17,14 @@ from migrate.postgres.connection import pause
 from migrate.postgres.errors import code_of, problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from migrate.core.decide.policy import Limits
     from migrate.core.problems.catalogue import Stop
     from migrate.core.target import Target
     from migrate.postgres.connection import Connection
+
+Read = TypeVar("Read")
 
 OLDEST: Final = 140000  # the catalog functions that the schema is read with, and client_connection_check_interval
 LISTED_OBJECTS: Final = 100
@@ -309,12 +311,19 @@ def observe(
     ledger that somebody has locked is done without. Raises Stop (`blocked` when catalog
     functions queue behind an ALTER for longer than the lock timeout, or when objects are dropped during every read).
     """
+    return in_snapshot(
+        connection, limits, lambda: _observe(connection, target, hashes, without_ledger_at, with_schema=with_schema)
+    )
+
+
+def in_snapshot(connection: Connection, limits: Limits, read: Callable[[], Read]) -> Read:
+    """What is read in one REPEATABLE READ, READ ONLY transaction. Raises Stop as `observe` does."""
     reads = 0
     while True:
         reads += 1
         try:
             with connection.transaction("REPEATABLE READ READ ONLY", lock_timeout_s=limits.lock_s):
-                return _observe(connection, target, hashes, without_ledger_at, with_schema=with_schema)
+                return read()
         except psycopg2.Error as error:
             found = problem_of(error, doing="reading the catalog", connection=connection)
             if error.pgcode not in _GONE:

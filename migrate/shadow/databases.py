@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 CONNECT_S: Final = 30.0
 CREATE_S: Final = 300.0  # a copy of a large baseline takes its time
-_FILE_COPY_SINCE: Final = 150000  # CREATE DATABASE … STRATEGY; the older ones know only that way
+_STRATEGY_SINCE: Final = 150000  # CREATE DATABASE … STRATEGY; the older ones know only file_copy
+# The copy by files makes two checkpoints: cheap where nothing is synchronised. Else a small one is cheaper through the log.
+_SMALL_BYTES: Final = 64 * 1024 * 1024
 _ROLES: Final = "SELECT oid, rolname FROM pg_catalog.pg_roles"
 _DUMP: Final = b"PGDMP"  # how pg_dump's custom format begins
 # pg_dump writes these for psql alone (since its releases of August 2025, CVE-2025-8714).
@@ -58,6 +60,8 @@ class Shadow:
         self._run_id = run_id
         self._exclusive = exclusive
         self._made: list[str] = []
+        self._last: str | None = None  # whose roles the new ones are
+        self._is_synchronous = False
         self._admin: Connection | None = None
         self._own_roles: set[int] = set()  # of the server itself
         self._owner: str | None = None  # of databases that are made from now on, quoted
@@ -76,6 +80,7 @@ class Shadow:
         self._admin.wait_s = CREATE_S
         self._version = self._admin.server_version
         self.major = self._version // 10000
+        self._is_synchronous = self._admin.row("SHOW fsync")[0] == "on"
 
     def create(self, template: str = "template0", name: str | None = None) -> str:
         """Make a database, as a copy of another one to which nobody is connected; its name. Raises Stop.
@@ -89,13 +94,32 @@ class Shadow:
             options += " ENCODING 'UTF8'"
         if self._owner is not None:
             options += f" OWNER {self._owner}"
-        if self._version >= _FILE_COPY_SINCE:
-            options += " STRATEGY file_copy"
+        if self._version >= _STRATEGY_SINCE:
+            options += f" STRATEGY {self._strategy(template)}"
         self._made.append(name)
         self._run(f"CREATE DATABASE {name} {options}", "making a shadow database")
         self._roles[name] = dict(self._roles.get(template, {}))
         self._give_roles(name)
+        self._last = name
         return name
+
+    def rename(self, name: str, new: str | None = None) -> str:
+        """Give a database to which nobody is connected another name; that name. Raises Stop."""
+        self._note_roles()
+        new = new or f"migrate_shadow_{self._run_id}_{len(self._made)}"
+        self._made.append(new)
+        self._run(f"ALTER DATABASE {name} RENAME TO {new}", "renaming a shadow database")
+        self._roles[new] = self._roles.pop(name, {})
+        self._give_roles(new)
+        self._last = new
+        return new
+
+    def _strategy(self, template: str) -> str:
+        assert self._admin is not None
+        if not self._is_synchronous:
+            return "file_copy"
+        size: int = self._admin.row("SELECT pg_catalog.pg_database_size(%(name)s)", {"name": template})[0]
+        return "wal_log" if size < _SMALL_BYTES else "file_copy"
 
     def drop(self, name: str) -> None:
         """Drop a database that `create` made, and whatever is still connected to it. Raises Stop."""
@@ -150,11 +174,12 @@ class Shadow:
             return
         assert self._admin is not None
         now: dict[int, str] = dict(self._admin.rows(_ROLES))
-        if not self._made:
-            self._own_roles = set(now)
+        if self._last is None:
+            if not self._made:
+                self._own_roles = set(now)
             return
-        of_others = {oid for roles in self._roles.values() for oid in roles} - self._roles[self._made[-1]].keys()
-        self._roles[self._made[-1]] = {
+        of_others = {oid for roles in self._roles.values() for oid in roles} - self._roles[self._last].keys()
+        self._roles[self._last] = {
             oid: name for oid, name in now.items() if oid not in self._own_roles and oid not in of_others
         }
 

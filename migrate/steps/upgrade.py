@@ -94,7 +94,7 @@ class Upgrading:
         """Apply everything. Raises Stop, whose problem names the revision at fault, or Interrupted."""
         self.run.control.wait_s = ANSWER_S
         self._close_dead()
-        self._session = self._settable()
+        self._session = self.settable()
         self._apply()
         revive(self.run, within_s=self.run.limits.connect_s)  # for the proof, which needs it
 
@@ -145,7 +145,7 @@ class Upgrading:
                 ),
             )
 
-    def _settable(self) -> dict[str, str]:
+    def settable(self) -> dict[str, str]:
         """The settings of the worker's transactions that this server lets this role make; some clouds forbid some."""
         limits = self.run.limits
         found = {

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrate.core.history.graph import Graph, Revision
-from migrate.core.manifest.replay import Pass, applied_in_order, missed, passes, steps, with_siblings
+from migrate.core.manifest.replay import Pass, applied_in_order, changed, changes, missed, passes, steps, with_siblings
 
 
 def graph_of(**parents: tuple[str, ...]) -> Graph:
@@ -63,11 +63,22 @@ def test_only_the_branch_that_changed_is_run():
     )
 
 
+def test_changes_that_are_made_again_give_the_schema_after_them():
+    before, after = (
+        {"table a": "", "column a.x": "text", "column a.y": "text"},
+        {"table a": "", "column a.x": "integer"},
+    )
+    made = changes(before, after)
+    assert made == {"column a.x": "integer", "column a.y": None}
+    assert changed(before, made) == after
+    assert changed({"table b": ""}, made) == {"table b": "", "column a.x": "integer"}
+
+
 def test_several_heads_meet_in_a_pass_of_their_own():
     assert passes(graph_of(a=(), b=()), {"a", "b"}) == (
         Pass(None, "b", ("b",)),
         Pass(None, "a", ("a",)),
-        Pass("b", "heads", joined=("b", "a")),
+        Pass("a", "heads", joined=("b", "a")),  # of two that are as large, from the one that is at hand
     )
 
 

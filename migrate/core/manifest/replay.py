@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from migrate.core.history.graph import Revision
+    from migrate.core.schema.differences import Schema
 
     After = Mapping[str, tuple[str, ...]]
     """For revisions that build on siblings without `depends_on`: those."""
@@ -68,6 +69,19 @@ def lines(revisions: Iterable[Revision]) -> tuple[Upgrade, ...]:
         else:
             found.append([revision])
     return tuple(Upgrade(line[-1].id, tuple(line)) for line in found)
+
+
+def changes(before: Schema, after: Schema) -> dict[str, str | None]:
+    """What was made or changed, by identity, and None for what was dropped."""
+    found: dict[str, str | None] = dict.fromkeys(before.keys() - after.keys())
+    found |= {identity: text for identity, text in after.items() if before.get(identity) != text}
+    return found
+
+
+def changed(schema: Schema, by: Mapping[str, str | None]) -> dict[str, str]:
+    """The schema once these changes were made."""
+    whole = {**schema, **by}
+    return {identity: text for identity, text in whole.items() if text is not None}
 
 
 def applied_in_order(graph: Graph) -> tuple[Revision, ...]:
@@ -180,8 +194,8 @@ class _History:
         return tuple(id_ for id_ in self.order if id_ not in self._above)
 
     def largest(self, ids: tuple[str, ...]) -> str:
-        """The one with the most ancestors: from there the least is left to do."""
-        return max(ids, key=lambda id_: self.closures[id_].bit_count())
+        """The one with the most ancestors: from there the least is left to do. The last such one: it is just at hand."""
+        return max(ids, key=lambda id_: (self.closures[id_].bit_count(), self.closures[id_]))
 
     def _covers(self, upper: str, lower: str) -> bool:
         return bool(self.closures[upper] >> (self.closures[lower].bit_length() - 1) & 1)

@@ -1,0 +1,442 @@
+"""The ground on which revisions are run in a shadow: one database after the other, all under one name.
+
+env.py may have read its URL for good when it was imported: under one name, one child process serves every database.
+What a database is put aside for later is a change of its name, and no copy.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from migrate.child.parent import Worker
+from migrate.core import shadow as shadows
+from migrate.core.decide.policy import Policy, Transaction
+from migrate.core.decide.widths import ALEMBICS, too_narrow
+from migrate.core.events import Event, Level, Name
+from migrate.core.problems.catalogue import Stop, problem, stop
+from migrate.core.quoting import word
+from migrate.core.schema.differences import within
+from migrate.core.schema.repair_sql import quote
+from migrate.output.heartbeat import Pulse
+from migrate.postgres import catalog
+from migrate.postgres.backend_names import CONTROL_NAME, GUARD_NAME
+from migrate.postgres.connection import connect_with_retry
+from migrate.postgres.guard import GuardKey, guard
+from migrate.postgres.ledger import Ledger
+from migrate.postgres.observe import in_snapshot, observe, user_schemas, version_rows
+from migrate.shadow.databases import CONNECT_S, load_baseline
+from migrate.steps.run import Fence, Run
+from migrate.steps.upgrade import Upgrading, child_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from migrate.core.decide.plan import Downgrade, Upgrade
+    from migrate.core.decide.policy import Limits
+    from migrate.core.decide.state import Rows
+    from migrate.core.events import Emit
+    from migrate.core.history.graph import Revision
+    from migrate.core.history.image import Image
+    from migrate.core.interruption import Interruption
+    from migrate.core.manifest.manifest import Manifest
+    from migrate.core.problems.catalogue import Problem
+    from migrate.core.target import Target
+    from migrate.core.url import DatabaseUrl
+    from migrate.postgres.connection import Connection
+    from migrate.shadow.databases import Shadow
+    from migrate.steps.run import Project
+
+Done = TypeVar("Done")
+EMPTY: Final = "template0"
+READ_S: Final = 300.0  # a schema of tens of thousands of objects
+_TOO_LONG: Final = "22001"  # string_data_right_truncation
+# What a revision misses where the history builds on something that it does not make: a table, a schema.
+OF_REVISIONS: Final = frozenset({"revision-failed", "revision-exited", "partly-committed"})
+_MISSING: Final = frozenset({"42P01", "3F000"})
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineFile:
+    """What is there before the first revision: the file, its name for people, its hash and its SQL."""
+
+    path: Path
+    file: str
+    sha256: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A database at one moment, and where its schema was looked for."""
+
+    rows: Rows  # of the version table
+    schema: Mapping[str, str]
+    where: catalog.Where
+
+
+class Ground:
+    """The databases of one shadow, and the child that runs env.py in them.
+
+    ``target`` says which version table and schemas, and how the project spells its URL; ``environment`` is the one in
+    which env.py finds the database of a URL, and no other; ``allowed`` are the servers to which it may connect beside
+    the shadow's. To be closed.
+    """
+
+    def __init__(
+        self,
+        shadow: Shadow,
+        *,
+        run_id: str,
+        project: Project,
+        target: Target,
+        image: Image,
+        limits: Limits,
+        environment: Callable[[DatabaseUrl], Mapping[str, str]],
+        allowed: Sequence[str],
+        transaction: Transaction,
+        interruption: Interruption,
+        emit: Emit,
+        redact: Callable[[str], str],
+        source_of: Callable[[Revision], str],
+        baseline: BaselineFile | None = None,
+        verb: str = "manifest",
+    ) -> None:
+        self.shadow = shadow
+        self.image = image
+        self.baseline = baseline
+        self.transaction = transaction
+        self.emit = emit
+        self.source_of = source_of
+        self.settable: dict[str, str] | None = None  # as the server was found to be
+        self._run_id = run_id
+        self._project = project
+        self._target = target
+        # The platform's deadline is for releases.
+        self._limits = replace(limits, deadline_s=0.0)
+        self._environment = environment
+        self._allowed = allowed
+        self._interruption = interruption
+        self._redact = redact
+        self._verb = verb  # of the command that this is for
+        self._has_looked = False  # at where env.py goes
+        self._schema = target.version_table_schema  # which must be there before the first revision, whoever makes it
+        self._base: str | None = None
+        self._work: str | None = None  # the one name
+        self._is_there = False  # a database of that name
+        self._entered = ExitStack()
+        self._run: Run | None = None
+        self._worker: Worker | None = None
+
+    # The databases
+
+    @property
+    def base(self) -> str:
+        """What is there before the first revision. Raises Stop."""
+        if self._base is None:
+            self._base = EMPTY if self.baseline is None and self._schema is None else self._make_base()
+        return self._base
+
+    def _make_base(self) -> str:
+        name = self.shadow.create()
+        target = self.aim(name)
+        if self.baseline is not None:
+            with closing(self.connect(target, CONTROL_NAME)) as connection:
+                load_baseline(connection, self.baseline.sql, self.baseline.path)
+        with closing(self.connect(target, CONTROL_NAME)) as connection:
+            if self._schema is not None:
+                connection.run(f"CREATE SCHEMA IF NOT EXISTS {quote(self._schema)}")
+            rows = observe(connection, target, self._limits, hashes={}, with_schema=False).rows
+        if rows and self.baseline is not None:
+            raise stop(
+                "bad-baseline",
+                f"{self.baseline.file} has version rows ({', '.join(rows)}), but it stands for what is there before the"
+                " first revision",
+                names={"baseline": self.baseline.file},
+            )
+        return name
+
+    @property
+    def run(self) -> Run:
+        """The run on the database at hand."""
+        assert self._run is not None
+        return self._run
+
+    @property
+    def control(self) -> Connection:
+        """Our connection to the database at hand, a new one where a revision has cost the old one."""
+        return self.run.control
+
+    def enter(self, template: str, *, takes: bool = False) -> None:
+        """Go on with a copy of a database, or with that one itself; the one that was at hand is dropped.
+
+        Raises Stop or Interrupted.
+        """
+        self._leave()
+        if self._work is not None and self._is_there:
+            self.shadow.drop(self._work)
+        if takes:
+            self._work = self.shadow.rename(template, self._work)
+        else:
+            self._work = self.shadow.create(template, self._work)
+        self._is_there = True
+        self._run = self._entered.enter_context(self._under_guard(self.aim(self._work)))
+
+    def keep(self) -> str:
+        """Put the database at hand aside; the name that it has from now on."""
+        self._leave()
+        assert self._work is not None
+        self.shadow.disconnect(self._work)
+        self._is_there = False
+        return self.shadow.rename(self._work)
+
+    def drop(self, name: str) -> None:
+        """Drop a database that was put aside, and never the one that everything starts from."""
+        if name != self._base:
+            self.shadow.drop(name)
+
+    def _leave(self) -> None:
+        self._run = None
+        self._entered.close()
+
+    def close(self) -> None:
+        """Leave the database at hand and end the child."""
+        self.end_child()
+        self._leave()
+
+    @contextmanager
+    def _under_guard(self, target: Target) -> Iterator[Run]:
+        """The guard on the shadow: that env.py's connection sees it proves where env.py went."""
+        pulse = Pulse(self.emit)
+        with closing(self.connect(target, CONTROL_NAME)) as control:
+            before = observe(control, target, self._limits, hashes={}, with_schema=False)
+            with guard(
+                self.connect(target, GUARD_NAME),
+                GuardKey.of(before.server.schema, target.version_table),
+                run_id=self._run_id,
+                timeout_s=self._limits.guard_s,
+                interruption=self._interruption,
+                emit=lambda _event: None,  # nobody else knows of this database
+            ) as held:
+                run = Run(
+                    run_id=self._run_id,
+                    project=self._project,
+                    target=target,
+                    image=self.image,
+                    policy=Policy(target="heads", transaction=self.transaction),
+                    limits=self._limits,
+                    # Alembic's order of several branches follows the hash seed: two replays must not differ by it.
+                    environ={**self._environment(target.url), "PYTHONHASHSEED": "0"},
+                    fence=Fence(target.url, self._allowed),
+                    interruption=self._interruption,
+                    emit=pulse.emit,
+                    beat=pulse.beat,
+                    redact=self._redact,
+                    source_of=self.source_of,
+                    control=control,
+                    held=held,
+                    ledger=_NoLedger(control, run_id=self._run_id, key="", fence=held.fence, emit=self.emit),
+                    before=before,
+                    started_s=pulse.started_s,
+                    looks_first=not self._has_looked,
+                    explained=self.explained,
+                )
+                yield run
+                self._has_looked = True
+                if run.control is not control:
+                    run.control.close()
+
+    # The child
+
+    def carry_out(
+        self,
+        plan: Upgrade | Downgrade,
+        *,
+        more: Mapping[str, object] | None = None,
+        on_commit: Callable[[Sequence[str]], None] | None = None,
+        on_together: Callable[[str], None] | None = None,
+    ) -> Upgrading:
+        """Run revisions in the database at hand; ``more`` is what the child is asked beside. Raises Stop or Interrupted."""
+        run = self.run
+        run.applied, run.on_commit, run.on_together = [], on_commit, on_together
+        upgrading = _Kept(self, run, plan, more or {})
+        run.control.interruption = None  # a signal is answered by a cancel that this connection sends
+        try:
+            upgrading.carry_out()
+        finally:
+            run.control.interruption = self._interruption
+        return upgrading
+
+    def lend(self, run: Run) -> tuple[Worker, bool]:
+        """The child for a run, and whether it is a new one."""
+        is_new = self._worker is None or not self._worker.is_alive
+        if self._worker is None or is_new:
+            self.end_child()
+            self._worker = Worker(environ=child_environment(run), cwd=run.project.cwd, emit=run.emit)
+        self._worker.wake = (run.interruption.fd, run.held.lost_fd)
+        return self._worker, is_new
+
+    @property
+    def has_child(self) -> bool:
+        """Whether there is a child already, which may know things of an earlier database."""
+        return self._worker is not None
+
+    def end_child(self) -> None:
+        """Let the next run have a new child."""
+        if self._worker is not None:
+            self._worker.end()
+            self._worker = None
+
+    # What a revision misses here
+
+    def provide(self, found: Problem, emit: Emit) -> bool:
+        """Make the role that a statement missed, where the server is our own; whether it is worth another try."""
+        sqlstate = found.facts.get("sqlstate")
+        role = shadows.missing_role(sqlstate, found.why)
+        if role is None or not self.shadow.make_role(role.replace('""', '"'), owns=sqlstate == shadows.SET_ROLE):
+            return False
+        said = f'role "{role}" is not on the throw-away server: it was made there, without login'
+        emit(Event(Name.IMAGE_WARNING, said, Level.WARN, {"role": role}))
+        return True
+
+    def with_schema_of_env_py(self, work: Callable[[], Done]) -> Done:
+        """Do the work, again where env.py turned out to work in a schema of its own, such as a tenant's.
+
+        Only env.py knows its name; from then on every database has it. Raises what the work raises.
+        """
+        try:
+            return work()
+        except Stop as stopped:
+            missing = stopped.problem.facts.get("missing_schema")
+            if not isinstance(missing, str):
+                raise
+            self._schema, self._base = missing, None
+            self._target = replace(self._target, version_table_schema=missing)
+            return work()
+
+    def explained(self, stopped: Stop) -> Stop:
+        """A failure in the shadow: its fix is not that of a release."""
+        found = stopped.problem
+        sqlstate = found.facts.get("sqlstate")
+        if shadows.is_lacking(sqlstate, found.why):
+            lacks = problem("shadow-lacks", found.why, names={"verb": "test" if self._verb == "test" else "manifest"})
+            return Stop(replace(lacks, facts=found.facts))
+        if found.kind.code == "authentication":
+            why = f"{found.why}; env.py gives a user or a password of its own to the throw-away server"
+            fix = "export MIGRATE_SHADOW_URL='postgresql://USER:PASSWORD@HOST:5432/postgres'   # a server that accepts them"
+            return Stop(replace(found, why=why, fix=fix))
+        if found.kind.code not in OF_REVISIONS:
+            return stopped
+        revision = self.image.graph.get(str(found.facts.get("revision")))
+        if sqlstate == _TOO_LONG and revision is not None and len(revision.id) > ALEMBICS:
+            place = self._target.version_table_schema or "public", self._target.version_table
+            narrow = too_narrow(revision, ALEMBICS, *place, is_there=False)
+            fix = f"let env.py make the version table before Alembic does: {narrow.fix}"
+            return Stop(replace(narrow, fix=fix, facts=found.facts))
+        if self.baseline is None and sqlstate in _MISSING:
+            needed = problem("baseline-needed", f"in an empty database, {found.why}")
+            return Stop(replace(needed, facts=found.facts))
+        file = found.facts.get("file") or found.facts.get("revision")
+        again = "plan --sql" if self._verb == "plan" else self._verb
+        fix = f"correct {word(file)}, then run migrate {again} again"
+        # a part that was committed went with the throw-away database: there is nothing to repair
+        failed = problem("revision-failed", found.why, fix=fix) if found.kind.code == "partly-committed" else found
+        return Stop(replace(failed, fix=fix, facts=found.facts))
+
+    # Looking
+
+    def see(self) -> Seen:
+        """The version rows of the database at hand and its schema, in whichever schema unless the operator named those.
+
+        Raises Stop.
+        """
+        connection, version_schema = self.control, self.run.before.server.schema
+        wait_s, connection.wait_s = connection.wait_s, READ_S
+        try:
+            return in_snapshot(connection, self._limits, lambda: self._read(connection, version_schema))
+        finally:
+            connection.wait_s = wait_s
+
+    def _read(self, connection: Connection, version_schema: str | None) -> Seen:
+        target = self._target.using(user_schemas(connection))
+        place = version_schema or "", self._target.version_table
+        exists, has_table = connection.row(_THERE, {"schema": version_schema, "table": place[1]})
+        rows = version_rows(connection, *place) if has_table else ()
+        where = catalog.Where(
+            target.schemas_beside(version_schema if exists else None),
+            target.default_schema(version_schema),
+            target.schemas,
+        )
+        with connection.cursor() as cursor:
+            schema = catalog.schema_of(
+                cursor,
+                schemas=where.schemas,
+                version_table=place,
+                default_schema=where.default,
+                qualified=where.qualified,
+            )
+        return Seen(rows, schema, where)
+
+    def known_to(self, manifest: Manifest, schema: Mapping[str, str]) -> Mapping[str, str]:
+        """What of a shadow's schema the manifest speaks of: a baseline brings other people's schemas along."""
+        return schema if self._target.schemas else within(schema, manifest.schemas)
+
+    def aim(self, name: str) -> Target:
+        """A shadow database as a target, its URL spelled as the project's."""
+        url = self.shadow.url_of(name).spelled_as(self._target.url)
+        return replace(self._target, url=url, url_from=self.shadow.url_from, renew=None)
+
+    def connect(self, target: Target, role: str) -> Connection:
+        """A connection of ours; ``role`` begins its name. Raises Stop."""
+        return connect_with_retry(
+            target,
+            application_name=f"{role}{self._run_id}",
+            timeout_s=CONNECT_S,
+            interruption=self._interruption,
+            emit=self.emit,
+            redact=self._redact,
+        )
+
+
+_THERE: Final = """
+    SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = %(schema)s),
+           EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                    WHERE n.nspname = %(schema)s AND c.relname = %(table)s)
+"""
+
+
+class _Kept(Upgrading):
+    """One run of env.py, in the child that stays for the next one."""
+
+    def __init__(self, ground: Ground, run: Run, plan: Upgrade | Downgrade, more: Mapping[str, object]) -> None:
+        super().__init__(run, plan)
+        self._ground = ground
+        self._more = more
+
+    @contextmanager
+    def ready_worker(self) -> Iterator[Worker]:
+        """The child that is there, or a new one where it is gone."""
+        worker, is_new = self._ground.lend(self.run)
+        if is_new:
+            self.expect_ready(worker)
+        yield worker
+
+    def settable(self) -> dict[str, str]:
+        """The settings that the server allows, asked for once: every database is of one server, and of one role."""
+        if self._ground.settable is None:
+            self._ground.settable = super().settable()
+        return self._ground.settable
+
+    def job(self) -> dict[str, object]:
+        """The job of an upgrade, and what is wanted beside it."""
+        return {**super().job(), **self._more}
+
+
+class _NoLedger(Ledger):
+    """Keeps nothing: a shadow's history ends with it."""
+
+    def _write(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        del sql, parameters
+        return []
