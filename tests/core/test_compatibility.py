@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from migrate.core.schema.compatibility import RULES, is_served_by, serves, words
+from migrate.core.schema.compatibility import serves, words
 from migrate.core.schema.differences import KINDS
+from migrate.core.schema.rules import RULES
+from migrate.core.schema.widening import is_served_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

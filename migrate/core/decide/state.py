@@ -396,22 +396,18 @@ def _breaking(
     pending: Sequence[Revision],
 ) -> tuple[tuple[Break, Revision], ...]:
     """What the running release, written for the schema where the database is, loses by each pending revision."""
-    from migrate.core.schema.compatibility import serves
+    from migrate.core.schema.compatibility import first_breaking, serves
 
     running = manifest.schema_at(start)
     rows = frozenset(start)
-    after = []
     for revision in pending:
         rows = graph.rows_after(rows, revision.id)
-        after.append((revision, rows))
     last = serves(running, manifest.schema_at(rows), manifest.spellings)
     if not last:
         return ()
-    found: dict[Break, Revision] = {}
-    for revision, reached in after:
-        for broken in serves(running, manifest.schema_at(reached), manifest.spellings):
-            found.setdefault(broken, revision)
-    return tuple((broken, found[broken]) for broken in last)
+    steps = manifest.steps(start, (revision.id for revision in pending))
+    first = first_breaking(running, steps, last, manifest.spellings)
+    return tuple((broken, pending[first[broken]]) for broken in last)
 
 
 def _is_edited(revision: Revision, image: Image, observation: Observation) -> bool:

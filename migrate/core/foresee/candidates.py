@@ -18,9 +18,9 @@ from migrate.core.foresee.needs import (
     NoOverlap,
     NoRow,
 )
-from migrate.core.schema.compatibility import is_served_by
 from migrate.core.schema.differences import dotted, name, parse, parse_column, parse_labels
 from migrate.core.schema.expressions import inside
+from migrate.core.schema.widening import is_served_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -421,6 +421,24 @@ class Manifest:
                 )
         return folded if len(positions) == 1 else self._fold(self._union(positions))
 
+    def steps(self, rows: Iterable[str], revisions: Iterable[str]) -> Iterator[dict[str, str | None]]:
+        """What each of these revisions, applied one after the other at these rows, makes of objects: None where it drops one.
+
+        Their changes count in the manifest's order, as in `schema_at`.
+        """
+        applied = self._union(self._at[row] for row in rows)
+        decides = {identity: at for at in _bits(applied) for identity, _ in self._assignments[at]}
+        for revision in revisions:
+            step: dict[str, str | None] = {}
+            fresh = self._closures[self._at[revision]] & ~applied
+            applied |= fresh
+            for at in _bits(fresh):
+                for identity, definition in self._assignments[at]:
+                    if decides.get(identity, at) <= at:
+                        decides[identity] = at
+                        step[identity] = definition
+            yield step
+
     def undone(self, revision: str) -> tuple[str, ...]:
         """The lines of `changes` that lead from the schema at exactly this revision to that of what it builds on."""
         below = [self.revisions[at].revision.id for at in self._parents[self._at[revision]]]
@@ -903,7 +921,11 @@ def _closures_of(parents: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
 
 def _bits(closure: int) -> list[int]:
     """The positions of the bits that are set, the lowest first."""
-    return [at for at, bit in enumerate(reversed(f"{closure:b}")) if bit == "1"]
+    found = []
+    while closure:
+        found.append((closure & -closure).bit_length() - 1)
+        closure &= closure - 1
+    return found
 
 
 def _json(value: object) -> str:

@@ -13,7 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 
 Schema = Mapping[str, str]
@@ -352,11 +352,14 @@ def ignored_by(patterns: Sequence[str]) -> Callable[[str], bool]:
         return lambda _: False
     matches = re.compile("|".join(map(fnmatch.translate, patterns))).match
 
+    @cache
+    def is_owner_ignored(path: tuple[str, ...]) -> bool:
+        owner = dotted(path)
+        return bool(owner) and any(matches(f"{kind} {owner}") for kind in OWNERS)
+
+    @cache
     def is_ignored(identity: str) -> bool:
-        if matches(identity):
-            return True
-        owner = parse(identity).owner
-        return bool(owner) and any(matches(f"{kind} {dotted(owner)}") for kind in OWNERS)
+        return matches(identity) is not None or is_owner_ignored(parse(identity).owner)
 
     return is_ignored
 

@@ -42,12 +42,12 @@ NULL: Final[Value] = frozenset({None})
 ANY, SOME = Kind.ANY, Kind.SOME
 _EITHER: Final[frozenset[Constant]] = frozenset({True, False})
 
-_TYPE: Final = (
+TYPE: Final = (
     r"(?:character[ ]varying|double[ ]precision|bit[ ]varying|time(?:stamp)?(?:\(\d+\))?[ ]with(?:out)?[ ]time[ ]zone"
     r'|(?:"(?:[^"]|"")*"|\w+)(?:\.(?:"(?:[^"]|"")*"|\w+))*)(?:\([\d,]+\))?(?:\[\])*'
 )
 _TOKEN: Final = re.compile(
-    rf"""\s*(?:(?P<cast>::{_TYPE})|(?P<text>E?'(?:[^']|'')*')|(?P<number>\d+(?:\.\d+)?)
+    rf"""\s*(?:(?P<cast>::{TYPE})|(?P<text>E?'(?:[^']|'')*')|(?P<number>\d+(?:\.\d+)?)
     |(?P<name>(?:"(?:[^"]|"")*"|[^\W\d][\w$]*)(?:\.(?:"(?:[^"]|"")*"|[^\W\d][\w$]*))*)
     |(?P<sign>[(),\[\]])|(?P<operator>[-+*/<>=~!@\#%^&|`?]+))""",
     re.VERBOSE,
