@@ -29,6 +29,7 @@ import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 from migrate.shadow.embedded import throwaway_server  # noqa: E402
+from tests.support.case_ids import id_of  # noqa: E402
 from tests.support.process import END_SECONDS, Result, Running, migrate_command, minimal_environment  # noqa: E402
 from tests.support.project import Project  # noqa: E402
 from tests.support.server import (  # noqa: E402
@@ -48,6 +49,12 @@ if TYPE_CHECKING:
 # A time limit on examples would make a busy machine fail the suite.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name a case by its values, where pytest would count: `test_plan[Behind(b)-…]`, not `test_plan[position20-…]`."""
+    return id_of(val)
+
 
 _RESOURCES = pytest.StashKey[ExitStack]()
 _SERVER_URL = pytest.StashKey[str]()
