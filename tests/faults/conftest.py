@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import closing, suppress
 from dataclasses import astuple
 from functools import cache
@@ -28,12 +27,14 @@ from tests.faults.page import PAGE, Row, render
 from tests.support.process import Result, Running, alembic, assert_absent, migrate_command, minimal_environment
 from tests.support.proxy import Proxy
 from tests.support.server import Database, Server, create_database, create_role, drop_database, drop_role
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.project import Project
 
+SLEEP = "op.execute('SELECT pg_sleep(60)')"  # the trouble of a revision that is to be met at work
 GONE_SECONDS = 5.0  # after which nothing of a run may be left on the server
 _SUITE = Path(__file__).parent
 
@@ -257,13 +258,47 @@ class Case:
             **minimal_environment(),
             "DATABASE_URL": url or (self.proxy.url(self.database.url) if proxied else self.database.url),
             "MIGRATE_STALE": "warn",  # some faults are written into the files after the manifest was made
-            **({"TROUBLE": trouble} if trouble else {}),
             **(env or {}),
         }
+        if trouble:
+            mark = self._mark()
+            environment["TROUBLE"] = f"open({str(mark)!r}, 'w').close()\n{trouble}"
         self._running.append(
             Running([*prefix, *command], cwd=self.project.path, env=environment, password=self.database.password)
         )
         return self._running[-1]
+
+    def in_trouble(self, *arguments: str, trouble: str = SLEEP, **how: Any) -> Running:
+        """Start a run as `up` does, and return once a revision is in its trouble: on the server, where it sleeps there."""
+        mark = self._mark()
+        running = self.up(*arguments, trouble=trouble, **how)
+        until(mark.exists, seconds=30, otherwise=lambda: running.so_far.stdout)
+        if "pg_sleep" in trouble:
+            self.until_asleep()
+        return running
+
+    def _mark(self) -> Path:
+        """The file that the next run's trouble leaves when it begins."""
+        return self.project.path.parent / f"trouble{len(self._running)}"
+
+    def until_asleep(self) -> None:
+        """Return once a backend of this database is in pg_sleep()."""
+        self._until_backend("wait_event = 'PgSleep'")
+
+    def until_blocked(self) -> None:
+        """Return once a run's worker waits for a lock."""
+        self._until_backend("wait_event_type = 'Lock' AND application_name LIKE 'migrate:worker:%%'")
+
+    def until_gone(self) -> None:
+        """Return once the server has ended every backend of runs that died: it looks after its clients twice a second."""
+        until(lambda: not self._backends("application_name LIKE 'migrate:%%'"))
+
+    def _until_backend(self, condition: str) -> None:
+        until(lambda: self._backends(condition), otherwise=f"no backend with {condition}")
+
+    def _backends(self, condition: str) -> list[Any]:
+        query = f"SELECT pid FROM pg_stat_activity WHERE datname = %s AND {condition}"
+        return self.database.as_superuser.rows(query, self.database.name)
 
     def hold(self, statement: str = "LOCK TABLE items IN ACCESS SHARE MODE") -> psycopg2.extensions.connection:
         """Open a transaction that runs the statement and stays open until the test, or the check, ends it."""
@@ -274,10 +309,7 @@ class Case:
 
     def wait_for_row(self, query: str) -> None:
         """Wait until the query finds something."""
-        until = time.monotonic() + 10
-        while not self.database.rows(query):
-            assert time.monotonic() < until, query
-            time.sleep(0.05)
+        until(lambda: self.database.rows(query), otherwise=query)
 
     # The checks.
 
@@ -334,8 +366,8 @@ class Case:
 
     def nothing_is_left(self) -> None:
         """Assert that 5 s after a run nothing of it is on the server."""
-        until = time.monotonic() + GONE_SECONDS
-        while True:
+
+        def left() -> tuple[list[Any], list[Any]]:
             locks = self.database.as_superuser.rows(
                 "SELECT l.pid, l.mode FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
                 " WHERE l.locktype = 'advisory' AND d.datname = %s",
@@ -347,10 +379,9 @@ class Case:
                 " AND application_name <> 'PgBouncer'",
                 self.database.name,
             )
-            if not locks and not backends:
-                return
-            assert time.monotonic() < until, (locks, backends)
-            time.sleep(0.1)
+            return locks, backends
+
+        until(lambda: left() == ([], []), seconds=GONE_SECONDS, otherwise=left)
 
     def version_and_schema_agree(self) -> tuple[str, ...]:
         """Assert that the schema is the manifest's at the recorded version, each revision took effect once."""
@@ -470,13 +501,14 @@ def pooler(
         **account,  # type: ignore[call-overload]
     )
     try:
-        until = time.monotonic() + 20
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
+
+        def answers() -> bool:
             assert process.poll() is None, "PgBouncer did not start"
-            assert time.monotonic() < until
-            time.sleep(0.05)
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                return True
+            return False
+
+        until(answers, seconds=20)
         yield parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}").geturl()
     finally:
         process.send_signal(signal.SIGKILL)

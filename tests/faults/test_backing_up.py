@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.proxy import Action
+from tests.support.waiting import until
 
 fault = pytest.mark.fault
 ENDS_IN_SECONDS = 2.0
@@ -48,13 +49,11 @@ def back_up(case, folder, *flags, **how):
 
 def dumping(case):
     """Return once pg_dump waits for the table."""
-    until = time.monotonic() + 30
-    while not case.database.as_superuser.rows(
+    waiting = (
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         " AND application_name LIKE 'migrate:backup:%'"
-    ):
-        assert time.monotonic() < until, "pg_dump did not come to its lock"
-        time.sleep(0.05)
+    )
+    until(lambda: case.database.as_superuser.rows(waiting), seconds=30, otherwise="pg_dump did not come to its lock")
 
 
 def programs(folder):
@@ -73,10 +72,7 @@ def programs(folder):
 
 def gone(folder):
     """Assert that no program writes into the folder any more, within the time that a backend has, too."""
-    until = time.monotonic() + GONE_SECONDS
-    while programs(folder):
-        assert time.monotonic() < until, programs(folder)
-        time.sleep(0.05)
+    until(lambda: not programs(folder), seconds=GONE_SECONDS, otherwise=lambda: programs(folder))
 
 
 def left(folder):
@@ -118,12 +114,10 @@ def test_killed(case, folder):
     gone(folder)
     assert left(folder) == [".partial"]
     # pg_dump has cancelled its statement on its way out: its backend is gone while the table is still locked
-    until = time.monotonic() + GONE_SECONDS
-    while case.database.as_superuser.rows(
+    at_work = (
         "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'migrate:backup:%'"
-    ):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    )
+    until(lambda: not case.database.as_superuser.rows(at_work), seconds=GONE_SECONDS)
     blocker.rollback()
     with_backup(case, folder)
     case.ends(killed)

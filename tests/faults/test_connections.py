@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from datetime import datetime
 
 import pytest
 
 from migrate.steps.watch import LOST_S
+from tests.faults.conftest import SLEEP
 from tests.support.proxy import Action
+from tests.support.waiting import until
 
 fault = pytest.mark.fault
-SLEEP = "op.execute('SELECT pg_sleep(60)')"
 COMMIT = b"COMMIT\0"  # in a command's completion, from the server
 
 
@@ -40,9 +40,7 @@ def test_worker_reset(case):
 )
 def test_worker_closed(case):
     case.history()
-    running = case.up(trouble=SLEEP, proxied=True)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.5)
+    running = case.in_trouble(proxied=True)
     case.proxy.each(lambda link: link.close(), "worker")
     result = case.ends(running)
     assert (result.finished["applied"], result.finished["problem"]) == (["r0001"], "connection-lost")
@@ -202,9 +200,7 @@ def test_watchdog_keeps_still(case):
 )
 def test_worker_reset_by_driver(case, driver):
     case.history(**driver)
-    running = case.up(trouble=SLEEP, proxied=True)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
+    running = case.in_trouble(proxied=True)
     case.proxy.each(lambda link: link.cut(), "worker")
     assert case.ends(running).finished["problem"] == "connection-lost"
 
@@ -288,9 +284,7 @@ def test_first_question_swallowed(case):
 )
 def test_guard_cut_in_a_statement(case):
     case.history()
-    running = case.up(trouble=SLEEP, proxied=True)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.5)
+    running = case.in_trouble(proxied=True)
     case.proxy.each(lambda link: link.cut(), "guard")
     result = case.ends(running)
     assert result.finished["problem"] == "guard-lost"
@@ -340,8 +334,7 @@ def test_guard_ended_by_the_revision(case):
 )
 def test_guard_silent(case):
     case.history()
-    running = case.up(
-        trouble=SLEEP,
+    running = case.in_trouble(
         proxied=True,
         constants={
             "migrate.postgres.guard.HEARTBEAT_S": 1.0,
@@ -349,8 +342,6 @@ def test_guard_silent(case):
             "migrate.postgres.guard.LEASE_S": 4,
         },
     )
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.5)
     case.proxy.each(lambda link: link.silence(), "guard")
     result = case.ends(running)
     assert result.finished["problem"] == "guard-lost"
@@ -364,9 +355,7 @@ def test_guard_silent(case):
 )
 def test_control_cut(case):
     case.history()
-    running = case.up(trouble="op.execute('SELECT pg_sleep(3)')", proxied=True)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.5)
+    running = case.in_trouble(trouble="op.execute('SELECT pg_sleep(3)')", proxied=True)
     case.proxy.each(lambda link: link.cut(), "control")
     result = case.ends(running)
     assert result.finished["applied"] == ["r0001", "r0002", "r0003"]
@@ -461,9 +450,7 @@ def test_commit_unknown(case):
 )
 def test_network_gone(case):
     case.history()
-    running = case.up("--connect-timeout", "3", trouble=SLEEP, proxied=True)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.5)
+    running = case.in_trouble("--connect-timeout", "3", proxied=True)
     case.proxy.refuse()
     result = case.ends(running)
     assert result.finished["problem"] == "connection-lost"
@@ -519,7 +506,7 @@ def test_late_server(case):
     case.proxy.refuse()
     running = case.up(proxied=True)
     running.wait_for("connect.retry")
-    time.sleep(1)
+    until(lambda: len(running.so_far.named("connect.retry")) > 1)
     case.proxy.refuse(refuses=False)
     assert case.ends(running).finished["outcome"] == "applied"
 
@@ -544,9 +531,7 @@ def test_slow_network(case):
 )
 def test_worker_terminated(case):
     case.history()
-    running = case.up(trouble=SLEEP)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
+    running = case.in_trouble()
     case.database.as_superuser.rows(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'migrate:worker:%'"
         " AND datname = current_database()"
@@ -562,9 +547,7 @@ def test_worker_terminated(case):
 )
 def test_worker_terminated_in_python(case):
     case.history()
-    running = case.up(trouble="time.sleep(600)")
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
+    running = case.in_trouble(trouble="time.sleep(600)")
     case.database.as_superuser.rows(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'migrate:worker:%'"
         " AND datname = current_database()"
@@ -580,9 +563,7 @@ def test_worker_terminated_in_python(case):
 )
 def test_worker_cancelled(case):
     case.history()
-    running = case.up(trouble=SLEEP)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
+    running = case.in_trouble()
     case.database.as_superuser.rows(
         "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'migrate:worker:%'"
         " AND datname = current_database()"
@@ -612,11 +593,8 @@ def test_crash(crashing, server_of_its_own):
 
 def stop_and_start(case, server, mode):
     case.history()
-    running = case.up(trouble=SLEEP)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
+    running = case.in_trouble()
     server.stop(mode)
-    time.sleep(0.5)
     server.start()
     result = case.ends(running)
     assert result.finished["problem"] == "connection-lost"
@@ -748,10 +726,7 @@ def test_adoption_in_doubt(case):
 )
 def test_sigterm_in_the_commit_of_an_adoption(case):
     running = adopting(case, "server", action=Action.SILENCE)
-    until = time.monotonic() + 10
-    while not case.versions():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    until(case.versions)
     running.signal(signal.SIGTERM)
     assert case.ends(running).finished["problem"] == "commit-unknown"
     assert adoptions(case) == ["finished"]

@@ -13,7 +13,6 @@ import pytest
 from tests.support.proxy import Action
 
 fault = pytest.mark.fault
-SLEEP = "op.execute('SELECT pg_sleep(60)')"
 # A lease and a heartbeat that a test can wait for.
 SHORT = {"migrate.postgres.guard.HEARTBEAT_S": 1.0, "migrate.postgres.guard.LEASE_S": 3}
 
@@ -39,9 +38,7 @@ def children(pid):
 )
 def test_runner_killed_in_a_statement(case):
     case.history()
-    running = case.up(trouble=SLEEP)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
+    running = case.in_trouble()
     case.ends(kill(running))
     assert steps(case) == [
         ("r0001", "finished"),
@@ -61,9 +58,7 @@ def test_runner_killed_in_a_statement(case):
 )
 def test_runner_killed_in_python(case):
     case.history()
-    running = case.up(trouble="time.sleep(60)")
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
+    running = case.in_trouble(trouble="time.sleep(60)")
     case.ends(kill(running))
     assert ("r0002", "abandoned") in steps(case)
 
@@ -78,9 +73,7 @@ def test_the_next_run_waits_for_the_orphan(case):
     case.history()
     # the revision's own setting stands in for a server that notices late
     trouble = "op.execute(\"SET LOCAL client_connection_check_interval = 0\"); op.execute('SELECT pg_sleep(4)')"
-    running = case.up(trouble=trouble)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
+    running = case.in_trouble(trouble=trouble)
     killed = kill(running)
     second = case.up().finish()
     second.check_clean()
@@ -98,9 +91,7 @@ def test_the_next_run_waits_for_the_orphan(case):
 )
 def test_child_killed(case):
     case.history()
-    running = case.up(trouble=SLEEP)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
+    running = case.in_trouble()
     for child in children(running.pid):
         os.kill(child, signal.SIGKILL)
     result = case.ends(running)
@@ -121,9 +112,9 @@ def test_runner_killed_in_cic(case):
     case.hold("LOCK TABLE items IN ROW EXCLUSIVE MODE")
     running = case.up()
     running.wait_for("revision.started", revision="r0002")
-    time.sleep(1.5)
+    case.until_blocked()
     killed = kill(running)
-    time.sleep(1.5)  # the server looks after its client every half second; only then may the other transaction end
+    case.until_gone()  # only then may the other transaction end
     result = case.ends(killed, then=15, fresh=False)
     assert result.exit_code == -9
     assert [row for row in steps(case) if row[0] == "r0002"] == [("r0002", "started")]
@@ -139,9 +130,7 @@ def test_runner_killed_in_cic(case):
 )
 def test_node_lost(case):
     case.history()
-    running = case.up(trouble="time.sleep(60)", proxied=True, constants=SHORT)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.5)
+    running = case.in_trouble(trouble="time.sleep(60)", proxied=True, constants=SHORT)
     case.proxy.each(lambda link: link.silence())
     killed = kill(running)
     second = case.up(constants=SHORT)
@@ -160,11 +149,9 @@ def test_node_lost(case):
 )
 def test_runner_stopped(case):
     case.history()
-    running = case.up(trouble="time.sleep(30)", constants=SHORT)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
+    running = case.in_trouble(trouble="time.sleep(30)", constants=SHORT)
     running.signal(signal.SIGSTOP)
-    time.sleep(6)
+    time.sleep(6)  # longer than its lease
     second = case.up(constants=SHORT).finish()
     assert second.exit_code == 0, second.stdout
     running.signal(signal.SIGCONT)
@@ -180,9 +167,8 @@ def test_runner_stopped(case):
 )
 def test_fence_before_the_commit(case):
     case.history()
-    running = case.up(trouble="os.kill(os.getppid(), 19)", constants=SHORT)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(6)
+    running = case.in_trouble(trouble="os.kill(os.getppid(), 19)", constants=SHORT)
+    time.sleep(6)  # longer than its lease
     running.signal(signal.SIGCONT)
     result = case.ends(running)
     assert (result.finished["problem"], result.finished["applied"]) == ("guard-lost", ["r0001"])

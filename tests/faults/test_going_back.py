@@ -7,10 +7,10 @@ import time
 
 import pytest
 
+from tests.faults.conftest import SLEEP
 from tests.support.proxy import Action
 
 fault = pytest.mark.fault
-SLEEP = "op.execute('SELECT pg_sleep(60)')"
 COMMIT = b"COMMIT\0"  # in a command's completion, from the server
 ENDS_IN_SECONDS = 2.0
 
@@ -62,15 +62,9 @@ def history(case, *, concurrently=False):
     case.at("r0003")
 
 
-def go_back(case, *flags, to="r0001", **how):
+def go_back(case, *flags, to="r0001", start=None, **how):
     """Each downgrade commits by itself where rows may go; the journal's do."""
-    return case.up("--to", to, "--allow-data-loss", *flags, verb="down", **how)
-
-
-def in_the_second(case, running):
-    """Return once the second revision's downgrade has come to its trouble."""
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
+    return (start or case.up)("--to", to, "--allow-data-loss", *flags, verb="down", **how)
 
 
 def steps(case):
@@ -112,8 +106,7 @@ def test_worker_reset(case):
 )
 def test_guard_cut(case):
     history(case)
-    running = go_back(case, to="base", trouble=SLEEP, proxied=True)
-    in_the_second(case, running)
+    running = go_back(case, to="base", trouble=SLEEP, proxied=True, start=case.in_trouble)
     case.proxy.each(lambda link: link.cut(), "guard")
     result = case.ends(running)
     assert (result.finished["problem"], result.finished["reverted"]) == ("guard-lost", ["r0003"])
@@ -141,8 +134,7 @@ def test_killed(case, verb):
     history(case)
     # the downgrade's own setting stands in for a server that notices late
     trouble = "op.execute(\"SET LOCAL client_connection_check_interval = 0\"); op.execute('SELECT pg_sleep(4)')"
-    running = go_back(case, trouble=trouble)
-    in_the_second(case, running)
+    running = go_back(case, trouble=trouble, start=case.in_trouble)
     running.signal(signal.SIGKILL)
     killed = running.finish()
     second = clean(go_back(case) if verb == "down" else case.up())
@@ -170,7 +162,7 @@ def test_killed_in_a_concurrent_drop(case):
     running.wait_for("statement.blocked")
     running.signal(signal.SIGKILL)
     killed = running.finish()
-    time.sleep(1.5)  # the server looks after its client every half second; only then may the other transaction end
+    case.until_gone()  # only then may the other transaction end
     case.ends(killed, then=15, fresh=False)
     assert "index items_name" in case.again.finished["why"]
     repaired(case)
@@ -184,8 +176,7 @@ def test_killed_in_a_concurrent_drop(case):
 )
 def test_sigterm(case):
     history(case)
-    running = go_back(case, trouble=SLEEP)
-    in_the_second(case, running)
+    running = go_back(case, trouble=SLEEP, start=case.in_trouble)
     result = stopped(running)
     case.ends(result)
     assert (result.finished["outcome"], result.finished["reverted"]) == ("interrupted", ["r0003"])

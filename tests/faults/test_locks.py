@@ -11,6 +11,7 @@ from itertools import pairwise
 import pytest
 
 from tests.faults.conftest import GONE_SECONDS
+from tests.support.waiting import until
 
 fault = pytest.mark.fault
 
@@ -100,14 +101,12 @@ def test_deadlock(case):
     admin.cursor().execute("SET deadlock_timeout = '60s'")  # so that the run's own check finds it
     admin.cursor().execute("LOCK TABLE other IN ACCESS EXCLUSIVE MODE")
     trouble = "op.execute('SELECT pg_sleep(1.5)'); op.execute('LOCK TABLE other IN ACCESS EXCLUSIVE MODE')"
-    running = case.up("--lock-timeout", "20s", trouble=trouble)
-    running.wait_for("revision.started", revision="r0002")
+    running = case.in_trouble("--lock-timeout", "20s", trouble=trouble)
 
     def want_the_first():
         admin.cursor().execute("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
         admin.close()
 
-    time.sleep(0.7)  # the revision holds it by now, and sleeps
     thread = threading.Thread(target=want_the_first)
     thread.start()
     result = running.finish()
@@ -232,10 +231,9 @@ def test_version_table_locked_meanwhile(case):
     waiting = (
         "SELECT query FROM pg_stat_activity WHERE application_name LIKE 'migrate:%' AND datname = current_database()"
     )
-    until = time.monotonic() + GONE_SECONDS
-    while left := case.database.as_superuser.rows(waiting):
-        assert time.monotonic() < until, f"queued behind the lock: {left}"
-        time.sleep(0.1)
+    until(
+        lambda: not case.database.as_superuser.rows(waiting), seconds=GONE_SECONDS, otherwise="queued behind the lock"
+    )
     assert case.ends(result).finished["problem"] == "blocked"
 
 
@@ -247,9 +245,7 @@ def test_version_table_locked_meanwhile(case):
 )
 def test_second_run_inside_alter_table(case):
     case.history()
-    first = case.up(trouble="time.sleep(4)")
-    first.wait_for("revision.started", revision="r0002")
-    time.sleep(0.5)
+    first = case.in_trouble(trouble="time.sleep(4)")
     looked = case.up("--lock-timeout", "300ms", verb="status").finish()
     assert (looked.exit_code, looked.finished["problem"]) == (22, "blocked")
     assert looked.finished["fix"].startswith("migrate wait")
@@ -344,7 +340,7 @@ def test_cic_waits(case):
     blocker = case.hold("LOCK TABLE items IN ROW EXCLUSIVE MODE")
     running = case.up("--lock-timeout", "300ms", "--statement-timeout", "1")
     running.wait_for("statement.blocked")
-    time.sleep(6)
+    time.sleep(6)  # longer than either timeout
     blocker.rollback()
     result = case.ends(running)
     assert result.finished["applied"] == ["r0002", "r0003"]
@@ -370,7 +366,7 @@ def test_statement_timeout(case):
 )
 def test_guard_busy(case):
     case.history()
-    first = case.up(trouble="op.execute('SELECT pg_sleep(4)')")
+    first = case.up(trouble="op.execute('SELECT pg_sleep(9)')")
     first.wait_for("revision.started", revision="r0002")
     second = case.up("--guard-timeout", "1").finish()
     holder = first.finish()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 
 import psycopg2
@@ -136,9 +135,7 @@ def test_pooled_signal(case, pooler):
     import signal
 
     case.history()
-    running = case.up(url=pooler, trouble="op.execute('SELECT pg_sleep(60)')")
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
+    running = case.in_trouble(url=pooler, trouble="op.execute('SELECT pg_sleep(60)')")
     running.signal(signal.SIGTERM)
     assert case.ends(running).finished["applied"] == ["r0001"]
 

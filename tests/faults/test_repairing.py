@@ -214,7 +214,7 @@ def test_killed(case):
     running.wait_for("statement.blocked")
     running.signal(signal.SIGKILL)
     killed = running.finish()
-    time.sleep(1.5)  # the server looks after its client every half second; only then may the other transaction end
+    case.until_gone()  # only then may the other transaction end
     case.ends(killed, then=15, fresh=False)
     assert invalid(case) == ["items_name", "items_name_ccnew"]
     converges(case)
@@ -235,7 +235,7 @@ def test_killed_and_repaired_at_once(case):
     running.signal(signal.SIGKILL)
     killed = running.finish()
     second = repair(case)
-    time.sleep(1.5)
+    time.sleep(1.5)  # for the server to end the dead run's backend, or for the second to meet it at work
     writer.rollback()
     result = second.finish()
     result.check_clean()
@@ -325,7 +325,7 @@ def test_sigterm_while_counting(case):
     slow_to_count(case)
     running = case.up("--heal")
     running.wait_for("step.started")
-    time.sleep(0.7)
+    time.sleep(0.7)  # into the counting
     began = time.monotonic()
     running.signal(signal.SIGTERM)
     result = running.finish()

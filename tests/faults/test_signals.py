@@ -16,7 +16,6 @@ from migrate.postgres.guard import GuardKey
 from tests.support.proxy import Action
 
 fault = pytest.mark.fault
-SLEEP = "op.execute('SELECT pg_sleep(60)')"
 # What a platform gives between SIGTERM and SIGKILL is no more than this in the worst case.
 ENDS_IN_SECONDS = 2.0
 
@@ -42,9 +41,7 @@ def stop(case, running, number=signal.SIGTERM, **checks):
 @fault("SIGTERM during a statement", "in pg_sleep(); then SIGINT", 143, "cancelled on the server, rolled back in 2 s")
 def test_in_a_statement(case):
     case.history()
-    running = case.up(trouble=SLEEP)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
+    running = case.in_trouble()
     result = stop(case, running)
     assert result.finished["applied"] == ["r0001"]
     last = result.finished
@@ -60,9 +57,7 @@ def test_in_a_statement(case):
 )
 def test_group(case):
     case.history()
-    running = case.up(trouble=SLEEP)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
+    running = case.in_trouble()
     (child,) = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
     os.kill(int(child), signal.SIGTERM)
     time.sleep(0.02)
@@ -84,9 +79,7 @@ def unreachable(case):
 )
 def test_nobody_to_ask_after_autocommit(case):
     case.history(concurrently=True)
-    running = case.up(trouble="op.execute('SELECT pg_sleep(60)')", proxied=True)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(1)
+    running = case.in_trouble(trouble="op.execute('SELECT pg_sleep(60)')", proxied=True)
     unreachable(case)
     running.signal(signal.SIGTERM)
     result = running.finish()
@@ -122,9 +115,7 @@ def test_nobody_to_ask_about_a_commit(case):
 @fault("SIGINT during a statement", "in pg_sleep(); then SIGTERM", 130, "cancelled on the server, rolled back in 2 s")
 def test_sigint(case):
     case.history()
-    running = case.up(trouble=SLEEP)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
+    running = case.in_trouble()
     stop(case, running, signal.SIGINT)
 
 
@@ -146,9 +137,7 @@ def test_sigint(case):
 )
 def test_in_a_statement_by_driver(case, driver):
     case.history(**driver)
-    running = case.up(trouble=SLEEP)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
+    running = case.in_trouble()
     assert stop(case, running).finished["applied"] == ["r0001"]
 
 
@@ -160,9 +149,7 @@ def test_in_a_statement_by_driver(case, driver):
 )
 def test_in_python(case):
     case.history()
-    running = case.up(trouble="time.sleep(60)")
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.5)
+    running = case.in_trouble(trouble="time.sleep(60)")
     stop(case, running)
 
 
@@ -175,9 +162,7 @@ def test_in_python(case):
 def test_in_a_stubborn_revision(case):
     case.history()
     trouble = "while True:\n    try:\n        op.execute('SELECT pg_sleep(1)')\n    except BaseException:\n        time.sleep(0.01)"
-    running = case.up(trouble=trouble)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
+    running = case.in_trouble(trouble=trouble)
     stop(case, running)
 
 
@@ -192,7 +177,7 @@ def test_while_connecting(case):
     case.proxy.accepts = False
     running = case.up(proxied=True)
     running.wait_for("image.loaded")
-    time.sleep(0.5)
+    time.sleep(0.5)  # into connecting, of which nothing is to be seen
     stop(case, running)
 
 
@@ -220,7 +205,7 @@ def test_while_the_worker_connects(case):
     case.history(head="import time\ntime.sleep(float(os.environ.get('SLOW', '0')))\n")
     running = case.up(env={"SLOW": "60"})
     running.wait_for("step.started")
-    time.sleep(1.5)
+    time.sleep(1.5)  # into env.py, which has not connected
     stop(case, running)
 
 
@@ -257,7 +242,7 @@ def test_in_the_back_off(case):
     running = case.up("--lock-timeout", "200ms")
     for attempt in (1, 2, 3):
         running.wait_for("revision.retry", attempt=attempt)
-    time.sleep(0.3)
+    time.sleep(0.3)  # into the wait before the next attempt, or the attempt
     stop(case, running)
 
 
@@ -329,9 +314,7 @@ def test_as_pid_1(case):
     if unshare is None or subprocess.run([unshare, "--pid", "--fork", "true"], check=False).returncode != 0:
         pytest.skip("unshare --pid is not allowed here")
     case.history()
-    running = case.up(trouble=SLEEP, prefix=(unshare, "--pid", "--fork"))
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
+    running = case.in_trouble(prefix=(unshare, "--pid", "--fork"))
     (child,) = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
     subprocess.run(["kill", "-TERM", child], check=True)
     result = case.ends(running)
@@ -435,9 +418,7 @@ def test_sigterm_while_the_catalog_is_locked(case):
     path.write_text(path.read_text() + "\n# commits nothing early\n")
     case.at("r0001")
     case.database.execute("CREATE TABLE other (id integer CHECK (id > 0))")
-    running = case.up(trouble=SLEEP)
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.7)
+    running = case.in_trouble()
     case.hold("LOCK TABLE other IN ACCESS EXCLUSIVE MODE")
     began = time.monotonic()
     running.signal(signal.SIGTERM)
@@ -465,7 +446,7 @@ def test_sigterm_while_a_computed_history_is_loaded(case):
     path.write_text(slow)
     running = case.up()
     running.wait_for("run.started")
-    time.sleep(1.5)
+    time.sleep(1.5)  # into the file, which says nothing
     running.signal(signal.SIGTERM)
     result = running.finish()
     path.write_text(text)
@@ -480,9 +461,9 @@ def test_sigterm_while_a_computed_history_is_loaded(case):
 )
 def test_hangup_that_is_ignored(case):
     case.history()
-    running = case.up(trouble="op.execute('SELECT pg_sleep(2)')", prefix=("sh", "-c", "trap '' HUP; exec \"$@\"", "sh"))
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.5)
+    running = case.in_trouble(
+        trouble="op.execute('SELECT pg_sleep(2)')", prefix=("sh", "-c", "trap '' HUP; exec \"$@\"", "sh")
+    )
     running.signal(signal.SIGHUP)
     assert case.ends(running).finished["applied"] == ["r0001", "r0002", "r0003"]
 
@@ -499,8 +480,6 @@ def test_hangup(case):
     heeding = (
         "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
     )
-    running = case.up(trouble=SLEEP, prefix=(sys.executable, "-c", heeding))
-    running.wait_for("revision.started", revision="r0002")
-    time.sleep(0.5)
+    running = case.in_trouble(prefix=(sys.executable, "-c", heeding))
     running.signal(signal.SIGHUP)
     assert case.ends(running).finished["outcome"] == "interrupted"

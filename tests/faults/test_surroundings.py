@@ -17,6 +17,7 @@ import pytest
 from tests.support.process import Running, migrate_command, minimal_environment
 from tests.support.proxy import Action
 from tests.support.server import Database, Server
+from tests.support.waiting import until
 
 fault = pytest.mark.fault
 
@@ -47,8 +48,7 @@ def test_connections_used_up(case):
     case.history()
     limit(case, 0)
     running = case.up()
-    running.wait_for("connect.retry")
-    time.sleep(1)
+    until(lambda: len(running.so_far.named("connect.retry")) > 1)
     limit(case, -1)
     assert case.ends(running).finished["outcome"] == "applied"
 
@@ -93,10 +93,8 @@ def waits_for_a_standby(case, *flags):
     admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     admin.execute("SELECT pg_reload_conf()")
     running = case.up(*flags, trouble="op.execute('SET LOCAL synchronous_commit = on')")
-    until = time.monotonic() + 30
-    while not admin.rows("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"):
-        assert time.monotonic() < until, running.so_far.stdout.decode()
-        time.sleep(0.05)
+    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    until(lambda: admin.rows(waiting), seconds=30, otherwise=lambda: running.so_far.stdout)
     return running
 
 
@@ -127,7 +125,6 @@ def test_failover(crashing, server_of_its_own, standby):
     running.wait_for("revision.started", revision="r0002")
     standby.wait_until("SELECT version_num FROM alembic_version", ("r0001",), case.database)
     server_of_its_own.stop("immediate")
-    time.sleep(0.5)
     standby.admin(case.database).rows("SELECT pg_promote()")
     result = running.finish()
     case.database = standby.of(case.database)
@@ -180,13 +177,12 @@ class Standby:
 
     def wait_until(self, query, row, database):
         """Return once the query has this one row here."""
-        until = time.monotonic() + 30
-        while True:
+
+        def has_it():
             with suppress(psycopg2.Error):
-                if self.admin(database).rows(query) == [row]:
-                    return
-            assert time.monotonic() < until, "the standby does not follow"
-            time.sleep(0.05)
+                return self.admin(database).rows(query) == [row]
+
+        until(has_it, seconds=30, otherwise="the standby does not follow")
 
     def stop(self):
         """End it."""
@@ -412,7 +408,7 @@ def test_silent_name_server(case, tmp_path):
     url = case.database.url.replace("@127.0.0.1", "@database.example")
     running = case.up(url=url, prefix=(*namespaces, "bash", "-c", script, "bash"))
     running.wait_for("image.loaded")
-    time.sleep(0.5)
+    time.sleep(0.5)  # into the resolver, of which nothing is to be seen
     running.signal(signal.SIGTERM)
     case.ends(running)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
 from pathlib import PurePath
@@ -31,7 +32,7 @@ def _said(value: object) -> str:
             return f"{type(value).__name__}({', '.join(map(_said, value.args))})"
         case Mapping():
             return f"{{{', '.join(f'{_said(key)}: {_said(item)}' for key, item in value.items())}}}"
-        case Set():
+        case AbstractSet():
             return f"{{{', '.join(sorted(map(_said, value)))}}}"
         case tuple() if hasattr(value, "_fields"):
             return f"{type(value).__name__}({', '.join(map(_said, value))})"
