@@ -21,7 +21,7 @@ def pages() -> dict[Path, str]:
         DOCS / "reference" / "events.md": catalogue_pages.events_page(),
         DOCS / "reference" / "trial.md": catalogue_pages.trial_page(),
         DOCS / "reference" / "exit-codes.md": catalogue_pages.exit_codes_page(),
-        settings_page.PAGE: settings_page.page(),
+        DOCS / "reference" / "settings.md": settings_page.page(),
         **{DOCS / "problems" / f"{kind.code}.md": catalogue_pages.problem_page(kind) for kind in CATALOGUE.values()},
     }
 

@@ -1,19 +1,15 @@
-"""Writes docs/reference/settings.md from the declarations: `python docs/settings_page.py`."""
+"""The page of the settings, made from their declarations."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from migrate.core.deployment import PLATFORMS
 from migrate.core.url import URL_VARIABLES
 from migrate.settings import SETTINGS
 
-PAGE = Path(__file__).parent / "reference" / "settings.md"
-
 _TOP = """\
 # Settings
 
-<!-- Made by docs/settings_page.py from the declarations in migrate/settings/declarations.py. -->
+<!-- Made by `make docs` from the declarations in migrate/settings/declarations.py. -->
 
 A setting is taken from the first of these that gives it: the flag, the environment variable, the key in `[tool.migrate]`
 of `pyproject.toml`, for `deadline` the platform, the default. The `pyproject.toml` beside Alembic's configuration comes
@@ -84,8 +80,3 @@ def page() -> str:
 
 def _code(text: str) -> str:
     return f"`{text}`" if text else "none"
-
-
-if __name__ == "__main__":
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page(), encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import os
 import subprocess
 import sys
@@ -548,16 +547,6 @@ def test_toml_is_read_only_where_there_is_a_table(table: str, imported: str, tmp
         [sys.executable, "-c", code], cwd=tmp_path, env=environ, capture_output=True, text=True, check=True
     )
     assert result.stdout == f"{imported} []\n"
-
-
-def test_the_page_is_what_the_declarations_say() -> None:
-    spec = importlib.util.spec_from_file_location("settings_page", ROOT / "docs" / "settings_page.py")
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    committed = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
-    assert committed == script.page(), "run: python docs/settings_page.py"
 
 
 # What leads a pasted command back to the project
