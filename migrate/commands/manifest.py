@@ -16,8 +16,9 @@ from migrate.core.decide.decision import refuse_image
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.graph import Graph, HistoryFault
+from migrate.core.manifest.building import build, used_schemas
+from migrate.core.manifest.entries import MalformedManifest
 from migrate.core.manifest.line_diff import line_diff
-from migrate.core.manifest.manifest import MalformedManifest, Manifest, build, used_schemas
 from migrate.core.problems.catalogue import ExitCode, Stop, stop
 from migrate.core.quoting import word
 from migrate.core.schema.differences import fingerprint
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from migrate.core.history.image import Image
+    from migrate.core.manifest.entries import OtherSpellings
     from migrate.core.manifest.line_diff import LineChange
-    from migrate.core.manifest.manifest import OtherSpellings
+    from migrate.core.manifest.manifest import Manifest
     from migrate.shadow.ground import BaselineFile, Ground
     from migrate.shadow.replay import Replayed
 

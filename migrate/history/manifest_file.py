@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from migrate.core.history.graph import Revision
-    from migrate.core.manifest.manifest import FileFindings, GraphFindings, MalformedManifest, Manifest
+    from migrate.core.manifest.entries import MalformedManifest
+    from migrate.core.manifest.manifest import FileFindings, GraphFindings, Manifest
     from migrate.history.config import AlembicConfig
     from migrate.history.scan import Scan
 
@@ -40,7 +41,8 @@ def load_manifest(path: Path) -> Manifest | None:
         raise stop("bad-manifest", f"{path} cannot be read: {error.strerror}", names={"manifest": path}) from error
     except UnicodeDecodeError as error:
         raise stop("bad-manifest", f"{path} is no UTF-8 text", names={"manifest": path}) from error
-    from migrate.core.manifest.manifest import MalformedManifest, Manifest
+    from migrate.core.manifest.entries import MalformedManifest
+    from migrate.core.manifest.manifest import Manifest
 
     try:
         return Manifest.parse(text)

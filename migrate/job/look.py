@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 from migrate.core.decide.decision import decide, refuse_image
 from migrate.core.decide.plan import Adopt, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.decide.pooling import refuse_pooled
-from migrate.core.decide.state import Nearest, classify
+from migrate.core.decide.state import classify
 from migrate.core.decide.state import name as position_name
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.graph import HistoryFault
+from migrate.core.manifest.match import Nearest
 from migrate.core.problems.catalogue import Stop, stop
 from migrate.job.progress import Judged, Order, kind_of, pending_of, plan_in_words
 from migrate.postgres.backend_names import GUARD_NAME

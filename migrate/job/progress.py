@@ -266,7 +266,7 @@ class outcomes:  # noqa: N801 - as contextlib's own; not made by `contextmanager
         """Swallow what an outcome can say; a bug goes on."""
         if error is None:
             return False
-        from migrate.core.manifest.manifest import MalformedManifest
+        from migrate.core.manifest.entries import MalformedManifest
 
         if isinstance(error, Stop):
             self._progress.problem = error.problem

@@ -13,22 +13,12 @@ from migrate.core.decide.plan import Adopt, Downgrade, Plan, Refusal, Repair
 from migrate.core.decide.policy import Adopt as AdoptPolicy
 from migrate.core.decide.policy import Ahead as AheadPolicy
 from migrate.core.decide.repair import said
-from migrate.core.decide.state import (
-    Ahead,
-    AtHead,
-    Behind,
-    Drifted,
-    Empty,
-    Exact,
-    Nearest,
-    Unproven,
-    classify,
-    incomparable,
-)
+from migrate.core.decide.state import Ahead, AtHead, Behind, Drifted, Empty, Unproven, classify, incomparable
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.destruction import commits_unseen
 from migrate.core.history.downgrade import reverting, taken_by_reverting
 from migrate.core.history.graph import HistoryFault
+from migrate.core.manifest.match import Exact, Nearest
 from migrate.core.problems.catalogue import Stop, problem, stop
 from migrate.core.problems.privileges import fix_of_uncounted
 from migrate.core.quoting import word, words

@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
     from migrate.core.decide.plan import Downgrade, Upgrade
     from migrate.core.decide.policy import Limits
-    from migrate.core.decide.state import Rows
     from migrate.core.events import Emit
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
     from migrate.core.interruption import Interruption
     from migrate.core.manifest.manifest import Manifest
+    from migrate.core.manifest.match import Rows
     from migrate.core.problems.catalogue import Problem
     from migrate.core.target import Target
     from migrate.core.url import DatabaseUrl

@@ -10,7 +10,7 @@ import psycopg2
 from migrate.core.decide.plan import Upgrade
 from migrate.core.decide.policy import Transaction
 from migrate.core.events import Event, Level, Name
-from migrate.core.manifest.manifest import Baseline
+from migrate.core.manifest.entries import Baseline
 from migrate.core.manifest.replay import (
     Pass,
     applied_in_order,
@@ -34,9 +34,9 @@ from migrate.shadow.spelling import other_spellings, spellings_carried_over, spe
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from migrate.core.decide.state import Rows
     from migrate.core.history.graph import Revision
-    from migrate.core.manifest.manifest import OtherSpellings
+    from migrate.core.manifest.entries import OtherSpellings
+    from migrate.core.manifest.match import Rows
     from migrate.core.manifest.replay import After
     from migrate.shadow.ground import BaselineFile, Ground, Seen
     from migrate.shadow.spelling import Definition

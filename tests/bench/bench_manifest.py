@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from migrate.core.history.graph import Graph
-from migrate.core.manifest.manifest import Manifest, build
+from migrate.core.manifest.building import build
+from migrate.core.manifest.manifest import Manifest
 from migrate.history import AlembicConfig, load_config, scan
 from migrate.history.manifest_file import compare_with_files, hashes, load_manifest, manifest_path
 from tests.bench.bench_noop import history

@@ -6,7 +6,7 @@ import pytest
 
 from migrate.core.decide.backup import Contents, destroyed, file_name, restore_command
 from migrate.core.history.graph import Graph, Revision
-from migrate.core.manifest.manifest import build
+from migrate.core.manifest.building import build
 from migrate.core.schema.holding import Taken
 
 

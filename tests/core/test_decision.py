@@ -26,12 +26,9 @@ from migrate.core.decide.state import (
     Drifted,
     Edited,
     Empty,
-    Exact,
     Incomparable,
     Lacking,
-    Nearest,
     Residue,
-    Several,
     Split,
     State,
     Unknown,
@@ -40,7 +37,8 @@ from migrate.core.decide.state import (
 )
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.history.image import Image
-from migrate.core.manifest.manifest import build
+from migrate.core.manifest.building import build
+from migrate.core.manifest.match import Exact, Nearest, Several
 from migrate.core.schema.compatibility import Break
 from migrate.core.schema.differences import Difference, Differences, Renamed
 from migrate.core.schema.holding import Taken

@@ -6,7 +6,7 @@ import pytest
 
 from migrate.core.history.downgrade import is_relative, reverting, rows_below, taken_by_reverting
 from migrate.core.history.graph import Graph, HistoryFault, Revision
-from migrate.core.manifest.manifest import build
+from migrate.core.manifest.building import build
 from migrate.core.schema.holding import Place, Taken, place_of
 
 

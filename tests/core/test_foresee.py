@@ -35,7 +35,9 @@ from migrate.core.foresee.needs import (
     NoRow,
 )
 from migrate.core.history.graph import Graph, Revision
-from migrate.core.manifest.manifest import Foreseen, MalformedManifest, Manifest, build
+from migrate.core.manifest.building import build
+from migrate.core.manifest.entries import Foreseen, MalformedManifest
+from migrate.core.manifest.manifest import Manifest
 from migrate.core.schema.differences import name
 
 EFFECTS: list[tuple[str, Effect]] = [

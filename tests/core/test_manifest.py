@@ -12,19 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migrate.core.decide.state import Exact, Nearest, Several
 from migrate.core.history.graph import Graph, Revision
-from migrate.core.manifest.manifest import (
-    Baseline,
-    Entry,
-    FileFindings,
-    GraphFindings,
-    MalformedManifest,
-    Manifest,
-    ManifestConflict,
-    build,
-    used_schemas,
-)
+from migrate.core.manifest.building import build, used_schemas
+from migrate.core.manifest.conflicts import ManifestConflict
+from migrate.core.manifest.entries import Baseline, Entry, MalformedManifest
+from migrate.core.manifest.identification import distances_of
+from migrate.core.manifest.manifest import FileFindings, GraphFindings, Manifest
+from migrate.core.manifest.match import Exact, Nearest, Several
 from migrate.core.schema.differences import Difference, Differences, Renamed, compare, fingerprint
 from tests.support.changes import apply
 
@@ -624,7 +618,7 @@ def test_the_way_along_the_history_counts_what_a_comparison_at_each_revision_cou
 ) -> None:
     baseline = Baseline.of("b.sql", "sha", base) if base is not None else None
     one = manifest_of(history, baseline=baseline)
-    distances = one._distances(live, major=major, ignore=ignore)
+    distances = distances_of(one, live, major=major, ignore=ignore)
     naive = {
         rows: len(compare(one.schema_at(rows), live, same_major=major == 17, ignore=ignore))
         for rows in [(), *((entry.revision.id,) for entry in one.revisions)]

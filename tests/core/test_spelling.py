@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from migrate.core.decide.observation import Observation, Server
-from migrate.core.decide.state import Exact, Nearest, Several, Unknown, classify
+from migrate.core.decide.state import Unknown, classify
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.history.image import Image
-from migrate.core.manifest.manifest import Baseline, MalformedManifest, Manifest, build
+from migrate.core.manifest.building import build
+from migrate.core.manifest.entries import Baseline, MalformedManifest
+from migrate.core.manifest.manifest import Manifest
+from migrate.core.manifest.match import Exact, Nearest, Several
 from migrate.core.schema.compatibility import serves
 from migrate.core.schema.differences import (
     ChangeError,

@@ -23,7 +23,6 @@ from migrate.core.decide.state import (
     Drifted,
     Edited,
     Empty,
-    Exact,
     Incomparable,
     Lacking,
     Residue,
@@ -38,7 +37,8 @@ from migrate.core.decide.state import (
 )
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.history.image import Image
-from migrate.core.manifest.manifest import build
+from migrate.core.manifest.building import build
+from migrate.core.manifest.match import Exact
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
 

@@ -11,8 +11,8 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
-from migrate.core.decide.state import Exact, Several
 from migrate.core.manifest.manifest import Manifest
+from migrate.core.manifest.match import Exact, Several
 from migrate.core.schema.differences import parse
 from migrate.postgres.catalog import schema_of
 from tests.support.histories import write_branches, write_line

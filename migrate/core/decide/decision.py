@@ -19,17 +19,15 @@ from migrate.core.decide.state import (
     Behind,
     Drifted,
     Empty,
-    Exact,
     Incomparable,
-    Nearest,
     Residue,
-    Several,
     Split,
     Unknown,
     Unproven,
     Untracked,
     named,
 )
+from migrate.core.manifest.match import Exact, Nearest, Several
 from migrate.core.problems.catalogue import ExitCode, problem
 from migrate.core.quoting import Ready, word
 from migrate.core.wording import LISTED, clauses, counted
@@ -38,9 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from migrate.core.decide.policy import Policy
-    from migrate.core.decide.state import Finding, Match, State
+    from migrate.core.decide.state import Finding, State
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
+    from migrate.core.manifest.match import Match
     from migrate.core.problems.catalogue import Problem
     from migrate.core.schema.compatibility import Break
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from migrate.core.decide.observation import CHANGE_SIGNS
 from migrate.core.history.graph import HistoryFault
+from migrate.core.manifest.match import Exact, Nearest
 from migrate.core.wording import clauses, shortened
 
 if TYPE_CHECKING:
@@ -16,10 +17,9 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Graph, Revision
     from migrate.core.history.image import Image
     from migrate.core.manifest.manifest import Manifest
+    from migrate.core.manifest.match import Match, Rows
     from migrate.core.schema.compatibility import Break
     from migrate.core.schema.differences import Differences
-
-Rows = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +42,6 @@ class Behind:
 
     rows: Rows
     pending: tuple[Revision, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Exact:
-    """The live schema equals the manifest at these version rows, and nowhere else."""
-
-    rows: Rows
-
-
-@dataclass(frozen=True, slots=True)
-class Several:
-    """The live schema equals the manifest at several revisions, which cannot be told apart by it."""
-
-    candidates: tuple[Rows, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Nearest:
-    """The live schema equals no revision; this one differs least. ``ties`` are other positions that differ as little."""
-
-    rows: Rows
-    differences: Differences
-    ties: tuple[Rows, ...] = ()
-
-
-Match = Exact | Several | Nearest
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from migrate.core.history.closures import closures_of, covers
 from migrate.core.quoting import word
 from migrate.core.wording import counted
 
@@ -186,6 +187,10 @@ class Graph:
                 children[parent].append(id_)
         start = tuple(ids)
         return frozenset(_reach(children, start).union(start))
+
+    def parents(self, id_: str) -> tuple[str, ...]:
+        """Return what the revision directly builds on, less a dependency that its line of `down` already has."""
+        return self._parents[id_]
 
     def tips(self, ids: Iterable[str]) -> frozenset[str]:
         """Return those of `ids` that none of them directly builds on."""
@@ -473,14 +478,8 @@ class Graph:
     def _covers(self, upper: str, lower: str) -> bool:
         """Whether `upper` builds on `lower`, from a table that is made once: branches ask this for every revision."""
         if not self._closures:
-            for index, id_ in enumerate(self._order):
-                closure = 1 << index
-                for parent in self._parents[id_]:
-                    closure |= self._closures[parent]
-                self._closures[id_] = closure
-        # A revision's own bit is the highest of its closure.
-        lower_bit = self._closures[lower].bit_length() - 1
-        return bool(self._closures[upper] >> lower_bit & 1)
+            self._closures = closures_of((id_, self._parents[id_]) for id_ in self._order)
+        return covers(self._closures[upper], self._closures[lower])
 
 
 def _reach(edges: dict[str, tuple[str, ...]] | dict[str, list[str]], start: Iterable[str]) -> set[str]:

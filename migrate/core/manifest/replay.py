@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from migrate.core.decide.plan import Upgrade
+from migrate.core.history.closures import closures_of, covers
 from migrate.core.history.graph import Graph, HistoryFault
 
 if TYPE_CHECKING:
@@ -150,26 +151,22 @@ class _History:
     """For each revision what its pass starts from."""
 
     def __init__(self, graph: Graph, order: tuple[Revision, ...]) -> None:
-        labels = {label: revision.id for revision in order for label in revision.labels}
         self.order = [revision.id for revision in order]
-        self.closures: dict[str, int] = {}  # the ancestors and the revision itself, as the bits of an integer
+        self.closures = closures_of((id_, graph.parents(id_)) for id_ in self.order)
         self.below: dict[str, str | None] = {}
         self.joined: dict[str, tuple[str, ...]] = {}
         self.followers: dict[str, int] = dict.fromkeys(self.order, 0)
         self._above: set[str] = set()
-        for at, revision in enumerate(order):
-            dependencies = (name if name in graph else labels[name] for name in revision.depends_on)
-            parents = tuple(dict.fromkeys((*revision.down, *dependencies)))
+        for id_ in self.order:
+            parents = graph.parents(id_)
             self._above.update(parents)
-            closure = 1 << at
-            for parent in parents:
-                closure |= self.closures[parent]
-            self.closures[revision.id] = closure
             rows = tuple(
-                one for one in parents if not any(self._covers(other, one) for other in parents if other != one)
+                one
+                for one in parents
+                if not any(covers(self.closures[other], self.closures[one]) for other in parents if other != one)
             )
-            self.joined[revision.id] = rows if len(rows) > 1 else ()
-            below = self.below[revision.id] = self.largest(rows) if rows else None
+            self.joined[id_] = rows if len(rows) > 1 else ()
+            below = self.below[id_] = self.largest(rows) if rows else None
             if below is not None:
                 self.followers[below] += 1
 
@@ -196,6 +193,3 @@ class _History:
     def largest(self, ids: tuple[str, ...]) -> str:
         """The one with the most ancestors: from there the least is left to do. The last such one: it is just at hand."""
         return max(ids, key=lambda id_: (self.closures[id_].bit_count(), self.closures[id_]))
-
-    def _covers(self, upper: str, lower: str) -> bool:
-        return bool(self.closures[upper] >> (self.closures[lower].bit_length() - 1) & 1)
