@@ -15,7 +15,8 @@ from migrate.commands.verb import verb
 from migrate.core.decide.decision import refuse_image
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.events import Event, Level, Name
-from migrate.core.history.graph import Graph, HistoryFault
+from migrate.core.history.faults import HistoryFault
+from migrate.core.history.graph import Graph
 from migrate.core.manifest.building import build, used_schemas
 from migrate.core.manifest.entries import MalformedManifest
 from migrate.core.manifest.line_diff import line_diff

@@ -16,7 +16,7 @@ from migrate.commands.manifest import EXITS
 from migrate.commands.verb import verb
 from migrate.core.decide.decision import refuse_image
 from migrate.core.decide.outcome import Outcome, Result
-from migrate.core.history.graph import HistoryFault
+from migrate.core.history.faults import HistoryFault
 from migrate.core.manifest.replay import applied_in_order, lines
 from migrate.core.problems.catalogue import ExitCode, Stop, problem, stop
 from migrate.core.quoting import Ready

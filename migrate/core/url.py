@@ -1,6 +1,10 @@
 """A PostgreSQL URL as people spell it, and the spellings that libpq and every supported SQLAlchemy read alike.
 
 Never shows a password: not in `repr`, not in `str`, and no error quotes any part of the value.
+
+psycopg2's own `parse_dsn` and `make_dsn` cannot stand in for it: they know no `+driver`, no parameters of other drivers and
+no pg8000, refuse a stray "%", read a raw "@" of a password in one way only, quote the value in their errors, ask the libpq of
+this machine, and write keyword strings, which SQLAlchemy does not take.
 """
 
 from __future__ import annotations
@@ -25,90 +29,28 @@ _HIGHEST_PORT: Final = 65535
 
 # libpq's keywords (PostgreSQL 18, "Parameter Key Words"). Others are handed on all the same, so that libpq refuses a
 # misspelt `sslmode` instead of connecting without it; the list only settles what a raw @ in the query can be part of.
-_LIBPQ_KEYWORDS: Final = frozenset(
-    [
-        "application_name",
-        "channel_binding",
-        "client_encoding",
-        "connect_timeout",
-        "database",
-        "dbname",
-        "fallback_application_name",
-        "gssdelegation",
-        "gssencmode",
-        "gsslib",
-        "host",
-        "hostaddr",
-        "keepalives",
-        "keepalives_count",
-        "keepalives_idle",
-        "keepalives_interval",
-        "krbsrvname",
-        "load_balance_hosts",
-        "max_protocol_version",
-        "min_protocol_version",
-        "oauth_client_id",
-        "oauth_client_secret",
-        "oauth_issuer",
-        "oauth_scope",
-        "options",
-        "passfile",
-        "password",
-        "port",
-        "replication",
-        "require_auth",
-        "requirepeer",
-        "scram_client_key",
-        "scram_server_key",
-        "service",
-        "servicefile",
-        "sslcert",
-        "sslcertmode",
-        "sslcompression",
-        "sslcrl",
-        "sslcrldir",
-        "sslkey",
-        "sslkeylogfile",
-        "sslmode",
-        "sslnegotiation",
-        "sslpassword",
-        "sslrootcert",
-        "sslsni",
-        "ssl_max_protocol_version",
-        "ssl_min_protocol_version",
-        "target_session_attrs",
-        "tcp_user_timeout",
-        "user",
-    ],
-)
+_LIBPQ_NAMES: Final = """
+    application_name channel_binding client_encoding connect_timeout database dbname fallback_application_name
+    gssdelegation gssencmode gsslib host hostaddr keepalives keepalives_count keepalives_idle keepalives_interval
+    krbsrvname load_balance_hosts max_protocol_version min_protocol_version oauth_client_id oauth_client_secret
+    oauth_issuer oauth_scope options passfile password port replication require_auth requirepeer scram_client_key
+    scram_server_key service servicefile sslcert sslcertmode sslcompression sslcrl sslcrldir sslkey sslkeylogfile
+    sslmode sslnegotiation sslpassword sslrootcert sslsni ssl_max_protocol_version ssl_min_protocol_version
+    target_session_attrs tcp_user_timeout user
+"""
+_LIBPQ_KEYWORDS: Final = frozenset(_LIBPQ_NAMES.split())
 
 # Parameters of other programs that read the same URL; libpq would refuse the whole URL for one of them.
-_FOREIGN_PARAMETERS: Final = frozenset(
-    {
-        # asyncpg.connect and SQLAlchemy's dialect for it
-        "async_fallback",
-        "command_timeout",
-        "direct_tls",
-        "max_cacheable_statement_size",
-        "max_cached_statement_lifetime",
-        "prepared_statement_cache_size",
-        "ssl",
-        "statement_cache_size",
-        "timeout",
-        # psycopg 3 and pg8000
-        "prepare_threshold",
-        "tcp_keepalive",
-        # Prisma, and the poolers that hand out URLs for it
-        "connection_limit",
-        "pgbouncer",
-        "pool_timeout",
-        "schema",
-        "socket_timeout",
-        "sslaccept",
-        "sslidentity",
-        "supa",
-    },
+_FOREIGN_NAMES: Final = (
+    # asyncpg.connect and SQLAlchemy's dialect for it
+    "async_fallback command_timeout direct_tls max_cacheable_statement_size max_cached_statement_lifetime"
+    " prepared_statement_cache_size ssl statement_cache_size timeout"
+    # psycopg 3 and pg8000
+    " prepare_threshold tcp_keepalive"
+    # Prisma, and the poolers that hand out URLs for it
+    " connection_limit pgbouncer pool_timeout schema socket_timeout sslaccept sslidentity supa"
 )
+_FOREIGN_PARAMETERS: Final = frozenset(_FOREIGN_NAMES.split())
 
 # `ssl=` is asyncpg's name for sslmode; `true` is what JDBC writes, and libpq itself takes it as `require`.
 _SSL_SWITCH: Final = {"true": "require", "false": "disable"}

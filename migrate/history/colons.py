@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from migrate.core.history.graph import FaultKind, HistoryFault
+from migrate.core.history.faults import FaultKind, HistoryFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

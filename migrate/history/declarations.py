@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, cast
 
-from migrate.core.history.graph import FaultKind, HistoryFault
+from migrate.core.history.faults import FaultKind, HistoryFault
 from migrate.core.quoting import word
 
 NOT_COMPILABLE: Final = (SyntaxError, ValueError, RecursionError, MemoryError)

@@ -9,7 +9,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from migrate.core.history.graph import FaultKind, HistoryFault, Revision
+from migrate.core.history.faults import FaultKind, HistoryFault
+from migrate.core.history.graph import Revision
 from migrate.core.quoting import word
 from migrate.history.config import AlembicConfig
 from migrate.history.declarations import NOT_COMPILABLE, declared_by, dynamic, not_compilable

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.events import Event, Name
-from migrate.core.history.graph import FaultKind, Graph, Revision
+from migrate.core.history.faults import FaultKind
+from migrate.core.history.graph import Graph, Revision
 from migrate.core.history.image import Image
 from migrate.core.interruption import Interrupted
 from migrate.core.problems.catalogue import Stop, stop

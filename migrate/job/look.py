@@ -12,7 +12,7 @@ from migrate.core.decide.pooling import refuse_pooled
 from migrate.core.decide.state import classify
 from migrate.core.decide.state import name as position_name
 from migrate.core.events import Event, Level, Name
-from migrate.core.history.graph import HistoryFault
+from migrate.core.history.faults import HistoryFault
 from migrate.core.manifest.match import Nearest
 from migrate.core.problems.catalogue import Stop, stop
 from migrate.job.progress import Judged, Order, kind_of, pending_of, plan_in_words

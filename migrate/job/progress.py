@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from migrate.core.decide.policy import Limits, Policy
     from migrate.core.decide.state import State
     from migrate.core.events import Emit
-    from migrate.core.history.graph import HistoryFault, Revision
+    from migrate.core.history.faults import HistoryFault
+    from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
     from migrate.core.interruption import Interruption
     from migrate.core.problems.catalogue import Problem

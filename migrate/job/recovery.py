@@ -17,7 +17,7 @@ from migrate.core.decide.state import Ahead, AtHead, Behind, Drifted, Empty, Unp
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.destruction import commits_unseen
 from migrate.core.history.downgrade import reverting, taken_by_reverting
-from migrate.core.history.graph import HistoryFault
+from migrate.core.history.faults import HistoryFault
 from migrate.core.manifest.match import Exact, Nearest
 from migrate.core.problems.catalogue import Stop, problem, stop
 from migrate.core.problems.privileges import fix_of_uncounted

@@ -31,7 +31,8 @@ from migrate.settings import CHANGING_VERBS, Settings, environment_secrets, load
 
 if TYPE_CHECKING:
     from migrate.core.events import Emit
-    from migrate.core.history.graph import HistoryFault, Revision
+    from migrate.core.history.faults import HistoryFault
+    from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
     from migrate.core.interruption import Interruption
     from migrate.core.problems.catalogue import Problem

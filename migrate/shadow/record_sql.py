@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from migrate.core.decide.plan import Upgrade
-from migrate.core.history.graph import HistoryFault
+from migrate.core.history.faults import HistoryFault
 from migrate.core.problems.catalogue import Stop
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from alembic.util import CommandError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migrate.core.history.graph import FaultKind, Graph, HistoryFault, Revision
+from migrate.core.history.faults import FaultKind, HistoryFault
+from migrate.core.history.graph import Graph, Revision
 from migrate.history import AlembicConfig, load_config, scan
 
 if TYPE_CHECKING:

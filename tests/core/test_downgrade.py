@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from migrate.core.history.downgrade import is_relative, reverting, rows_below, taken_by_reverting
-from migrate.core.history.graph import Graph, HistoryFault, Revision
+from migrate.core.history.faults import HistoryFault
+from migrate.core.history.graph import Graph, Revision
 from migrate.core.manifest.building import build
 from migrate.core.schema.holding import Place, Taken, place_of
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.history.graph import FaultKind, Graph, HistoryFault, Overlap, Revision
+from migrate.core.history.faults import FaultKind, HistoryFault
+from migrate.core.history.graph import Graph, Overlap, Revision
 
 
 def revision(id_: str, *down: str, on: tuple[str, ...] = (), labels: tuple[str, ...] = ()) -> Revision:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from migrate.core.history.graph import FaultKind, HistoryFault
+from migrate.core.history.faults import FaultKind, HistoryFault
 from migrate.history.declarations import Declaration, declared_by, read_tree, scan_header
 
 ORDINARY = '''\

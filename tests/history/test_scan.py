@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from migrate.core.history.graph import FaultKind, HistoryFault, Revision
+from migrate.core.history.faults import FaultKind, HistoryFault
+from migrate.core.history.graph import Revision
 from migrate.history import AlembicConfig, Scan, check_syntax, load_config, scan
 
 

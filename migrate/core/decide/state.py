@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from migrate.core.decide.observation import CHANGE_SIGNS
-from migrate.core.history.graph import HistoryFault
+from migrate.core.history.faults import HistoryFault
 from migrate.core.manifest.match import Exact, Nearest
 from migrate.core.wording import clauses, shortened
 

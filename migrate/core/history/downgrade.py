@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.history.graph import FaultKind, HistoryFault
+from migrate.core.history.faults import FaultKind, HistoryFault
 from migrate.core.quoting import word
 from migrate.core.schema.holding import taken
 

@@ -5,13 +5,12 @@ Every answer equals Alembic's (1.11 to 1.20) on the same files; where Alembic ra
 """
 
 import re
-from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
-from migrate.core.history.closures import closures_of, covers
+from migrate.core.history.closures import closures_of, covers, reach, topological, turned
+from migrate.core.history.faults import FaultKind, HistoryFault
 from migrate.core.quoting import word
 from migrate.core.wording import counted
 
@@ -37,43 +36,6 @@ class Revision:
     """Path relative to the project, for people."""
     sha256: str
     """Hexadecimal digest of the file's bytes."""
-
-
-class FaultKind(StrEnum):
-    """Every way in which a history or a target name can be at fault."""
-
-    DUPLICATE_ID = "duplicate_id"
-    ILLEGAL_ID = "illegal_id"
-    LABEL_CLASH = "label_clash"
-    MISSING_PARENT = "missing_parent"
-    MISSING_DEPENDENCY = "missing_dependency"
-    SELF_LOOP = "self_loop"
-    CYCLE = "cycle"
-    SEVERAL_HEADS = "several_heads"
-    UNKNOWN_TARGET = "unknown_target"
-    AMBIGUOUS_TARGET = "ambiguous_target"
-    OVERLAPPING_TARGET = "overlapping_target"
-    UNSUPPORTED_TARGET = "unsupported_target"
-    UNREADABLE = "unreadable"
-    SYNTAX = "syntax"
-    UNDECLARED = "undeclared"
-    DYNAMIC = "dynamic"
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryFault:
-    """One fault of the history, with its facts.
-
-    `revisions` are the ids concerned (of a `CYCLE` in order, each revision before the one that it builds on), `files`
-    the names of the files, `line` the 1-based line of a syntax error.
-    """
-
-    kind: FaultKind
-    message: str
-    fix: str
-    revisions: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +93,7 @@ class Graph:
         self._down: dict[str, tuple[str, ...]] = {}
         self._parents: dict[str, tuple[str, ...]] = {}
         dependencies = self._connect(faults)
-        self._order, cycles = _topological(self._parents)
+        self._order, cycles = topological(self._parents)
         faults.extend(self._cycle_fault(ids) for ids in cycles)
         self._cycle = next((fault for fault in faults if fault.kind is FaultKind.CYCLE), None)
         if dependencies:
@@ -170,23 +132,19 @@ class Graph:
         Without `inclusive` an id of `ids` is in the result only when it is an ancestor of another one of them.
         """
         start = tuple(ids)
-        found = _reach(self._parents, start)
+        found = reach(self._parents, start)
         if inclusive:
             found.update(start)
         return frozenset(found)
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Whether `descendant` builds on `ancestor`; no revision is its own ancestor."""
-        return ancestor in _reach(self._parents, (descendant,))
+        return ancestor in reach(self._parents, (descendant,))
 
     def descendants(self, ids: Iterable[str]) -> frozenset[str]:
         """Return `ids` and every revision that builds on one of them, through `down` or `depends_on`."""
-        children: dict[str, list[str]] = {id_: [] for id_ in self._by_id}
-        for id_, parents in self._parents.items():
-            for parent in parents:
-                children[parent].append(id_)
         start = tuple(ids)
-        return frozenset(_reach(children, start).union(start))
+        return frozenset(reach(turned(self._parents), start).union(start))
 
     def parents(self, id_: str) -> tuple[str, ...]:
         """Return what the revision directly builds on, less a dependency that its line of `down` already has."""
@@ -265,7 +223,7 @@ class Graph:
         """
         distinct = tuple(dict.fromkeys(rows))
         known = tuple(row for row in distinct if row in self._by_id)
-        covered = _reach(self._parents, known)
+        covered = reach(self._parents, known)
         return Overlap(
             tuple(row for row in distinct if rows.count(row) > 1),
             tuple((row, upper) for row in known if row in covered for upper in known if self.is_ancestor(row, upper)),
@@ -442,11 +400,7 @@ class Graph:
 
     def _lineage(self, id_: str) -> frozenset[str]:
         """Return `id_`, what it builds on and what builds on it, through `down` only: what Alembic calls its branch."""
-        children: dict[str, list[str]] = {known: [] for known in self._by_id}
-        for child, parents in self._down.items():
-            for parent in parents:
-                children[parent].append(child)
-        return frozenset(_reach(children, (id_,)) | _reach(self._down, (id_,)) | {id_})
+        return frozenset(reach(turned(self._down), (id_,)) | reach(self._down, (id_,)) | {id_})
 
     def _downwards(self, missing: set[str], targets: tuple[str, ...]) -> list[str]:
         """Order `missing` from the targets down, as Alembic walks: stay on one branch until another still builds on it.
@@ -480,57 +434,6 @@ class Graph:
         if not self._closures:
             self._closures = closures_of((id_, self._parents[id_]) for id_ in self._order)
         return covers(self._closures[upper], self._closures[lower])
-
-
-def _reach(edges: dict[str, tuple[str, ...]] | dict[str, list[str]], start: Iterable[str]) -> set[str]:
-    """Return all that can be reached from `start` in one step or more."""
-    found: set[str] = set()
-    todo = list(start)
-    while todo:
-        for next_ in edges[todo.pop()]:
-            if next_ not in found:
-                found.add(next_)
-                todo.append(next_)
-    return found
-
-
-def _topological(parents: dict[str, tuple[str, ...]]) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Return the ids, parents first, and the cycles; a cycle found counts as done, so that the rest is ordered too."""
-    children: dict[str, list[str]] = {id_: [] for id_ in parents}
-    for id_, above in parents.items():
-        for parent in above:
-            children[parent].append(id_)
-    waiting = {id_: len(above) for id_, above in parents.items() if above}
-    ready = deque(id_ for id_, above in parents.items() if not above)
-    order: list[str] = []
-    cycles: list[tuple[str, ...]] = []
-    while True:
-        while ready:
-            order.append(ready.popleft())
-            for child in children[order[-1]]:
-                if child in waiting:
-                    waiting[child] -= 1
-                    if not waiting[child]:
-                        del waiting[child]
-                        ready.append(child)
-        if not waiting:
-            return order, cycles
-        cycles.append(_one_cycle(parents, waiting))
-        for id_ in cycles[-1]:
-            del waiting[id_]
-        ready.extend(cycles[-1])
-
-
-def _one_cycle(parents: dict[str, tuple[str, ...]], waiting: Collection[str]) -> tuple[str, ...]:
-    """Go from parent to parent until that comes round: all that still waits has a parent that still waits."""
-    path: list[str] = []
-    walked: set[str] = set()
-    at = next(iter(waiting))
-    while at not in walked:
-        path.append(at)
-        walked.add(at)
-        at = next(parent for parent in parents[at] if parent in waiting)
-    return tuple(path[path.index(at) :])
 
 
 def _duplicate_ids(revisions: tuple[Revision, ...]) -> Iterator[HistoryFault]:

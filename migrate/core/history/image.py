@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from migrate.core.history.graph import Graph, HistoryFault
+    from migrate.core.history.faults import HistoryFault
+    from migrate.core.history.graph import Graph
     from migrate.core.manifest.manifest import Manifest
     from migrate.core.target import Target
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from migrate.core.decide.plan import Upgrade
 from migrate.core.history.closures import closures_of, covers
-from migrate.core.history.graph import Graph, HistoryFault
+from migrate.core.history.faults import HistoryFault
+from migrate.core.history.graph import Graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
