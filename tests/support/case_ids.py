@@ -19,7 +19,8 @@ def id_of(value: object) -> str | None:
     if value is None or isinstance(value, (bytes, int, float, complex, Enum)):
         return None
     said = " ".join(_said(value).split())
-    return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
+    # as pytest's own, for a worker cannot be told half of a surrogate pair
+    return (said if len(said) <= _LONGEST else f"{said[:_LONGEST]}...").encode("ascii", "backslashreplace").decode()
 
 
 def _said(value: object) -> str:
