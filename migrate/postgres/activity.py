@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg2
 
 from migrate.postgres.backend_names import BACKUP_NAME, GUARD_NAME
+from migrate.postgres.savepoint import savepoint
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -194,15 +195,13 @@ def orphans(connection: Connection, mark: Mapping[str, int]) -> list[Orphan]:
 def terminate_orphan(connection: Connection, orphan: Orphan, mark: Mapping[str, int]) -> str | None:
     """End it, from within the guard's transaction; what the server says where this role may not."""
     about = {"pid": orphan.pid, "name": orphan.name, "backup": f"{BACKUP_NAME}%", **mark}
-    connection.run("SAVEPOINT orphan")  # an error would end the transaction that holds the guard
     try:
-        connection.rows(_TERMINATE_ORPHAN, about)
+        with savepoint(connection):  # an error would end the transaction that holds the guard
+            connection.rows(_TERMINATE_ORPHAN, about)
     except psycopg2.Error as error:
         if connection.closed:
             raise
-        connection.run("ROLLBACK TO SAVEPOINT orphan")
         return error.diag.message_primary or type(error).__name__
-    connection.run("RELEASE SAVEPOINT orphan")
     return None
 
 

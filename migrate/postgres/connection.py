@@ -6,7 +6,7 @@ import os
 import re
 import select
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
@@ -17,6 +17,7 @@ from migrate.core.interruption import Interrupted
 from migrate.core.problems.catalogue import stop
 from migrate.core.quoting import Ready
 from migrate.core.target import UrlUnavailable
+from migrate.postgres.savepoint import savepoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -118,11 +119,8 @@ class Connection(psycopg2.extensions.connection):
                 beat()
             go_on()
 
-        self.run("SAVEPOINT patient")
-        try:
+        with suppress(psycopg2.Error), savepoint(self):  # some systems cannot
             self.run("SELECT pg_catalog.set_config('client_connection_check_interval', '500ms', true)")
-        except psycopg2.Error:  # some systems cannot
-            self.run("ROLLBACK TO SAVEPOINT patient")
         self.wait_s, self.beat = float("inf"), beat_and_go_on
         try:
             yield

@@ -9,6 +9,7 @@ import psycopg2
 
 from migrate.core.schema.holding import place_of
 from migrate.postgres.errors import code_of, problem_of
+from migrate.postgres.savepoint import savepoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -63,16 +64,13 @@ def _count(connection: Connection, place: Place) -> int | Uncounted:
     if not is_there:
         return 0
     counted = "*" if place.column is None else _quote(place.column)
-    connection.run("SAVEPOINT counting")
     try:
-        # without parameters, so that psycopg2 takes a % in a name as itself
-        found = connection.row(f"SELECT count({counted}) FROM {_quote(place.schema)}.{_quote(place.table)}")[0]
+        with savepoint(connection):  # without parameters, so that psycopg2 takes a % in a name as itself
+            found = connection.row(f"SELECT count({counted}) FROM {_quote(place.schema)}.{_quote(place.table)}")[0]
     except psycopg2.Error as error:
         if connection.closed or not error.pgcode or code_of(error.pgcode, "") not in {"", "missing-privilege"}:
             raise
-        connection.run("ROLLBACK TO SAVEPOINT counting")
         return Uncounted(error.diag.message_primary or type(error).__name__, is_denied=error.pgcode == DENIED)
-    connection.run("RELEASE SAVEPOINT counting")
     return int(found)
 
 

@@ -16,6 +16,7 @@ import psycopg2.errors
 from migrate.core.decide.observation import Accepted, Applied, Unfinished, UnprovenRun
 from migrate.core.events import Event, Level, Name
 from migrate.core.problems.catalogue import stop
+from migrate.postgres.savepoint import savepoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -398,14 +399,13 @@ class Ledger:
         """
         if step_id is None or not self._usable:
             return False
-        connection.run("SAVEPOINT ledger")
         try:
-            connection.run(f"SELECT pg_catalog.set_config('lock_timeout', '{_LOCK_MS}ms', true)")
-            return bool(connection.run(_FINISH, {"status": "finished", "id": step_id, "details": _json(details)}))
+            with savepoint(connection):
+                connection.run(f"SELECT pg_catalog.set_config('lock_timeout', '{_LOCK_MS}ms', true)")
+                return bool(connection.run(_FINISH, {"status": "finished", "id": step_id, "details": _json(details)}))
         except psycopg2.Error:
             if connection.closed:
                 raise
-            connection.run("ROLLBACK TO SAVEPOINT ledger")
             return False
 
     def close(self, outcome: Outcome) -> None:

@@ -17,6 +17,7 @@ from migrate.core.schema.repair_sql import quote
 from migrate.core.schema.spelling import carried_over
 from migrate.postgres import catalog
 from migrate.postgres.dump_text import proposals, without_state
+from migrate.postgres.savepoint import savepoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -171,13 +172,12 @@ def _printed(
 
 def _try(connection: Connection, sql: str) -> bool:
     """Whether the statements could be executed. Raises psycopg2.Error where the connection did not survive it."""
-    connection.run("SAVEPOINT spelling")  # by itself: of a text that cannot be parsed nothing is executed
     try:
-        connection.run(f"{sql}; RELEASE SAVEPOINT spelling")
+        with savepoint(connection):
+            connection.run(sql)
     except psycopg2.Error:
         if connection.closed:
             raise
-        connection.run("ROLLBACK TO SAVEPOINT spelling; RELEASE SAVEPOINT spelling")
         return False
     return True
 

@@ -24,7 +24,8 @@ from migrate.core.wording import counted
 from migrate.steps.upgrade import Upgrading
 from migrate.trial.cases import FOUND, Verdict, rows_left, rows_lost, rows_of_env_py, traces, with_effect
 from migrate.trial.readings import readings, unread
-from migrate.trial.rows import Scope, count, fill, versions
+from migrate.trial.rows import count, fill, versions
+from migrate.trial.tables import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

@@ -8,16 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from migrate.trial.row_plan import TRIES, RowPlan, Search
 from migrate.trial.values import (
     ROWS,
     SEEDS,
-    TRIES,
     Column,
     ForeignKey,
     Given,
-    RowPlan,
     Rule,
-    Search,
     Shape,
     Table,
     Type,

@@ -10,7 +10,8 @@ import pytest
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
 from migrate.postgres.connection import connect
-from migrate.trial.rows import Scope, count, fill
+from migrate.trial.rows import count, fill
+from migrate.trial.tables import Scope
 
 if TYPE_CHECKING:
     from migrate.postgres.connection import Connection
