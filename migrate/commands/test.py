@@ -144,7 +144,8 @@ def _git(session: Session, *arguments: str) -> list[str]:
 
 
 def _try(session: Session, image: Image, selected: Sequence[Revision], baseline: Path | None) -> Trial:
-    from migrate.trial.run import TrialRun, tell
+    from migrate.trial.run import TrialRun
+    from migrate.trial.telling import tell
 
     findings = _findings(session, image)
     _judge_heads(session, image, findings)

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.decide.plan import Downgrade, Upgrade
 from migrate.core.decide.pooling import leaves_transaction
-from migrate.core.events import Event, Level, Name
 from migrate.core.manifest.replay import lines, passes, steps, with_siblings
 from migrate.core.problems.catalogue import Stop
 from migrate.core.schema.differences import parse, parse_labels
 from migrate.core.schema.holding import Taken
 from migrate.core.shadow import is_lacking
 from migrate.core.trial_checks import Check
-from migrate.core.wording import counted
 from migrate.steps.upgrade import Upgrading
-from migrate.trial.cases import FOUND, Verdict, rows_left, rows_lost, rows_of_env_py, traces, with_effect
+from migrate.trial.cases import rows_left, rows_lost, rows_of_env_py, traces, with_effect
 from migrate.trial.readings import readings, unread
 from migrate.trial.rows import count, fill, versions
 from migrate.trial.tables import Scope
+from migrate.trial.telling import judge_models, tell_revision
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -36,13 +35,12 @@ if TYPE_CHECKING:
     from migrate.core.manifest.replay import After, Pass
     from migrate.core.problems.catalogue import Problem
     from migrate.shadow.ground import Ground
-    from migrate.trial.cases import Case, Counted, Findings
+    from migrate.trial.cases import Counted, Findings
     from migrate.trial.values import Type
 
 CRASHES: Final = 40  # statements of one revision after which it is cut off
 READINGS: Final = 2  # further tries, where a text could not be read
 WRITERS: Final = 3  # revisions that may have looked after the rows for a later one
-MODELS_DIFFER: Final = "the models are not the schema at the head: "
 # What may write rows; whether it does, the rows show.
 _WRITES: Final = re.compile(r"update|delete|insert|merge|execute|session|bind", re.IGNORECASE)
 
@@ -123,7 +121,7 @@ class TrialRun:
                 current = self._instead(current, reached, start)
             if is_tried:
                 reached = self._try_revision(revision, current)
-                self._tell(revision)
+                tell_revision(self.findings, self.emit, revision)
                 if reached is None:
                     return None
                 current = self._instead(current, reached, start, may_write=revision)
@@ -428,21 +426,9 @@ class TrialRun:
             findings.passed(Check.TWICE)
             compared = self._carry_out(Upgrade("heads", ()), {"do": "compare"})
             if isinstance(compared, Upgrading):
-                self._judge_models(compared.models, None)
+                judge_models(self.findings, self.env_py, compared.models, None)
             else:
-                self._judge_models(None, compared)
-
-    def _judge_models(self, differences: Sequence[Mapping[str, str]] | None, failed: Problem | None) -> None:
-        findings = self.findings
-        if failed is not None:
-            findings.found(Check.MODELS, None, f"the models cannot be compared: {failed.why}", file=self.env_py, line=1)
-        elif differences is None:
-            findings.skipped(Check.MODELS, None, "env.py names no target_metadata that has tables")
-        elif differences:
-            # at env.py, which names the models: what was applied is never at fault
-            said = [f"{one['said']}: {one['printed']}" if one["printed"] else one["said"] for one in differences]
-            findings.found(Check.MODELS, None, f"{MODELS_DIFFER}{said[0]}", said[1:], file=self.env_py, line=1)
-        findings.passed(Check.MODELS)
+                judge_models(self.findings, self.env_py, None, compared)
 
     # The databases
 
@@ -501,35 +487,6 @@ class TrialRun:
             line=line if isinstance(line, int) else None,
             is_sure=is_sure,
         )
-
-    def _tell(self, revision: Revision) -> None:
-        cases = self.findings.of(revision.id)
-        found = [case for case in cases if case.verdict in FOUND]
-        self.emit(
-            Event(
-                Name.TRIAL_REVISION,
-                f"revision {revision.id}: {counted(len(found), 'finding') if found else 'nothing found'}",
-                Level.INFO,
-                {"revision": revision.id, "file": revision.file, "findings": len(found)},
-            )
-        )
-        tell(found, self.emit)
-
-
-def tell(cases: Iterable[Case], emit: Emit) -> None:
-    """Say every finding among the cases, and every difference of the models as one of its own."""
-    levels = {Verdict.FAILED: Level.ERROR, Verdict.WARNED: Level.WARN, Verdict.ACCEPTED: Level.INFO}
-    for case in cases:
-        level = levels.get(case.verdict)
-        if level is None:
-            continue
-        each = [case]
-        if case.message.startswith(MODELS_DIFFER):
-            lines = (case.message.removeprefix(MODELS_DIFFER), *case.details)
-            each = [replace(case, message=line, details=()) for line in lines]
-        for one in each:
-            said = f"{one.place or 'the history'}: {one.check}: {one.message}"
-            emit(Event(Name.TRIAL_FINDING, said, level, one.to_json()))
 
 
 def _failed(done: Upgrading | Problem) -> Problem | None:
