@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from migrate.core.decide.backup import with_backup
-from migrate.core.decide.decision import decide, refuse_over_part
+from migrate.core.decide.decision import decide, record
 from migrate.core.decide.findings import problem_of_incomparable, refuse_downgrade, sentence_of_elsewhere
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Adopt, Downgrade, Plan, Refusal, Repair
@@ -248,10 +248,10 @@ def _to_adopt(
     order: Order, observation: Observation, state: State, step: Adopt, evidence: tuple[str, ...] = ()
 ) -> Judged:
     """The plan of an adoption alone. Raises Stop where it would hide that a part of a revision is committed."""
-    over = refuse_over_part(state.findings, step.rows, order.image)
-    if over is not None:
-        raise Stop(over.problem)
-    return Judged(observation, state, Plan((step,), Result.ADOPTED, evidence))
+    decision = record(step, step.rows, order.image, state.findings, warnings=evidence)
+    if isinstance(decision, Refusal):
+        raise Stop(decision.problem)
+    return Judged(observation, state, decision)
 
 
 def _rows_to_record(order: Order, revisions: str) -> tuple[str, ...]:

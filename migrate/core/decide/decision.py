@@ -240,20 +240,25 @@ def _from_there(
     warnings: tuple[str, ...] = (),
 ) -> Decision:
     """Write the version rows, and go on from there: what is judged before any upgrade is judged before this one."""
-    over = refuse_over_part(findings, rows, image)
-    if over is not None:
-        return over
+    recorded = record(first, rows, image, findings, alone, warnings)
     pending = image.graph.pending(rows, policy.target) if not image.graph.unknown(rows) else ()
-    if not isinstance(pending, tuple) or not pending:
-        return Plan((first,), alone, warnings)
+    if isinstance(recorded, Refusal) or not isinstance(pending, tuple) or not pending:
+        return recorded
     decided = _behind(findings, policy, Upgrade(policy.target, pending), image)
     if isinstance(decided, Refusal):
         return decided
     return replace(decided, steps=(first, *decided.steps), warnings=(*warnings, *decided.warnings))
 
 
-def refuse_over_part(findings: Iterable[Finding], rows: Iterable[str], image: Image) -> Refusal | None:
-    """The refusal to record a revision of which a part is known to be committed: it would look like the whole of it."""
+def record(
+    first: Adopt | Repair,
+    rows: Iterable[str],
+    image: Image,
+    findings: Iterable[Finding],
+    alone: Result = Result.ADOPTED,
+    warnings: tuple[str, ...] = (),
+) -> Decision:
+    """Write the version rows alone, but none of a revision of which a part is known to be committed: it would look whole."""
     whole = image.graph.ancestors(row for row in rows if row in image.graph)
     for finding in findings:
         if isinstance(finding, Residue):
@@ -262,7 +267,7 @@ def refuse_over_part(findings: Iterable[Finding], rows: Iterable[str], image: Im
                 part = Residue((), steps)
                 why = f"{sentence(part)}; recorded as applied it would look whole"
                 return Refusal(problem("residue", why, items=_items(part)))
-    return None
+    return Plan((first,), alone, warnings)
 
 
 def _untracked(
