@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import string
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import click
@@ -119,3 +120,15 @@ LONGEST = 500
 def test_a_module_can_be_read_in_one_go(module):
     lines = module.read_text().count("\n")
     assert lines <= LONGEST or str(module.relative_to(PACKAGE)) in TABLES | TOO_LONG_STILL
+
+
+def test_no_imports_of_the_core_go_in_a_circle():
+    """Those for the type checker included: what is named in both of two modules belongs into a third."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in (PACKAGE / "core").rglob("*.py")
+    }
+    imports: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        named = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        imports[module] = {name for node in named for name in (node.module, f"{node.module}.{node.names[0].name}")}
+    TopologicalSorter({module: found & modules.keys() for module, found in imports.items()}).prepare()

@@ -15,7 +15,7 @@ from psycopg2 import sql
 from migrate.postgres.savepoint import savepoint
 from migrate.trial.cases import Counted
 from migrate.trial.row_plan import RowPlan
-from migrate.trial.tables import SEQUENCES, TABLES, Place, Scope, parameters_of, places_of, shown
+from migrate.trial.tables import SEQUENCES, TABLES, Scope, TablePlace, parameters_of, places_of, shown
 from migrate.trial.values import (
     ROWS,
     Column,
@@ -66,7 +66,7 @@ def fill(connection: Connection, scope: Scope, read_as: Mapping[str, Type] = NOT
         return found
 
 
-def _advance(cursor: Cursor, places: Sequence[Place]) -> None:
+def _advance(cursor: Cursor, places: Sequence[TablePlace]) -> None:
     """Let the sequences go on behind the values that are there, and with other ones for each table."""
     if not places:
         return
@@ -142,7 +142,7 @@ def _holds(cursor: Cursor) -> bool:
 class _Filling:
     """One attempt to fill every table, in the transaction of the cursor."""
 
-    def __init__(self, cursor: Cursor, places: Sequence[Place], *, may_reserve: bool = True) -> None:
+    def __init__(self, cursor: Cursor, places: Sequence[TablePlace], *, may_reserve: bool = True) -> None:
         self._cursor = cursor
         self._places = {place.table.id: place for place in places}
         self._order = order([place.table for place in places], may_reserve=may_reserve)
@@ -181,7 +181,7 @@ class _Filling:
         schema: str = owner.name.strings[0]
         return schema
 
-    def _settled(self, place: Place, column: Column) -> str:
+    def _settled(self, place: TablePlace, column: Column) -> str:
         if column.drawn:
             self._cursor.execute(
                 "SELECT coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), 'nextval(' || pg_catalog.quote_literal("
@@ -198,7 +198,7 @@ class _Filling:
         value = (plan.propose() or {}).get(column.name)
         return value if isinstance(value, str) else "1"
 
-    def _fill(self, place: Place) -> None:
+    def _fill(self, place: TablePlace) -> None:
         table = place.table
         rows: list[Row] = []
         self._rows[table.id] = rows
@@ -218,13 +218,13 @@ class _Filling:
         if not rows and not self._has_rows(place):
             self._found.unfilled[table.name] = why or "no row was found that the table accepts"
 
-    def _has_rows(self, place: Place) -> bool:
+    def _has_rows(self, place: TablePlace) -> bool:
         """Whether the history has put rows in itself."""
         self._cursor.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(place.name))
         (found,) = self._cursor.fetchone() or (False,)
         return bool(found)
 
-    def _own_keys(self, place: Place, fixed: Mapping[str, str]) -> dict[str, str]:
+    def _own_keys(self, place: TablePlace, fixed: Mapping[str, str]) -> dict[str, str]:
         """Values that a row must know of itself before it is there: it refers to itself, through a drawn column."""
         found: dict[str, str] = {}
         for key in place.table.foreign_keys:
@@ -271,7 +271,7 @@ class _Filling:
         (name,) = self._cursor.fetchone() or (str(table),)
         return str(name)
 
-    def _insert(self, place: Place, plan: RowPlan) -> tuple[Row | None, str]:
+    def _insert(self, place: TablePlace, plan: RowPlan) -> tuple[Row | None, str]:
         """The row as the database has it; None and what the server said where it takes none."""
         said = ""
         names = list(place.types)
@@ -293,7 +293,7 @@ class _Filling:
             return dict(zip(names, row, strict=bool(names))), ""
         return None, said
 
-    def _statement(self, place: Place, values: Mapping[str, Value], returning: sql.Composed) -> sql.Composed:
+    def _statement(self, place: TablePlace, values: Mapping[str, Value], returning: sql.Composed) -> sql.Composed:
         if not values:
             return sql.SQL("INSERT INTO {} DEFAULT VALUES RETURNING {}").format(place.name, returning)
         given = sql.SQL(", ").join(_spelled(place, name, value) for name, value in values.items())
@@ -302,7 +302,7 @@ class _Filling:
             place.name, sql.SQL(", ").join(map(sql.Identifier, values)), given, returning
         )
 
-    def _complete(self, place: Place, key: ForeignKey) -> None:
+    def _complete(self, place: TablePlace, key: ForeignKey) -> None:
         """Let the first rows refer to what was not there yet; where a rule is against it they stay NULL."""
         others = self._rows.get(key.table, ())
         if not self._rows.get(place.table.id) or not others:
@@ -318,7 +318,7 @@ class _Filling:
             self._cursor.execute(update)
 
 
-def _spelled(place: Place, name: str, value: Value) -> sql.Composable:
+def _spelled(place: TablePlace, name: str, value: Value) -> sql.Composable:
     if value is Given.DEFAULT:
         return sql.SQL("DEFAULT")
     return sql.SQL("CAST({} AS {})").format(sql.Literal(value), sql.SQL(place.types[name]))

@@ -118,7 +118,7 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TablePlace:
     """How a table and its columns are spelled in SQL."""
 
     table: Table
@@ -137,7 +137,7 @@ def shown(scope: Scope, schema: str, name: str) -> str:
     return name if schema == scope.schemas[0] else f"{schema}.{name}"
 
 
-def places_of(cursor: Cursor, scope: Scope, read_as: Mapping[str, Type]) -> list[Place]:
+def places_of(cursor: Cursor, scope: Scope, read_as: Mapping[str, Type]) -> list[TablePlace]:
     """Every table of the scope, with all that is known of what its rows may be."""
     cursor.execute(TABLES, parameters_of(scope))
     tables = {oid: (schema, name, kind) for oid, schema, name, kind in cursor.fetchall()}
@@ -157,7 +157,7 @@ def places_of(cursor: Cursor, scope: Scope, read_as: Mapping[str, Type]) -> list
     for table, name, spelling in _spellings(cursor, arguments):
         spelled[table][name] = spelling
     return [
-        Place(
+        TablePlace(
             Table(oid, shown(scope, schema, name), tuple(columns[oid]), tuple(rules[oid]), tuple(keys[oid]), number),
             sql.Identifier(schema, name),
             spelled[oid],

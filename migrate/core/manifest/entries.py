@@ -26,7 +26,7 @@ class MalformedManifest(ValueError):  # noqa: N818 - the name says what the text
         self.reason = reason
 
 
-class Fault(Exception):  # noqa: N818 - the manifest's, not the program's
+class ManifestFault(Exception):  # noqa: N818 - the manifest's, not the program's
     """A value that cannot be right; `path` leads to it from the document."""
 
     def __init__(self, path: Path, reason: str) -> None:

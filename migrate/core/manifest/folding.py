@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.history.closures import bits, closures_of
-from migrate.core.manifest.entries import Baseline, Entry, Fault, MalformedManifest
+from migrate.core.manifest.entries import Baseline, Entry, MalformedManifest, ManifestFault
 from migrate.core.manifest.json_position import line_of
 from migrate.core.manifest.text import Content, serialise
 from migrate.core.schema.differences import (
@@ -148,34 +148,34 @@ class Folding:
 
     @cached_property
     def parents(self) -> tuple[tuple[int, ...], ...]:
-        """The positions of what each revision builds on, siblings included. Raises Fault as `declared_parents` does."""
+        """The positions of what each revision builds on, siblings included. Raises ManifestFault as `declared_parents` does."""
         found = []
         for at, (entry, parents) in enumerate(zip(self.revisions, self.declared_parents, strict=True)):
             siblings = [self.position_of.get(name, at) for name in entry.after]
             if any(sibling >= at for sibling in siblings):
                 said = f"{', '.join(entry.after)}, which revision {entry.revision.id} follows, is not before it"
-                raise Fault(("revisions", at, "after"), said)
+                raise ManifestFault(("revisions", at, "after"), said)
             found.append(tuple(dict.fromkeys((*parents, *siblings))) if siblings else parents)
         return tuple(found)
 
     @cached_property
     def declared_parents(self) -> tuple[tuple[int, ...], ...]:
-        """The positions of what each revision declares. Raises Fault where one does not stand before it."""
+        """The positions of what each revision declares. Raises ManifestFault where one does not stand before it."""
         ids: dict[str, int] = {}
         labels: dict[str, int] = {}
         found: list[tuple[int, ...]] = []
         for at, entry in enumerate(self.revisions):
             revision = entry.revision
             if revision.id in ids:
-                raise Fault(("revisions", at, "id"), f"revision {revision.id} is there twice")
+                raise ManifestFault(("revisions", at, "id"), f"revision {revision.id} is there twice")
             for parent in revision.down:
                 if parent not in ids:
-                    raise Fault(
+                    raise ManifestFault(
                         ("revisions", at, "down"), f"{parent}, which revision {revision.id} builds on, is not before it"
                     )
             for name in revision.depends_on:
                 if name not in ids and name not in labels:
-                    raise Fault(
+                    raise ManifestFault(
                         ("revisions", at, "depends_on"),
                         f"{name}, which revision {revision.id} depends on, is not before it",
                     )

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from migrate.core.manifest.conflicts import ManifestConflict, conflicts
-from migrate.core.manifest.entries import Fault, MalformedManifest
+from migrate.core.manifest.entries import MalformedManifest, ManifestFault
 from migrate.core.manifest.folding import Folding
 from migrate.core.manifest.identification import compare, identify
 from migrate.core.manifest.json_position import line_of
@@ -86,8 +86,8 @@ class Manifest(Folding):
             manifest.parents  # noqa: B018 - raises where the revisions do not hold together
             if content.heads != list(manifest.heads):
                 said = f"heads is {json.dumps(content.heads)}, but the heads of its revisions are {json.dumps(manifest.heads)}"
-                raise Fault(("heads",), f"{said}; merged by hand?")
-        except Fault as fault:
+                raise ManifestFault(("heads",), f"{said}; merged by hand?")
+        except ManifestFault as fault:
             raise MalformedManifest(line_of(text, fault.path), fault.reason) from None
         return manifest
 

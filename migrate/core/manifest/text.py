@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from migrate.core.history.graph import Revision
-from migrate.core.manifest.entries import Baseline, Entry, Fault, MalformedManifest
+from migrate.core.manifest.entries import Baseline, Entry, MalformedManifest, ManifestFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,7 +41,7 @@ class Content(NamedTuple):
 def read(text: str) -> Content:
     """What the text says; lines of changes are not looked into.
 
-    Raises MalformedManifest where it is no JSON, and Fault for what is in it.
+    Raises MalformedManifest where it is no JSON, and ManifestFault for what is in it.
     """
     try:
         document = json.loads(text)
@@ -58,10 +58,10 @@ def read(text: str) -> Content:
         raise MalformedManifest(1, f"no JSON that can be read: {error}") from None
     found = document.get("format") if type(document) is dict else None
     if found is not None and found != FORMAT:
-        raise Fault(("format",), f"format {found!r} is not one that this version reads ({FORMAT})")
+        raise ManifestFault(("format",), f"format {found!r} is not one that this version reads ({FORMAT})")
     _check_keys(document, _KEYS, _OPTIONAL, (), "the manifest")
     if type(document["postgres"]) is not int:
-        raise Fault(("postgres",), "postgres is no major version")
+        raise ManifestFault(("postgres",), "postgres is no major version")
     baseline = None
     if "baseline" in document:
         item = document["baseline"]
@@ -69,9 +69,9 @@ def read(text: str) -> Content:
         baseline = Baseline(item["file"], item["sha256"], item["schema"], tuple(item["changes"]))
     schemas = document.get("schemas", [])
     if type(schemas) is not list or not all(type(each) is str for each in schemas):
-        raise Fault(("schemas",), "schemas is no list of texts")
+        raise ManifestFault(("schemas",), "schemas is no list of texts")
     if type(document["revisions"]) is not list:
-        raise Fault(("revisions",), "revisions is no list")
+        raise ManifestFault(("revisions",), "revisions is no list")
     return Content(
         document["postgres"],
         tuple(_entry(item, at) for at, item in enumerate(document["revisions"])),
@@ -166,17 +166,17 @@ def _check_values(
         _check_keys(item, texts | lists, optional, path, f"this member of {path[0]}")
     for key in texts:
         if type(item[key]) is not str:
-            raise Fault((*path, key), f"{key} is no text")
+            raise ManifestFault((*path, key), f"{key} is no text")
     for key in lists | (optional & item.keys()):
         value = item[key]
         if type(value) is not list or not all(type(each) is str for each in value):
-            raise Fault((*path, key), f"{key} is no list of texts")
+            raise ManifestFault((*path, key), f"{key} is no list of texts")
 
 
 def _check_keys(item: Any, required: frozenset[str], optional: frozenset[str], path: Path, name: str) -> None:
     if type(item) is not dict:
-        raise Fault(path, f"{name} is no object")
+        raise ManifestFault(path, f"{name} is no object")
     for key in sorted(required - item.keys()):
-        raise Fault(path, f"{name} has no {key}")
+        raise ManifestFault(path, f"{name} has no {key}")
     for key in sorted(item.keys() - required - optional):
-        raise Fault((*path, key), f"{name} has {key!r}, which means nothing")
+        raise ManifestFault((*path, key), f"{name} has {key!r}, which means nothing")

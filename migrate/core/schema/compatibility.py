@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from migrate.core.schema.case import Case, Objects, is_unique
 from migrate.core.schema.differences import OWNERS, parse
+from migrate.core.schema.pair import Objects, Pair, is_unique
 from migrate.core.schema.rules import RULES
 from migrate.core.schema.spelling import AS_PRINTED
 
@@ -83,14 +83,14 @@ def _breaks(texts: Iterable[str], programs: Objects, databases: Objects, spelled
     different = [text for text in texts if programs.whole.get(text) != databases.whole.get(text)]
     for text in sorted(different, key=_by_owner):
         before, after = programs.whole.get(text), databases.whole.get(text)
-        case = Case(parse(text), before, after, programs, databases)
+        pair = Pair(parse(text), before, after, programs, databases)
         event = "gone" if after is None else "new" if before is None else "changed"
-        if _is_told_of_its_owner(case):
+        if _is_told_of_its_owner(pair):
             continue
-        cases = [replace(case, program=each) for each in spelled.of(text, before)] if before is not None else [case]
+        pairs = [replace(pair, program=each) for each in spelled.of(text, before)] if before is not None else [pair]
         program, database = (_line(side.printed.get(text)) for side in (programs, databases))
         for rule in RULES:
-            if event in rule.events and case.identity.kind in rule.kinds and all(rule.breaks(each) for each in cases):
+            if event in rule.events and pair.identity.kind in rule.kinds and all(rule.breaks(each) for each in pairs):
                 yield Break(text, rule.name, rule.sentence.format(identity=text, program=program, database=database))
 
 
@@ -99,13 +99,13 @@ def words(program: Schema, database: Schema, spelled: Spellings = AS_PRINTED) ->
     programs, databases = Objects(program, spelled), Objects(database, spelled)
     found = []
     for text in sorted(programs.whole.keys() - databases.whole.keys()):
-        case = Case(parse(text), programs.whole[text], None, programs, databases)
-        is_key = case.identity.kind == "constraint" and is_unique(case.program) and not _is_told_of_its_owner(case)
-        if is_key and case.finds_its_key:
+        pair = Pair(parse(text), programs.whole[text], None, programs, databases)
+        is_key = pair.identity.kind == "constraint" and is_unique(pair.program) and not _is_told_of_its_owner(pair)
+        if is_key and pair.finds_its_key:
             said = (
                 f"{text} ({_line(program[text])}) has another name there: ON CONFLICT finds it by its columns, not by"
             )
-            found.append(f"{said} ON CONSTRAINT {case.identity.path[-1]}")
+            found.append(f"{said} ON CONSTRAINT {pair.identity.path[-1]}")
     return tuple(found)
 
 
@@ -121,10 +121,10 @@ def _by_owner(text: str) -> tuple[tuple[str, ...], str]:
     return identity.owner or identity.path, text
 
 
-def _is_told_of_its_owner(case: Case) -> bool:
+def _is_told_of_its_owner(pair: Pair) -> bool:
     """Whether the object goes or comes with a table, view or domain, which alone is worth a word."""
-    if case.identity.kind in OWNERS or not case.identity.owner:
+    if pair.identity.kind in OWNERS or not pair.identity.owner:
         return False
-    path = case.owner
+    path = pair.owner
     owners = [f"{kind} {path}" for kind in OWNERS]
-    return not any(owner in case.programs.whole and owner in case.databases.whole for owner in owners)
+    return not any(owner in pair.programs.whole and owner in pair.databases.whole for owner in owners)

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from migrate.core.schema.case import KEYS, Case, is_unique
 from migrate.core.schema.constraints import can_collide, can_dangle, can_exclude, can_fail, is_stricter
 from migrate.core.schema.differences import parse_labels
+from migrate.core.schema.pair import KEYS, Pair, is_unique
 from migrate.core.schema.widening import is_served_by
 
 if TYPE_CHECKING:
@@ -23,25 +23,25 @@ class Rule:
     events: tuple[str, ...]  # gone, changed, new
     kinds: tuple[str, ...]
     sentence: str  # with {identity}, {program} and {database}
-    breaks: Callable[[Case], bool] = lambda _: True
+    breaks: Callable[[Pair], bool] = lambda _: True
 
 
-def _wants_value(case: Case) -> bool:
+def _wants_value(pair: Pair) -> bool:
     """A default fills in for a program that does not know the column; one that does writes its NULL explicitly."""
-    program, database = case.columns
-    if not database.not_null or (case.program is not None and program.not_null):
+    program, database = pair.columns
+    if not database.not_null or (pair.program is not None and program.not_null):
         return False
-    return case.program is not None or (database.default is None and database.generated is None)
+    return pair.program is not None or (database.default is None and database.generated is None)
 
 
-def _loses_default(case: Case) -> bool:
-    program, database = case.columns
+def _loses_default(pair: Pair) -> bool:
+    program, database = pair.columns
     filled = program.default is not None or program.is_identity
     return filled and program.not_null and database.default is None and database.generated is None
 
 
-def _refuses_values(case: Case) -> bool:
-    program, database = case.columns
+def _refuses_values(pair: Pair) -> bool:
+    program, database = pair.columns
     if program.is_computed:
         return False
     is_always = database.is_identity and (database.generated or "").startswith("always")
@@ -49,9 +49,9 @@ def _refuses_values(case: Case) -> bool:
     return database.is_computed or (is_always and not was_always)
 
 
-def _loses_labels(case: Case) -> bool:
-    left = iter(parse_labels(case.added))
-    return not all(label in left for label in parse_labels(case.program or ""))
+def _loses_labels(pair: Pair) -> bool:
+    left = iter(parse_labels(pair.added))
+    return not all(label in left for label in parse_labels(pair.program or ""))
 
 
 def _signature(definition: str | None) -> str:
@@ -75,7 +75,7 @@ RULES = (
         _GONE,
         KEYS,
         "{identity} ({program}) is gone: ON CONFLICT no longer finds it",
-        lambda case: is_unique(case.program) and not case.finds_its_key,
+        lambda pair: is_unique(pair.program) and not pair.finds_its_key,
     ),
     Rule("type-dropped", _GONE, ("enum", "domain", "type", "range", "collation"), "{identity} is gone"),
     Rule("routine-dropped", _GONE, _ROUTINES, "{identity} is gone"),
@@ -87,7 +87,7 @@ RULES = (
         _GONE,
         ("policy",),
         "{identity} is gone: row security hides the rows that it allowed",
-        lambda case: case.is_secured() and (case.program or "").startswith("as permissive"),
+        lambda pair: pair.is_secured() and (pair.program or "").startswith("as permissive"),
     ),
     Rule(
         "table-changed",
@@ -107,14 +107,14 @@ RULES = (
         _CHANGED,
         ("column", "domain"),
         "{identity} is {database}, which does not hold all of {program}",
-        lambda case: not is_served_by(case.columns[0].type, case.columns[1].type),
+        lambda pair: not is_served_by(pair.columns[0].type, pair.columns[1].type),
     ),
     Rule(
         "collation-changed",
         _CHANGED,
         ("column", "domain"),
         "{identity} is {database}, which sorts and compares otherwise than {program}",
-        lambda case: case.columns[0].collation != case.columns[1].collation,
+        lambda pair: pair.columns[0].collation != pair.columns[1].collation,
     ),
     Rule("definition-changed", _CHANGED, ("type", "range", "collation"), "{identity} is {database}, not {program}"),
     Rule(
@@ -143,14 +143,14 @@ RULES = (
         _CHANGED,
         ("column",),
         "{identity} is {database}, no longer computed ({program})",
-        lambda case: case.columns[0].is_computed and not case.columns[1].is_computed,
+        lambda pair: pair.columns[0].is_computed and not pair.columns[1].is_computed,
     ),
     Rule(
         "routine-changed",
         _CHANGED,
         ("function", "procedure"),
         "{identity} has other arguments or another result",
-        lambda case: _signature(case.program) != _signature(case.database),
+        lambda pair: _signature(pair.program) != _signature(pair.database),
     ),
     Rule("aggregate-changed", _CHANGED, ("aggregate",), "{identity} is {database}, not {program}"),
     Rule(
@@ -158,14 +158,14 @@ RULES = (
         _CHANGED,
         ("sequence",),
         "{identity} has another increment: {database}, not {program}",
-        lambda case: _STEP.findall(case.program or "") != _STEP.findall(case.added),
+        lambda pair: _STEP.findall(pair.program or "") != _STEP.findall(pair.added),
     ),
     Rule(
         "unique-key-changed",
         _CHANGED,
         KEYS,
         "{identity} is {database}, not {program}: ON CONFLICT no longer finds it, or it refuses other rows",
-        lambda case: is_unique(case.program) and not case.finds_its_key,
+        lambda pair: is_unique(pair.program) and not pair.finds_its_key,
     ),
     Rule(
         "constraint-changed",
@@ -180,7 +180,7 @@ RULES = (
         _CHANGED,
         ("policy",),
         "{identity} allows other rows: {database}",
-        Case.is_secured,
+        Pair.is_secured,
     ),
     Rule(
         "required-column-added",
@@ -222,20 +222,20 @@ RULES = (
         _NEW,
         ("trigger", "rule"),
         "{identity} is new: it acts on the program's rows ({database})",
-        lambda case: not case.added.endswith(" disabled"),
+        lambda pair: not pair.added.endswith(" disabled"),
     ),
     Rule(
         "row-security-added",
         (*_CHANGED, *_NEW),
         ("row security",),
         "{identity} is {database}: rows may be hidden or refused",
-        lambda case: case.is_secured() and not set(case.added.split(", ")) <= set((case.program or "").split(", ")),
+        lambda pair: pair.is_secured() and not set(pair.added.split(", ")) <= set((pair.program or "").split(", ")),
     ),
     Rule(
         "policy-added",
         _NEW,
         ("policy",),
         "{identity} is new and hides or refuses rows: {database}",
-        lambda case: case.is_secured() and case.added.startswith("as restrictive"),
+        lambda pair: pair.is_secured() and pair.added.startswith("as restrictive"),
     ),
 )

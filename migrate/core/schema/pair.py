@@ -53,7 +53,7 @@ class Objects:
 
 
 @dataclass(frozen=True)
-class Case:
+class Pair:
     """One object as the program knows it and as the database has it, None where it is not there."""
 
     identity: Identity
@@ -177,13 +177,13 @@ class Key:
             "WITHOUT OVERLAPS" in listed or "PERIOD" in listed,
         )
 
-    def leaves_out(self, case: Case) -> bool:
+    def leaves_out(self, pair: Pair) -> bool:
         """Whether the program's rows are never compared with others: the predicate, or a NULL in a part, is against it."""
-        if self.condition and True not in truth(evaluate(self.condition, case.written)):
+        if self.condition and True not in truth(evaluate(self.condition, pair.written)):
             return True
-        return not self.nulls_collide and any(evaluate_first(part, case.written) == NULL for part in self.parts)
+        return not self.nulls_collide and any(evaluate_first(part, pair.written) == NULL for part in self.parts)
 
-    def is_implied(self, case: Case) -> bool:
+    def is_implied(self, pair: Pair) -> bool:
         """Whether a key that both have, of fewer parts, is always the first to refuse."""
         compared = frozenset(part for part in self.parts if self.operators[part] in {"", "="})
         return not self.is_temporal and any(
@@ -191,10 +191,10 @@ class Key:
             and (not other.condition or other.condition == self.condition)
             and (not other.is_deferrable or self.is_deferrable)
             and not other.is_temporal
-            and (not self.nulls_collide or other.nulls_collide or other.has_no_null(case))
-            for other in case.kept_keys
+            and (not self.nulls_collide or other.nulls_collide or other.has_no_null(pair))
+            for other in pair.kept_keys
         )
 
-    def has_no_null(self, case: Case) -> bool:
+    def has_no_null(self, pair: Pair) -> bool:
         """Whether the program's rows have something in every part."""
-        return all(evaluate_first(part, case.written) is SOME for part in self.parts)
+        return all(evaluate_first(part, pair.written) is SOME for part in self.parts)
