@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.engine import make_url
 
 from migrate.child import config as bridge
+from migrate.child.protocol import Setup
 from migrate.core.url import DatabaseUrl, Host, MalformedUrl
 from tests.core.test_url import READ
 
@@ -138,6 +139,6 @@ def test_the_driver_of_the_ini_serves_where_the_url_names_none(
     ini = tmp_path / "alembic.ini"
     ini.write_text("[alembic]\nscript_location = x\n" + (f"sqlalchemy.url = {written}\n" if written else ""))
     url = DatabaseUrl.parse("postgresql://shop/d?sslmode=require").sqlalchemy
-    job = {"do": "upgrade", "target": "head", "x": [], "config": str(ini), "section": "alembic", "url": url}
-    config = bridge.load_config({**job, "driver": driver})
+    setup = Setup(str(ini), None, "alembic", (), url, driver)
+    config = bridge.load_config(setup, "upgrade", "head")
     assert config.get_main_option("sqlalchemy.url") == expected

@@ -72,13 +72,15 @@ class Beside(Observer):
         if _READS.match(statement.sql) is None and self._is_other(connection) and is_autocommit(connection):
             if self._keeps(connection) and not says_harmless(statement.sql):
                 raise self._losses.unknown("commits on a connection of its own")
-            self._pass(connection, self._fence.asks["is_held" if self._course.job["pooled"] else "may_write"])
+            self._pass(
+                connection, self._fence.asks.is_held if self._course.task.is_pooled else self._fence.asks.may_write
+            )
 
     def _keeps(self, connection: Connection) -> bool:
         """Whether nothing may be lost on another connection to this database, which a revision has made."""
         if not self._losses.is_on or not self._is_other(connection):
             return False
-        return answers(connection, f"SELECT {self._fence.asks['is_held']}")
+        return answers(connection, f"SELECT {self._fence.asks.is_held}")
 
     def _is_other(self, connection: Connection) -> bool:
         """Whether a revision speaks on another connection than the one that is watched."""
@@ -99,7 +101,7 @@ class Beside(Observer):
 
     def _is_here(self, connection: Connection) -> bool:
         """Whether the guard is seen from there; where it is not, it may be because it is lost."""
-        asked = f"SELECT {self._fence.asks['is_held']}"
+        asked = f"SELECT {self._fence.asks.is_held}"
         if answers(connection, asked):
             return True
         watched = self.watched

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import socket
 import sys
@@ -11,23 +10,42 @@ import termios
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, assert_never
 
 from migrate.child import driver
+from migrate.child.protocol import (
+    Error,
+    Failed,
+    Go,
+    Halt,
+    LoadHistory,
+    Start,
+    Task,
+    Unintelligible,
+    Waiting,
+    decode_order,
+    encode,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
+    from migrate.child.protocol import Order, Question, Starting, Told
+
 PULSE_S: Final = 1.0
 
 
+class Stopped(Exception):  # noqa: N818 - the parent's wish
+    """The parent answered that no further revision, or no statement that commits by itself, may start."""
+
+
 class Channel:
-    """The line to the parent: every message is answered before the child goes on, but for those that are only told."""
+    """The line to the parent: told is what needs no answer; who asks goes on when the parent has answered."""
 
     def __init__(self, fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
-        self._reader = self._socket.makefile("r", encoding="utf-8")
+        self._reader = self._socket.makefile("rb")
         self._lock = threading.Lock()  # the pulse and threads of the user's that log speak too
         self._pid = os.getpid()
         self.driver: Any = None  # the database's connection that a forked process must not speak on
@@ -57,28 +75,61 @@ class Channel:
             os.dup2(null, self.driver.fileno(), inheritable=False)
         os.close(null)
 
-    def tell(self, say: str, **fields: object) -> None:
+    def tell(self, message: Told) -> None:
         """Send without waiting for an answer."""
         if self.is_forked:
             os._exit(1)
-        line = json.dumps({"say": say, **fields}, default=str)
+        line = encode(message)
         with self._lock:
-            self._socket.sendall(line.encode("utf-8", "backslashreplace") + b"\n")
+            self._socket.sendall(line)
 
-    def call(self, say: str, **fields: object) -> dict[str, Any]:
-        """Send and wait for the answer."""
-        self.tell(say, **fields)
-        return self.receive()
+    def call(self, question: Question) -> None:
+        """Send, and wait until the parent lets it go on. Raises Stopped where it does not."""
+        answer = self._answer(question)
+        if not isinstance(answer, Go):
+            self.refuse(answer)
 
-    def receive(self) -> dict[str, Any]:
-        """The parent's next message; ends the process where the parent is gone."""
-        line = ""
+    def start(self, starting: Starting) -> Start:
+        """As `call`, of a revision that is about to run."""
+        answer = self._answer(starting)
+        if not isinstance(answer, Start):
+            self.refuse(answer)
+        return answer
+
+    def _answer(self, question: Question | Starting) -> Go | Start:
+        self.tell(question)
+        answer = self.receive()
+        match answer:
+            case Go() | Start():
+                pass
+            case Halt():
+                raise Stopped
+            case LoadHistory() | Task():
+                self.refuse(answer)
+            case never:
+                assert_never(never)
+        return answer
+
+    def receive(self) -> Order:
+        """The parent's next message; ends the process where the parent is gone, or what it says is none."""
+        line = b""
         with suppress(OSError):  # closed with something of ours unread
             line = self._reader.readline()
         if not line:
             os._exit(1)  # nobody is left to report to, and user code must not be given the chance to go on
-        message: dict[str, Any] = json.loads(line)
-        return message
+        try:
+            return decode_order(line)
+        except Unintelligible as error:
+            self._end(str(error))
+
+    def refuse(self, order: Order) -> NoReturn:
+        """End the process, as the parent has said what is no answer here."""
+        self._end(f"its message {type(order).__name__} is no answer here")
+
+    def _end(self, why: str) -> NoReturn:
+        message = f"what the parent said was not understood: {why}"
+        self.tell(Failed("protocol", Error("Unintelligible", message)))
+        os._exit(1)  # user code must not go on
 
 
 class Pulse(threading.Thread):
@@ -102,12 +153,12 @@ class Pulse(threading.Thread):
                 # again and again while it waits: to the parent, every other message means that the wait was over
                 self._told = waits_for is not None
                 try:
-                    self._channel.tell("waiting", waits_for=waits_for, unsent=self._channel.unsent)
+                    self._channel.tell(Waiting(waits_for, self._channel.unsent))
                 except OSError:
                     return
 
 
-def _waits_for(frame: FrameType | None) -> str | None:
+def _waits_for(frame: FrameType | None) -> Literal["answer", "connected"] | None:
     """What a stack waits for in a driver: an ``answer`` (in a function such as `do_commit`), or to be ``connected``.
 
     Under an asynchronous env.py the migration waits off the stack, in a greenlet, and the thread in the event loop.

@@ -13,7 +13,7 @@ from alembic.config import CommandLine, Config
 from migrate.core.url import DatabaseUrl
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from migrate.child.protocol import Setup
 
 URL_OPTION: Final = "sqlalchemy.url"
 
@@ -40,49 +40,43 @@ class Asked(Config):
         self.asked_in_vain = self.asked_in_vain or (section == self.config_ini_section and not url)
 
 
-def load_config(job: Mapping[str, Any], *, gives_url: bool = False) -> Asked:
+def load_config(setup: Setup, *command: str, gives_url: bool = False) -> Asked:
     """Alembic's configuration as its own command line would give it to env.py, with the chosen URL in it.
 
     The URL takes the place of the one that the file has, in memory; `%` is configparser's, so that it is doubled. Where
     the file has none, it is not set: env.py then finds it elsewhere, and may prefer what stands here in a spelling that
-    it cannot use. ``gives_url``: set it all the same.
+    it cannot use. ``gives_url``: set it all the same. ``command`` is Alembic's own that this is.
     """
-    options: dict[str, Any] = {"ini_section": job["section"], "cmd_opts": _command_line(job)}
-    if job.get("toml") and "toml_file" in inspect.signature(Config).parameters:  # Alembic reads it since 1.16
-        options["toml_file"] = job["toml"]
-    config = Asked(job["config"], **options)
+    options: dict[str, Any] = {"ini_section": setup.section, "cmd_opts": _command_line(setup, *command)}
+    if setup.toml and "toml_file" in inspect.signature(Config).parameters:  # Alembic reads it since 1.16
+        options["toml_file"] = setup.toml
+    config = Asked(setup.config, **options)
     if config.get_main_option("script_location") is None:  # Flask-Migrate's ini file does not say it
-        config.set_main_option("script_location", str(job["folders"][0]).replace("%", "%%"))
-    if gives_url or _written_url(config, job):
-        config.set_main_option(URL_OPTION, _url(config, job).replace("%", "%%"))
+        config.set_main_option("script_location", setup.folders[0].replace("%", "%%"))
+    if gives_url or _written_url(config, setup):
+        config.set_main_option(URL_OPTION, _url(config, setup).replace("%", "%%"))
     return config
 
 
-def _written_url(config: Config, job: Mapping[str, Any]) -> str:
-    return config.file_config.get(job["section"], URL_OPTION, raw=True, fallback="")
+def _written_url(config: Config, setup: Setup) -> str:
+    return config.file_config.get(setup.section, URL_OPTION, raw=True, fallback="")
 
 
-def _url(config: Config, job: Mapping[str, Any]) -> str:
+def _url(config: Config, setup: Setup) -> str:
     """The URL with the driver that the file's own `sqlalchemy.url` names, where the user's names none.
 
     An async env.py needs an async one. One that is not installed is not taken: an example's, or a developer's.
     """
-    written = _written_url(config, job)
+    written = _written_url(config, setup)
     named = re.match(r"postgres(?:ql)?\+(asyncpg|psycopg)(?:_async)?:", written)
-    if named is None or job["driver"] is not None or find_spec(named[1]) is None:
-        return str(job["url"])
-    return DatabaseUrl.parse(job["url"]).driven_by(named[1]).sqlalchemy
+    if named is None or setup.driver is not None or find_spec(named[1]) is None:
+        return setup.url
+    return DatabaseUrl.parse(setup.url).driven_by(named[1]).sqlalchemy
 
 
-def _command_line(job: Mapping[str, Any]) -> Any:
-    """What Alembic's own parser makes of the command that this job is; env.py may also read it from `sys.argv`."""
-    given = ["-c", job["config"]] if job["config"] else []
-    given += ["-n", job["section"], *(part for each in job.get("x", ()) for part in ("-x", each))]
-    verbs: dict[str, list[Any]] = {
-        "graph": ["heads"],
-        "compare": ["check"],
-        "downgrade": ["downgrade", job.get("target")],
-    }
-    verb = verbs.get(job["do"], ["upgrade", job.get("target")])
-    sys.argv = ["alembic", *given, *verb]
+def _command_line(setup: Setup, *command: str) -> Any:
+    """What Alembic's own parser makes of the command; env.py may also read it from `sys.argv`."""
+    given = ["-c", setup.config] if setup.config else []
+    given += ["-n", setup.section, *(part for each in setup.x for part in ("-x", each))]
+    sys.argv = ["alembic", *given, *command]
     return CommandLine().parser.parse_args(sys.argv[1:])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from migrate.child.protocol import Autocommitting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from migrate.child.channel import Channel
-    from migrate.postgres.losses import Suspect
+    from migrate.child.protocol import Phase, Task
+    from migrate.postgres.suspect import Suspect
 
 
 class Refused(Exception):  # noqa: N818 - a refusal is no error of the code
@@ -30,17 +31,13 @@ class Unsure(Exception):  # noqa: N818 - it asks for another try
         self.suspects = suspects
 
 
-class Stopped(Exception):  # noqa: N818 - the parent's wish
-    """The parent answered that no further revision, or no statement that commits by itself, may start."""
-
-
 @dataclass(slots=True)
 class Course:
-    """The course of one job; written by the seam, read by every observer."""
+    """The course of one task; written by the seam, read by every observer."""
 
-    job: Mapping[str, Any]
+    task: Task
     channel: Channel
-    phase: str = "env"  # or configure, version-table, fence, revision, commit
+    phase: Phase = "env"
     current: str | None = None  # the revision at work
     xid: int | None = None  # of the transaction that is open
     autocommit_told: bool = False
@@ -48,6 +45,5 @@ class Course:
     def tell_autocommit(self) -> None:
         """Say, once for each revision, that its next statement commits by itself. Raises Stopped."""
         if self.current is not None and not self.autocommit_told:
-            if self.channel.call("autocommit")["do"] != "go":
-                raise Stopped
+            self.channel.call(Autocommitting())
             self.autocommit_told = True

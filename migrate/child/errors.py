@@ -5,43 +5,45 @@ from __future__ import annotations
 import os
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from migrate.child.protocol import Error
 from migrate.core.problems.driver_errors import said_by, sqlstate_of, types_of, was_disconnected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 _BAD_INTERPOLATION: Final = "invalid interpolation syntax"  # configparser's, of a % that is not doubled
 
 
-def report(error: BaseException, job: Mapping[str, Any]) -> dict[str, object]:
-    """An error as the parent needs it: no traceback (but with MIGRATE_DEBUG), no parameters, no DETAIL."""
+def report(error: BaseException, folders: Iterable[str]) -> Error:
+    """An error as the parent needs it; ``folders`` are where the user's revisions are."""
     is_interpolation = isinstance(error, ValueError) and str(error).startswith(_BAD_INTERPOLATION)
-    found: dict[str, object] = {
-        "type": type(getattr(error, "orig", None) or error).__name__,
-        "types": types_of(error),
-        "message": _BAD_INTERPOLATION if is_interpolation else said_by(error),  # the rest of it is the value
-        "sqlstate": sqlstate_of(error),
-        "disconnect": was_disconnected(error),
-        "exited": isinstance(error, SystemExit),
-        "out_of_memory": isinstance(error, MemoryError),
-        "interpolation": is_interpolation,
-        "missing_module": error.name if isinstance(error, ModuleNotFoundError) else None,
-        **_place(error, job.get("folders", ())),
-    }
-    if os.environ.get("MIGRATE_DEBUG") == "1":
-        found["traceback"] = "".join(traceback.format_exception(error))
-    return found
+    module = error.name if isinstance(error, ModuleNotFoundError) else None
+    file, line = _place(error, folders)
+    return Error(
+        type=type(getattr(error, "orig", None) or error).__name__,
+        message=_BAD_INTERPOLATION if is_interpolation else said_by(error),  # the rest of it is the value
+        types=tuple(types_of(error)),
+        sqlstate=sqlstate_of(error),
+        is_disconnect=was_disconnected(error),
+        has_exited=isinstance(error, SystemExit),
+        is_out_of_memory=isinstance(error, MemoryError),
+        is_interpolation=is_interpolation,
+        missing_module=str(module) if module else None,
+        file=file,
+        line=line,
+        traceback="".join(traceback.format_exception(error)) if os.environ.get("MIGRATE_DEBUG") == "1" else None,
+    )
 
 
-def _place(error: BaseException, folders: Iterable[str]) -> dict[str, object]:
+def _place(error: BaseException, folders: Iterable[str]) -> tuple[str | None, int | None]:
     """The last line of the user's own files that the error came through."""
-    found: dict[str, object] = {}
+    found: tuple[str | None, int | None] = (None, None)
     roots = tuple(str(Path(folder).resolve()) for folder in folders)
     for frame in traceback.extract_tb(error.__traceback__):
         if frame.filename.startswith(roots):
-            found = {"file": frame.filename, "line": frame.lineno}
+            found = (frame.filename, frame.lineno)
     return found
 
 

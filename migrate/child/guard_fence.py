@@ -18,6 +18,7 @@ from migrate.child.driver import (
     is_outside,
 )
 from migrate.child.hook import Observer
+from migrate.child.protocol import Began
 from migrate.core.schema.sql_text import commits, stands_outside, statements
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ class GuardFence(Observer):
 
     def __init__(self, course: Course) -> None:
         self._course = course
-        self.asks: Mapping[str, str] = course.job["guard"]
-        self._session: Mapping[str, str] = course.job["session"]
-        self._is_pooled: bool = course.job["pooled"]
+        self.asks = course.task.guard
+        self._session = course.task.session
+        self._is_pooled = course.task.is_pooled
         self._held_s = 0.0  # when the guard was last seen to be held
         self._marked: Any = None  # the driver's connection whose session has the mark
         self.wraps = False  # a statement that would commit by itself runs in a transaction of ours
@@ -54,16 +55,16 @@ class GuardFence(Observer):
         if is_autocommit(connection):
             return
         # a statement of its own: in the first one of a transaction, the timeouts that a role brings are in force
-        marks = [self.asks["mark_transaction"]]
+        marks = [self.asks.mark_transaction]
         if not self._is_pooled and self._marked is not driver_of(connection):
-            marks.append(self.asks["mark_session"])
+            marks.append(self.asks.mark_session)
         configure(connection, self._session, *marks, is_local=True)
         self._marked = driver_of(connection)
-        asked = f"SELECT pg_catalog.txid_current(), pg_catalog.pg_backend_pid(), {self.asks['is_held']}"
+        asked = f"SELECT pg_catalog.txid_current(), pg_catalog.pg_backend_pid(), {self.asks.is_held}"
         xid, pid, held = do_by_driver(connection, asked)
         self.expect(held, "the next transaction")
         self._course.xid = int(xid)
-        self._course.channel.call("began", xid=int(xid), backend_pid=pid)
+        self._course.channel.call(Began(int(xid), pid))
 
     def sending(self, statement: Statement) -> None:
         """Ask before what commits by itself, and tell the parent of the first one; else now and then."""
@@ -84,7 +85,7 @@ class GuardFence(Observer):
             settings = {**self._session, **(dict.fromkeys(_TIMEOUTS, "0") if waits_long else {})}
         # Last of all: this process, or its parent, may have been stopped at any time before. From here on the session
         # has the mark, so that whoever holds the guard by the time that the statement arrives has ended it.
-        *_, held = configure(connection, settings, self.asks["may_write"], is_local=False)
+        *_, held = configure(connection, settings, self.asks.may_write, is_local=False)
         self._in_autocommit, self._waits_long = True, waits_long
         self._marked = driver_of(connection)
         self.expect(held, NEXT)
@@ -92,7 +93,7 @@ class GuardFence(Observer):
     @property
     def marked_and_held(self) -> str:
         """Takes the mark until the transaction ends, then asks for the guard."""
-        return f"CASE WHEN {self.asks['mark_transaction']} THEN {self.asks['is_held']} ELSE false END"
+        return f"CASE WHEN {self.asks.mark_transaction} THEN {self.asks.is_held} ELSE false END"
 
     def _pass_pooled(self, connection: Connection, sql: str) -> None:
         """Let a statement that commits by itself pass, though through a pooler no session is ours.
@@ -105,7 +106,7 @@ class GuardFence(Observer):
             return
         parts = statements(sql)
         is_whole = not any(stands_outside(part) or commits(part) or _CALLS.match(part) for part in parts)
-        if is_whole and self._course.job.get("keeps") is None:
+        if is_whole and self._course.task.keeps is None:
             self.wrap(connection)
 
     def wrap(self, connection: Connection) -> None:
@@ -134,15 +135,15 @@ class GuardFence(Observer):
     def pass_between(self, connection: Connection, what: str) -> None:
         """Ask between two revisions, whatever the connection does. Raises Refused."""
         with in_transaction(connection):
-            self.ask(connection, self.asks["is_held"], what)
+            self.ask(connection, self.asks.is_held, what)
 
     def _expect_still(self, connection: Connection) -> None:
         """In a long transaction, look now and then: it will not be committed, but need not go on without the guard."""
-        if time.monotonic() - self._held_s < self._course.job["guard_every_s"]:
+        if time.monotonic() - self._held_s < self._course.task.guard_every_s:
             return
         answer = None
         with suppress(Exception):  # a transaction that has failed gives none, and commits nothing
-            answer = do_by_driver(connection, f"SELECT {self.asks['is_held']}")
+            answer = do_by_driver(connection, f"SELECT {self.asks.is_held}")
         if answer is not None:
             self.expect(answer[0], NEXT)
 
@@ -159,5 +160,5 @@ class GuardFence(Observer):
     def give_mark_back(self, connection: Connection) -> None:
         """At the end: a pool would keep the session, and the mark with it."""
         if self._marked is not None and not self._is_pooled:
-            do_by_driver(connection, f"SELECT {self.asks['unmark_session']}")
+            do_by_driver(connection, f"SELECT {self.asks.unmark_session}")
             self._marked = None

@@ -63,7 +63,7 @@ class Hook:
             event.listen(target, name, listener, **options)
 
     def stop(self, target: Connection | type[Engine]) -> None:
-        """The opposite of `listen`: engines outlive a job."""
+        """The opposite of `listen`: engines outlive a task."""
         for name, listener in self._listeners.items():
             event.remove(target, name, listener)
 

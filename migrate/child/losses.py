@@ -11,14 +11,17 @@ from migrate.core.problems.driver_errors import said_by, sqlstate_of
 from migrate.core.schema.differences import dotted
 from migrate.core.schema.sql_text import commits, stands_outside, statements
 from migrate.core.wording import counted, shortened
-from migrate.postgres.losses import Keeping, Lost, Suspect, Unread, quoted
+from migrate.postgres.losses import Keeping, Lost, Unread, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.engine import Connection
 
     from migrate.child.commits import OwnCommits
     from migrate.child.course import Course
     from migrate.child.guard_fence import GuardFence
+    from migrate.postgres.suspect import Suspect
 
 
 class Losses(Observer):
@@ -34,12 +37,12 @@ class Losses(Observer):
     @property
     def is_on(self) -> bool:
         """Whether something must not be lost."""
-        return self._course.job.get("keeps") is not None
+        return self._course.task.keeps is not None
 
     @property
-    def _suspects(self) -> list[Suspect]:
+    def _suspects(self) -> Sequence[Suspect]:
         """The tables whose rows an earlier try, or the manifest, says to look at."""
-        return [Suspect(s, t, None if c is None else frozenset(c)) for s, t, c in self._course.job.get("keeps") or ()]
+        return self._course.task.keeps or ()
 
     def begin(self, connection: Connection) -> None:
         """A revision begins."""
@@ -52,7 +55,7 @@ class Losses(Observer):
         if self._course.phase == "revision" and not is_autocommit(connection):
             self._begin_keeping(connection, self._suspects)
 
-    def _begin_keeping(self, connection: Connection, suspects: list[Suspect]) -> None:
+    def _begin_keeping(self, connection: Connection, suspects: Sequence[Suspect]) -> None:
         """Look at the tables at a transaction's beginning, and write down what the suspects hold."""
         if not self.is_on or self._keeping is not None:
             return
@@ -61,10 +64,10 @@ class Losses(Observer):
         except Unread as unread:
             raise self._unread(unread) from unread.error
 
-    def kept_by(self, connection: Connection, suspects: list[Suspect]) -> Keeping:
+    def kept_by(self, connection: Connection, suspects: Sequence[Suspect]) -> Keeping:
         """What there is at the beginning of a transaction."""
-        job = self._course.job
-        versions = (job["version_table_schema"] or "", job["version_table"])
+        task = self._course.task
+        versions = (task.version_table_schema or "", task.version_table)
         return Keeping.begin(lambda sql: rows_by_driver(connection, sql), versions, suspects)
 
     def judge(self) -> None:
@@ -95,7 +98,7 @@ class Losses(Observer):
     def _name_of(self, lost: Lost) -> str:
         if not lost.table:
             return "large objects"
-        is_elsewhere = lost.schema != self._course.job["version_table_schema"]
+        is_elsewhere = lost.schema != self._course.task.version_table_schema
         path = [lost.schema, lost.table] if is_elsewhere else [lost.table]
         return f"table {dotted(path)}" if lost.column is None else f"column {dotted([*path, lost.column])}"
 
@@ -108,14 +111,14 @@ class Losses(Observer):
         return f"{of}{counted(lost.of, 'value')} of {self._name_of(lost)}"
 
     def _data_loss(self, why: str) -> Refused:
-        return Refused("data-loss", why, target=self._course.job["target"])
+        return Refused("data-loss", why, target=self._course.task.target)
 
     def _unread(self, unread: Unread) -> Refused:
         """The refusal to go on where nobody can say what a table holds."""
         why = f"what the downgrades take from table {dotted(unread.table)} cannot be counted: {said_by(unread.error)}"
         if sqlstate_of(unread.error) != "42501":
             return self._data_loss(why)
-        about = {"table": ".".join(map(quoted, unread.table)), "target": self._course.job["target"]}
+        about = {"table": ".".join(map(quoted, unread.table)), "target": self._course.task.target}
         return Refused("missing-privilege", why, denied=said_by(unread.error), **about)
 
     def unknown(self, what: str) -> Refused:

@@ -1,6 +1,6 @@
 """The child process that runs the user's env.py and revisions; Alembic is imported in this folder only.
 
-It is started by `migrate.child.parent`, talks to it over one socket (a JSON object a line each way) and never decides anything.
+It is started by `migrate.child.parent`, talks to it over one socket (`migrate.child.protocol`) and never decides anything.
 A process of its own, because a revision may do what it likes to its interpreter (docs/decisions/0002-child-process.md).
 """
 
@@ -13,7 +13,7 @@ import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, assert_never
 from weakref import WeakSet
 
 from alembic.script import ScriptDirectory
@@ -23,85 +23,124 @@ from sqlalchemy.engine import Engine
 
 from migrate.child import driver_fence, scripts
 from migrate.child import records as foreign_records
-from migrate.child.channel import Channel, Pulse
+from migrate.child.channel import Channel, Pulse, Stopped
 from migrate.child.config import load_config
-from migrate.child.course import Refused, Stopped, Unsure
+from migrate.child.course import Refused, Unsure
 from migrate.child.errors import is_refused_block, report
 from migrate.child.flask_context import NoApplication, application_context
+from migrate.child.protocol import (
+    Done,
+    Doubtful,
+    Failed,
+    Go,
+    Halt,
+    Halted,
+    History,
+    LoadedRevision,
+    LoadHistory,
+    Logged,
+    Ready,
+    Refusal,
+    Start,
+    Task,
+)
 from migrate.child.seam import Seam
 from migrate.core.problems.driver_errors import sqlstate_of
 from migrate.core.shadow import strangers
 from migrate.core.url import DatabaseUrl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
+
+    from migrate.child.protocol import Servers, Setup
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 _ENDS_TRANSACTION: Final = "2D000"  # a COMMIT in a procedure or a DO block that was called in a transaction
 
 
-def run(job: Mapping[str, Any], channel: Channel) -> None:
-    """Do one job and tell how it ended: `done`, `refused`, `stopped` or `failed`."""
+def run(task: Task, channel: Channel) -> None:
+    """Do one task and tell how it ended."""
     seam: Seam | None = None
-    os.environ.update(job.get("environ", {}))
+    os.environ.update(task.environ)
+    command = ("check",) if task.wanted.compares else (task.kind, task.target)
     try:
-        config = load_config(job)
-        if job["do"] == "graph":
-            channel.tell("graph", revisions=graph_of(ScriptDirectory.from_config(config)))
-            return
+        config = load_config(task.setup, *command)
         try:
-            seam = Seam(config, scripts.script_directory(config, job), job, channel)
-            _run_env(seam, job)
+            seam = Seam(config, scripts.script_directory(config, task.setup), task, channel)
+            _run_env(seam, task)
         except Exception:
             if not config.asked_in_vain or seam is None or seam.has_begun or channel.is_forked:
                 raise
             # it looked where nobody wrote a URL, and what it took instead did not lead here: let it find one there
-            config = load_config(job, gives_url=True)
-            seam = Seam(config, scripts.script_directory(config, job), job, channel)
-            _run_env(seam, job)
-        channel.tell("done", revision=seam.course.current, opener=seam.opener)
+            config = load_config(task.setup, *command, gives_url=True)
+            seam = Seam(config, scripts.script_directory(config, task.setup), task, channel)
+            _run_env(seam, task)
+        channel.tell(Done(seam.opener))
     except Refused as refused:
         _tell_refusal(channel, seam, refused)
     except Unsure as unsure:
-        tables = [[s.schema, s.table, None if s.columns is None else sorted(s.columns)] for s in unsure.suspects]
-        channel.tell("unsure", revision=seam.course.current if seam else None, tables=tables)
+        channel.tell(Doubtful(seam.course.current if seam else None, tuple(unsure.suspects)))
     except Stopped:
-        channel.tell("stopped")
+        channel.tell(Halted())
     except BaseException as error:  # noqa: BLE001 - sys.exit() in a revision must not end as a success
-        if channel.is_forked:
-            os._exit(0 if isinstance(error, SystemExit) and not error.code else 1)
-        no_application = seam.no_application if seam is not None else None
-        if no_application is not None and isinstance(error, RuntimeError) and "application context" in str(error):
-            why = f"env.py needs the context of a Flask application, and none was found: {no_application}"
-            channel.tell("refused", code="no-flask-app", why=why, names={"env_py": job["env_py"]}, facts={})
-            return
-        if seam is not None and is_refused_block(error):
-            why = f"revision {seam.course.current} enters an autocommit block, which Alembic refuses in a transaction of env.py's own"
-            channel.tell("refused", code="env-holds-transaction", why=why, names={"env_py": job["env_py"]}, facts={})
-            return
-        phase = seam.course.phase if seam is not None else "env"
-        if isinstance(error, CommandError) and phase == "env":
-            phase = "alembic"
-        told = report(error, job)
-        if seam is not None and seam.wraps and sqlstate_of(error) == _ENDS_TRANSACTION:
-            _tell_refusal(channel, seam, seam.losses.unknown("calls what commits by itself"))
-            return
-        if seam is not None and not told["disconnect"]:
-            told["left_nothing"] = seam.left_nothing(sqlstate_of(error))
-        channel.tell("failed", phase=phase, revision=seam.course.current if seam else None, error=told)
+        _end_fork(channel, error)
+        refusal = _refusal_of(error, seam, task)
+        if refusal is not None:
+            _tell_refusal(channel, seam, refusal)
+        else:
+            _tell_failure(channel, seam, error, task)
+
+
+def _refusal_of(error: BaseException, seam: Seam | None, task: Task) -> Refused | None:
+    """What an error means that says something else than what is wrong."""
+    if seam is None:
+        return None
+    no_application = seam.no_application
+    if no_application is not None and isinstance(error, RuntimeError) and "application context" in str(error):
+        why = f"env.py needs the context of a Flask application, and none was found: {no_application}"
+        return Refused("no-flask-app", why, env_py=task.env_py)
+    if is_refused_block(error):
+        why = f"revision {seam.course.current} enters an autocommit block, which Alembic refuses in a transaction of env.py's own"
+        return Refused("env-holds-transaction", why, env_py=task.env_py)
+    if seam.wraps and sqlstate_of(error) == _ENDS_TRANSACTION:
+        return seam.losses.unknown("calls what commits by itself")
+    return None
+
+
+def _tell_failure(channel: Channel, seam: Seam | None, error: BaseException, task: Task) -> None:
+    phase = seam.course.phase if seam is not None else "env"
+    if isinstance(error, CommandError) and phase == "env":
+        phase = "alembic"
+    told = report(error, task.setup.folders)
+    left_nothing = seam is not None and not told.is_disconnect and seam.left_nothing(told.sqlstate)
+    channel.tell(Failed(phase, told, left_nothing))
 
 
 def _tell_refusal(channel: Channel, seam: Seam | None, refused: Refused) -> None:
     left_nothing = seam is not None and seam.left_nothing(None)
-    about = {"names": refused.names, "facts": refused.facts, "left_nothing": left_nothing}
-    channel.tell("refused", code=refused.code, why=str(refused), **about)
+    channel.tell(Refusal(refused.code, str(refused), refused.names, refused.facts, left_nothing))
+
+
+def _end_fork(channel: Channel, error: BaseException) -> None:
+    """End a process that a revision has forked: it does not speak for the run."""
+    if channel.is_forked:
+        os._exit(0 if isinstance(error, SystemExit) and not error.code else 1)
+
+
+def load_history(setup: Setup, channel: Channel) -> None:
+    """Tell the revisions as Alembic loads them."""
+    try:
+        channel.tell(History(history_of(ScriptDirectory.from_config(load_config(setup, "heads")))))
+    except BaseException as error:  # noqa: BLE001 - as above
+        _end_fork(channel, error)
+        channel.tell(Failed("alembic", report(error, setup.folders)))
 
 
 @contextmanager
-def _context_of(script: ScriptDirectory, job: Mapping[str, Any]) -> Iterator[NoApplication | None]:
+def _context_of(script: ScriptDirectory, task: Task) -> Iterator[NoApplication | None]:
     """The context that env.py needs; why there is none, which counts only where env.py has none of its own."""
     try:
-        context = application_context(Path(script.dir) / "env.py", job["flask_app"])
+        context = application_context(Path(script.dir) / "env.py", task.flask_app)
     except NoApplication as found:
         yield found
         return
@@ -109,12 +148,12 @@ def _context_of(script: ScriptDirectory, job: Mapping[str, Any]) -> Iterator[NoA
         yield None
 
 
-def _keep_inside(fence: Mapping[str, Any], seam: Seam, env_py: str) -> None:
+def _keep_inside(servers: Servers, seam: Seam, env_py: str) -> None:
     """Let no driver connect to another server than a shadow's, whatever env.py and the revisions ask for."""
-    url = DatabaseUrl.parse(fence["url"])
+    url = DatabaseUrl.parse(servers.url)
 
     def judge(server: driver_fence.Server) -> None:
-        others = strangers(*server, url, fence["allowed"])
+        others = strangers(*server, url, servers.allowed)
         if others:
             who = f"revision {seam.course.current}" if seam.course.current is not None else "env.py"
             why = f"{who} would have connected to {', '.join(others)}, which is not the throw-away server"
@@ -124,17 +163,17 @@ def _keep_inside(fence: Mapping[str, Any], seam: Seam, env_py: str) -> None:
     driver_fence.of_this_process().judge = judge
 
 
-def _run_env(seam: Seam, job: Mapping[str, Any]) -> None:
+def _run_env(seam: Seam, task: Task) -> None:
     """Run env.py once. Raises what it raised, what the migrations raised, and what it ended without."""
-    if job["fence"] is not None:
-        _keep_inside(job["fence"], seam, job["env_py"])
+    if task.servers is not None:
+        _keep_inside(task.servers, seam, task.env_py)
     seam.listen_beside()
     try:
-        with seam.environment, _context_of(seam.script, job) as seam.no_application:
+        with seam.environment, _context_of(seam.script, task) as seam.no_application:
             seam.script.run_env()
     except BaseException:
         # of a look only its refusals count: env.py may want what no revision has made yet
-        if seam.course.channel.is_forked or (seam.raised is None and not job.get("looks")):
+        if seam.course.channel.is_forked or (seam.raised is None and not task.looks):
             raise
     finally:
         seam.stop_listening()
@@ -142,20 +181,20 @@ def _run_env(seam: Seam, job: Mapping[str, Any]) -> None:
     seam.tell_differences()
 
 
-def graph_of(script: ScriptDirectory) -> list[dict[str, object]]:
+def history_of(script: ScriptDirectory) -> tuple[LoadedRevision, ...]:
     """The revisions as Alembic loads them, for histories whose ids are computed."""
-    return [
-        {
-            "id": revision.revision,
-            "down": list(_several(revision.down_revision)),
-            "depends_on": list(_several(revision.dependencies)),
+    return tuple(
+        LoadedRevision(
+            id=revision.revision,
+            down=_several(revision.down_revision),
+            depends_on=_several(revision.dependencies),
             # without those that Alembic hands down
-            "labels": sorted(revision._orig_branch_labels),  # noqa: SLF001
-            "message": revision.doc or "",
-            "file": revision.path,
-        }
+            labels=tuple(sorted(revision._orig_branch_labels)),  # noqa: SLF001
+            message=revision.doc or "",
+            file=revision.path,
+        )
         for revision in script.walk_revisions()
-    ]
+    )
 
 
 def _several(value: str | Iterable[str] | None) -> tuple[str, ...]:
@@ -164,15 +203,15 @@ def _several(value: str | Iterable[str] | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _say(record: Mapping[str, object], channel: Channel) -> None:
+def _say(record: dict[str, object], channel: Channel) -> None:
     if channel.is_forked:  # the line to the parent is not its own; what it prints is shown all the same
         sys.stderr.write(f"{record.get('message')}\n")
     else:
-        channel.tell("record", record=record)
+        channel.tell(Logged(record))
 
 
 def main(fd: int) -> None:
-    """Serve jobs until the parent closes the line."""
+    """Serve orders until the parent closes the line."""
     parent = os.getppid()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -187,14 +226,23 @@ def main(fd: int) -> None:
     channel = Channel(fd)
     foreign_records.capture(lambda record: _say(record, channel))
     Pulse(channel).start()
-    channel.tell("ready")
+    channel.tell(Ready())
     engines: WeakSet[Engine] = WeakSet()
     event.listen(Engine, "engine_connect", lambda connection, *_: engines.add(connection.engine))
     while True:
-        job = channel.receive()
-        for engine in list(engines):  # an application's own keeps connections to a database that was replaced since
-            _forget_connections(engine)
-        run(job, channel)
+        match channel.receive():
+            case LoadHistory(setup):
+                load_history(setup, channel)
+            case Task() as task:
+                for engine in list(
+                    engines
+                ):  # an application's own keeps connections to a database that was replaced since
+                    _forget_connections(engine)
+                run(task, channel)
+            case Start() | Go() | Halt() as answer:
+                channel.refuse(answer)
+            case never:
+                assert_never(never)
 
 
 def _forget_connections(engine: Engine) -> None:

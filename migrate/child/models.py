@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from alembic.autogenerate import RevisionContext
 
+from migrate.child.protocol import Difference
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -42,7 +44,7 @@ class Models:
             # not the version rows: where one head depends on another, they are fewer than the heads
             self._revision.run_autogenerate(tuple(self._script.get_heads()), context)
 
-    def differences(self) -> list[dict[str, str]] | None:
+    def differences(self) -> tuple[Difference, ...] | None:
         """Each operation as a sentence, and as `alembic check` prints it; None where env.py names no models."""
         if not self._has_models:
             return None
@@ -51,7 +53,7 @@ class Models:
         found: list[Any] = []
         for difference in (one for made in scripts for ops in made.upgrade_ops_list for one in _diffs_of(ops)):
             found += difference if isinstance(difference, list) else [difference]
-        return [{"said": _stable(_difference_said(one)), "printed": _difference_printed(one)} for one in found]
+        return tuple(Difference(_stable(_difference_said(one)), _difference_printed(one)) for one in found)
 
 
 def _diffs_of(operation: Any) -> Iterator[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -12,14 +11,16 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import migrate
+from migrate.child.protocol import Logged, Unintelligible, decode_told, encode
 from migrate.core.events import Event, Level, Name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from migrate.child.protocol import Heard, Order
     from migrate.core.events import Emit
 
 SHOWN_LINES: Final = 1000  # of what a run prints; platforms drop whole batches of lines above some 500 a second
@@ -38,15 +39,18 @@ class Ended:
     """The child is gone; ``code`` as `subprocess` gives it (negative: a signal)."""
 
     code: int
+    misspoken: str = ""  # why it was ended, where that is because of what it said
 
     @property
     def is_killed(self) -> bool:
         """Whether nobody asked it: the kernel, or a container's limit, ends the largest process where memory runs out."""
-        return self.code == -signal.SIGKILL
+        return self.code == -signal.SIGKILL and not self.misspoken
 
     @property
     def sentence(self) -> str:
         """How it ended, for people."""
+        if self.misspoken:
+            return f"what the process that ran the revisions said was not understood: {self.misspoken}"
         if self.code < 0:
             why = ", as when memory has run out" if self.is_killed else ""
             return f"the process that ran the revisions was killed by {_signal_name(-self.code)}{why}"
@@ -109,14 +113,14 @@ class Worker:
         """End the child and say what it still had printed."""
         self.end()
 
-    def send(self, message: Mapping[str, object]) -> None:
-        """Give the child a job or an answer; a child that is gone is noticed by the next `receive`."""
+    def send(self, order: Order) -> None:
+        """Give the child an order or an answer; a child that is gone is noticed by the next `receive`."""
         try:
-            self._socket.sendall(json.dumps(message).encode() + b"\n")
+            self._socket.sendall(encode(order))
         except OSError:
             return
 
-    def receive(self, timeout_s: float) -> dict[str, Any] | Ended | None:
+    def receive(self, timeout_s: float) -> Heard | Ended | None:
         """The child's next message; None after ``timeout_s`` seconds or when a ``wake`` descriptor is readable."""
         until = time.monotonic() + timeout_s
         while True:
@@ -124,9 +128,12 @@ class Worker:
             if end >= 0:
                 line = bytes(self._buffer[:end])
                 del self._buffer[: end + 1]
-                message: dict[str, Any] = json.loads(line)
-                if message["say"] == "record":
-                    self._say_record(message["record"])
+                try:
+                    message = decode_told(line)
+                except Unintelligible as error:
+                    return self._end_misspoken(str(error))
+                if isinstance(message, Logged):
+                    self._say_record(message.record)
                     continue
                 return message
             left = until - time.monotonic()
@@ -145,9 +152,17 @@ class Worker:
             elif any(fd in self.wake for fd in readable):
                 return None
 
+    def refuse(self, message: Heard) -> Ended:
+        """End the child, which has said what has no place here."""
+        return self._end_misspoken(f"its message {type(message).__name__} has no place here")
+
+    def _end_misspoken(self, why: str) -> Ended:
+        self.kill()
+        return Ended(self._process.wait(), why)
+
     @property
     def is_alive(self) -> bool:
-        """Whether the child can be given another job."""
+        """Whether the child can be given another order."""
         return self._process.poll() is None
 
     def kill(self) -> None:
@@ -231,7 +246,7 @@ class Worker:
             fields["revision"] = self.revision
         self._emit(Event(Name.REVISION_OUTPUT, said, fields=fields))
 
-    def _say_record(self, record: Mapping[str, Any]) -> None:
+    def _say_record(self, record: Mapping[str, object]) -> None:
         fields = {key: value for key, value in record.items() if key not in {"message", "level"}}
         level = _LEVELS.get(str(record.get("level", "info")).lower(), Level.ERROR)
         self._emit(Event(Name.LOG_RECORD, str(record.get("message", "")), level, fields))

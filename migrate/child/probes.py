@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from migrate.child.driver import do_by_driver
 from migrate.child.hook import Observer
+from migrate.child.protocol import Sent
 
 if TYPE_CHECKING:
     from migrate.child.course import Course
@@ -20,7 +21,8 @@ class Recorder(Observer):
 
     def sending(self, statement: Statement) -> None:
         """Tell it as the driver sends it; one that does not show that, with its parameters beside it."""
-        if self._course.phase != "revision":
+        revision = self._course.current
+        if self._course.phase != "revision" or revision is None:
             return
         parameters = statement.parameters
         for each in parameters if isinstance(parameters, list) else [parameters]:
@@ -30,7 +32,7 @@ class Recorder(Observer):
                 sql = statement.sql
             else:
                 sql = f"{statement.sql}\n-- parameters: {each!r}"
-            self._course.channel.tell("sent", revision=self._course.current, sql=sql)
+            self._course.channel.tell(Sent(revision, sql))
 
 
 class Crash(Observer):

@@ -1,4 +1,4 @@
-"""The revision files as Alembic loads them: once for all jobs of a child, and anew for a revision that has run already.
+"""The revision files as Alembic loads them: once for all tasks of a child, and anew for a revision that has run already.
 
 What a revision's module keeps of one run must not reach the next: that may be in another database.
 """
@@ -6,24 +6,24 @@ What a revision's module keeps of one run must not reach the next: that may be i
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from alembic.runtime.migration import RevisionStep
 from alembic.script import ScriptDirectory
 from alembic.util import load_python_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from alembic.config import Config
+
+    from migrate.child.protocol import Setup
 
 _loaded: dict[tuple[object, ...], ScriptDirectory] = {}  # by the configuration that says where the files are
 _ran: set[str] = set()  # the files of revisions
 
 
-def script_directory(config: Config, job: Mapping[str, Any]) -> ScriptDirectory:
+def script_directory(config: Config, setup: Setup) -> ScriptDirectory:
     """Alembic's revisions. Raises what a revision file raises when it is loaded."""
-    key = (job["config"], job["toml"], job["section"], *job["folders"])
+    key = (setup.config, setup.toml, setup.section, *setup.folders)
     if key not in _loaded:
         _loaded[key] = ScriptDirectory.from_config(config)
     return _loaded[key]

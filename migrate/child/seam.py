@@ -15,21 +15,23 @@ from sqlalchemy.exc import DBAPIError
 from migrate.child import records as foreign_records
 from migrate.child import scripts
 from migrate.child.beside import Beside
+from migrate.child.channel import Stopped
 from migrate.child.commits import OwnCommits
-from migrate.child.course import Course, Refused, Stopped
+from migrate.child.course import Course, Refused
 from migrate.child.driver import commits_by_itself, driver_of, in_transaction, is_autocommit, is_outside
 from migrate.child.guard_fence import GuardFence
 from migrate.child.hook import Hook, Observer
 from migrate.child.losses import Losses
 from migrate.child.models import Models
 from migrate.child.probes import Crash, Recorder
+from migrate.child.protocol import Applied, Committed, Compared, Connected, Starting
 from migrate.child.transactions import Division
 from migrate.core.problems.driver_errors import said_by
 from migrate.core.schema.repair_sql import quote
 from migrate.core.search_path import first_meant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from migrate.child.channel import Channel
     from migrate.child.flask_context import NoApplication
+    from migrate.child.protocol import Start, Task
 
 _WHERE = """
     SELECT {is_held}, pg_catalog.pg_backend_pid(), CAST(pg_catalog.current_database() AS text),
@@ -51,25 +54,25 @@ _PATH = "SELECT pg_catalog.current_setting('search_path'), CAST(current_user AS 
 
 
 class Seam:
-    """Alembic's environment for one job.
+    """Alembic's environment for one task.
 
     Two methods are replaced on the instance: Alembic installs its `context` proxy by the exact class, so that a subclass
     would leave env.py without one.
     """
 
-    def __init__(self, config: Config, script: ScriptDirectory, job: Mapping[str, Any], channel: Channel) -> None:
-        self._models = Models(config, script) if job["do"] == "compare" else None
+    def __init__(self, config: Config, script: ScriptDirectory, task: Task, channel: Channel) -> None:
+        self._models = Models(config, script) if task.wanted.compares else None
         options = self._models.options if self._models is not None else {}
         self.environment = EnvironmentContext(config, script, fn=self._steps, **options)
         self._configure, self._run_migrations = self.environment.configure, self.environment.run_migrations
         for name, method in (("configure", self.configure), ("run_migrations", self.run_migrations)):
             setattr(self.environment, name, method)
         self.script = script
-        self.course = Course(job, channel)
-        self._job = job
+        self.course = Course(task, channel)
+        self._task = task
         self._channel = channel
-        self._reply: dict[str, Any] = {}
-        self._division = Division(self.course, wanted=job["transaction"] == "revision")
+        self._start: Start | None = None  # of the revision at work
+        self._division = Division(self.course, wanted=task.divides)
         self._commits = OwnCommits()
         self._fence = GuardFence(self.course)
         self.losses = Losses(self.course, self._commits, self._fence)
@@ -87,17 +90,16 @@ class Seam:
         self._proven: MigrationContext | None = None  # that the last call of run_migrations() was proven for
         self._is_offline = False
         self._database = ""  # of that call, for people
-        self._looks = bool(job.get("looks"))  # only at where env.py goes: nothing is run
 
     def _observers(self) -> Iterator[Observer]:
         """Whatever looks at what revisions do on env.py's connection, in this order."""
         yield self._commits
         yield self._fence
-        if "recorded" in self._job:
+        if self._task.wanted.is_recorded:
             yield Recorder(self.course)
         yield self.losses  # the last before a statement: it may send a part of it
-        if "crash_after" in self._job:
-            yield Crash(self.course, self._job["crash_after"])
+        if self._task.wanted.crash_after is not None:
+            yield Crash(self.course, self._task.wanted.crash_after)
 
     def configure(self, *args: Any, **options: Any) -> None:
         """See from here on what env.py itself does on the connection that it hands over."""
@@ -122,7 +124,7 @@ class Seam:
             return
         try:
             self._enter(context)
-            if not self._looks:
+            if not self._task.looks:
                 self._run_migrations(**options)
         except BaseException as error:
             # a revision's failure that env.py has swallowed says more than what is wrong with the next call
@@ -135,7 +137,7 @@ class Seam:
         self._of_everyone.listen(Engine)
 
     def stop_listening(self) -> None:
-        """The opposite of `listen_beside`: engines outlive a job."""
+        """The opposite of `listen_beside`: engines outlive a task."""
         self._of_everyone.stop(Engine)
 
     def refuse_unproven(self) -> None:
@@ -143,20 +145,20 @@ class Seam:
         for refusal in (self.strayed, self.raised):
             if refusal is not None:
                 raise refusal
-        if self._proven is None and not self._looks:
+        if self._proven is None and not self._task.looks:
             if self._is_offline:
                 raise self._offline()
             code, why = "unproven", "env.py ended without calling context.run_migrations(): no revision was run"
-            raise Refused(code, why, fix=f"let {self._job['env_py']} call context.run_migrations() for this database")
+            raise Refused(code, why, fix=f"let {self._task.env_py} call context.run_migrations() for this database")
 
     def _offline(self) -> Refused:
         why = "env.py configured offline mode: it passed no connection"
-        return Refused("env-cannot-run", why, config=self._job["config"])
+        return Refused("env-cannot-run", why, config=self._task.setup.config)
 
     def tell_differences(self) -> None:
-        """Say what the models differ in, where that was the job."""
+        """Say what the models differ in, where that was the task."""
         if self._models is not None:
-            self._channel.tell("compared", differences=self._models.differences())
+            self._channel.tell(Compared(self._models.differences()))
 
     @property
     def wraps(self) -> bool:
@@ -195,14 +197,14 @@ class Seam:
     def _prove(self, context: MigrationContext, connection: Connection, *, is_anew: bool) -> None:
         table = {"table": context.version_table}
         with in_transaction(connection):
-            where = text(_WHERE.format(is_held=self._fence.asks["is_held"]))
+            where = text(_WHERE.format(is_held=self._fence.asks.is_held))
             held, pid, database, address, schema = connection.execute(where, dict(table)).one()
             named = connection.execute(text(_PATH)).one() if schema is None else ("", "")
         # SQLAlchemy puts the version table where it puts the user's own
         moved = connection.get_execution_options().get("schema_translate_map") or {}
         schema = moved.get(context.version_table_schema, context.version_table_schema) or schema
         there = f"database {database} at {address or 'a local socket'}"
-        observed = (self._job["version_table"], self._job["version_table_schema"])
+        observed = (self._task.version_table, self._task.version_table_schema)
         is_other = not held or (context.version_table, schema) != observed
         if is_other and self._proven is not None:
             in_there, in_here = ("", "") if held else (f" in {there}", f" in {self._database}")
@@ -211,7 +213,7 @@ class Seam:
             )
         if not held:
             why = f"env.py connected to {there}, from where this run's guard is not visible"
-            raise Refused("other-database", why, env_py=self._job["env_py"])
+            raise Refused("other-database", why, env_py=self._task.env_py)
         self._refuse_beside_open(connection)
         if schema is None:
             missing = first_meant(*named)
@@ -221,16 +223,14 @@ class Seam:
             why = f"env.py configures {schema}.{context.version_table}, but {observed[1]}.{observed[0]} was observed"
             names = {"version_table": context.version_table, "version_table_schema": schema}
             raise Refused("other-version-table", why, **names)
-        kept = self._division.why_kept if self._job["transaction"] == "revision" else ""
+        kept = self._division.why_kept if self._task.divides else ""
         is_alone = connection.in_transaction() and not is_autocommit(connection) and is_outside(connection)
         if is_alone:  # what SQLAlchemy takes for a transaction is none
             kept = (
                 "a COMMIT that env.py executed ended the transaction, and SQLAlchemy does not know that and begins none"
             )
         self._database = there
-        one_transaction = self._division.one_transaction
-        about = {"one_transaction": one_transaction, "kept": kept, "alone": is_alone, "anew": is_anew}
-        self._channel.call("connected", backend_pid=pid, **about)
+        self._channel.call(Connected(pid, self._division.one_transaction, kept, is_alone=is_alone, is_anew=is_anew))
 
     def _refuse_beside_open(self, connection: Connection) -> None:
         """Raises Refused for a call on another connection while the transaction of the one before is open.
@@ -246,15 +246,15 @@ class Seam:
 
     def _elsewhere(self, said: str) -> Refused:
         why = f"env.py calls run_migrations() for more than one target: {said}"
-        observed = self._job["version_table_schema"]
-        return Refused("several-targets", why, env_py=self._job["env_py"], version_table_schema=observed)
+        observed = self._task.version_table_schema
+        return Refused("several-targets", why, env_py=self._task.env_py, version_table_schema=observed)
 
     # Its revisions
 
     def _steps(self, heads: Any, context: MigrationContext) -> Iterator[RevisionStep]:
         """Alembic runs each yielded step, and this generator runs between them."""
         if context.as_sql:
-            yield from self.script._upgrade_revs(self._job["target"], heads)  # noqa: SLF001 - as alembic.command does
+            yield from self.script._upgrade_revs(self._task.target, heads)  # noqa: SLF001 - as alembic.command does
             return
         if self._proven is not context:  # env.py called the context's own run_migrations()
             try:
@@ -262,7 +262,7 @@ class Seam:
             except Refused as refused:
                 self.raised = refused
                 raise
-        if self._looks:
+        if self._task.looks:
             return
         self.course.phase = "env"
         if self._models is not None:
@@ -278,24 +278,24 @@ class Seam:
             yield scripts.fresh(step)
             self._fence.leave_autocommit(connection)
         self.course.phase = "commit"
-        if self._job["goes_on"] and self.course.current is not None:
+        if self._task.goes_on and self.course.current is not None:
             self._commit_before_next(context, connection)
         self._fence.give_mark_back(connection)
 
     def _asked(self, heads: Any) -> Iterable[RevisionStep]:
-        """The steps of the job, as alembic.command makes them."""
-        if "only" in self._job:
-            revision = self.script.get_revision(self._job["only"])
+        """The steps of the task, as alembic.command makes them."""
+        if self._task.wanted.only is not None:
+            revision = self.script.get_revision(self._task.wanted.only)
             return [RevisionStep(self.script.revision_map, revision, is_upgrade=False)]
-        if self._job["do"] == "downgrade":
-            return self.script._downgrade_revs(self._job["target"], heads)  # noqa: SLF001 - there is no public way
-        return self.script._upgrade_revs(self._job["target"], heads)  # noqa: SLF001 - as above
+        if self._task.kind == "downgrade":
+            return self.script._downgrade_revs(self._task.target, heads)  # noqa: SLF001 - there is no public way
+        return self.script._upgrade_revs(self._task.target, heads)  # noqa: SLF001 - as above
 
     def _commit_before_next(self, context: MigrationContext, connection: Connection) -> None:
         course = self.course
         course.phase = "commit"
         if is_autocommit(connection) or self._division.commit(context, connection):
-            self._channel.call("committed", revision=course.current)
+            self._channel.call(Committed())
         course.current = None
         course.xid = None if not connection.in_transaction() else course.xid
 
@@ -307,11 +307,9 @@ class Seam:
         course.autocommit_told = False
         course.phase = "revision"
         xid = course.xid if connection.in_transaction() else None
-        self._reply = self._channel.call("revision", revision=course.current, xid=xid)
-        if self._reply["do"] != "go":
-            raise Stopped
+        self._start = self._channel.start(Starting(course.current, xid))
         self.losses.begin(connection)
-        if self._reply["may_commit"] or is_autocommit(connection):
+        if self._start.may_commit or is_autocommit(connection):
             self._commits.watch(connection)
 
     def _on_applied(self, *, ctx: MigrationContext, **_: Any) -> None:
@@ -321,16 +319,16 @@ class Seam:
         self._commits.stop()
         problem = None
         is_recorded = True
-        step_id = self._reply.get("step_id")
-        if step_id is not None:
+        start = self._start
+        if start is not None and start.step_id is not None:
             try:
                 with nullcontext() if commits_by_itself(connection) else connection.begin_nested():
-                    finished = connection.execute(text(self._reply["finish_sql"]), {"step_id": step_id})
+                    finished = connection.execute(text(start.finish_sql), {"step_id": start.step_id})
                 is_recorded = finished.rowcount != 0  # an older snapshot (REPEATABLE READ) does not have the row
             except DBAPIError as error:  # e.g. after the revision's own SET ROLE: the release matters more
                 problem = said_by(error)
         self.losses.judge()
-        self._channel.call("applied", revision=self.course.current, ledger=problem, recorded=is_recorded)
+        self._channel.call(Applied(problem, is_recorded))
         # last of all: the parent may have been stopped for longer than its lease before it answered
         self._fence.pass_between(connection, f"the commit of revision {self.course.current}")
 

@@ -19,10 +19,10 @@ from migrate.job.session import Answer, Report, Session, conduct
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from migrate.child.protocol import Sent
     from migrate.core.decide.outcome import Outcome
     from migrate.core.history.graph import Revision
     from migrate.job.progress import Judged
-    from migrate.shadow.record_sql import Sent
 
 
 @verb("plan", exits=(*LOOKING_EXITS, ExitCode.PENDING))

@@ -7,7 +7,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from migrate.core.events import Event, Name
 from migrate.core.history.faults import FaultKind
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from migrate.child.parent import Worker
+    from migrate.child.protocol import History
     from migrate.history import AlembicConfig
     from migrate.job.session import Session
 
@@ -113,8 +114,30 @@ def _remembered(session: Session, files: Mapping[str, str]) -> tuple[Revision, .
     return recall(session.config, files)
 
 
-def _hear(worker: Worker, session: Session, awaited: str) -> dict[str, Any]:
-    """The child's message that is ``awaited``; revision files may take their time to import. Raises Stop or Interrupted."""
+def _through_alembic(session: Session) -> tuple[Revision, ...]:
+    """The revisions of a history that computes its ids: only running the files tells them."""
+    from migrate.child.parent import Worker
+    from migrate.child.protocol import LoadHistory, Setup
+
+    project = session.project
+    setup = Setup(project.config, project.toml, project.section, project.folders, "postgresql+psycopg2://")
+    with Worker(environ=os.environ, cwd=project.cwd, emit=session.emit, wake=(session.interruption.fd,)) as worker:
+        worker.send(LoadHistory(setup))
+        loaded = _hear(worker, session)
+    found = []
+    for each in loaded.revisions:
+        path = Path(each.file)
+        file = os.path.relpath(path, session.config.root)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        found.append(Revision(**{**each._asdict(), "file": file}, sha256=sha256))
+    return tuple(found)
+
+
+def _hear(worker: Worker, session: Session) -> History:
+    """What the child has loaded; revision files may take their time to import. Raises Stop or Interrupted."""
+    from migrate.child.parent import Ended
+    from migrate.child.protocol import Failed, History, Ready, Waiting
+
     limits = session.settings.limits
     deadline_at = limits.deadline_at(session.pulse.started_s)
     while True:
@@ -127,50 +150,19 @@ def _hear(worker: Worker, session: Session, awaited: str) -> dict[str, Any]:
                 f"the deadline of {limits.deadline_s:g} s came while Alembic loaded the history, which computes its ids"
             )
             raise stop("deadline", why)
-        if isinstance(message, dict) and message["say"] == awaited:
-            return message
-        said = message.sentence if message is not None and not isinstance(message, dict) else None
-        if isinstance(message, dict) and message["say"] == "failed":
-            said = message["error"]["message"]
-        if said is not None:
-            raise stop(
-                "bad-history",
-                f"the history computes its ids, and Alembic could not load it: {said}",
-                names={"fix": "alembic heads   # shows the same error"},
-            )
-
-
-def _through_alembic(session: Session) -> tuple[Revision, ...]:
-    """The revisions of a history that computes its ids: only running the files tells them."""
-    from migrate.child.parent import Worker
-
-    project = session.project
-    with Worker(environ=os.environ, cwd=project.cwd, emit=session.emit, wake=(session.interruption.fd,)) as worker:
-        job = {
-            "do": "graph",
-            "config": project.config,
-            "toml": project.toml,
-            "section": project.section,
-            "folders": project.folders,
-            "url": "postgresql+psycopg2://",
-            "driver": None,
-        }
-        _hear(worker, session, "ready")
-        worker.send(job)
-        message = _hear(worker, session, "graph")
-    found = []
-    for item in message["revisions"]:
-        path = Path(item["file"])
-        file = os.path.relpath(path, session.config.root)
-        found.append(
-            Revision(
-                id=item["id"],
-                down=tuple(item["down"]),
-                depends_on=tuple(item["depends_on"]),
-                labels=tuple(item["labels"]),
-                message=item["message"],
-                file=file,
-                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-            ),
+        match message:
+            case History():
+                return message
+            case None | Ready() | Waiting():
+                continue
+            case Failed(error=error):
+                said = error.message
+            case Ended() as ended:
+                said = ended.sentence
+            case other:
+                said = worker.refuse(other).sentence
+        raise stop(
+            "bad-history",
+            f"the history computes its ids, and Alembic could not load it: {said}",
+            names={"fix": "alembic heads   # shows the same error"},
         )
-    return tuple(found)

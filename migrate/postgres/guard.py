@@ -27,6 +27,7 @@ from migrate.postgres import activity
 from migrate.postgres.backend_names import BACKUP_NAME, GUARD_NAME
 from migrate.postgres.connection import jitter, pause
 from migrate.postgres.errors import problem_of
+from migrate.postgres.fence import Fence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,34 +95,19 @@ class GuardKey:
         return {"high": unsigned >> 32, "low": unsigned & 0xFFFF_FFFF}
 
 
-@dataclass(frozen=True, slots=True)
-class Fence:
-    """Expressions of SQL by which any connection, whatever its driver, asks whether it may still change anything.
-
-    No parameters, and no `::` to be taken for one. The mark comes before the question, in a CASE, which keeps the order:
-    who has the mark and then sees the guard is seen by whoever takes the guard after it.
-    """
-
-    is_held: str
-    mark_transaction: str  # takes the mark until the transaction ends
-    mark_session: str  # takes the mark until it is given back or the session ends
-    may_write: str  # outside a transaction: takes the mark for the session, unless it has it, then asks for the guard
-    unmark_session: str
-
-    @classmethod
-    def of(cls, key: GuardKey, pid: int) -> Fence:
-        """The fence of the guard that backend ``pid`` holds."""
-        mark = key.mark
-        is_held = _HAS.format(pid=pid, **key.halves)
-        has_mark = _HAS.format(pid="pg_catalog.pg_backend_pid()", **mark.halves)
-        mark_session = f"pg_catalog.pg_try_advisory_lock_shared({mark.value})"
-        return cls(
-            is_held,
-            f"pg_catalog.pg_try_advisory_xact_lock_shared({mark.value})",
-            mark_session,
-            f"CASE WHEN {has_mark} OR {mark_session} THEN {is_held} ELSE false END",
-            f"pg_catalog.pg_advisory_unlock_shared({mark.value})",
-        )
+def _fence_of(key: GuardKey, pid: int) -> Fence:
+    """The fence of the guard that backend ``pid`` holds."""
+    mark = key.mark
+    is_held = _HAS.format(pid=pid, **key.halves)
+    has_mark = _HAS.format(pid="pg_catalog.pg_backend_pid()", **mark.halves)
+    mark_session = f"pg_catalog.pg_try_advisory_lock_shared({mark.value})"
+    return Fence(
+        is_held,
+        f"pg_catalog.pg_try_advisory_xact_lock_shared({mark.value})",
+        mark_session,
+        f"CASE WHEN {has_mark} OR {mark_session} THEN {is_held} ELSE false END",
+        f"pg_catalog.pg_advisory_unlock_shared({mark.value})",
+    )
 
 
 class Held:
@@ -130,7 +116,7 @@ class Held:
     def __init__(self, connection: Connection, key: GuardKey, pid: int) -> None:
         self.key = key
         self.pid = pid
-        self.fence = Fence.of(key, pid)
+        self.fence = _fence_of(key, pid)
         self._why_lost: str | None = None
         self._connection = connection
         self._answered_s = _now()

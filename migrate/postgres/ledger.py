@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
     from migrate.core.schema.differences import Fact
     from migrate.postgres.connection import Connection
-    from migrate.postgres.guard import Fence
+    from migrate.postgres.fence import Fence
 
 _TABLES: Final = """
     CREATE TABLE IF NOT EXISTS migrate.run (

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from migrate.postgres.suspect import Suspect
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -95,24 +97,6 @@ class Unread(Exception):  # noqa: N818 - the answer is missing, the code is righ
         super().__init__(str(error))
         self.table = table
         self.error = error
-
-
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    """A table that may lose something, by its names at the beginning; ``columns`` is None where any of them may."""
-
-    schema: str
-    table: str
-    columns: frozenset[str] | None
-
-    def and_(self, other: Suspect) -> Suspect:
-        """The same table, with what either says."""
-        both = None if self.columns is None or other.columns is None else self.columns | other.columns
-        return Suspect(self.schema, self.table, both)
-
-    def covers(self, other: Suspect) -> bool:
-        """Whether what this one has written down answers for the other."""
-        return self.columns is None or (other.columns is not None and other.columns <= self.columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from migrate.child.protocol import Wanted
     from migrate.core.decide.plan import Downgrade, Upgrade
     from migrate.core.decide.policy import Limits
     from migrate.core.events import Emit
@@ -254,14 +255,14 @@ class Ground:
         self,
         plan: Upgrade | Downgrade,
         *,
-        more: Mapping[str, object] | None = None,
+        wanted: Wanted | None = None,
         on_commit: Callable[[Sequence[str]], None] | None = None,
         on_together: Callable[[str], None] | None = None,
     ) -> Upgrading:
-        """Run revisions in the database at hand; ``more`` is what the child is asked beside. Raises Stop or Interrupted."""
+        """Run revisions in the database at hand; ``wanted`` is what the child is asked beside. Raises Stop or Interrupted."""
         run = self.run
         run.applied, run.on_commit, run.on_together = [], on_commit, on_together
-        upgrading = _Kept(self, run, plan, more or {})
+        upgrading = _Kept(self, run, plan, wanted)
         run.control.interruption = None  # a signal is answered by a cancel that this connection sends
         try:
             upgrading.carry_out()
@@ -410,10 +411,9 @@ _THERE: Final = """
 class _Kept(Upgrading):
     """One run of env.py, in the child that stays for the next one."""
 
-    def __init__(self, ground: Ground, run: Run, plan: Upgrade | Downgrade, more: Mapping[str, object]) -> None:
-        super().__init__(run, plan)
+    def __init__(self, ground: Ground, run: Run, plan: Upgrade | Downgrade, wanted: Wanted | None) -> None:
+        super().__init__(run, plan, wanted)
         self._ground = ground
-        self._more = more
 
     @contextmanager
     def ready_worker(self) -> Iterator[Worker]:
@@ -428,10 +428,6 @@ class _Kept(Upgrading):
         if self._ground.settable is None:
             self._ground.settable = super().settable()
         return self._ground.settable
-
-    def job(self) -> dict[str, object]:
-        """The job of an upgrade, and what is wanted beside it."""
-        return {**super().job(), **self._more}
 
 
 class _NoLedger(Ledger):

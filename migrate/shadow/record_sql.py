@@ -5,9 +5,9 @@ Not Alembic's offline mode, which fails where a revision asks the database anyth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from migrate.child.protocol import Wanted
 from migrate.core.decide.plan import Upgrade
 from migrate.core.history.faults import HistoryFault
 from migrate.core.problems.catalogue import Stop
@@ -15,16 +15,9 @@ from migrate.core.problems.catalogue import Stop
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from migrate.child.protocol import Sent
     from migrate.core.events import Emit
     from migrate.shadow.ground import Ground
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """One statement of a revision, as the driver sends it."""
-
-    revision: str
-    sql: str
 
 
 def record_sql(ground: Ground, rows: Sequence[str], upgrade: Upgrade, emit: Emit) -> list[Sent]:
@@ -43,5 +36,4 @@ def _record(ground: Ground, rows: Sequence[str], upgrade: Upgrade) -> list[Sent]
         before = ground.image.graph.pending(tuple(rows[:number]), row)
         assert not isinstance(before, HistoryFault)
         ground.carry_out(Upgrade(row, before))
-    recording = ground.carry_out(upgrade, more={"recorded": True})
-    return [Sent(revision, sql) for revision, sql in recording.sent]
+    return ground.carry_out(upgrade, wanted=Wanted(is_recorded=True)).sent

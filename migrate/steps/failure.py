@@ -5,9 +5,9 @@ from __future__ import annotations
 import os.path
 import time
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from migrate.child.protocol import Refusal
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.problems.catalogue import ExitCode, Stop, stop
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from migrate.child.protocol import Error, Failed, Phase
     from migrate.postgres.connection import Connection
     from migrate.steps.attempt import Attempt, AtWork
     from migrate.steps.run import Run
@@ -50,30 +51,29 @@ class _Ending:
     in_doubt: bool = False
 
 
-def judge(
-    attempt: Attempt, phase: str, error: Mapping[str, Any], *, blocking: Sequence[Mapping[str, Any]]
-) -> Stop | None:
+def judge(attempt: Attempt, failure: Failed, *, blocking: Sequence[Mapping[str, Any]]) -> Stop | None:
     """What a failed attempt means, said and written to the ledger.
 
     Returns None where everything was applied all the same (the answer to the last COMMIT was lost), a Stop where the
     attempt may be repeated. Raises Stop for every other failure, and Interrupted after a signal.
     """
     run = attempt.run
-    ending = _settle(attempt, is_said_to_leave_nothing=bool(error.get("left_nothing")))
+    error = failure.error
+    ending = _settle(attempt, is_said_to_leave_nothing=failure.left_nothing)
     failed = attempt.current
     if failed is None and len(run.applied) == attempt.total:
         return None
-    said = run.redact(str(error.get("message") or error.get("type") or "no message"))
-    if error.get("type") == "MemoryError":
+    said = run.redact(error.message or error.type)
+    if error.type == "MemoryError":
         said = f"out of memory: {said}"
     if attempt.cancelled_at is None and run.held.ran_out:  # whatever failed, it is because of that, or matters less
         attempt.cancelled_at = time.monotonic()
     if attempt.cancelled_at is not None and not _lost_by_itself(attempt, error):
         raise _cancelled(attempt, ending)
     if failed is None:
-        return _before_any_revision(run, phase, error, said)
+        return _before_any_revision(run, failure.phase, error, said)
     why = f"revision {failed.id} ({_place(run, failed, error)}): {said}"
-    if error.get("sqlstate") == UNIQUE_VIOLATION and said.startswith("could not create unique index"):
+    if error.sqlstate == UNIQUE_VIOLATION and said.startswith("could not create unique index"):
         why += ", because a key of it is in the table more than once"  # which one is a value of the user's
     about = facts(failed, error)
     if ending.part_committed:
@@ -81,15 +81,15 @@ def judge(
     if ending.in_doubt:
         raise _failure(attempt, "commit-unknown", why, failed, about)
     attempt.close_steps("failed")
-    sqlstate = error.get("sqlstate")
+    sqlstate = error.sqlstate
     if sqlstate in RETRIED:
         behind = f"; {who(blocking)}" if blocking else ""
         fix = fix_of_blocked(blocking, run.target.url_in_shell)
         return stop("blocked", f"{why}{behind}", fix=fix, blockers=[described(b) for b in blocking], **about)
-    default = "revision-exited" if error.get("exited") else "revision-failed"
-    if error.get("out_of_memory"):
+    default = "revision-exited" if error.has_exited else "revision-failed"
+    if error.is_out_of_memory:
         default = "no-resources"
-    if error.get("disconnect") and not sqlstate:
+    if error.is_disconnect and not sqlstate:
         default = "connection-lost"
     code = default if sqlstate == QUERY_CANCELED else code_of(sqlstate, default)
     raise _failure(attempt, code, why, failed, about, said)
@@ -108,16 +108,9 @@ def taken_back(attempt: Attempt) -> None:
     attempt.close_steps("abandoned")
 
 
-def refused(
-    attempt: Attempt,
-    code: str,
-    why: str,
-    fix_names: Mapping[str, object],
-    more: Mapping[str, object] = MappingProxyType({}),
-    *,
-    left_nothing: bool = False,
-) -> Stop:
+def refused(attempt: Attempt, refusal: Refusal) -> Stop:
     """The stop for an attempt that the child refused to go on with; what a part has committed counts for more."""
+    code, why, fix_names, more, left_nothing = refusal
     run = attempt.run
     if (
         code in {"other-database", "several-targets"}
@@ -158,7 +151,7 @@ def never_committed(attempt: Attempt, opener: str | None) -> Stop:
             f"revision {by_itself.id} committed by itself, which ended Alembic's transaction, so that its version row was"
             " not committed"
         )
-        return refused(attempt, "unproven", why, {})
+        return refused(attempt, Refusal("unproven", why))
     if opener is None:
         why = "env.py rolled back, or never committed, what they did"
         fix = (
@@ -171,7 +164,7 @@ def never_committed(attempt: Attempt, opener: str | None) -> Stop:
             f"in {env_py}: call connection.commit() after the statement that is named, or move it inside 'with"
             " context.begin_transaction():'"
         )
-    return refused(attempt, "unproven", f"nothing of {ids} is in the database: {why}", {"fix": fix})
+    return refused(attempt, Refusal("unproven", f"nothing of {ids} is in the database: {why}", {"fix": fix}))
 
 
 def _is_held(run: Run, control: Connection) -> bool:
@@ -183,9 +176,9 @@ def cancelled(attempt: Attempt) -> Stop | Interrupted:
     return _cancelled(attempt, _settle(attempt))
 
 
-def _lost_by_itself(attempt: Attempt, error: Mapping[str, Any]) -> bool:
+def _lost_by_itself(attempt: Attempt, error: Error) -> bool:
     """Whether the worker lost its connection as the guard did, at a restart of the server: what happened is known then."""
-    lost = bool(error.get("disconnect")) or code_of(error.get("sqlstate"), "") == "connection-lost"
+    lost = error.is_disconnect or code_of(error.sqlstate, "") == "connection-lost"
     run = attempt.run
     return lost and not attempt.killed and run.interruption.signum is None and not run.held.ran_out
 
@@ -206,19 +199,19 @@ def go_on(run: Run) -> None:
         raise ended_early(run)
 
 
-def facts(failed: AtWork | None, error: Mapping[str, Any] | None = None) -> dict[str, object]:
+def facts(failed: AtWork | None, error: Error | None = None) -> dict[str, object]:
     """The fields of a problem about a revision."""
     found: dict[str, object] = {}
     if failed is not None:
         found["revision"] = failed.id
         found["file"] = failed.revision.file if failed.revision else None
     if error is not None:
-        found["sqlstate"] = error.get("sqlstate")
-        found["error_type"] = error.get("type")
-        found |= {"traceback": error["traceback"]} if error.get("traceback") else {}
+        found["sqlstate"] = error.sqlstate
+        found["error_type"] = error.type
+        found |= {"traceback": error.traceback} if error.traceback else {}
         # The error may have come through another file of the user's; its line would mislead beside the revision's name.
-        if failed is not None and failed.revision and str(error.get("file")).endswith(failed.revision.file):
-            found["line"] = error["line"]
+        if failed is not None and failed.revision and str(error.file).endswith(failed.revision.file):
+            found["line"] = error.line
     return found
 
 
@@ -361,41 +354,41 @@ def _failure(
     return found
 
 
-def _before_any_revision(run: Run, phase: str, error: Mapping[str, Any], said: str) -> Stop:
+def _before_any_revision(run: Run, phase: Phase, error: Error, said: str) -> Stop:
     """The problem of env.py, or of the connection between two revisions; returned where it may be tried again."""
-    place = f" ({_short(error['file'], run.project.cwd)}, line {error['line']})" if error.get("file") else ""
+    place = f" ({_short(error.file, run.project.cwd)}, line {error.line})" if error.file else ""
     if phase == "alembic":
         raise stop("bad-history", f"Alembic: {said}", names={"fix": "alembic heads   # shows the same error"})
-    sqlstate = error.get("sqlstate")
+    sqlstate = error.sqlstate
     fix: str | None = None
     default, where = "env-cannot-run", f"env.py{place}"
     if phase == "version-table" and sqlstate:  # the first statement of Alembic's own: env.py has done its part
         server = run.before.server
         default, where = "revision-failed", f"the version table {server.schema}.{run.target.version_table}"
         fix = f"let role {word(server.user)} read and make {word(f'{server.schema}.{run.target.version_table}')}   # {said}"
-    if error.get("type") == "InvalidRequestError" and "requires an async driver" in said:
+    if error.type == "InvalidRequestError" and "requires an async driver" in said:
         named = {**names(run), "variable": run.target.url_from}
         raise stop("sync-driver", f"{where}: {said}", fix=_fix_of_driver(run), names=named)
-    if error.get("interpolation"):
+    if error.is_interpolation:
         said += ": a % in a value that is given to Alembic's config stands for itself only when it is doubled"
         fix = (
             f"in {run.project.env_py}: double the % (config.set_main_option('sqlalchemy.url', url.replace('%', '%%'))), or"
             " give the URL to create_engine() itself"
         )
-    if error.get("out_of_memory"):
+    if error.is_out_of_memory:
         raise out_of_memory(f"{where}: {said}")
-    if error.get("missing_module"):
-        fix = _fix_of_module(run, str(error["missing_module"]))
+    if error.missing_module:
+        fix = _fix_of_module(run, error.missing_module)
     if fix is None and not run.project.x and _reads_arguments(run):
         fix = "migrate up -x KEY=VALUE   # env.py reads arguments of the command line; as a setting: MIGRATE_X"
-    if error.get("disconnect"):
+    if error.is_disconnect:
         default = "connection-lost"
-    elif not sqlstate and not _NO_CONNECTION.isdisjoint(error.get("types", ())):
+    elif not sqlstate and not _NO_CONNECTION.isdisjoint(error.types):
         default = "authentication" if is_rejected(said) else "no-resources" if is_exhausted(said) else "unreachable"
     code = code_of(sqlstate, default)
     found = stop(
         code,
-        f"{where}: {error.get('type')}: {said}",
+        f"{where}: {error.type}: {said}",
         fix=fix if code in {"revision-failed", "env-cannot-run"} else None,
         names={**names(run), "variable": run.target.url_from, "grant": _grant(run, said)},
         sqlstate=sqlstate,
@@ -441,10 +434,10 @@ def _fix_of_driver(run: Run) -> str | None:
     return f"in {names(run)['config']}: sqlalchemy.url = postgresql+asyncpg://   # or +psycopg"
 
 
-def _place(run: Run, failed: AtWork, error: Mapping[str, Any]) -> str:
-    if not error.get("file"):
+def _place(run: Run, failed: AtWork, error: Error) -> str:
+    if not error.file:
         return failed.file
-    return f"{_short(error['file'], run.project.cwd)}, line {error['line']}"
+    return f"{_short(error.file, run.project.cwd)}, line {error.line}"
 
 
 def _short(path: str, cwd: Path) -> str:

@@ -5,14 +5,38 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from functools import partial
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Literal, assert_never
 
 import psycopg2
 
 from migrate.child.parent import Ended, Worker
+from migrate.child.protocol import (
+    Applied,
+    Autocommitting,
+    Began,
+    Committed,
+    Compared,
+    Connected,
+    Done,
+    Doubtful,
+    Error,
+    Failed,
+    Go,
+    Halt,
+    Halted,
+    History,
+    Ready,
+    Refusal,
+    Sent,
+    Servers,
+    Setup,
+    Start,
+    Starting,
+    Task,
+    Waiting,
+    Wanted,
+)
 from migrate.core.decide.plan import Upgrade
 from migrate.core.decide.policy import Transaction
 from migrate.core.decide.pooling import leaves_transaction
@@ -30,6 +54,7 @@ from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.connection import jitter, pause, renewed
 from migrate.postgres.guard import HEARTBEAT_S
 from migrate.postgres.ledger import FINISH_STEP
+from migrate.postgres.suspect import Suspect
 from migrate.steps.attempt import Attempt, AtWork
 from migrate.steps.control import ANSWER_S, ask, revive, rows_now, without_ours
 from migrate.steps.failure import (
@@ -46,8 +71,9 @@ from migrate.steps.failure import (
 from migrate.steps.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Sequence
 
+    from migrate.child.protocol import Difference
     from migrate.core.decide.plan import Downgrade
     from migrate.core.target import Target
     from migrate.postgres.connection import Connection
@@ -75,19 +101,20 @@ SESSION: Final = (
 class Upgrading:
     """One upgrade or downgrade: retries around attempts, an attempt being one run of env.py in the child."""
 
-    def __init__(self, run: Run, plan: Upgrade | Downgrade) -> None:
+    def __init__(self, run: Run, plan: Upgrade | Downgrade, wanted: Wanted | None = None) -> None:
         self.run = run
         self.plan = plan
-        self.kind = type(plan).__name__.lower()  # as the bridge and the ledger call it
+        self.kind: Literal["upgrade", "downgrade"] = "upgrade" if isinstance(plan, Upgrade) else "downgrade"
         self.revisions = plan.revisions
         self.numbers = {revision.id: number for number, revision in enumerate(self.revisions, 1)}
         self.attempt = Attempt(run, len(self.revisions), self.kind)
         self.watch = Watch(run)
-        # the tables, with their columns (None: all), whose rows tell whether a downgrade loses any
-        self.watched: list[list[object]] = []
-        self.models: list[dict[str, str]] | None = None  # what the models differ in, where that was asked
-        self.sent: list[tuple[str, str]] = []  # revision and statement, where that was asked
+        # the tables whose rows tell whether a downgrade loses any
+        self.watched: list[Suspect] = []
+        self.models: Sequence[Difference] | None = None  # what the models differ in, where that was asked
+        self.sent: list[Sent] = []  # where that was asked
         self.env_pids: list[int] = []  # of backends that wait for a lock before the migrations
+        self._wanted = wanted or Wanted()
         self._session: dict[str, str] = {}
 
     def carry_out(self) -> None:
@@ -104,10 +131,12 @@ class Upgrading:
         with self.ready_worker() as worker:
             if self.run.looks_first and self._may_go_elsewhere():
                 self.run.looks_first = False
-                self._try(worker, {"looks": True})  # what comes of it but a refusal is seen again below
+                self._try(
+                    worker, self._task()._replace(looks=True)
+                )  # what comes of it but a refusal is seen again below
             while True:
                 applied = len(self.run.applied)
-                blocked = self._try(worker)
+                blocked = self._try(worker, self._task())
                 if blocked is None:
                     return
                 if len(self.run.applied) > applied:
@@ -185,13 +214,14 @@ class Upgrading:
         until = time.monotonic() + CHILD_START_S
         while time.monotonic() < until:
             message = worker.receive(TICK_S)
-            if isinstance(message, Ended):
-                why = f"{message.sentence}, while it was starting"
-                if message.is_killed:
+            if isinstance(message, Ready):
+                return
+            if message is not None:
+                ended = message if isinstance(message, Ended) else worker.refuse(message)
+                why = f"{ended.sentence}, while it was starting"
+                if ended.is_killed:
                     raise out_of_memory(why)
                 raise stop("env-cannot-run", why, names=names(self.run))
-            if message is not None:
-                return
             self.run.beat()
             if self.run.must_end:
                 raise cancelled(self.attempt)
@@ -236,97 +266,97 @@ class Upgrading:
             return may_run_several_times((project.cwd / project.env_py).read_text("utf-8", "replace"))
         return False
 
-    def _try(self, worker: Worker, more: Mapping[str, object] = MappingProxyType({})) -> Stop | None:
+    def _try(self, worker: Worker, task: Task) -> Stop | None:
         """None when all is applied; a Stop to be tried again; raises what must not be."""
         attempt = self.attempt = self.run.attempt = Attempt(
             self.run, self.attempt.total, self.kind, self.attempt.number
         )
         self.watch.forget()
-        worker.send({**self.job(), **more})
+        worker.send(task)
         while True:
             message = worker.receive(self._tick_s)
-            if message is None:
-                lost = self._tick(worker)
-                if lost is not None:
-                    return self._judge("revision", lost)
-                continue
-            if isinstance(message, Ended):
-                return self._judge_end(message)
-            if message["say"] == "waiting":
-                # a revision that connects to something else takes the time that that takes
-                is_waiting = message["waits_for"] == "answer" or (message["waits_for"] and attempt.worker_pid is None)
-                attempt.note_waiting(unsent=message["unsent"] if is_waiting else None)
-                continue
-            attempt.waiting_since = None
-            match message["say"]:
-                case "done":
-                    self._commit_what_is_there(message["opener"])
+            if message is not None and not isinstance(message, Waiting):
+                attempt.waiting_since = None
+            match message:
+                case None:
+                    lost = self._tick(worker)
+                    if lost is not None:
+                        return self._judge(Failed("revision", lost))
+                case Ended():
+                    return self._judge_end(message)
+                case Waiting(waits_for, unsent):
+                    # a revision that connects to something else takes the time that that takes
+                    is_waiting = waits_for == "answer" or (waits_for is not None and attempt.worker_pid is None)
+                    attempt.note_waiting(unsent=unsent if is_waiting else None)
+                case Done(opener):
+                    self._commit_what_is_there(opener)
                     return None
-                case "failed":
-                    return self._judge(message["phase"], message["error"])
-                case "refused":
-                    about = (message["code"], message["why"], message["names"], message["facts"])
-                    raise refused(attempt, *about, left_nothing=message.get("left_nothing", False))
-                case "unsure":
-                    self._look_at(message["revision"], message["tables"])
-                    return self._try(worker)
-                case "stopped":
+                case Failed():
+                    return self._judge(message)
+                case Refusal():
+                    raise refused(attempt, message)
+                case Doubtful(revision, suspects):
+                    self._look_at(revision, suspects)
+                    return self._try(worker, self._task())
+                case Halted():
                     raise cancelled(self.attempt)
-                case "compared":
-                    self.models = message["differences"]
-                case "sent":
-                    self.sent.append((message["revision"], message["sql"]))
-                case "connected":
-                    if message["anew"]:
-                        self._end_earlier_call()
-                    attempt.worker_pid = message["backend_pid"]
-                    attempt.one_transaction = message["one_transaction"]
-                    if message["kept"]:
-                        self._say_together(message["kept"], is_alone=message["alone"])
-                    worker.send({})
-                case "began":
-                    attempt.began_transaction(message["xid"], message["backend_pid"])
-                    worker.send({})
-                case "revision":
-                    worker.send(self._start(message["revision"], message["xid"], worker))
-                case "autocommit":
-                    worker.send(self._enter_autocommit())
-                case "applied":
-                    attempt.applied(message["ledger"], is_recorded=message["recorded"])
-                    worker.send({})
-                case "committed":
+                case Compared(differences):
+                    self.models = differences
+                case Sent():
+                    self.sent.append(message)
+                case Connected():
+                    self._note_connected(message)
+                    worker.send(Go())
+                case Began(xid, backend_pid):
+                    attempt.began_transaction(xid, backend_pid)
+                    worker.send(Go())
+                case Starting(revision, xid):
+                    worker.send(Halt() if self.run.must_end else self._start(revision, xid, worker))
+                case Autocommitting():
+                    worker.send(Halt() if self.run.must_end else self._enter_autocommit())
+                case Applied(ledger_problem, is_recorded):
+                    attempt.applied(ledger_problem, is_recorded=is_recorded)
+                    worker.send(Go())
+                case Committed():
                     attempt.committed()
-                    worker.send({})
+                    worker.send(Go())
+                case Ready() | History():
+                    return self._judge_end(worker.refuse(message))
+                case never:
+                    assert_never(never)
 
-    def job(self) -> dict[str, object]:
+    def _task(self) -> Task:
         """What the child is asked to do."""
         run = self.run
         project = run.project
         target = renewed(run.target)
-        return {
-            "do": self.kind,
-            "target": self.plan.target,
-            "config": project.config,
-            "toml": project.toml,
-            "section": project.section,
-            "x": project.x,
-            "folders": project.folders,
-            "env_py": project.env_py,
-            "flask_app": project.flask_app,
-            "url": target.url.sqlalchemy,
-            "environ": _variables(run, target) if target is not run.target else {},  # a child outlives a token
-            "driver": run.target.url.driver,  # None where the user's URL names none
-            "transaction": self._transaction,
-            "goes_on": self._goes_on,
-            "keeps": self._keeps,
-            "version_table": run.target.version_table,
-            "version_table_schema": run.before.server.schema,
-            "guard": asdict(run.held.fence),
-            "guard_every_s": HEARTBEAT_S,
-            "session": self._session,
-            "pooled": run.before.server.pooled,
-            "fence": {"url": run.fence.url.raw, "allowed": run.fence.allowed} if run.fence is not None else None,
-        }
+        return Task(
+            kind=self.kind,
+            target=self.plan.target,
+            setup=Setup(
+                config=project.config,
+                toml=project.toml,
+                section=project.section,
+                folders=project.folders,
+                url=target.url.sqlalchemy,
+                driver=run.target.url.driver,
+                x=project.x,
+            ),
+            env_py=project.env_py,
+            flask_app=project.flask_app,
+            environ=_variables(run, target) if target is not run.target else {},
+            divides=self._divides,
+            goes_on=self._goes_on,
+            keeps=self._keeps,
+            version_table=run.target.version_table,
+            version_table_schema=run.before.server.schema,
+            guard=run.held.fence,
+            guard_every_s=HEARTBEAT_S,
+            session=self._session,
+            is_pooled=run.before.server.pooled,
+            servers=Servers(run.fence.url.raw, tuple(run.fence.allowed)) if run.fence is not None else None,
+            wanted=self._wanted,
+        )
 
     @property
     def _goes_on(self) -> bool:
@@ -340,16 +370,16 @@ class Upgrading:
         return len(self.run.image.graph.descendants([last])) > 1
 
     @property
-    def _transaction(self) -> str:
-        """How the revisions are committed: together, where one that may lose nothing could be the second to go back."""
+    def _divides(self) -> bool:
+        """Whether each revision is committed by itself: not where one that may lose nothing could be the second to go back."""
         run = self.run
         is_whole = self._keeps is not None and len(self.revisions) > 1
         if is_whole and not any(leaves_transaction(run.source_of(r)) for r in self.revisions):
-            return str(Transaction.ALL)
-        return str(run.policy.transaction)
+            return False
+        return run.policy.transaction is Transaction.REVISION
 
     @property
-    def _keeps(self) -> list[list[object]] | None:
+    def _keeps(self) -> tuple[Suspect, ...] | None:
         """What the child must write down of the tables before it goes back; None where anything may be lost."""
         if isinstance(self.plan, Upgrade) or self.plan.may_lose:
             return None
@@ -357,17 +387,16 @@ class Upgrading:
         places = [place_of(each, schema) for each in (*self.plan.taken.gone, *self.plan.taken.retyped)]
         # of what commits a part of itself there is no second try with what the first one has found
         is_once = any(leaves_transaction(self.run.source_of(revision)) for revision in self.revisions)
-        foreseen: list[list[object]] = [
-            [p.schema, p.table, None if is_once else [p.column] if p.column is not None else []] for p in places
-        ]
-        return [*foreseen, *self.watched]
+        columns = (None if is_once else frozenset({p.column} if p.column is not None else ()) for p in places)
+        foreseen = (Suspect(p.schema, p.table, each) for p, each in zip(places, columns, strict=True))
+        return (*foreseen, *self.watched)
 
-    def _look_at(self, revision: str | None, tables: list[list[object]]) -> None:
+    def _look_at(self, revision: str | None, suspects: tuple[Suspect, ...]) -> None:
         """Note the tables that the next try must look at. Raises Stop where this one cannot be taken back."""
         taken_back(self.attempt)
-        self.watched += tables
+        self.watched += suspects
         default = self.run.before.server.schema
-        paths = [[str(table)] if schema == default else [str(schema), str(table)] for schema, table, _ in tables]
+        paths = [[table] if schema == default else [schema, table] for schema, table, _ in suspects]
         names = shortened(map(dotted, paths))
         self.run.emit(
             Event(
@@ -377,6 +406,14 @@ class Upgrading:
             )
         )
         self.attempt.number += 1
+
+    def _note_connected(self, connected: Connected) -> None:
+        if connected.is_anew:
+            self._end_earlier_call()
+        self.attempt.worker_pid = connected.backend_pid
+        self.attempt.one_transaction = connected.one_transaction
+        if connected.kept:
+            self._say_together(connected.kept, is_alone=connected.is_alone)
 
     def _say_together(self, why: str, *, is_alone: bool) -> None:
         if self.run.on_together is not None:
@@ -388,9 +425,7 @@ class Upgrading:
             said = f"every statement of the revisions is committed by itself, because {why}; in {env_py}: connection.commit() in its place"
         self.run.emit(Event(Name.IMAGE_WARNING, said, Level.WARN))
 
-    def _start(self, revision_id: str, xid: int | None, worker: Worker) -> dict[str, object]:
-        if self.run.must_end:
-            return {"do": "stop"}
+    def _start(self, revision_id: str, xid: int | None, worker: Worker) -> Start:
         revision = self.run.image.graph.get(revision_id)
         source = self.run.source_of(revision) if revision is not None else ""
         words = source.lower()
@@ -412,14 +447,12 @@ class Upgrading:
                 schema_before=before,
             ),
         )
-        return {"do": "go", "step_id": step_id, "finish_sql": FINISH_STEP, "may_commit": may_commit}
+        return Start(step_id, FINISH_STEP, may_commit)
 
-    def _enter_autocommit(self) -> dict[str, object]:
-        if self.run.must_end:
-            return {"do": "stop"}
+    def _enter_autocommit(self) -> Go:
         self._keep_schema()
         self.attempt.entered_autocommit()
-        return {"do": "go"}
+        return Go()
 
     def _keep_schema(self) -> None:
         """A part of the revision is about to be committed: keep the schema before it, if its text did not announce that."""
@@ -450,8 +483,8 @@ class Upgrading:
             attempt.close_steps("failed")
             attempt.current, attempt.uncommitted = None, []
 
-    def _judge(self, phase: str, error: Mapping[str, Any]) -> Stop | None:
-        return judge(self.attempt, phase, error, blocking=self.watch.blocking)
+    def _judge(self, failed: Failed) -> Stop | None:
+        return judge(self.attempt, failed, blocking=self.watch.blocking)
 
     def _judge_end(self, ended: Ended) -> Stop | None:
         attempt = self.attempt
@@ -467,8 +500,9 @@ class Upgrading:
                 raise out_of_memory(ended.sentence)
             raise stop("env-cannot-run", ended.sentence, names=names(self.run))
         killed = ended.is_killed and not attempt.killed
-        error = {"type": "SystemExit", "message": ended.sentence, "exited": not killed, "out_of_memory": killed}
-        return self._judge("revision", error)
+        has_exited = not killed and not ended.misspoken
+        error = Error("SystemExit", ended.sentence, has_exited=has_exited, is_out_of_memory=killed)
+        return self._judge(Failed("revision", error))
 
     # Between messages.
 
@@ -477,7 +511,7 @@ class Upgrading:
         """Often enough to see who blocks before the lock timeout ends the wait."""
         return max(0.05, min(TICK_S, self.run.limits.lock_s / 4))
 
-    def _tick(self, worker: Worker) -> dict[str, object] | None:
+    def _tick(self, worker: Worker) -> Error | None:
         """Look at what runs and end what must not go on; an error where the child waits for what will not come."""
         attempt = self.attempt
         self.run.beat()
@@ -494,9 +528,9 @@ class Upgrading:
             return None
         worker.kill()
         activity.terminate(self.run.control, attempt.worker_pid, worker_name(self.run))
-        return {"type": "TimeoutError", "message": lost, "disconnect": True}
+        return Error("TimeoutError", lost, is_disconnect=True)
 
-    def _connecting_too_long(self, worker: Worker) -> dict[str, object] | None:
+    def _connecting_too_long(self, worker: Worker) -> Error | None:
         """An error where env.py waits in its driver before the migrations, and the server does nothing for it.
 
         Which backend is its is not known yet. One that is active for this role may be. Raises Stop (`blocked`) where one
@@ -523,11 +557,8 @@ class Upgrading:
         if is_busy is not False and waited_s < limits.guard_s:
             return None
         worker.kill()
-        return {
-            "type": "TimeoutError",
-            "message": "the server did not answer what env.py asked before the migrations",
-            "disconnect": True,
-        }
+        said = "the server did not answer what env.py asked before the migrations"
+        return Error("TimeoutError", said, is_disconnect=True)
 
     def _waiting_in_env(self, waited_s: float) -> list[int]:
         """The backends that env.py may be waiting with for a lock; says who holds it."""

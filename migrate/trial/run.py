@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from migrate.child.protocol import Wanted
 from migrate.core.decide.plan import Downgrade, Upgrade
 from migrate.core.decide.pooling import leaves_transaction
 from migrate.core.manifest.replay import lines, passes, steps, with_siblings
@@ -394,7 +395,7 @@ class TrialRun:
                 if with_rows:
                     fill(self.ground.control, scope, self._read_as)
                 step = Upgrade(id_, (revision,))
-                if self._run(step, crash_after=number) is None:
+                if self._run(step, Wanted(crash_after=number)) is None:
                     return  # it has fewer statements
                 failed = self._run(step)
                 if failed is not None:
@@ -424,7 +425,7 @@ class TrialRun:
                     line=1,
                 )
             findings.passed(Check.TWICE)
-            compared = self._carry_out(Upgrade("heads", ()), {"do": "compare"})
+            compared = self._carry_out(Upgrade("heads", ()), Wanted(compares=True))
             if isinstance(compared, Upgrading):
                 judge_models(self.findings, self.env_py, compared.models, None)
             else:
@@ -447,18 +448,18 @@ class TrialRun:
     def _down(self, revision: Revision) -> Problem | None:
         # one revision and no other, which no target of Alembic's can say where branches meet
         step = Downgrade(revision.id, (revision,), may_lose=True, taken=Taken())
-        return _failed(self._carry_out(step, {"only": revision.id}))
+        return _failed(self._carry_out(step, Wanted(only=revision.id)))
 
-    def _run(self, step: Upgrade, **more: object) -> Problem | None:
-        return _failed(self._carry_out(step, more))
+    def _run(self, step: Upgrade, wanted: Wanted | None = None) -> Problem | None:
+        return _failed(self._carry_out(step, wanted))
 
-    def _carry_out(self, plan: Upgrade | Downgrade, more: Mapping[str, object]) -> Upgrading | Problem:
+    def _carry_out(self, plan: Upgrade | Downgrade, wanted: Wanted | None) -> Upgrading | Problem:
         """What was carried out, or why it failed. Raises Stop where that says nothing about the revisions."""
         try:
-            return self.ground.carry_out(plan, more=more)
+            return self.ground.carry_out(plan, wanted=wanted)
         except Stop as stopped:
             if self.ground.provide(stopped.problem, self.emit):
-                return self._carry_out(plan, more)
+                return self._carry_out(plan, wanted)
             if is_lacking(stopped.problem.facts.get("sqlstate"), stopped.problem.why):
                 raise self.ground.explained(stopped) from stopped
             if "revision" in stopped.problem.facts or stopped.problem.kind.code == "env-holds-transaction":

@@ -11,8 +11,9 @@ from migrate.core.wording import counted
 from migrate.trial.cases import FOUND, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
+    from migrate.child.protocol import Difference
     from migrate.core.events import Emit
     from migrate.core.history.graph import Revision
     from migrate.core.problems.catalogue import Problem
@@ -22,7 +23,7 @@ MODELS_DIFFER: Final = "the models are not the schema at the head: "
 
 
 def judge_models(
-    findings: Findings, env_py: str, differences: Sequence[Mapping[str, str]] | None, failed: Problem | None
+    findings: Findings, env_py: str, differences: Sequence[Difference] | None, failed: Problem | None
 ) -> None:
     """What the comparison of the models with the schema at the head has found."""
     if failed is not None:
@@ -31,7 +32,7 @@ def judge_models(
         findings.skipped(Check.MODELS, None, "env.py names no target_metadata that has tables")
     elif differences:
         # at env.py, which names the models: what was applied is never at fault
-        said = [f"{one['said']}: {one['printed']}" if one["printed"] else one["said"] for one in differences]
+        said = [f"{one.said}: {one.printed}" if one.printed else one.said for one in differences]
         findings.found(Check.MODELS, None, f"{MODELS_DIFFER}{said[0]}", said[1:], file=env_py, line=1)
     findings.passed(Check.MODELS)
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import psycopg2
 import pytest
 
-from migrate.postgres.losses import Keeping, Suspect, Unread
+from migrate.postgres.losses import Keeping, Unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from migrate.postgres.suspect import Suspect
     from tests.support.server import Database
 
 VERSIONS = ("public", "alembic_version")
