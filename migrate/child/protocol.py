@@ -80,6 +80,7 @@ class Task(NamedTuple):
     servers: Servers | None  # the only ones, in a shadow's run
     wanted: Wanted
     looks: bool = False  # only at where env.py goes: nothing is run
+    held: tuple[str, ...] = ()  # revisions on the way to the target that are not run, with all that build on them
 
 
 class Start(NamedTuple):

@@ -289,7 +289,9 @@ class Seam:
             return [RevisionStep(self.script.revision_map, revision, is_upgrade=False)]
         if self._task.kind == "downgrade":
             return self.script._downgrade_revs(self._task.target, heads)  # noqa: SLF001 - there is no public way
-        return self.script._upgrade_revs(self._task.target, heads)  # noqa: SLF001 - as above
+        steps = self.script._upgrade_revs(self._task.target, heads)  # noqa: SLF001 - as above
+        held = self._task.held
+        return [step for step in steps if step.revision.revision not in held] if held else steps
 
     def _commit_before_next(self, context: MigrationContext, connection: Connection) -> None:
         course = self.course

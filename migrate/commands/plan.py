@@ -12,6 +12,7 @@ from migrate.core.decide.plan import Adopt, Plan, Upgrade
 from migrate.core.decide.state import name as position_name
 from migrate.core.events import Event, Level, Name
 from migrate.core.problems.catalogue import ExitCode
+from migrate.core.wording import clauses
 from migrate.job import progress as order
 from migrate.job import up as release
 from migrate.job.session import Answer, Report, Session, conduct
@@ -138,12 +139,17 @@ def as_text(judged: Judged | None, outcome: Outcome, *, with_why: bool = False) 
         lines.append(f"decision  refuse {outcome.problem.exit_code:d} {outcome.problem.kind.code}")
         if with_why:
             lines.append(f"why       {outcome.problem.why}")
-    elif isinstance(judged.decision, Plan) and judged.decision.steps:
-        names = ", then ".join(type(step).__name__.lower() for step in judged.decision.steps)
+    elif isinstance(judged.decision, Plan) and (judged.decision.steps or judged.decision.held):
+        kinds = [type(step).__name__.lower() for step in judged.decision.steps]
+        names = ", then ".join([*kinds, *(["hold"] if judged.decision.held else [])])
         lines.append(f"decision  {names}")
     else:
         lines.append("decision  nothing to do")
     if pending:
         lines.append(f"pending   {len(pending)}")
-        lines += [f"  {revision.id}  {revision.message}  ({revision.file})" for revision in pending]
+        held = judged.decision.held if isinstance(judged.decision, Plan) else ()
+        left = {each.revision.id: f"; breaks: {clauses(each.breaks)}" if each.breaks else "" for each in held}
+        for revision in pending:
+            waits = f"  held{left[revision.id]}" if revision.id in left else ""
+            lines.append(f"  {revision.id}  {revision.message}  ({revision.file}){waits}")
     return "\n".join(lines)

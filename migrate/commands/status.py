@@ -12,6 +12,7 @@ from migrate.commands.verb import verb
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.problems.catalogue import ExitCode
 from migrate.job import up as release
+from migrate.job.progress import is_ready
 from migrate.job.session import Answer, Report, Session, conduct
 
 
@@ -33,7 +34,7 @@ def status(*, as_json: bool, exit_code: bool, **flags: Any) -> Answer:
         judged, outcome = release.plan(session.order())
         if judged is None:
             return Report(outcome, {})
-        fields = describe(judged)
+        fields = {**describe(judged), "ready": False}
         text = as_text(judged, outcome, with_why=not exit_code)
         if outcome.problem is not None and not exit_code:
             fields["refusal"] = outcome.problem.kind.code
@@ -45,7 +46,8 @@ def status(*, as_json: bool, exit_code: bool, **flags: Any) -> Answer:
                 text=text,
                 message=f"the database is {fields['position']}; up would refuse it: {outcome.problem.why}",
             )
-        pending = exit_code and is_pending(judged, outcome)
+        fields["ready"] = outcome.problem is None and is_ready(judged)
+        pending = exit_code and is_pending(judged, outcome) and not fields["ready"]
         code = ExitCode.PENDING if pending else None
         return Report(outcome, fields, text=text, message=said(judged, outcome), exit_code=code)
 

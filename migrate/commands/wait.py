@@ -15,13 +15,13 @@ from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.usage import report_usage
 from migrate.commands.verb import verb
 from migrate.core.decide.outcome import Outcome, Result
-from migrate.core.decide.plan import Plan
 from migrate.core.decide.policy import Backup, Breaking, Stale
 from migrate.core.events import Event, Name
 from migrate.core.problems.catalogue import ExitCode, problem
 from migrate.core.wording import counted
 from migrate.job import signals
 from migrate.job import up as release
+from migrate.job.progress import is_ready
 from migrate.job.session import Answer, Report, Session, conduct
 from migrate.postgres.connection import jitter, pause
 
@@ -55,7 +55,10 @@ _IGNORED_BY_PYTHON: Final = (signal.SIGPIPE, signal.SIGXFSZ)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; without COMMAND only.")
 def wait(*, as_json: bool, command: tuple[str, ...], **flags: Any) -> Answer:
-    """Wait until the database is at this image's head, or compatibly ahead of it; then become COMMAND.
+    """Wait until this image's program runs on the database; then become COMMAND.
+
+    It does at the image's head, compatibly ahead of it, and where no revisions are left but those that break the release
+    before (`up --breaking hold`) and the manifest proves that this image runs without them.
 
     For a service whose migrations another container runs. Reads only, and takes no lock. COMMAND replaces this process:
     it keeps the process id, gets the signals, and its exit code is the container's.
@@ -91,7 +94,8 @@ def _wait(session: Session, command: Sequence[str]) -> Outcome:
     """Look until the database is ready, waiting is hopeless, or the time is up."""
     order = session.order()
     # whether what is pending may run is up to the job that runs it, and so is a backup: its volume is not seen from here
-    policy = replace(order.policy, breaking=Breaking.ALLOW, stale=Stale.WARN, backup=Backup.OFF)
+    breaking = Breaking.ALLOW if order.image.manifest is None else Breaking.HOLD
+    policy = replace(order.policy, breaking=breaking, stale=Stale.WARN, backup=Backup.OFF)
     until = time.monotonic() + order.limits.wait_s
     delay = _FIRST_PAUSE_S
     say = _Once(session.emit)
@@ -100,8 +104,7 @@ def _wait(session: Session, command: Sequence[str]) -> Outcome:
         # An unreachable server is waited for as long as the whole wait lasts, not as long as a release would.
         limits = replace(order.limits, connect_s=max(until - time.monotonic(), 1.0), deadline_s=0.0)
         judged, outcome = release.plan(replace(order, policy=policy, limits=limits, emit=say))
-        decision = judged.decision if judged is not None else None
-        if isinstance(decision, Plan) and not decision.steps and outcome.problem is None:
+        if judged is not None and outcome.problem is None and is_ready(judged):
             then = f"; starting {command[0]}" if command else ""
             session.emit(Event(Name.DECISION_MADE, f"the database is ready for this image{then}"))
             return outcome
@@ -130,6 +133,8 @@ def _why(outcome: Outcome) -> str:
     if outcome.problem is not None:
         return outcome.problem.why
     count = len(outcome.pending)
+    if outcome.result is Result.HELD:
+        return f"this image does not run on a database where {counted(count, 'revision is', 'revisions are')} held"
     if not count:
         return "the database is still to be adopted, or proven, by migrate up"
     return f"{counted(count, 'revision is', 'revisions are')} still pending, the first {outcome.pending[0]}"

@@ -15,7 +15,7 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.history.faults import HistoryFault
 from migrate.core.manifest.match import Nearest
 from migrate.core.problems.catalogue import Stop, stop
-from migrate.job.progress import Judged, Order, kind_of, pending_of, plan_in_words
+from migrate.job.progress import Judged, Order, held_in_words, kind_of, pending_of, plan_in_words
 from migrate.postgres.backend_names import GUARD_NAME
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.observe import observe, read_server, refuse_wrong_server
@@ -152,6 +152,9 @@ def judge(order: Order, connection: Connection, seen: Judged | None = None) -> J
         for warning in decision.warnings:
             if warning not in told:
                 order.emit(Event(Name.STATE_FINDING, warning, Level.WARN))
+        if seen is None or not isinstance(seen.decision, Plan) or seen.decision.held != decision.held:
+            for each in decision.held:
+                order.emit(Event(Name.STATE_FINDING, held_in_words(each), fields={"revision": each.revision.id}))
         order.emit(
             Event(Name.DECISION_MADE, plan_in_words(decision), fields={"steps": [kind_of(s) for s in decision.steps]})
         )

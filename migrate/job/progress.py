@@ -10,18 +10,18 @@ import psycopg2
 
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
-from migrate.core.decide.state import AtHead, Behind, Empty
+from migrate.core.decide.state import AtHead, Behind, Breaking, Empty
 from migrate.core.interruption import Interrupted
 from migrate.core.problems.catalogue import ExitCode, Stop, problem, stop
 from migrate.core.quoting import Ready
-from migrate.core.wording import counted
+from migrate.core.wording import clauses, counted
 from migrate.postgres.errors import problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from migrate.core.decide.observation import Observation
-    from migrate.core.decide.plan import Decision, Step
+    from migrate.core.decide.plan import Decision, Held, Step
     from migrate.core.decide.policy import Limits, Policy
     from migrate.core.decide.state import State
     from migrate.core.events import Emit
@@ -93,7 +93,33 @@ def finish_without_steps(judged: Judged) -> Outcome:
     """The end of a run that has nothing to do."""
     decision = stepwise(judged)
     rows = judged.observation.rows
-    return Outcome(decision.result, from_revision=rows, to_revision=rows)
+    held = breaks_of(decision)
+    return Outcome(decision.result, from_revision=rows, to_revision=rows, pending=tuple(held), held=held)
+
+
+def breaks_of(decision: Plan) -> dict[str, tuple[str, ...]]:
+    """The ids of the revisions that the plan leaves to a later run, with what each would break, as sentences."""
+    return {each.revision.id: each.breaks for each in decision.held}
+
+
+def held_in_words(held: Held) -> str:
+    """Why a pending revision is left to a later run."""
+    revision = held.revision
+    breaks = f": it breaks the release that is still running: {clauses(held.breaks)}" if held.breaks else ""
+    return f"revision {revision.id} ({revision.file}) is held{breaks}"
+
+
+def is_ready(judged: Judged) -> bool:
+    """Whether the image's program runs on what is there.
+
+    It does where nothing is left to do, and where nothing is left but revisions that break the release before, without
+    which the manifest proves that the program runs.
+    """
+    if isinstance(judged.decision, Refusal):
+        return False
+    serves = any(isinstance(finding, Breaking) and finding.serves_image for finding in judged.state.findings)
+    steps = judged.decision.steps
+    return all(isinstance(step, Upgrade | Backup) for step in steps) if serves else not (steps or judged.decision.held)
 
 
 def kind_of(step: Step) -> str:
@@ -120,6 +146,8 @@ def plan_in_words(decision: Plan) -> str:
                 said.append(f"revert {counted(len(reverting), 'revision')} down to {target}")
             case _:
                 assert_never(step)
+    if decision.held:
+        said.append(f"hold {counted(len(decision.held), 'revision')} from {decision.held[0].revision.id} on")
     if said:
         return ", then ".join(said)
     return "let the newer database stand" if decision.result is Result.AHEAD else "nothing to do"
@@ -132,6 +160,7 @@ class Progress:
         self.before: Observation | None = None
         self.after: Observation | None = None
         self.pending: tuple[str, ...] = ()
+        self.held: dict[str, tuple[str, ...]] = {}  # of these, what is left to a later run, and what each would break
         self.reverting = False
         self.run: Run | None = None
         self.adopted: tuple[str, ...] | None = None  # the version rows that were written before any revision ran
@@ -145,10 +174,12 @@ class Progress:
         self.before = judged.observation
         decision = judged.decision
         steps = decision.steps if isinstance(decision, Plan) else ()
+        self.held = breaks_of(decision) if isinstance(decision, Plan) else {}
         self.reverting = any(isinstance(step, Downgrade) for step in steps)
         changes = [step.revisions for step in steps if isinstance(step, Upgrade | Downgrade)]
         listed = changes[0] if changes else pending_of(judged.state)
-        self.pending = tuple(revision.id for revision in listed)
+        # what stays the target's where it is not run now, after what is run
+        self.pending = tuple(dict.fromkeys((*(revision.id for revision in listed), *self.held)))
         if isinstance(judged.state.position, AtHead) and not self.reverting:
             self.pending = ()
 
@@ -166,6 +197,7 @@ class Progress:
             reverted=applied if self.reverting else (),
             pending=left,
             backup=self.run.backup if self.run is not None else None,
+            held=self.held,
         )
         if self.signum is not None:
             code = ExitCode(128 + self.signum)

@@ -422,6 +422,9 @@ def last_words(verb: str, report: Report) -> str:
     match outcome.result:
         case Result.APPLIED:
             return f"{verb}: {counted(len(outcome.applied), 'revision')} applied, now at {_rows(outcome.to_revision)}"
+        case Result.HELD:
+            done = f"{counted(len(outcome.applied), 'revision')} applied, {len(outcome.held)} held"
+            return f"{verb}: {done} from {next(iter(outcome.held))} on, now at {_rows(outcome.to_revision)}"
         case Result.NOOP:
             return f"{verb}: nothing to do at {_rows(outcome.to_revision)}"
         case Result.DOWNGRADED:

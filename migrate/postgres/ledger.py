@@ -164,6 +164,15 @@ _ACCEPTED: Final = """
                           AND later.status = 'finished')
      ORDER BY s.step_id
 """
+# Where the release stood that is still running: where the first run began of all since the last that came to its target.
+_RELEASED: Final = """
+    SELECT r.from_revision FROM migrate.run r
+     WHERE r.target = %(target)s AND r.verb = 'up' AND r.from_revision <> '{}'
+       AND NOT EXISTS (SELECT FROM migrate.run later
+                        WHERE later.target = r.target AND later.started_at >= r.started_at
+                          AND later.outcome IN ('applied', 'adopted', 'downgraded', 'restored'))
+     ORDER BY r.started_at LIMIT 1
+"""
 # What the last acceptance recorded, whole: each one tells all that is accepted from then on.
 _MEANT: Final = """
     SELECT details -> 'accepted' FROM migrate.step
@@ -226,6 +235,7 @@ class Known:
     unproven: UnprovenRun | None = None
     accepted: tuple[Accepted, ...] = ()
     meant: frozenset[Fact] = frozenset()
+    released: tuple[str, ...] = ()
 
 
 def exists(connection: Connection) -> bool:
@@ -255,7 +265,9 @@ def read(
     accepted = tuple(Accepted(revision, tuple(left)) for revision, left in let_stay)
     found = connection.rows(_MEANT, {"target": key}) if with_meant else []
     meant = frozenset((each[0], each[1], each[2]) for row in found for each in row[0])
-    return Known(applied, unfinished, unproven, accepted, meant)
+    began = connection.rows(_RELEASED, {"target": key}) if rows and with_meant else []
+    released = next((tuple(row[0]) for row in began), ())
+    return Known(applied, unfinished, unproven, accepted, meant, released)
 
 
 def history(connection: Connection, *, key: str, limit: int, lock_timeout_s: float) -> list[dict[str, Any]]:

@@ -395,6 +395,7 @@ def _observe(
         invalid_indexes=invalid_indexes(connection, schemas),
         ledger_locked=is_locked,
         meant=known.meant,
+        released=known.released,
         unnamed=unnamed,
     )
 

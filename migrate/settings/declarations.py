@@ -283,8 +283,9 @@ SETTINGS: Final = (
         "breaking",
         Choice(Breaking),
         _policy.breaking,
-        "What a pending change that breaks the release which is still running does to a run. Without a manifest that is"
-        " not compared: `warn` says so, and `refuse` refuses whatever is pending.",
+        "What a pending change that breaks the release which is still running does to a run. `hold` applies what comes"
+        " before the first such revision and ends with 0; a later run with `allow` does the rest. Without a manifest that is"
+        " not compared: `warn` says so, and `refuse` and `hold` refuse whatever is pending.",
         verbs=_DECIDING_VERBS,
     ),
     Setting(

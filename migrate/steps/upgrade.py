@@ -356,6 +356,7 @@ class Upgrading:
             is_pooled=run.before.server.pooled,
             servers=Servers(run.fence.url.raw, tuple(run.fence.allowed)) if run.fence is not None else None,
             wanted=self._wanted,
+            held=tuple(each.id for each in self.plan.held) if isinstance(self.plan, Upgrade) else (),
         )
 
     @property

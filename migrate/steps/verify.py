@@ -43,7 +43,9 @@ def prove(run: Run, after: Observation, tolerated: State, plan: Plan) -> None:
         _prove_reverted(run, after, tolerated, last)
     else:
         state = classify(run.image, after, run.policy.target, run.policy.ignore)
-        if not isinstance(state.position, AtHead):
+        left = state.position.pending if isinstance(state.position, Behind) else ()
+        held = tuple(each.revision for each in plan.held)
+        if left != held or not isinstance(state.position, AtHead | Behind):
             raise _unproven(after, position_name(state.position))
         _refuse_new_differences(state, tolerated, plan, after)
     where = ", ".join(after.rows) or "base"

@@ -11,7 +11,7 @@ from migrate.core.decide.decision import UNCOMPARED, decide
 from migrate.core.decide.findings import refuse_downgrade, sentence
 from migrate.core.decide.observation import InvalidIndex, Unfinished, UnprovenRun
 from migrate.core.decide.outcome import Result
-from migrate.core.decide.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
+from migrate.core.decide.plan import Adopt, Backup, Downgrade, Held, Plan, Refusal, Repair, Upgrade
 from migrate.core.decide.policy import Adopt as AdoptPolicy
 from migrate.core.decide.policy import Ahead as AheadPolicy
 from migrate.core.decide.policy import Backup as BackupPolicy
@@ -632,3 +632,39 @@ def test_a_revision_of_which_a_part_is_known_is_not_recorded_as_whole(indexes, h
     assert isinstance(decision, Refusal)
     assert decision.problem.kind.code == "residue"
     assert "recorded as applied it would look whole" in decision.problem.why
+
+
+HOLD = {"breaking": BreakingPolicy.HOLD}
+
+
+@pytest.mark.parametrize(
+    ("position", "findings", "policy", "steps", "result"),
+    [
+        (Behind(("zero",), (ONE, TWO)), (Breaking(BROKEN_BY, (ONE,)),), {}, (Upgrade("head", (ONE,), (TWO,)),), Result.HELD),
+        (BEHIND, (Breaking(BROKEN_BY),), {}, (), Result.HELD),
+        (BEHIND, (Breaking(BROKEN_BY), INDEX), {"heal": True}, (Repair(("index ix",)),), Result.HELD),
+        (
+            Untracked(("table t",), Exact(("one",))),
+            (Breaking(BROKEN_BY),),
+            {"adopt": AdoptPolicy.EXACT},
+            (Adopt(("one",)),),
+            Result.HELD,
+        ),
+    ],
+    ids=["applies what comes before", "applies nothing", "repairs", "adopts"],
+)  # fmt: skip
+def test_what_breaks_the_running_release_is_held_with_all_that_follows(position, findings, policy, steps, result):
+    decision = decide(KNOWING, State(position, findings), Policy(**HOLD, **policy))
+    assert isinstance(decision, Plan)
+    assert (decision.steps, decision.result) == (steps, result)
+    assert decision.held == (Held(TWO, (BREAKS[0].sentence,)),)
+
+
+def test_nothing_is_held_where_nothing_breaks():
+    assert decide(KNOWING, State(BEHIND), Policy(**HOLD)) == Plan((UPGRADE,), Result.APPLIED)
+
+
+def test_without_a_manifest_nothing_tells_what_to_hold():
+    decision = decide(IMAGE, State(BEHIND), Policy(**HOLD))
+    assert isinstance(decision, Refusal)
+    assert "policy holds what does (breaking=hold)" in decision.problem.why

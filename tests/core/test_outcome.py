@@ -56,3 +56,10 @@ def test_the_way_back_and_what_was_reverted_stand_on_the_last_line():
     fields = Outcome(Result.DOWNGRADED, reverted=ids, backup={"restore": "pg_restore"}).fields()
     assert (len(fields["reverted"]), fields["reverted_count"], fields["restore"]) == (LISTED_IDS, 60, "pg_restore")
     assert not {"reverted", "restore"} & Outcome(Result.NOOP).fields().keys()
+
+
+def test_what_is_held_is_named_with_what_it_would_break() -> None:
+    outcome = Outcome(Result.HELD, applied=["a"], pending=["b", "c"], held={"b": ("column t.x is missing",), "c": ()})
+    fields = outcome.fields()
+    assert (fields["outcome"], fields["exit_code"]) == ("held", 0)
+    assert (fields["held"], fields["held_breaks"]) == (["b", "c"], ["b: column t.x is missing"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
-from migrate.core.decide.findings import judge, problem_of_incomparable, sentence, warnings_of, without_healed
+from migrate.core.decide.findings import held_by, judge, problem_of_incomparable, sentence, warnings_of, without_healed
 from migrate.core.decide.outcome import Result
-from migrate.core.decide.plan import Adopt, Decision, Plan, Refusal, Repair, Upgrade
+from migrate.core.decide.plan import Adopt, Decision, Held, Plan, Refusal, Repair, Upgrade
 from migrate.core.decide.policy import Adopt as AdoptPolicy
 from migrate.core.decide.policy import Ahead as AheadPolicy
 from migrate.core.decide.policy import Breaking as BreakingPolicy
@@ -17,6 +17,7 @@ from migrate.core.decide.state import (
     Ahead,
     AtHead,
     Behind,
+    Breaking,
     Drifted,
     Empty,
     Incomparable,
@@ -194,6 +195,7 @@ def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade, image
     steps: list[Repair | Upgrade] = [upgrade]
     warnings: list[str] = []
     healed: frozenset[str] = frozenset()
+    held: tuple[Held, ...] = ()
     stale = refuse_stale(image, upgrade.pending, policy)
     if stale is not None:
         return stale
@@ -206,6 +208,11 @@ def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade, image
             continue
         if isinstance(finding, Drifted):
             finding = without_healed(finding, healed)  # noqa: PLW2901 - what will be repaired is no drift
+        if isinstance(finding, Breaking) and policy.breaking is BreakingPolicy.HOLD:
+            held = held_by(finding, upgrade.pending)
+            after = tuple(each.revision for each in held)
+            steps[-1:] = [replace(upgrade, pending=finding.before, held=after)] if finding.before else []
+            continue
         refused = judge(finding, policy)
         if refused is not None:
             return refused
@@ -215,14 +222,15 @@ def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade, image
         return uncompared
     if image.manifest is None and policy.breaking is BreakingPolicy.WARN:
         warnings.append(UNCOMPARED)
-    return Plan(tuple(steps), Result.APPLIED, tuple(warnings))
+    return Plan(tuple(steps), Result.HELD if held else Result.APPLIED, tuple(warnings), held)
 
 
 def refuse_uncompared(image: Image, policy: Policy) -> Refusal | None:
     """The refusal where policy lets nothing break and, without a manifest, nothing says whether something would."""
-    if image.manifest is not None or policy.breaking is not BreakingPolicy.REFUSE:
+    if image.manifest is not None or policy.breaking not in {BreakingPolicy.REFUSE, BreakingPolicy.HOLD}:
         return None
-    return Refusal(problem("no-manifest", f"{UNCOMPARED}, and policy refuses what does (breaking=refuse)"))
+    does = "refuses" if policy.breaking is BreakingPolicy.REFUSE else "holds"
+    return Refusal(problem("no-manifest", f"{UNCOMPARED}, and policy {does} what does (breaking={policy.breaking})"))
 
 
 def _items(residue: Residue) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
-from migrate.core.decide.plan import Refusal
+from migrate.core.decide.plan import Held, Refusal
 from migrate.core.decide.policy import Breaking as BreakingPolicy
 from migrate.core.decide.policy import Edited as EditedPolicy
 from migrate.core.decide.policy import Judgement
@@ -14,7 +14,7 @@ from migrate.core.problems.catalogue import problem
 from migrate.core.wording import LISTED, clauses, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from migrate.core.decide.policy import Policy
     from migrate.core.decide.state import Finding, State
@@ -77,6 +77,14 @@ def judge(finding: Finding, policy: Policy) -> Refusal | None:
             return Refusal(problem("breaking-change", sentence(finding), revisions=breaking))
         case _:
             assert_never(finding)
+
+
+def held_by(finding: Breaking, pending: Sequence[Revision]) -> tuple[Held, ...]:
+    """The pending revisions from the first on that breaks the running release, and what each of them takes from it."""
+    taken: dict[str, list[str]] = {}
+    for broken, revision in finding.breaks:
+        taken.setdefault(revision.id, []).append(broken.sentence)
+    return tuple(Held(r, tuple(taken.get(r.id, ()))) for r in pending[len(finding.before) :])
 
 
 def _by_policy(differences: Differences, policy: Policy, *judgements: Judgement) -> Differences:

@@ -136,4 +136,5 @@ class Observation:
     invalid_indexes: tuple[InvalidIndex, ...] = ()
     ledger_locked: bool = False
     unnamed: tuple[str, ...] = ()
+    released: tuple[str, ...] = ()  # the rows at which the first run began of those that have not come to their target
     meant: frozenset[Fact] = frozenset()  # differences that somebody has recorded as meant, by `adopt`

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +21,7 @@ class Result(StrEnum):
 
     APPLIED = "applied"
     NOOP = "noop"
+    HELD = "held"
     AHEAD = "ahead"
     ADOPTED = "adopted"
     REPAIRED = "repaired"
@@ -46,6 +47,7 @@ class Outcome:
     pending: Sequence[str] = ()
     reverted: Sequence[str] = ()
     backup: Mapping[str, object] | None = None  # the way back, where a backup was taken
+    held: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of pending, and what each would break
 
     def fields(self) -> dict[str, object]:
         """The fields of ``run.finished``; revisions that were not started are ``pending`` less ``failed``."""
@@ -67,6 +69,10 @@ class Outcome:
             found["reverted_count"] = len(self.reverted)
         if self.backup is not None:
             found |= self.backup
+        if self.held:
+            broken = [f"{revision}: {sentence}" for revision, breaks in self.held.items() for sentence in breaks]
+            found["held"] = list(self.held)[:LISTED_IDS]
+            found["held_breaks"] = broken[:LISTED_IDS]
         if self.failed is not None:
             found["failed"] = self.failed
         if self.failed is not None or (self.result is Result.INTERRUPTED and not_started):

@@ -41,6 +41,7 @@ class Upgrade:
 
     target: str
     pending: tuple[Revision, ...]
+    held: tuple[Revision, ...] = ()  # on the way to the target, and left to a later run
 
     @property
     def revisions(self) -> tuple[Revision, ...]:
@@ -74,12 +75,21 @@ Step = Adopt | Repair | Backup | Upgrade | Downgrade
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A pending revision that is left to a later run, and what it takes from the running release, as sentences."""
+
+    revision: Revision
+    breaks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What will be done, in order; no steps means that nothing is to be done and ``result`` says why."""
 
     steps: tuple[Step, ...] = ()
     result: Result = Result.NOOP
     warnings: tuple[str, ...] = ()
+    held: tuple[Held, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

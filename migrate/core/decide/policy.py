@@ -51,6 +51,7 @@ class Breaking(StrEnum):
     ALLOW = "allow"
     WARN = "warn"
     REFUSE = "refuse"
+    HOLD = "hold"
 
 
 class Transaction(StrEnum):

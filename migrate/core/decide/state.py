@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from migrate.core.decide.observation import InvalidIndex, Observation, Unfinished, UnprovenRun
     from migrate.core.history.graph import Graph, Revision
     from migrate.core.history.image import Image
-    from migrate.core.manifest.manifest import Manifest
     from migrate.core.manifest.match import Match, Rows
     from migrate.core.schema.compatibility import Break
     from migrate.core.schema.differences import Differences
@@ -148,9 +147,15 @@ class Edited:
 
 @dataclass(frozen=True, slots=True)
 class Breaking:
-    """What the pending revisions take from the release that is still running, each with the revision that does it."""
+    """What the pending revisions take from the release that is still running, each with the revision that does it.
+
+    ``before`` are the pending revisions that come before the first of those. Where there is none, ``serves_image`` tells
+    whether the image's own program runs on what is there, too.
+    """
 
     breaks: tuple[tuple[Break, Revision], ...]
+    before: tuple[Revision, ...] = ()
+    serves_image: bool = False
 
 
 Finding = Unproven | Residue | Edited | Drifted | Incomparable | Lacking | Breaking
@@ -241,11 +246,9 @@ def classify(image: Image, observation: Observation, target: str, ignore: Sequen
             findings.append(incomparable(observation) or replace(_drifted(differences, observation), exact=exact))
     elif isinstance(getattr(position, "match", None), Nearest) and (blind := incomparable(observation)):
         findings.append(blind)
-    start = _start(position)
-    if image.manifest is not None and start is not None and not lacking:
-        breaks = _breaking(image.manifest, image.graph, start, _pending(image.graph, start, target))
-        if breaks:
-            findings.append(Breaking(breaks))
+    breaking = None if lacking else _breaking(image, observation, position, target)
+    if breaking is not None:
+        findings.append(breaking)
     return State(position, tuple(findings), accepted)
 
 
@@ -298,6 +301,8 @@ def _start(position: Position) -> Rows | None:
         case Untracked(match=Exact(rows=rows) | Nearest(rows=rows)):
             return rows
         case Unknown(match=Exact(rows=rows)) | Split(match=Exact(rows=rows)):
+            return rows
+        case Split(proven=rows):
             return rows
         case _:
             return None
@@ -363,25 +368,20 @@ def _breaks(image: Image, observation: Observation) -> tuple[tuple[Break, ...] |
     return serves(*schemas, image.manifest.spellings), words(*schemas, image.manifest.spellings)
 
 
-def _breaking(
-    manifest: Manifest,
-    graph: Graph,
-    start: Rows,
-    pending: Sequence[Revision],
-) -> tuple[tuple[Break, Revision], ...]:
-    """What the running release, written for the schema where the database is, loses by each pending revision."""
-    from migrate.core.schema.compatibility import first_breaking, serves
+def _breaking(image: Image, observation: Observation, position: Position, target: str) -> Breaking | None:
+    """What the pending change breaks; None where nothing, or where nothing tells."""
+    start = _start(position)
+    if image.manifest is None or start is None:
+        return None
+    from migrate.core.decide.running import released_at, taken_from
 
-    running = manifest.schema_at(start)
-    rows = frozenset(start)
-    for revision in pending:
-        rows = graph.rows_after(rows, revision.id)
-    last = serves(running, manifest.schema_at(rows), manifest.spellings)
-    if not last:
-        return ()
-    steps = manifest.steps(start, (revision.id for revision in pending))
-    first = first_breaking(running, steps, last, manifest.spellings)
-    return tuple((broken, pending[first[broken]]) for broken in last)
+    applied = observation.ledger.keys()
+    released = released_at(image.manifest, image.graph, start, observation.released, applied)
+    breaks, before = taken_from(image.manifest, image.graph, released, start, _pending(image.graph, start, target))
+    if not breaks:
+        return None
+    serves_image = not before and isinstance(position, Behind) and _breaks(image, observation)[0] == ()
+    return Breaking(breaks, before, serves_image)
 
 
 def _is_edited(revision: Revision, image: Image, observation: Observation) -> bool:

@@ -275,7 +275,7 @@ _KINDS: Final = (
         "no-manifest",
         ExitCode.CONFIG,
         "This image has no manifest",
-        "The verb, or the policy breaking=refuse, compares with the manifest, and there is none beside the versions folder.",
+        "The verb, or the policy breaking=refuse or hold, compares with the manifest, and there is none beside the versions folder.",
         "Nothing was changed.",
         "migrate manifest   # replays the history in a throw-away database; then commit the file that it writes",
     ),
