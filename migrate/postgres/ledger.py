@@ -287,9 +287,7 @@ def history(connection: Connection, *, key: str, limit: int, lock_timeout_s: flo
                 "missing-privilege", f"role {role} may not read the ledger, the tables in schema migrate", fix=grant
             )
         return []
-    names = (
-        "run_id verb started_at finished_at outcome exit_code problem from_revision to_revision version context steps"
-    ).split()
+    names = [*(name for name in _COLUMNS_OF_RUN.split(",") if name not in {"target", "result"}), "steps"]
     with connection.transaction("READ COMMITTED READ ONLY", lock_timeout_s=lock_timeout_s):
         found = connection.rows(_HISTORY, {"target": key, "limit": limit})
     return [dict(zip(names, row, strict=True)) for row in found]
