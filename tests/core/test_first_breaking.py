@@ -150,3 +150,23 @@ def test_branches_count_in_the_order_of_the_manifest_whichever_is_applied_first(
     assert reversed_ == [{"table t": "two", "table u": "table"}, {}]
     assert manifest.schema_at(["one", "two"]) == {"table t": "two", "table u": "table"}
     assert list(manifest.steps(["one"], ["one"])) == [{}]
+
+
+def test_only_what_branches_that_do_not_know_each_other_change_can_be_in_conflict():
+    revisions = [
+        Revision(id_, down, (), (), "", "", "") for id_, down in (("base", ()), ("one", ("base",)), ("two", ("base",)))
+    ]
+    base = {"table t": "table", "column t.a": "integer", "table u": "table"}
+    one, two = (
+        {**base, "column t.b": "integer"},
+        {i: d for i, d in base.items() if not i.startswith(("table t", "column t"))},
+    )
+    manifest = build(17, Graph(revisions), {"base": base, "one": one, "two": two | {"column u.a": "integer"}})
+    contested = [dict(each) for each in manifest.contested]
+    assert contested == [
+        {"table t": "table", "column t.a": "integer"},
+        {"column t.b": "integer"},
+        {"table t": None, "column t.a": None},
+    ]
+    assert [conflict.identity for conflict in manifest.conflicts(["one", "two"])] == ["column t.b"]
+    assert not any(a_long_history(3).manifest.contested)

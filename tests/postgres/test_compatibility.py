@@ -1,4 +1,4 @@
-"""The rules of `core/compatibility.py` against PostgreSQL itself: what they call served does run, what breaks fails.
+"""The rules of `core/schema/compatibility.py` against PostgreSQL itself: what they call served does run, what breaks fails.
 
 A program (a list of statements) is run on the schema that it was written for, with a change made to it.
 """
@@ -24,11 +24,14 @@ pytestmark = pytest.mark.deep
 SCHEMA = """
 CREATE TYPE status AS ENUM ('draft', 'live');
 CREATE DOMAIN positive AS integer;
+CREATE DOMAIN code AS varchar(5) CONSTRAINT codes CHECK (VALUE IN ('a', 'b'));
 CREATE TABLE users (id serial PRIMARY KEY, name varchar(20) NOT NULL, CONSTRAINT uq UNIQUE (name));
 CREATE TABLE articles (
   id serial PRIMARY KEY, author int, title varchar(20), state status NOT NULL DEFAULT 'draft', score numeric(5,2),
   kind text CHECK (kind IN ('a', 'b')), rank positive, words int, extra json, run int UNIQUE, said text,
-  CONSTRAINT fk FOREIGN KEY (author) REFERENCES users (id));
+  "Mood" text DEFAULT 'ok' CONSTRAINT moods CHECK ("Mood" IN ('ok', 'sad')), day date DEFAULT '2026-01-01', code code DEFAULT 'a',
+  CONSTRAINT states CHECK (state IN ('draft', 'live')), CONSTRAINT days CHECK (day IN ('2026-01-01')),
+  CONSTRAINT ranks CHECK (rank > -5), CONSTRAINT fk FOREIGN KEY (author) REFERENCES users (id));
 CREATE INDEX ix ON articles (title);
 CREATE UNIQUE INDEX lowered ON users (lower(name));
 CREATE UNIQUE INDEX some_runs ON articles (author) WHERE said IS NOT NULL;
@@ -71,6 +74,11 @@ SERVED = [
     "ALTER TABLE articles DROP CONSTRAINT fk",
     "ALTER TABLE articles DROP CONSTRAINT articles_kind_check",
     "ALTER TABLE articles DROP CONSTRAINT articles_kind_check, ADD CONSTRAINT articles_kind_check CHECK (kind IN ('c', 'b', 'a'))",
+    "ALTER TABLE articles DROP CONSTRAINT moods, ADD CONSTRAINT moods CHECK (\"Mood\" IN ('ok', 'mad', 'sad'))",
+    "ALTER TABLE articles DROP CONSTRAINT states, ADD CHECK (state IN ('live', 'draft'))",
+    "ALTER TABLE articles DROP CONSTRAINT days, ADD CONSTRAINT days CHECK (day IN ('2026-01-01', '2026-01-02'))",
+    "ALTER TABLE articles DROP CONSTRAINT ranks, ADD CONSTRAINT wider CHECK (rank >= -5)",
+    "ALTER DOMAIN code DROP CONSTRAINT codes; ALTER DOMAIN code ADD CONSTRAINT codes CHECK (VALUE IN ('c', 'b', 'a'))",
     "ALTER TABLE articles DROP CONSTRAINT fk, ADD CONSTRAINT fk FOREIGN KEY (author) REFERENCES users (id) NOT VALID",
     "ALTER TABLE articles ALTER CONSTRAINT fk DEFERRABLE INITIALLY DEFERRED",
     "ALTER TABLE articles RENAME CONSTRAINT fk TO other",
@@ -176,6 +184,11 @@ BREAKS = [
     "ALTER TABLE articles ADD CHECK (kind IS NOT NULL)",
     "ALTER TABLE articles ADD slug text, ADD EXCLUDE USING btree (author WITH =) WHERE (slug IS NULL)",
     "ALTER TABLE articles ADD CHECK (words < 5)",
+    "ALTER TABLE articles DROP CONSTRAINT moods, ADD CONSTRAINT moods CHECK (\"Mood\" IN ('mad', 'sad'))",
+    "ALTER TABLE articles DROP CONSTRAINT states, ADD CONSTRAINT states CHECK (state IN ('draft'))",
+    "ALTER TABLE articles DROP CONSTRAINT days, ADD CONSTRAINT days CHECK (day IN ('2026-01-02'))",
+    "ALTER TABLE articles DROP CONSTRAINT ranks, ADD CONSTRAINT ranks CHECK (rank > 0)",
+    "ALTER DOMAIN code DROP CONSTRAINT codes; ALTER DOMAIN code ADD CONSTRAINT codes CHECK (VALUE IN ('c', 'b'))",
     "ALTER TABLE articles ADD more int, ADD CHECK (more IS NULL AND words < 5)",
     "ALTER TABLE articles ADD FOREIGN KEY (words) REFERENCES users (id)",
     "ALTER TABLE articles ADD editor int DEFAULT 99 REFERENCES users (id)",

@@ -74,7 +74,7 @@ def _last_words(history: Folding, closure: int) -> dict[str, dict[int, str | Non
                     # The merge's changes start from the fold, where the later one of them decides.
                     left = said[max(settled)]
                     last[identity] = {other: said[other] for other in said if other not in settled} | {at: left}
-        for identity, left in history.assignments[at]:
+        for identity, left in history.contested[at]:
             kept = {other: said for other, said in last.get(identity, {}).items() if not below >> other & 1}
             last[identity] = kept | {at: left}
             if kept:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.history.closures import bits, closures_of
@@ -90,14 +91,21 @@ class Folding:
         if not positions:
             return dict(self.base)
         for position in positions:
-            folded = self.fold(self.closures[position])
+            if position in self._verified:
+                continue
             entry = self.revisions[position]
-            if fingerprint(folded) != entry.schema:
+            if fingerprint(self.fold(self.closures[position])) != entry.schema:
                 raise self.malformed(
                     ("revisions", position, "schema"),
                     f"the changes up to revision {entry.revision.id} do not lead to this schema; edited or merged by hand?",
                 )
-        return folded if len(positions) == 1 else self.fold(self.union(positions))
+            self._verified.add(position)
+        return self.fold(self.union(positions))
+
+    @cached_property
+    def _verified(self) -> set[int]:
+        """The positions whose changes were seen to lead to their fingerprint."""
+        return set()
 
     def steps(self, rows: Iterable[str], revisions: Iterable[str]) -> Iterator[dict[str, str | None]]:
         """What each of these revisions, applied one after the other at these rows, makes of objects: None where it drops one.
@@ -218,6 +226,24 @@ class Folding:
             tuple((identity, spellings[0] if spellings else None) for identity, spellings in words)
             for words in self.words[1:]
         )
+
+    @cached_property
+    def contested(self) -> tuple[tuple[Assignment, ...], ...]:
+        """Of `assignments` those of objects that revisions which do not know each other change, they or their tables."""
+
+        def whole(identity: str) -> tuple[str, ...] | str:
+            return parse(identity).owner or identity
+
+        writers: defaultdict[tuple[str, ...] | str, list[int]] = defaultdict(list)
+        for at, assignments in enumerate(self.assignments):
+            for each in {whole(identity) for identity, _ in assignments}:
+                writers[each].append(at)
+        contested = {
+            each
+            for each, places in writers.items()
+            if not all(self.closures[upper] >> lower & 1 for lower, upper in pairwise(places))
+        }
+        return tuple(tuple(one for one in each if whole(one[0]) in contested) for each in self.assignments)
 
     @cached_property
     def words(self) -> tuple[tuple[Word, ...], ...]:
