@@ -35,13 +35,18 @@ _JOB_HEADER: Final = """\
 _HOOK_HEADER: Final = """\
 # The release job as a hook: `helm upgrade` changes nothing of the release before it has ended well.
 """
+_CONTRACT_HEADER: Final = """\
+# The second job of a release, after the old one has stopped: it applies what the first has held.
+"""
 _HOOK: Final = """\
   annotations:
-    helm.sh/hook: pre-install,pre-upgrade
+    helm.sh/hook: {when}
     helm.sh/hook-weight: "-5"
     # The job of the last release is kept until the next one, so that its log can be read.
     helm.sh/hook-delete-policy: before-hook-creation
 """
+_BEFORE: Final = "pre-install,pre-upgrade"
+_AFTER: Final = "post-install,post-upgrade"
 # started, not healthy: a health check is not everybody's, and the job waits for the server by itself
 _COMPOSE_DATABASE: Final = """\
     depends_on:
@@ -64,6 +69,8 @@ class Platform:
 
     files: Mapping[str, str]
     next: tuple[str, ...]
+    contract: Mapping[str, str]  # the same for the second job, where it has a file of its own
+    contracting: str  # how the second job is run, once the old release has stopped
 
 
 PLATFORMS: Final[Mapping[str, Platform]] = {
@@ -74,6 +81,8 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
             "npm install --save-dev railway   # the SDK that the file is checked against",
             "railway config plan   # then: railway config apply",
         ),
+        {},
+        "railway ssh -- migrate up --strict --breaking allow   # in the new deployment, once the old one has stopped",
     ),
     "railway-json": Platform(
         {"railway.json": "railway.json"},
@@ -82,6 +91,8 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
             _INSTALL,
             "railway up   # or push: a service that used railway.json before 2026-08-28 reads it from the repository",
         ),
+        {},
+        "railway ssh -- migrate up --strict --breaking allow   # in the new deployment, once the old one has stopped",
     ),
     "compose": Platform(
         {"compose.release.yaml": "compose.release.yaml"},
@@ -91,6 +102,8 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
             "docker compose -f compose.yaml -f compose.release.yaml run --build --rm migrate   # first: a refusal leaves all",
             "docker compose -f compose.yaml -f compose.release.yaml up --build --detach",
         ),
+        {},
+        "docker compose -f compose.yaml -f compose.release.yaml run --rm contract   # once the old release has stopped",
     ),
     "kubernetes": Platform(
         {"deploy/kubernetes/job.yaml": "job.yaml"},
@@ -100,6 +113,8 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
             "kubectl replace --force -f deploy/kubernetes/job.yaml",
             "kubectl wait --for=condition=complete --timeout=35m job/{project}-migrate   # then roll out the service",
         ),
+        {"deploy/kubernetes/contract.yaml": "job.yaml"},
+        "kubectl replace --force -f deploy/kubernetes/contract.yaml   # once the old pods are gone: kubectl rollout status",
     ),
     "helm": Platform(
         {"templates/migrate-job.yaml": "job.yaml"},
@@ -108,6 +123,8 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
             "move templates/migrate-job.yaml into the chart, and set migrateImage in values.yaml",
             "helm upgrade --install {project} CHART --timeout 35m   # the default of 5m would end the hook",
         ),
+        {"templates/migrate-contract.yaml": "job.yaml"},
+        "helm upgrade --wait ...   # runs templates/migrate-contract.yaml when the new pods are ready; move it into the chart, too",
     ),
     "heroku": Platform(
         {"Procfile": "Procfile"},
@@ -115,10 +132,14 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
             "add migrate-job to requirements.txt",
             "git push heroku main",
         ),
+        {},
+        "heroku run migrate up --strict --breaking allow   # once the old dynos have stopped",
     ),
     "fly": Platform(
         {"fly.toml": "fly.toml"},
         (_INSTALL, "fly secrets set DATABASE_URL=...   # the direct URL, not a pooler's", "fly deploy"),
+        {},
+        "fly ssh console -C 'migrate up --strict --breaking allow'   # once the old machines have stopped",
     ),
     "github-actions": Platform(
         {".github/workflows/release.yml": "release.yml"},
@@ -128,6 +149,8 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
             "gh secret set DATABASE_URL --env production",
             "git tag v1 && git push origin v1",
         ),
+        {},
+        "the job contract runs in the environment contract: give that the secret DATABASE_URL, and a reviewer",
     ),
 }
 
@@ -146,22 +169,34 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
 @click.option(
     "--health", default="/health", show_default=True, help="The path that answers 200 when the service is up."
 )
+@click.option(
+    "--contract",
+    is_flag=True,
+    help="Two jobs: the first holds what breaks the running release, the second applies that once it has stopped.",
+)
 @click.option("--force", is_flag=True, help="Replace files that are there with other content.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def init(*, platform: str, force: bool, as_json: bool, **names: str | None) -> Answer:
+def init(*, platform: str, contract: bool, force: bool, as_json: bool, **names: str | None) -> Answer:
     """Write the files with which PLATFORM runs `migrate up` before the service starts, and say what to do next."""
 
     def body(session: Session) -> Report:
         folder = session.cwd
         values = placeholders(folder, platform, names)
         chosen = PLATFORMS[platform]
+        if contract:
+            values |= _holding(platform, values)
         texts = {path: render(template, values) for path, template in chosen.files.items()}
+        if contract:
+            second = values | _contracting(platform)
+            texts |= {path: render(template, second) for path, template in chosen.contract.items()}
         _refuse_to_replace(folder, texts, platform, force=force)
         there = [path for path, text in texts.items() if _holds(folder / path, text)]
         for path, text in texts.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
         steps = [step.format(project=values["project-name"]) for step in chosen.next]
+        if contract:
+            steps.append(chosen.contracting)
         if platform in _PORTS and names["start"] is None:
             steps.insert(
                 0, f"the start command is a guess, {values['start-line']}: migrate init {platform} --start '...'"
@@ -220,7 +255,31 @@ def placeholders(folder: Path, platform: str, names: Mapping[str, str | None]) -
         "deadline": _RAILWAY_DEADLINE,
         "health": json.dumps(names["health"]),
         "header": _HOOK_HEADER if is_helm else _JOB_HEADER.format(project=project),
-        "annotations": _HOOK if is_helm else "",
+        "annotations": _HOOK.format(when=_BEFORE) if is_helm else "",
+        "component": "migrate",
+        "breaking": "",
+        "breaking-words": "",
+        "contract": "",
+    }
+
+
+def _holding(platform: str, values: Mapping[str, str]) -> dict[str, str]:
+    """What is other in the first of two jobs, and the second one where it stands in the same file."""
+    beside = {"compose": "contract.compose.yaml", "github-actions": "contract.yml"}.get(platform)
+    return {
+        "breaking": " --breaking hold",
+        "breaking-words": ', "--breaking", "hold"',
+        "contract": render(beside, values) if beside is not None else "",
+    }
+
+
+def _contracting(platform: str) -> dict[str, str]:
+    """What is other in the second of two jobs that have a file each."""
+    return {
+        "component": "contract",
+        "breaking-words": ', "--breaking", "allow"',
+        "header": _CONTRACT_HEADER,
+        "annotations": _HOOK.format(when=_AFTER) if platform == "helm" else "",
     }
 
 

@@ -14,7 +14,7 @@ export default defineRailway(() => {
   const web = service(@service@, {
     build: { builder: "DOCKERFILE", dockerfilePath: @dockerfile@ },
     // One command, without shell operators: its exit code is what stops the deployment.
-    preDeploy: ["migrate up --strict"],
+    preDeploy: ["migrate up --strict@breaking@"],
     // It waits until the database is ready for this image: a second gate, should the pre-deploy command ever be lost.
     start: @gated-start@,
     healthcheck: @health@,

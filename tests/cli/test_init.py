@@ -127,3 +127,16 @@ def test_railway_json_is_written_with_the_day_on_which_it_ends(project, run_migr
     result = run_migrate("init", "railway-json")
     said = [step for step in result.finished["next"] if "2026-12-01" in step]
     assert said == ["Railway does not read railway.json any more from 2026-12-01 on: migrate init railway"]
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_with_two_jobs_the_first_holds_and_the_second_is_a_file_or_the_last_thing_to_do(project, run_migrate, platform):
+    result = run_migrate("init", platform, "--contract")
+    result.check_clean()
+    chosen = PLATFORMS[platform]
+    assert result.finished["written"] == [*chosen.files, *chosen.contract]
+    assert result.finished["next"][-1] == chosen.contracting
+    first, *_ = ((project.path / path).read_text() for path in result.finished["written"])
+    words = " ".join(first.replace('"', " ").replace(",", " ").split())
+    assert "up --strict --breaking hold" in words
+    assert not chosen.contract or "--breaking" in (project.path / next(iter(chosen.contract))).read_text()

@@ -102,6 +102,53 @@ def test_github_actions(run_migrate, project):
     assert steps[0] == steps[1], "the loop that is tested here is the one that users get"
 
 
+EXPANDS = ["up", "--strict", "--breaking", "hold"]
+CONTRACTS = ["up", "--strict", "--breaking", "allow"]
+
+
+def both(run_migrate, project, platform: str):
+    result = run_migrate("init", platform, "--contract", *NAMES)
+    assert result.exit_code == 0, result.stdout
+    return [project.path / path for path in result.finished["written"]]
+
+
+def test_the_two_jobs_of_compose(run_migrate, project):
+    (file,) = both(run_migrate, project, "compose")
+    check_compose(file)
+    services = yaml.safe_load(file.read_text(encoding="utf-8"))["services"]
+    assert (services["migrate"]["command"], services["contract"]["command"]) == (EXPANDS, CONTRACTS)
+    assert services["contract"]["profiles"] == ["contract"], "`up` does not start it"
+
+
+def test_the_two_jobs_of_kubernetes_and_helm(run_migrate, project):
+    for platform in ("kubernetes", "helm"):
+        found = []
+        for file in both(run_migrate, project, platform):
+            check_kubernetes(file)
+            found.append(yaml.safe_load(file.read_text(encoding="utf-8")))
+        commands = [each["spec"]["template"]["spec"]["containers"][0]["command"] for each in found]
+        assert commands == [["migrate", *EXPANDS], ["migrate", *CONTRACTS]]
+        assert [each["metadata"]["name"] for each in found] == ["shop-2-migrate", "shop-2-contract"]
+    hooks = [each["metadata"]["annotations"]["helm.sh/hook"] for each in found]
+    assert hooks == ["pre-install,pre-upgrade", "post-install,post-upgrade"]
+
+
+def test_the_two_jobs_of_github_actions(run_migrate, project):
+    (file,) = both(run_migrate, project, "github-actions")
+    check_workflow(file)
+    jobs = yaml.safe_load(file.read_text(encoding="utf-8"))["jobs"]
+    assert '"$IMAGE" up --strict --breaking hold' in jobs["migrate"]["steps"][-1]["run"]
+    assert '"$IMAGE" up --strict --breaking allow' in jobs["contract"]["steps"][-1]["run"]
+    assert "migrate" in jobs["contract"]["needs"]
+
+
+def test_the_two_jobs_of_railway(run_migrate, project, tmp_path):
+    (file,) = both(run_migrate, project, "railway")
+    described = check_railway_ts(file, tmp_path / "workbench")
+    (web,) = (resource for resource in described["resources"] if resource["type"] == "service")
+    assert web["deploy"]["preDeployCommand"] == ["migrate up --strict --breaking hold"]
+
+
 def test_this_repositorys_own_files_are_made_by_it(run_migrate, project):
     for platform, ours in (
         ("railway", ".railway/railway.ts"),
