@@ -158,15 +158,17 @@ def test_only_what_branches_that_do_not_know_each_other_change_can_be_in_conflic
     ]
     base = {"table t": "table", "column t.a": "integer", "table u": "table"}
     one, two = (
-        {**base, "column t.b": "integer"},
+        {**base, "column t.b": "integer", "enum e": "'a'"},
         {i: d for i, d in base.items() if not i.startswith(("table t", "column t"))},
     )
-    manifest = build(17, Graph(revisions), {"base": base, "one": one, "two": two | {"column u.a": "integer"}})
+    manifest = build(
+        17, Graph(revisions), {"base": base, "one": one, "two": two | {"column u.a": "integer", "enum e": "'b'"}}
+    )
     contested = [dict(each) for each in manifest.contested]
     assert contested == [
         {"table t": "table", "column t.a": "integer"},
-        {"column t.b": "integer"},
-        {"table t": None, "column t.a": None},
+        {"column t.b": "integer", "enum e": "'a'"},
+        {"table t": None, "column t.a": None, "enum e": "'b'"},
     ]
-    assert [conflict.identity for conflict in manifest.conflicts(["one", "two"])] == ["column t.b"]
+    assert [conflict.identity for conflict in manifest.conflicts(["one", "two"])] == ["column t.b", "enum e"]
     assert not any(a_long_history(3).manifest.contested)
