@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from migrate.core.events import Name
-from migrate.core.problems.catalogue import EXIT_MEANINGS, ExitCode, Kind, kinds_of
+from migrate.core.problems import EXIT_MEANINGS, ExitCode, Kind, kinds_of
 from migrate.core.trial_checks import DEFAULT_FAIL, Check
 from migrate.doctor.checks import CHECKS
 
@@ -182,8 +182,10 @@ def _yes(code: ExitCode) -> str:
 def _fix(kind: Kind) -> list[str]:
     if kind.fix_is_of_the_case:
         return ["It depends on the case: the field `fix` of the log line says it."]
-    lines = ["```sh", kind.general_fix, "```"]
-    names = dict.fromkeys(_PLACEHOLDER.findall(kind.fix))
+    lines: list[str] = []
+    for part in kind.general_fix.parts:
+        lines += [*([""] if lines else []), f"```{part.language}", str(part), "```"]
+    names = dict.fromkeys(_PLACEHOLDER.findall(str(kind.fix)))
     if names:
         listed = ", ".join(f"`<{name}>`" for name in names)
         lines += ["", f"The field `fix` of the log line has the names of the case in place of {listed}."]

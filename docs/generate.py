@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from migrate.core.problems.catalogue import CATALOGUE
+from migrate.core.problems import CATALOGUE
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import click
 
 from migrate import __version__
-from migrate.core.problems.catalogue import ExitCode
+from migrate.core.problems import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from migrate.cli import VERBS, cli
-from migrate.core.problems.catalogue import CATALOGUE
+from migrate.core.problems import CATALOGUE
 from migrate.settings import SETTINGS
 
 ROOT = Path(__file__).parents[1]
@@ -86,7 +86,7 @@ def test_every_fix_has_its_names():
             if not isinstance(code, ast.Constant):
                 continue
             given = {keyword.arg: keyword.value for keyword in call.keywords}
-            wanted = {name for _, name, _, _ in string.Formatter().parse(CATALOGUE[code.value].fix) if name}
+            wanted = {name for _, name, _, _ in string.Formatter().parse(str(CATALOGUE[code.value].fix)) if name}
             named = given.get("names", ast.Dict([], []))
             if "fix" in given or not isinstance(named, ast.Dict) or None in named.keys:
                 continue

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from migrate.core.decide.outcome import Result
-from migrate.core.problems.catalogue import CATALOGUE
+from migrate.core.problems import CATALOGUE
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from migrate.core.events import Event, Level, LogFormat, Name
-from migrate.core.problems.catalogue import problem
+from migrate.core.problems import problem
 from migrate.core.redaction import Redactor
 from migrate.output import log as log_module
 from migrate.output.log import Log, open_log
@@ -257,7 +257,7 @@ def test_a_full_disk_is_remembered() -> None:
 PROGRAM = """
     import os, sys, time
     from migrate.core.events import Event, Level, LogFormat, Name
-    from migrate.core.problems.catalogue import problem
+    from migrate.core.problems import problem
     from migrate.core.redaction import Redactor
     from migrate.output.log import open_log
 

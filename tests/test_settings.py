@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from migrate.core.decide.policy import Adopt, Judgement, Limits, Policy
 from migrate.core.events import LogFormat
-from migrate.core.problems.catalogue import ExitCode, Problem, Stop
+from migrate.core.problems import ExitCode, Problem, Stop
 from migrate.core.url import URL_VARIABLES
 from migrate.settings import SETTINGS, Setting, Settings, Source, environment_secrets, load, settings_options
 from migrate.settings.kinds import (
@@ -298,7 +298,7 @@ def test_a_malformed_variable_is_refused(variable: str, text: str, why: str) -> 
     problem = refusal({f"MIGRATE_{variable}": text})
     assert why in problem.why
     assert f"MIGRATE_{variable}" in problem.why
-    assert f"export MIGRATE_{variable}=" in problem.fix
+    assert f"export MIGRATE_{variable}=" in str(problem.fix)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_a_malformed_variable_is_refused(variable: str, text: str, why: str) -> 
 def test_a_malformed_key_is_refused(table: str, why: str, fix: str, tmp_path: Path) -> None:
     problem = refusal(cwd=project(tmp_path, table))
     assert why in problem.why
-    assert fix in problem.fix
+    assert fix in str(problem.fix)
 
 
 def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
@@ -349,7 +349,7 @@ def test_all_faults_of_all_places_are_reported_together(tmp_path: Path) -> None:
     assert problem.why.startswith("4 settings are malformed: ")
     for name in ("lock_tries", "lock_timout", "MIGRATE_ADOPT", "MIGRATE_STRICT"):
         assert name in problem.why
-    assert "export MIGRATE_ADOPT=off; export MIGRATE_STRICT=false; write lock_tries = 8" in problem.fix
+    assert "export MIGRATE_ADOPT=off\nexport MIGRATE_STRICT=false\nwrite lock_tries = 8" in str(problem.fix)
 
 
 def test_a_fault_never_shows_a_url_that_was_put_into_the_wrong_place(tmp_path: Path) -> None:
@@ -448,24 +448,24 @@ def test_without_a_url_all_variables_are_named_and_nothing_is_tried() -> None:
 def test_a_variable_that_looks_like_the_one_is_named_and_not_taken() -> None:
     problem = stopped({"POSTGRES_URL": URL}).problem
     assert problem.kind.code == "no-database-url"
-    assert problem.fix == 'export DATABASE_URL="$POSTGRES_URL"'
+    assert str(problem.fix) == 'export DATABASE_URL="$POSTGRES_URL"'
 
 
 def test_a_malformed_url_is_refused_by_its_variables_name_alone(tmp_path: Path) -> None:
     problem = stopped({"DATABASE_URL": f"'{URL}'"}).problem
     assert problem.kind.code == "bad-database-url"
     assert problem.why.startswith("The value of DATABASE_URL is no PostgreSQL URL. It begins with a quotation mark")
-    assert "export DATABASE_URL=" in problem.fix
+    assert "export DATABASE_URL=" in str(problem.fix)
     (tmp_path / "url").write_text(f"'{URL}'", encoding="utf-8")
     problem = stopped({"DATABASE_URL_FILE": "url"}, tmp_path).problem
     assert problem.why.startswith("The file that DATABASE_URL_FILE names holds no PostgreSQL URL.")
-    assert "into the file that DATABASE_URL_FILE names" in problem.fix
+    assert "into the file that DATABASE_URL_FILE names" in str(problem.fix)
 
 
 def test_a_variable_and_its_file_at_once_are_refused() -> None:
     problem = stopped({"DATABASE_URL": URL, "DATABASE_URL_FILE": "url"}).problem
     assert problem.why.startswith("DATABASE_URL and DATABASE_URL_FILE are both set")
-    assert problem.fix.startswith("unset DATABASE_URL_FILE")
+    assert str(problem.fix).startswith("unset DATABASE_URL_FILE")
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,6 @@ from migrate.child.probes import Crash, Recorder
 from migrate.child.protocol import Applied, Committed, Compared, Connected, Starting
 from migrate.child.transactions import Division
 from migrate.core.problems.driver_errors import said_by
-from migrate.core.schema.repair_sql import quote
 from migrate.core.search_path import first_meant
 
 if TYPE_CHECKING:
@@ -218,7 +217,7 @@ class Seam:
         if schema is None:
             missing = first_meant(*named)
             why = f"env.py's search_path is {named[0]}, and no schema of it exists here"
-            raise Refused("missing-schema", why, schema=quote(missing), missing_schema=missing)
+            raise Refused("missing-schema", why, schema=missing, missing_schema=missing)
         if is_other:
             why = f"env.py configures {schema}.{context.version_table}, but {observed[1]}.{observed[0]} was observed"
             names = {"version_table": context.version_table, "version_table_schema": schema}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +11,8 @@ from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
 from migrate.core.decide.outcome import Result
 from migrate.core.events import Event, Level, Name
-from migrate.core.problems.catalogue import ExitCode
+from migrate.core.problems import ExitCode, migrate
+from migrate.core.quoting import word
 from migrate.job import recovery
 from migrate.job.recovery import Acceptance, Override
 from migrate.job.session import Answer, Report, Session, conduct
@@ -71,18 +71,18 @@ def adopt(
         raise click.UsageError(message)
 
     def body(session: Session) -> Report:
-        word: Override | Acceptance | None = None
+        by_word: Override | Acceptance | None = None
         if accepts:
-            word = Acceptance(at, reason or "the differences are meant")
+            by_word = Acceptance(at, reason or "the differences are meant")
         elif at is not None and reason:
-            word = Override(at, reason)
-        step, outcome = recovery.adopt(session.order(), word)
+            by_word = Override(at, reason)
+        step, outcome = recovery.adopt(session.order(), by_word)
         if step is None or step.accepted is None or outcome.result is not Result.ADOPTED:
             return Report(outcome, {})
         fields = {"accepted_count": len(step.accepted), "accepted": list(step.evidence[:50])}
         return Report(outcome, fields | _write(session, differences_file, step))
 
-    word = f" --at {shlex.quote(at)}" if at is not None else ""
-    word += f" --reason {shlex.quote(reason)}" if reason else ""
-    word += " --accept-differences" if accepts else ""
-    return conduct("adopt", flags, body, as_json=as_json, again=f"migrate adopt{word}")
+    given = [f"--at {word(at)}"] if at is not None else []
+    given += [f"--reason {word(reason)}"] if reason else []
+    given += ["--accept-differences"] if accepts else []
+    return conduct("adopt", flags, body, as_json=as_json, again=migrate("adopt", *given))

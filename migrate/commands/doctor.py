@@ -9,7 +9,7 @@ import click
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
 from migrate.core.decide.outcome import Outcome, Result, refusal
-from migrate.core.problems.catalogue import ExitCode
+from migrate.core.problems import ExitCode
 from migrate.doctor.check import Verdict
 from migrate.doctor.checks import worst
 from migrate.doctor.examination import Examination

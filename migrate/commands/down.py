@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 import click
@@ -10,6 +9,8 @@ import click
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
 from migrate.core.history.downgrade import is_relative
+from migrate.core.problems import migrate
+from migrate.core.quoting import word
 from migrate.job import recovery
 from migrate.job.session import Answer, Report, Session, conduct
 
@@ -35,5 +36,5 @@ def down(*, as_json: bool, target: str, allow_data_loss: bool, **flags: Any) -> 
         found_out = outcome.problem is not None and "loses" in outcome.problem.facts  # more than was foreseen
         return Report(outcome, {"loses": loss.fields()} if loss is not None and not found_out else {})
 
-    again = f"migrate down --to {shlex.quote(target)}{' --allow-data-loss' if allow_data_loss else ''}"
+    again = migrate("down", f"--to {word(target)}", *(["--allow-data-loss"] if allow_data_loss else []))
     return conduct("down", flags, body, as_json=as_json, again=again)

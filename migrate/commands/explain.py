@@ -11,7 +11,7 @@ import click
 
 from migrate.commands.usage import WrongWord
 from migrate.commands.verb import verb
-from migrate.core.problems.catalogue import CATALOGUE, EXIT_MEANINGS, ExitCode, kinds_of
+from migrate.core.problems import CATALOGUE, EXIT_MEANINGS, ExitCode, kinds_of, migrate, shell
 from migrate.job.session import Answer
 from migrate.output.terminal import every_explanation, exit_explanation, explanation
 
@@ -33,7 +33,7 @@ def explain(code: str | None, *, as_json: bool) -> Answer:
             "title": kind.title,
             "condition": kind.condition,
             "effect": kind.effect,
-            "fix": None if kind.fix_is_of_the_case else kind.general_fix,
+            "fix": None if kind.fix_is_of_the_case else str(kind.general_fix),
             **_exit_fields(kind.exit_code),
         }
         text = explanation(kind, _width())
@@ -49,7 +49,7 @@ def explain(code: str | None, *, as_json: bool) -> Answer:
         close = get_close_matches(code, [*CATALOGUE, *known_exits], n=3, cutoff=0.5)
         like = f"; the closest are {', '.join(close)}" if close else ""
         why = f"{code!r} is neither a problem nor an exit code of migrate{like}"
-        raise WrongWord(why, param_hint="CODE", fix=f"migrate explain {close[0]}" if close else None)
+        raise WrongWord(why, param_hint="CODE", fix=shell(migrate("explain", close[0])) if close else None)
     return Answer(int(ExitCode.OK), json.dumps(fields) if as_json else text.rstrip("\n"))
 
 

@@ -11,7 +11,7 @@ import psycopg2
 from migrate.commands.verb import verb
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.events import Event, Name
-from migrate.core.problems.catalogue import ExitCode
+from migrate.core.problems import ExitCode
 from migrate.core.wording import counted
 from migrate.job import look as judging
 from migrate.job.session import Answer, Report, Session, conduct

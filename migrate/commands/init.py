@@ -13,7 +13,7 @@ import click
 from migrate.commands.verb import verb
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.deployment import RAILWAY_JSON_ENDS
-from migrate.core.problems.catalogue import ExitCode, stop
+from migrate.core.problems import ExitCode, stop
 from migrate.core.start_command import gated, without_shell
 from migrate.job.session import Answer, Report, Session, conduct
 

@@ -20,7 +20,7 @@ from migrate.core.history.graph import Graph
 from migrate.core.manifest.building import build, used_schemas
 from migrate.core.manifest.entries import MalformedManifest
 from migrate.core.manifest.line_diff import line_diff
-from migrate.core.problems.catalogue import ExitCode, Stop, stop
+from migrate.core.problems import ExitCode, Stop, migrate, shell, stop
 from migrate.core.quoting import word
 from migrate.core.schema.differences import fingerprint
 from migrate.core.wording import clauses, counted, shortened
@@ -160,7 +160,9 @@ def write_file(work: Work) -> Report:
         unfinished.replace(work.path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
-        raise stop("bad-manifest", f"{work.shown} cannot be written: {error.strerror}", fix="ls -ld .") from error
+        raise stop(
+            "bad-manifest", f"{work.shown} cannot be written: {error.strerror}", fix=shell("ls -ld .")
+        ) from error
     return _written(work, new, Result.APPLIED)
 
 
@@ -261,7 +263,9 @@ def show(session: Session, at: str) -> Report:
             "unknown-target",
             rows.message,
             names={"heads": found.heads},
-            fix=f"migrate manifest --at {word(found.heads[-1]) if found.heads else 'base'}   # {rows.fix}",
+            fix=shell(
+                migrate("manifest", f"--at {word(found.heads[-1]) if found.heads else 'base'}"), note=str(rows.fix)
+            ),
         )
     try:
         schema = found.schema_at(rows)

@@ -11,7 +11,7 @@ from migrate.commands.verb import verb
 from migrate.core.decide.plan import Adopt, Plan, Upgrade
 from migrate.core.decide.state import name as position_name
 from migrate.core.events import Event, Level, Name
-from migrate.core.problems.catalogue import ExitCode
+from migrate.core.problems import ExitCode
 from migrate.core.wording import clauses
 from migrate.job import progress as order
 from migrate.job import up as release

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,8 +9,9 @@ import click
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
 from migrate.core.decide.repair import Closing, said
-from migrate.core.problems.catalogue import ExitCode
-from migrate.core.problems.pasting import pasteable
+from migrate.core.problems import ExitCode, migrate
+from migrate.core.problems.fix import AGAIN
+from migrate.core.quoting import word
 from migrate.job import recovery
 from migrate.job.session import Answer, Report, Session, conduct
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from migrate.core.decide.repair import Repairs
-    from migrate.core.problems.pasting import ProjectFlag
+    from migrate.core.problems.fix import ProjectFlag
 
 
 @verb("repair", exits=tuple(code for code in EXITS if code is not ExitCode.FAILED))
@@ -44,8 +44,9 @@ def repair(*, as_json: bool, yes: bool, close: str | None, reason: str | None, *
         found, outcome = recovery.repair(session.order(), does=yes, closing=closing)
         return Report(outcome, describe(found), text=as_text(found, session.settings.project_flags(), does=yes))
 
-    word = f" --close {shlex.quote(close)} --reason {shlex.quote(reason)}" if close is not None and reason else ""
-    again = f"migrate repair{' --yes' if yes else ''}{word}"
+    given = ["--yes"] if yes else []
+    given += [f"--close {word(close)}", f"--reason {word(reason)}"] if close is not None and reason else []
+    again = migrate("repair", *given)
     return conduct("repair", flags, body, as_json=as_json, reads=not yes, again=again)
 
 
@@ -68,7 +69,7 @@ def as_text(found: Repairs | None, flags: Sequence[ProjectFlag], *, does: bool) 
         return "nothing to repair"
     lines = []
     if found.actions:
-        lines += ["migrate repair --yes would", *(f"  {said(action)}" for action in found.actions)]
+        lines += [f"{migrate('repair', '--yes').text(flags)} would", *(f"  {said(action)}" for action in found.actions)]
     for left in found.left:
-        lines += [f"left for a person: {left.what}", f"  {left.fix}"]
-    return pasteable("\n".join(lines), flags)
+        lines += [f"left for a person: {left.what}", f"  {left.fix.completed(flags, AGAIN)}"]
+    return "\n".join(lines)

@@ -18,7 +18,7 @@ from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Refusal
 from migrate.core.decide.state import AtHead, Behind, Drifted, classify
 from migrate.core.decide.state import name as position_name
-from migrate.core.problems.catalogue import stop
+from migrate.core.problems import stop
 from migrate.core.wording import counted
 from migrate.job import look as judging
 from migrate.job import progress as order

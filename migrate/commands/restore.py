@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,8 @@ from migrate import __version__
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
 from migrate.core.deployment import platform_context
-from migrate.core.problems.catalogue import Stop
+from migrate.core.problems import Stop, migrate
+from migrate.core.quoting import word
 from migrate.job.restore import Restore
 from migrate.job.restore import restore as bring_back
 from migrate.job.session import Answer, Report, Session, conduct
@@ -54,7 +54,7 @@ def restore(*, file: Path, as_json: bool, **flags: Any) -> Answer:
         )
         return Report(outcome, {})
 
-    return conduct("restore", flags, body, as_json=as_json, again=f"migrate restore {shlex.quote(str(file))}")
+    return conduct("restore", flags, body, as_json=as_json, again=migrate("restore", word(file)))
 
 
 def _target(session: Session) -> Target:

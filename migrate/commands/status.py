@@ -10,7 +10,7 @@ from migrate.commands.plan import as_text, describe, is_pending, said
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
 from migrate.core.decide.outcome import Outcome, Result
-from migrate.core.problems.catalogue import ExitCode
+from migrate.core.problems import ExitCode
 from migrate.job import up as release
 from migrate.job.progress import is_ready
 from migrate.job.session import Answer, Report, Session, conduct

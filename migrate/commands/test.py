@@ -18,7 +18,7 @@ from migrate.core.decide.decision import refuse_image
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.history.faults import HistoryFault
 from migrate.core.manifest.replay import applied_in_order, lines
-from migrate.core.problems.catalogue import ExitCode, Stop, problem, stop
+from migrate.core.problems import ExitCode, Stop, alembic, problem, shell, stop
 from migrate.core.quoting import Ready
 from migrate.core.trial_checks import Check
 from migrate.core.wording import counted
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from migrate.shadow.ground import Ground
 
 
-MODELS_FIX: Final = (
-    "alembic revision --autogenerate -m 'what the models say'"
-    "   # a new revision, or change the models; never a revision that was applied"
+MODELS_FIX: Final = shell(
+    alembic("revision", "--autogenerate", "-m 'what the models say'"),
+    note="a new revision, or change the models; never a revision that was applied",
 )
 
 

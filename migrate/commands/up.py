@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from migrate.commands.verb import verb
-from migrate.core.problems.catalogue import ExitCode
+from migrate.core.problems import ExitCode
 from migrate.job import up as release
 from migrate.job.session import Answer, Report, Session, conduct
 

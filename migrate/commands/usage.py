@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -11,45 +10,53 @@ import click
 from migrate import __version__
 from migrate.core.decide.outcome import refusal
 from migrate.core.events import Event, Level, LogFormat, Name
-from migrate.core.problems.catalogue import problem
+from migrate.core.problems import alembic, migrate, problem, shell
+from migrate.core.quoting import word
 from migrate.core.redaction import Redactor
 from migrate.output import log
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from migrate.core.problems import Fix
+
 
 # What people type who come from Alembic: its command -> the verb that does it here.
 _OF_ALEMBIC: Final = {
-    "upgrade": "migrate up",
-    "downgrade": "migrate down --to {revision}",
-    "stamp": "migrate adopt   # records the revision that the schema proves; another one: --at {revision} --reason 'WHY'",
-    "current": "migrate status",
-    "heads": "migrate status",
-    "show": "alembic show {revision}",
-    "branches": "alembic branches",
-    "check": "migrate test   # its check `models` says what `alembic check` says",
-    "merge": "alembic merge {revision}   # then: migrate manifest",
-    "revision": "alembic revision {revision}   # then: migrate manifest",
-    "ensure_version": "migrate up",
-    "list_templates": "alembic list_templates",
-    "edit": "alembic edit {revision}",
+    "upgrade": shell(migrate("up")),
+    "downgrade": shell(migrate("down", "--to {revision}")),
+    "stamp": shell(
+        migrate("adopt"),
+        note="records the revision that the schema proves; another one: --at {revision} --reason 'WHY'",
+    ),
+    "current": shell(migrate("status")),
+    "heads": shell(migrate("status")),
+    "show": shell(alembic("show", "{revision}")),
+    "branches": shell(alembic("branches")),
+    "check": shell(migrate("test"), note="its check `models` says what `alembic check` says"),
+    "merge": shell(alembic("merge", "{revision}"), note=("then: ", migrate("manifest"))),
+    "revision": shell(alembic("revision", "{revision}"), note=("then: ", migrate("manifest"))),
+    "ensure_version": shell(migrate("up")),
+    "list_templates": shell(alembic("list_templates")),
+    "edit": shell(alembic("edit", "{revision}")),
 }
 
 
-def _of_alembic(verb: str, arguments: Sequence[str]) -> str | None:
+def _of_alembic(verb: str, arguments: Sequence[str]) -> Fix | None:
     """The command that does what this one of Alembic's does; None for a verb that is not Alembic's either."""
     fix = _OF_ALEMBIC.get(verb)
-    rest = [shlex.quote(each) for each in arguments[list(arguments).index(verb) + 1 :]] if fix else []
+    if fix is None:
+        return None
+    rest = arguments[list(arguments).index(verb) + 1 :]
     if verb == "upgrade" and rest and rest[0] != "head" and not rest[0].startswith("-"):
-        return f"migrate up --target {rest[0]}"
-    return fix and fix.format(revision=" ".join(rest) if verb in {"revision", "merge"} else (rest or ["REVISION"])[0])
+        return shell(migrate("up", f"--target {word(rest[0])}"))
+    return fix.filled({"revision": list(rest) if verb in {"revision", "merge"} else (*rest, "REVISION")[0]})
 
 
 class WrongWord(click.BadParameter):
     """A word that means nothing, with the command that was probably meant."""
 
-    def __init__(self, message: str, *, param_hint: str, fix: str | None) -> None:
+    def __init__(self, message: str, *, param_hint: str, fix: Fix | None) -> None:
         super().__init__(message, param_hint=param_hint)
         self.fix = fix
 
@@ -57,7 +64,7 @@ class WrongWord(click.BadParameter):
 def report_usage(error: click.ClickException, arguments: Sequence[str], verbs: Collection[str]) -> int:
     """Write the problem and the last line; the exit code. ``verbs`` are those that there are."""
     verb = next((argument for argument in arguments if not argument.startswith("-")), "")
-    fix = f"migrate {verb} --help" if verb in verbs else _of_alembic(verb, arguments) or "migrate --help"
+    fix = shell(f"migrate {verb} --help") if verb in verbs else _of_alembic(verb, arguments) or shell("migrate --help")
     if isinstance(error, WrongWord) and error.fix is not None:
         fix = error.fix
     why = " ".join(error.format_message().split())  # click lists choices line by line

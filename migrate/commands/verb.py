@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from migrate.core.problems.catalogue import EXIT_MEANINGS, ExitCode
+from migrate.core.problems import EXIT_MEANINGS, ExitCode
 from migrate.settings import settings_options
 
 if TYPE_CHECKING:

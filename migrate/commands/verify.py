@@ -11,7 +11,7 @@ import click
 
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
-from migrate.core.problems.catalogue import stop
+from migrate.core.problems import shell, stop
 from migrate.core.quoting import word
 from migrate.core.url import DatabaseUrl, MalformedUrl
 from migrate.job.session import Answer, Report, Session, conduct
@@ -78,7 +78,9 @@ def other_of(session: Session, against: str) -> Against:
 
         found = load_manifest(Path(against))
         if found is None:
-            raise stop("no-manifest", f"there is no {against}", fix=f"ls -l {word(against)}   # --against names it")
+            raise stop(
+                "no-manifest", f"there is no {against}", fix=shell(f"ls -l {word(against)}", note="--against names it")
+            )
         return AgainstManifest(against, found, Graph(entry.revision for entry in found.revisions))
     return AgainstRevision(against)
 

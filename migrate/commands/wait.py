@@ -17,7 +17,7 @@ from migrate.commands.verb import verb
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.policy import Backup, Breaking, Stale
 from migrate.core.events import Event, Name
-from migrate.core.problems.catalogue import ExitCode, problem
+from migrate.core.problems import ExitCode, problem
 from migrate.core.wording import counted
 from migrate.job import signals
 from migrate.job import up as release

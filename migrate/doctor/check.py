@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Generic, TypeVar, assert_never
 
-from migrate.core.problems.catalogue import ExitCode, Problem
+from migrate.core.problems import NOTHING, ExitCode, Fix, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ class Warned:
     """Something is, which does not stop a release; `fix` is to be pasted."""
 
     evidence: str
-    fix: str
+    fix: Fix
     details: tuple[str, ...] = ()
 
 
@@ -49,7 +49,7 @@ class Checked:
     name: str
     verdict: Verdict
     evidence: str
-    fix: str = ""
+    fix: Fix = NOTHING
     details: tuple[str, ...] = ()
     problem: Problem | None = None
 

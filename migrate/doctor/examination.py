@@ -13,7 +13,7 @@ from migrate.core.decide.state import classify
 from migrate.core.decide.widths import refuse_narrow
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.touched import Touched, by_changes, by_source
-from migrate.core.problems.catalogue import Problem, Stop, problem
+from migrate.core.problems import Problem, Stop, problem, shell
 from migrate.core.schema.differences import parse
 from migrate.doctor import facts
 from migrate.doctor.check import Verdict
@@ -112,8 +112,7 @@ class Examination:
             self._check(failing, image)
             return None
         faults = tuple(
-            problem("bad-history", fault.message, names={"fix": fault.fix})
-            for fault in session.faults_in(image.graph.revisions)
+            problem("bad-history", fault.message, fix=fault.fix) for fault in session.faults_in(image.graph.revisions)
         )
         policy = session.settings.policy
         self._check(project.image, facts.History(image, faults, policy))
@@ -135,7 +134,7 @@ class Examination:
             if stopped.problem.kind.code != "unreachable":
                 raise
             # its usual fix is this verb
-            fix = "export MIGRATE_CONNECT_TIMEOUT=120   # with host, port and firewall looked at"
+            fix = shell("export MIGRATE_CONNECT_TIMEOUT=120", note="with host, port and firewall looked at")
             raise Stop(replace(stopped.problem, fix=fix)) from stopped
 
     def _server(self, connection: Connection, target: Target, image: Image | None) -> None:

@@ -35,8 +35,3 @@ def size(number: int) -> str:
 def listed(names: Sequence[str]) -> str:
     """The end of a sentence that counts them: `: a, b`; empty for none."""
     return f": {shortened(names, MOST)}" if names else ""
-
-
-def literal(text: str) -> str:
-    """A text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.problems.catalogue import stop
+from migrate.core.problems import stop
 from migrate.core.wording import clauses
 from migrate.regular_files import read
 

@@ -14,7 +14,7 @@ from migrate.core.history.faults import FaultKind
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.history.image import Image
 from migrate.core.interruption import Interrupted
-from migrate.core.problems.catalogue import Stop, stop
+from migrate.core.problems import Stop, alembic, shell, stop
 from migrate.core.wording import counted
 from migrate.history.colons import colon_faults
 from migrate.history.manifest_file import check_for_release, compare_with_files, hashes, load_manifest, manifest_path
@@ -164,5 +164,5 @@ def _hear(worker: Worker, session: Session) -> History:
         raise stop(
             "bad-history",
             f"the history computes its ids, and Alembic could not load it: {said}",
-            names={"fix": "alembic heads   # shows the same error"},
+            fix=shell(alembic("heads"), note="shows the same error"),
         )

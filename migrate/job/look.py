@@ -14,7 +14,7 @@ from migrate.core.decide.state import name as position_name
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.faults import HistoryFault
 from migrate.core.manifest.match import Nearest
-from migrate.core.problems.catalogue import Stop, stop
+from migrate.core.problems import Stop, stop
 from migrate.job.progress import Judged, Order, held_in_words, kind_of, pending_of, plan_in_words
 from migrate.postgres.backend_names import GUARD_NAME
 from migrate.postgres.connection import connect_with_retry
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
     from migrate.core.manifest.manifest import Manifest
-    from migrate.core.problems.catalogue import Problem
+    from migrate.core.problems import Problem
     from migrate.postgres.connection import Connection
     from migrate.steps.patience import Patience
 
@@ -242,4 +242,4 @@ def refuse_broken_files(faults: Sequence[HistoryFault]) -> None:
         first = faults[0]
         why = "; ".join(fault.message for fault in faults[:5])
         file = first.files[0] if first.files else None
-        raise stop("bad-history", why, names={"fix": first.fix}, file=file, line=first.line)
+        raise stop("bad-history", why, fix=first.fix, file=file, line=first.line)

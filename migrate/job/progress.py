@@ -12,7 +12,7 @@ from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.decide.state import AtHead, Behind, Breaking, Empty
 from migrate.core.interruption import Interrupted
-from migrate.core.problems.catalogue import ExitCode, Stop, problem, stop
+from migrate.core.problems import ExitCode, Stop, problem, stop
 from migrate.core.quoting import Ready
 from migrate.core.wording import clauses, counted
 from migrate.postgres.errors import problem_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
     from migrate.core.interruption import Interruption
-    from migrate.core.problems.catalogue import Problem
+    from migrate.core.problems import Problem
     from migrate.core.target import Target
     from migrate.steps.run import BackupPlace, Project, Run
 

@@ -19,11 +19,10 @@ from migrate.core.history.destruction import commits_unseen
 from migrate.core.history.downgrade import reverting, taken_by_reverting
 from migrate.core.history.faults import HistoryFault
 from migrate.core.manifest.match import Exact, Nearest
-from migrate.core.problems.catalogue import Stop, problem, stop
+from migrate.core.problems import Stop, migrate, problem, shell, stop
 from migrate.core.problems.privileges import fix_of_uncounted
-from migrate.core.quoting import word, words
+from migrate.core.quoting import identifier, word, words
 from migrate.core.schema.holding import Taken, place_of
-from migrate.core.schema.repair_sql import quote
 from migrate.core.wording import clauses, counted, shortened
 from migrate.job.look import (
     connected,
@@ -53,7 +52,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.observation import Observation, Server
     from migrate.core.decide.repair import Closing, Repairs
     from migrate.core.decide.state import Position, State
-    from migrate.core.problems.catalogue import Problem
+    from migrate.core.problems import Problem
     from migrate.postgres.connection import Connection
     from migrate.postgres.counting import Uncounted
 
@@ -282,7 +281,7 @@ def judge_acceptance(order: Order, connection: Connection, at: Acceptance) -> Ju
         rows = match.rows
     else:
         why = "it is not known with which revision the schema is to be compared: name it"
-        fix = "migrate adopt --accept-differences --at REVISION"
+        fix = shell(migrate("adopt", "--accept-differences", "--at REVISION"))
         raise stop("not-adoptable", why, fix=fix)
     found = manifest.compare(rows, observation.schema or {}, major=observation.server.major, ignore=order.policy.ignore)
     facts = found.facts()
@@ -337,7 +336,8 @@ def _not_from_here(refused: Problem, position: Position, target: str) -> Problem
     if not isinstance(position, Ahead):
         return refused
     return replace(
-        refused, fix=f"migrate down --to {word(target)}   # in the image that has {words(position.recorded)}"
+        refused,
+        fix=shell(migrate("down", f"--to {word(target)}"), note=f"in the image that has {words(position.recorded)}"),
     )
 
 
@@ -392,7 +392,7 @@ def _uncounted(hidden: Mapping[str, Uncounted], server: Server, target: str) -> 
     """The stop for tables of which this role does not see every row: what it would count is not what is lost."""
     identity, why = next(iter(hidden.items()))
     place = place_of(identity, server.schema or "")
-    table = ".".join(map(quote, (place.schema, place.table)))
+    table = ".".join(map(identifier, (place.schema, place.table)))
     fix = fix_of_uncounted(why.said, role=server.user, database=server.database, table=table, target=target)
     said = clauses(f"{identity}: {number.said}" for identity, number in hidden.items())
-    return stop("missing-privilege", f"what would be lost cannot be counted: {said}", names={"grant": fix})
+    return stop("missing-privilege", f"what would be lost cannot be counted: {said}", fix=fix)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import select
-import shlex
 import subprocess
 import tempfile
 import time
@@ -24,7 +23,8 @@ from migrate.core.decide.backup import Contents
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
-from migrate.core.problems.catalogue import stop
+from migrate.core.problems import shell, stop
+from migrate.core.quoting import word
 from migrate.postgres.backend_names import GUARD_NAME, WORKER_NAME
 from migrate.postgres.catalog import LEDGER
 from migrate.postgres.client_tools import find_client_tools, without_secrets
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.policy import Limits
     from migrate.core.events import Emit
     from migrate.core.interruption import Interruption
-    from migrate.core.problems.catalogue import Stop
+    from migrate.core.problems import Stop
     from migrate.core.target import Target
     from migrate.postgres.client_tools import ClientTools
     from migrate.postgres.connection import Connection
@@ -260,12 +260,10 @@ def _rows(connection: Connection, server: Server, target: Target) -> tuple[str, 
 
 def _contents(order: Restore, tools: ClientTools) -> Contents:
     if not tools.psql.is_file():
-        raise stop(
-            "restore-failed", f"there is no {tools.psql}", names={"fix": f"install the client of {tools.version}"}
-        )
-    fix = f"ls -l {shlex.quote(str(order.file))}   # is it whole?"
+        raise stop("restore-failed", f"there is no {tools.psql}", fix=f"install the client of {tools.version}")
+    fix = shell(f"ls -l {word(order.file)}", note="is it whole?")
     if order.file.exists() and not (order.file.is_file() or order.file.is_dir()):  # it is read twice, and may never end
-        raise stop("restore-failed", f"{order.file} is neither a file nor a folder", names={"fix": fix})
+        raise stop("restore-failed", f"{order.file} is neither a file nor a folder", fix=fix)
     with tempfile.TemporaryFile() as listing, tempfile.TemporaryFile() as complaint:
         argv = [str(tools.pg_restore), "--list", "--verbose", str(order.file)]
         reader = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=listing, stderr=complaint)
@@ -279,7 +277,7 @@ def _contents(order: Restore, tools: ClientTools) -> Contents:
             reader.wait()
         if reader.returncode:
             said = order.redact(_last_line(complaint)) or f"pg_restore exited with {reader.returncode}"
-            raise stop("restore-failed", f"{order.file}: {said}", names={"fix": fix})
+            raise stop("restore-failed", f"{order.file}: {said}", fix=fix)
         listing.seek(0)
         return Contents.parse(listing.read().decode("utf-8", "replace"))
 
@@ -373,7 +371,7 @@ def _pump(
             failed = _first_error(said) or f"psql exited with {writer.returncode}"
         if failed is not None:
             fix = "put right what it says, then restore again"
-            raise stop("restore-failed", f"{order.file}: {order.redact(failed)}", names={"fix": fix})
+            raise stop("restore-failed", f"{order.file}: {order.redact(failed)}", fix=fix)
 
 
 def _write(order: Restore, held: Held, fd: int, data: bytes) -> bool:

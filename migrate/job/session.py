@@ -18,7 +18,8 @@ from migrate.core.deployment import platform_context
 from migrate.core.events import Event, Level, LogFormat, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.notification import secrets_in
-from migrate.core.problems.catalogue import ExitCode, Stop, problem, stop
+from migrate.core.problems import ExitCode, Stop, problem, shell, stop
+from migrate.core.problems.fix import AGAIN, Fix, with_completed_fixes
 from migrate.core.quoting import word
 from migrate.core.redaction import Redactor
 from migrate.core.wording import counted
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
     from migrate.core.interruption import Interruption
-    from migrate.core.problems.catalogue import Problem
-    from migrate.core.problems.pasting import ProjectFlag
+    from migrate.core.problems import Problem
+    from migrate.core.problems.fix import Run
     from migrate.core.target import Target
     from migrate.history import AlembicConfig, Scan
     from migrate.job.progress import Progress
@@ -135,7 +136,7 @@ class Session:
             raise stop(
                 "bad-alembic-config",
                 f"{env_py} cannot be read: {error.strerror}",
-                names={"fix": f"chmod a+r {word(env_py)}"},
+                fix=shell(f"chmod a+r {word(env_py)}"),
             ) from error
         table, schema = guess_version_table(text)
         return replace(
@@ -240,7 +241,7 @@ def conduct(
     reads: bool = False,
     is_product: bool = False,
     examines: bool = False,
-    again: str = "migrate up",
+    again: Run = AGAIN,
 ) -> Answer:
     """Run a verb from its settings to its last line; every end but SIGKILL has one.
 
@@ -284,7 +285,7 @@ def conduct(
         if as_json or (is_product and event.level < Level.ERROR):
             return
         if not (reads and is_for_people and event.level < Level.WARN):
-            sink.emit(replace(event, fields=_pasteable(event.fields, project_flags, again)))
+            sink.emit(replace(event, fields=with_completed_fixes(event.fields, project_flags, again)))
 
     concluded: Report | None = None
 
@@ -293,7 +294,7 @@ def conduct(
         tells, concluded = concluded is None, report
         outcome = report.outcome
         took = {"run_id": run_id, "duration_ms": round((time.monotonic() - began) * 1000)}
-        fields = _pasteable({**outcome.fields(), **report.fields, **took}, project_flags, again)
+        fields = with_completed_fixes({**outcome.fields(), **report.fields, **took}, project_flags, again)
         if report.exit_code is not None:
             fields = {**fields, "exit_code": int(report.exit_code), "exit_name": report.exit_code.label}
         message = report.message or last_words(verb, report)
@@ -309,7 +310,9 @@ def conduct(
             said = {"event": str(Name.RUN_FINISHED), "verb": verb, "message": message, **fields}
             last = sink.redacted(json.loads(json.dumps(said, default=str)))
             if in_github:
-                mark = tell_github(last, os.environ, _folder(settings))
+                fix = fields.get("fix")
+                shown = fix.shown(redactor.text) if isinstance(fix, Fix) else ()
+                mark = tell_github(last, shown, os.environ, _folder(settings))
                 # A workflow command among JSON lines would be no JSON, and what a verb makes is nobody's to add to.
                 if mark is not None and is_for_people and not is_product:
                     text = mark if text is None else f"{text}\n{mark}"
@@ -362,15 +365,6 @@ def conduct(
 def _refuse(emit: Emit, found: Problem, finish: Callable[[Report], Answer]) -> Answer:
     _say_problem(emit, found)
     return finish(Report(refusal(found), {}))
-
-
-def _pasteable(fields: Mapping[str, object], flags: Sequence[ProjectFlag], again: str) -> Mapping[str, object]:
-    """The fields as they are said: their fixes repeat this command, for this project where it is found by flags."""
-    if not flags and again == "migrate up":
-        return fields
-    from migrate.core.problems.pasting import with_pasteable_fixes
-
-    return with_pasteable_fixes(fields, flags, again=again)
 
 
 def _tell(fields: Mapping[str, object], settings: Settings, sink: log.Log, emit: Emit) -> None:

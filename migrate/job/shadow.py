@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.problems.catalogue import Stop, stop
+from migrate.core.problems import Stop, stop
 from migrate.core.shadow import environment, same_server
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl

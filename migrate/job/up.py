@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Adopt, Backup, Downgrade, Repair, Upgrade
 from migrate.core.events import Event, Name
-from migrate.core.problems.catalogue import Stop, stop
+from migrate.core.problems import Stop, stop
 from migrate.job.look import connected, is_by_run, judge, look, refuse_image_faults
 from migrate.job.progress import Judged, Order, Progress, finish_without_steps, kind_of, outcomes, stepwise
 from migrate.postgres.backend_names import CONTROL_NAME

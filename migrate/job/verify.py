@@ -11,7 +11,7 @@ from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Adopt, Refusal
 from migrate.core.decide.policy import Judgement
 from migrate.core.decide.state import AtHead, Behind, Drifted, Empty, classify, incomparable
-from migrate.core.problems.catalogue import Stop, stop
+from migrate.core.problems import Stop, advice, migrate, stop
 from migrate.core.schema.differences import compare
 from migrate.core.schema.spelling import AS_PRINTED
 from migrate.core.wording import clauses
@@ -157,7 +157,12 @@ def verify(order: Order, at: str | None = None, against: Against | None = None) 
         if failing:
             why = f"{actual.name} is not that of {expected.name}: {clauses(failing)}"
             if against is None:
-                fix = "run the SQL that migrate verify prints for it; to release all the same: migrate up --drift warn"
+                fix = advice(
+                    "run the SQL that ",
+                    migrate("verify"),
+                    " prints for it; to release all the same: ",
+                    migrate("up", "--drift warn"),
+                )
                 exact = exactly(order, observation) if at is None and observation is not None else None
                 if exact is not None:
                     why, fix = (

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from migrate.core.problems.fix import Language
 from migrate.core.wording import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _LISTED: Final = 20
 _BACKTICKS: Final = re.compile("`+")
@@ -33,8 +34,8 @@ def workflow_command(kind: str, said: object, *, title: str, path: str | None, l
     return f"::{kind} {shown}::{_data(said)}"
 
 
-def summary(last: Mapping[str, object]) -> str:
-    """Render Markdown for ``GITHUB_STEP_SUMMARY`` from the fields of ``run.finished``, already redacted."""
+def summary(last: Mapping[str, object], fix: Sequence[tuple[Language, str]] = ()) -> str:
+    """Render Markdown for ``GITHUB_STEP_SUMMARY`` from the fields of ``run.finished`` and its fix, already redacted."""
     rows = {
         "outcome": f"{last['outcome']}, exit code {last['exit_code']} ({last['exit_name']})",
         "from": _ids(last.get("from_revision")) or "nothing",
@@ -47,11 +48,9 @@ def summary(last: Mapping[str, object]) -> str:
     lines = [f"### migrate {last['verb']}: {last['outcome']}", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {_cell(value)} |" for name, value in rows.items() if value]
     if "problem" in last:
-        from migrate.core.problems.pasting import is_command
-
         lines += ["", f"**{plain(last['title'])}** ({plain(last['problem'])}): {plain(last['why'])}"]
-        fix = str(last["fix"])
-        lines += ["", *(fenced("sh", fix) if is_command(fix) else [plain(fix)])]
+        for language, text in fix:
+            lines += ["", *([plain(text)] if language is Language.ADVICE else fenced(language, text))]
     return "\n".join([*lines, "", ""])
 
 

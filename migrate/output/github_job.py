@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from migrate.output.github import annotation, summary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from migrate.core.problems.fix import Language
 
 
 def is_github(environ: Mapping[str, str]) -> bool:
@@ -17,10 +19,15 @@ def is_github(environ: Mapping[str, str]) -> bool:
     return environ.get("GITHUB_ACTIONS") == "true"
 
 
-def tell_github(last: Mapping[str, object], environ: Mapping[str, str], folder: Path) -> str | None:
+def tell_github(
+    last: Mapping[str, object],
+    fix: Sequence[tuple[Language, str]],
+    environ: Mapping[str, str],
+    folder: Path,
+) -> str | None:
     """Append to the step's summary; the annotation, which has to go to stdout, or None.
 
-    ``last`` are the redacted fields of ``run.finished``, ``folder`` is where files of the history are relative to.
+    ``last`` are the redacted fields of ``run.finished``, ``fix`` its fix by `Fix.shown`, ``folder`` is where files of the history are relative to.
     A summary that cannot be written is left out: it must never be a reason for a release to fail.
     """
     path = environ.get("GITHUB_STEP_SUMMARY")
@@ -29,7 +36,7 @@ def tell_github(last: Mapping[str, object], environ: Mapping[str, str], folder: 
             # neither a FIFO that nobody reads nor one that is full may hold the end of a release
             fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
             with open(fd, "wb", buffering=0) as file:  # noqa: PTH123 - of a descriptor
-                file.write(summary(last).encode())
+                file.write(summary(last, fix).encode())
         except OSError:
             pass
     named = last.get("file")

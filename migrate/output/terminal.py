@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TextIO
 
 from migrate.core.events import Name
-from migrate.core.problems.catalogue import EXIT_MEANINGS, ExitCode, kinds_of
+from migrate.core.problems import EXIT_MEANINGS, ExitCode, kinds_of
+from migrate.core.problems.fix import Language
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
-    from migrate.core.problems.catalogue import Kind
+    from migrate.core.problems import Fix, Kind
 
 # Every control character, Unicode's line ends, directional marks and overrides, and what is no text at all.
 _ACTING: Final = re.compile("[\0-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
@@ -269,7 +270,11 @@ def explanation(kind: Kind, width: int | None = None) -> str:
         Line(f"{kind.code}: {kind.title}"),
         *_labelled("when", kind.condition, width),
         *_labelled("effect", kind.effect, width),
-        *(_labelled("fix", _FIX_OF_THE_CASE, width) if kind.fix_is_of_the_case else _copied("fix", kind.general_fix)),
+        *(
+            _labelled("fix", _FIX_OF_THE_CASE, width)
+            if kind.fix_is_of_the_case
+            else _what_to_do(kind.general_fix, width)
+        ),
         *_labelled("exit code", f"{int(kind.exit_code)} {kind.exit_code.label}", width),
         *_labelled("retry", again, width),
     ]
@@ -310,6 +315,11 @@ def _labelled(label: str, text: object, width: int | None) -> Iterator[Line]:
         wrapped = textwrap.wrap(wrapped[0], room, break_long_words=False, break_on_hyphens=False)
     for index, part in enumerate(wrapped):
         yield Line(f"  {label if index == 0 else '':<{_LABEL_COLUMNS}}{part}")
+
+
+def _what_to_do(fix: Fix, width: int | None) -> Iterator[Line]:
+    for part in fix.parts:
+        yield from _labelled("fix", part, width) if part.language is Language.ADVICE else _copied("fix", part)
 
 
 def _copied(label: str, text: object) -> Iterator[Line]:

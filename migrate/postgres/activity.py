@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 
+from migrate.core.problems import shell, sql
 from migrate.postgres.backend_names import BACKUP_NAME, GUARD_NAME
 from migrate.postgres.savepoint import savepoint
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from migrate.core.problems import Fix
     from migrate.postgres.connection import Connection
 
 INVALID_PARAMETER: Final = "22023"
@@ -159,11 +161,11 @@ class Orphan:
         return self.state.startswith("idle")
 
     @property
-    def fix_of_denied(self) -> str | None:
+    def fix_of_denied(self) -> Fix | None:
         """The right by which we could end it; None where a superuser must do it."""
         if self.of_superuser:
             return None
-        return f"GRANT pg_signal_backend TO {self.ours};   -- as a superuser; then run migrate again"
+        return sql(f"GRANT pg_signal_backend TO {self.ours};", note="as a superuser; then run migrate again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,13 +282,13 @@ def described(blocker: Mapping[str, Any]) -> str:
     return f"backend {blocker['pid']} ({name}, {blocker['state']}, {blocker['age_s']:.0f} s){on}{query}"
 
 
-def fix_of_blocked(found: Sequence[Mapping[str, Any]], url: str) -> str | None:
+def fix_of_blocked(found: Sequence[Mapping[str, Any]], url: str) -> Fix | None:
     """What ends the sessions in the way; None where they are unknown or runs of ours. ``url``: `Target.url_in_shell`."""
     pids = [blocker["pid"] for blocker in found if not blocker["application_name"].startswith("migrate:")]
     if not pids:
         return None
     ended = ", ".join(f"pg_terminate_backend({pid})" for pid in pids[:5])
-    return f"psql {url} -c 'SELECT {ended}'   # or wait until they have ended; then run migrate again"
+    return shell(f"psql {url} -c 'SELECT {ended}'", note="or wait until they have ended; then run migrate again")
 
 
 def cancel(connection: Connection, pid: int, name: str | None = None) -> None:

@@ -14,7 +14,7 @@ import psycopg2.extensions
 
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
-from migrate.core.problems.catalogue import stop
+from migrate.core.problems import shell, stop
 from migrate.core.quoting import Ready
 from migrate.core.target import UrlUnavailable
 from migrate.postgres.savepoint import savepoint
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from migrate.core.events import Emit
     from migrate.core.interruption import Interruption
-    from migrate.core.problems.catalogue import Stop
+    from migrate.core.problems import Stop
     from migrate.core.target import Target
 
 ATTEMPT_S: Final = 10.0  # one try to connect; libpq does not apply its own connect_timeout to asynchronous connects
@@ -41,11 +41,12 @@ KEEPALIVE: Final[Mapping[str, object]] = {
 # SQLSTATE for a failed connect, so that a server with translated messages ends in "unreachable" instead.
 _NO_TLS: Final = "does not support SSL"
 _NO_DATABASE: Final = re.compile(r'database "(.*)" does not exist')
-_VALUES: Final = "   # sslmode is one of disable, allow, prefer, require, verify-ca, verify-full"
+_VALUES: Final = " (sslmode is one of disable, allow, prefer, require, verify-ca, verify-full)"
 _NONE_GIVEN: Final = "no password supplied"
-_HOW_TO_GIVE_ONE: Final = (
-    "export PGPASSWORD='PASSWORD OR TOKEN'   # or PGPASSFILE, DATABASE_URL_FILE; for a new token at each connection"
-    " MIGRATE_URL_COMMAND, a program that prints the URL"
+_HOW_TO_GIVE_ONE: Final = shell(
+    "export PGPASSWORD='PASSWORD OR TOKEN'",
+    note="or PGPASSFILE, DATABASE_URL_FILE; for a new token at each connection MIGRATE_URL_COMMAND, a program that prints"
+    " the URL",
 )
 _REJECTED: Final = (
     _NO_TLS,

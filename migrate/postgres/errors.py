@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 
-from migrate.core.problems.catalogue import Stop, problem
+from migrate.core.problems import Fix, Stop, migrate, problem, shell
 from migrate.postgres.backend_names import WORKER_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from migrate.core.problems.catalogue import Problem
+    from migrate.core.problems import Problem
     from migrate.postgres.connection import Connection
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
@@ -53,7 +53,8 @@ def problem_of(error: psycopg2.Error, *, doing: str, connection: Connection | No
     sqlstate = error.pgcode
     said = (error.diag.message_primary if sqlstate else None) or str(error).splitlines()[0].strip()
     facts: dict[str, Any] = {}
-    behind, fix = "", None
+    behind = ""
+    fix: Fix | None = None
     if sqlstate == LOCK_NOT_AVAILABLE and connection is not None:
         from migrate.postgres.activity import described, exclusive, fix_of_blocked, who
 
@@ -63,7 +64,7 @@ def problem_of(error: psycopg2.Error, *, doing: str, connection: Connection | No
             workers = [b["application_name"] for b in blockers if b["application_name"].startswith(WORKER_NAME)]
             fix = fix_of_blocked(blockers, connection.target.url_in_shell)
             if workers:
-                fix = f"migrate wait   # a run is at work: {workers[0]} is not to be ended"
+                fix = shell(migrate("wait"), note=f"a run is at work: {workers[0]} is not to be ended")
             facts = {
                 "blockers": [described(blocker) for blocker in blockers],
                 "blocking_runs": [name.removeprefix(WORKER_NAME) for name in workers],
@@ -79,7 +80,6 @@ def problem_of(error: psycopg2.Error, *, doing: str, connection: Connection | No
         fix=fix,
         names={
             "verb": "up",
-            "grant": "-- see the message above",
             "variable": connection.target.url_from if connection is not None else "DATABASE_URL",
         },
         sqlstate=sqlstate,

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Final
 import psycopg2
 
 from migrate.core.events import Event, Level, Name
-from migrate.core.problems.catalogue import stop
+from migrate.core.problems import stop
+from migrate.core.quoting import Ready
 from migrate.postgres import activity
 from migrate.postgres.backend_names import BACKUP_NAME, GUARD_NAME
 from migrate.postgres.connection import jitter, pause
@@ -304,7 +305,7 @@ def _wait_for_orphans(
                 f"backend {orphan.pid} ({orphan.name}, {orphan.state}) of a dead run is still at work after"
                 f" {orphan.age_s:.0f} s{why}",
                 fix=orphan.fix_of_denied if denied else None,
-                names={"pid": orphan.pid, "url": connection.target.url_in_shell},
+                names={"pid": orphan.pid, "url": Ready(connection.target.url_in_shell)},
             )
         _refuse_overdue(deadline_at, waited, f"backend {orphan.pid} ({orphan.state}), which a dead run left behind")
         if time.monotonic() - said_at >= SAY_AGAIN_S:

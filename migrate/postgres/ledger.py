@@ -15,7 +15,7 @@ import psycopg2.errors
 
 from migrate.core.decide.observation import Accepted, Applied, Unfinished, UnprovenRun
 from migrate.core.events import Event, Level, Name
-from migrate.core.problems.catalogue import stop
+from migrate.core.problems import stop
 from migrate.postgres.savepoint import savepoint
 
 if TYPE_CHECKING:
@@ -278,14 +278,11 @@ def history(connection: Connection, *, key: str, limit: int, lock_timeout_s: flo
     may_read, is_there = connection.row(_EXISTS)
     if not may_read:
         if is_there:
-            from migrate.core.schema.repair_sql import quote
+            from migrate.core.problems.privileges import fix_of_ledger
 
             role = connection.row("SELECT user")[0]
-            grant = f"GRANT USAGE ON SCHEMA migrate TO {quote(role)};\n"
-            grant += f"GRANT SELECT ON ALL TABLES IN SCHEMA migrate TO {quote(role)};"
-            raise stop(
-                "missing-privilege", f"role {role} may not read the ledger, the tables in schema migrate", fix=grant
-            )
+            why = f"role {role} may not read the ledger, the tables in schema migrate"
+            raise stop("missing-privilege", why, fix=fix_of_ledger(role, is_there=True, writes=False))
         return []
     names = [*(name for name in _COLUMNS_OF_RUN.split(",") if name not in {"target", "result"}), "steps"]
     with connection.transaction("READ COMMITTED READ ONLY", lock_timeout_s=lock_timeout_s):

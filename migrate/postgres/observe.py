@@ -10,7 +10,7 @@ import psycopg2
 import psycopg2.errors
 
 from migrate.core.decide.observation import InvalidIndex, Observation, Server
-from migrate.core.problems.catalogue import stop
+from migrate.core.problems import again, shell, sql, stop
 from migrate.core.search_path import schemas_of
 from migrate.postgres import ledger
 from migrate.postgres.connection import pause
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from migrate.core.decide.policy import Limits
-    from migrate.core.problems.catalogue import Stop
+    from migrate.core.problems import Stop
     from migrate.core.target import Target
     from migrate.postgres.connection import Connection
 
@@ -254,33 +254,34 @@ def refuse_wrong_server(server: Server, target: Target) -> None:
 def refuse_missing_rights(server: Server, target: Target) -> None:
     """Raises Stop where the role can not write the version table, or can not make it."""
     from migrate.core.problems.privileges import fix_of_member  # a run with nothing to do refuses nothing here
-    from migrate.core.schema.repair_sql import quote
+    from migrate.core.quoting import identifier
 
     def refuse(why: str, grant: str) -> Stop:
+        note = ""
         if server.owner is not None:
             why = f"{why}; it may become role {server.owner}, which may, but does not inherit from it"
-            grant = f"{grant}   -- {fix_of_member(server.owner, target.url_from)}"
-        return stop("missing-privilege", why, names={"grant": grant})
+            note = fix_of_member(server.owner, target.url_from)
+        return stop("missing-privilege", why, fix=sql(grant, note=note))
 
-    role = quote(server.user)
+    role = identifier(server.user)
     if server.unseen is not None:
         raise refuse(
             f"role {server.user} may not look into schema {server.unseen}, so that what is there is not known",
-            f"GRANT USAGE ON SCHEMA {quote(server.unseen)} TO {role};",
+            f"GRANT USAGE ON SCHEMA {identifier(server.unseen)} TO {role};",
         )
     if server.schema is None:
         first = next((name for name in server.search_path if name != server.user), server.user)
         raise refuse(
             f"no schema of the search_path of role {server.user} ({', '.join(server.search_path) or 'it is empty'}) exists"
             f" in database {server.database}",
-            f"CREATE SCHEMA {quote(first)} AUTHORIZATION {role};",
+            f"CREATE SCHEMA {identifier(first)} AUTHORIZATION {role};",
         )
-    schema = quote(server.schema)
+    schema = identifier(server.schema)
     if not server.may_write_versions:
         does = "write" if server.may_read_versions else "read"
         raise refuse(
             f"role {server.user} may not {does} {server.schema}.{target.version_table}",
-            f"GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.{quote(target.version_table)} TO {role};",
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.{identifier(target.version_table)} TO {role};",
         )
     if not server.may_create and not server.schema_exists:
         raise refuse(
@@ -330,7 +331,7 @@ def in_snapshot(connection: Connection, limits: Limits, read: Callable[[], Read]
                 raise found from error
             if reads == _READS:
                 why = f"{found.problem.why}; something was dropped during each of {_READS} reads"
-                fix = "migrate up   # once nobody else changes the schema"
+                fix = shell(again(), note="once nobody else changes the schema")
                 raise stop("blocked", why, fix=fix, sqlstate=error.pgcode) from error
             pause(_AGAIN_S, connection.interruption, connection.beat)
 
@@ -417,15 +418,15 @@ def version_rows(connection: Connection, schema: str | None, table: str) -> tupl
     except psycopg2.Error as error:
         if isinstance(error, psycopg2.errors.InsufficientPrivilege) and "row-level security" in str(error):
             why = f"row security hides rows of the version table {schema}.{table} from this role"
-            grant = f"ALTER TABLE {quoted} DISABLE ROW LEVEL SECURITY;   -- or: ALTER ROLE … BYPASSRLS;"
-            raise stop("missing-privilege", why, names={"grant": grant}, sqlstate=error.pgcode) from error
+            grant = sql(f"ALTER TABLE {quoted} DISABLE ROW LEVEL SECURITY;", note="or: ALTER ROLE … BYPASSRLS;")
+            raise stop("missing-privilege", why, fix=grant, sqlstate=error.pgcode) from error
         if error.pgcode in _GONE or code_of(error.pgcode, ""):
             raise
         # a table without the column, or with one that has no order, such as json; a view that raises
         raise stop(
             "other-version-table",
             f"{schema}.{table} is no version table of Alembic's: {error.diag.message_primary}",
-            fix="export MIGRATE_VERSION_TABLE=NAME   # the one that env.py configures",
+            fix=shell("export MIGRATE_VERSION_TABLE=NAME", note="the one that env.py configures"),
             sqlstate=error.pgcode,
         ) from error
     return tuple(str(row[0]) for row in found)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg2 import sql
 
-from migrate.core.problems.catalogue import stop
+from migrate.core.problems import stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

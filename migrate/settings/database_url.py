@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.notification import secrets_in
-from migrate.core.problems.catalogue import stop
+from migrate.core.problems import shell, stop
 from migrate.core.quoting import word
 from migrate.core.url import SCHEMES, URL_VARIABLES, DatabaseUrl, MalformedUrl
 from migrate.regular_files import SMALL, read
@@ -120,7 +120,7 @@ def _find(environ: Mapping[str, str], cwd: Path) -> tuple[str, str]:
         value, path = environ.get(name, "").strip(), environ.get(of_file, "").strip()
         if value and path:
             why = f"{name} and {of_file} are both set, and each may name another database."
-            raise stop("bad-database-url", why, fix=f"unset {of_file}   # or: unset {name}")
+            raise stop("bad-database-url", why, fix=shell(f"unset {of_file}", note=f"or: unset {name}"))
         if value:
             return name, value
         if path:
@@ -130,14 +130,20 @@ def _find(environ: Mapping[str, str], cwd: Path) -> tuple[str, str]:
                 why = f"The file that {of_file} names, {path}, cannot be read: {error.strerror}."
             except ValueError:
                 why = f"The file that {of_file} names, {path}, is no UTF-8 text."
-            raise stop("bad-database-url", why, fix=f"ls -l {word(path)}   # it must be a text that this user can read")
+            raise stop(
+                "bad-database-url",
+                why,
+                fix=shell(f"ls -l {word(path)}", note="it must be a text that this user can read"),
+            )
     empty = [name for name in URL_VARIABLES if name in environ]
     why = f"None of {', '.join(URL_VARIABLES)} is set, nor any of them with _FILE at its end."
     why += f" {' and '.join(empty)} is there, but empty." if empty else ""
     other = next((name for name in _OTHER_VARIABLES if environ.get(name, "").strip()), None)
     if other is None:
         raise stop("no-database-url", why)
-    raise stop("no-database-url", f"{why} {other} is set, but it is not read.", fix=f'export DATABASE_URL="${other}"')
+    raise stop(
+        "no-database-url", f"{why} {other} is set, but it is not read.", fix=shell(f'export DATABASE_URL="${other}"')
+    )
 
 
 def _read_file(path: Path) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.decide.policy import Backup, Limits, Policy
 from migrate.core.deployment import platform_deadline
-from migrate.core.problems.catalogue import problem, stop
+from migrate.core.problems import in_order, problem, shell, stop
 from migrate.core.target import Target, UrlUnavailable
 from migrate.core.url import URL_COMMAND, DatabaseUrl, MalformedUrl
 from migrate.core.wording import counted
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from migrate.core.events import LogFormat
-    from migrate.core.problems.catalogue import Problem
-    from migrate.core.problems.pasting import ProjectFlag
+    from migrate.core.problems import Fix, Problem
+    from migrate.core.problems.fix import ProjectFlag
 
 _PYPROJECT: Final = "pyproject.toml"
 _SHOWN_CHARACTERS: Final = 60
@@ -143,7 +143,7 @@ class Settings:
         given = [each for each in SETTINGS if each.finds_project and self.provenance[each.name].source in places]
         if not given:
             return ()  # nearly every run: nothing more is imported
-        from migrate.core.problems.pasting import ProjectFlag
+        from migrate.core.problems.fix import ProjectFlag
 
         def flags(setting: Setting) -> list[ProjectFlag]:
             value = self._values[setting.name]
@@ -162,7 +162,7 @@ class _Fault:
     """One thing wrong with the settings: a sentence, and what to paste."""
 
     why: str
-    fix: str
+    fix: Fix | str
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> tuple[Settings, Problem | None]:
@@ -212,7 +212,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> tup
         fault = problem(
             "bad-setting",
             f"{counted(len(faults), 'setting is', 'settings are')} malformed: {'; '.join(fault.why for fault in faults)}.",
-            names={"settings": "; ".join(fault.fix for fault in faults)},
+            fix=in_order(fault.fix for fault in faults),
         )
     if provenance["backup"].source is Source.DEFAULT and (values["backup_dir"] or values["backup_command"]):
         values["backup"] = Backup.REQUIRED  # whoever names a place for it wants one
@@ -295,9 +295,9 @@ def quoted(value: object) -> str:
 
 
 def _fault_of_variable(setting: Setting, text: str, error: ValueError) -> _Fault:
-    fix = f"export {setting.variable}={setting.shown_default}" if setting.shown_default else f"unset {setting.variable}"
+    way = f"export {setting.variable}={setting.shown_default}" if setting.shown_default else f"unset {setting.variable}"
     shown = "" if isinstance(setting.kind, SECRET_KINDS) else f" {quoted(text)}"
-    return _Fault(f"{setting.variable}{shown} {error}", fix)
+    return _Fault(f"{setting.variable}{shown} {error}", shell(way))
 
 
 def _fault_of_key(setting: Setting, value: object, error: ValueError) -> _Fault:

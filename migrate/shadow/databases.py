@@ -16,8 +16,8 @@ import psycopg2
 from psycopg2.extensions import quote_ident
 
 from migrate.core.events import Event, Name
-from migrate.core.problems.catalogue import stop
-from migrate.core.schema.repair_sql import quote
+from migrate.core.problems import sql, stop
+from migrate.core.quoting import identifier
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
 from migrate.postgres.connection import connect_with_retry
@@ -206,7 +206,7 @@ class Shadow:
             raise stop(
                 "missing-privilege",
                 f"{doing}: role {role} may not make databases on the shadow's server",
-                names={"grant": f"ALTER ROLE {quote(role)} CREATEDB;"},
+                fix=sql(f"ALTER ROLE {identifier(role)} CREATEDB;"),
                 sqlstate=error.pgcode,
             ) from error
         except psycopg2.Error as error:

@@ -15,10 +15,9 @@ from migrate.core import shadow as shadows
 from migrate.core.decide.policy import Policy, Transaction
 from migrate.core.decide.widths import ALEMBICS, too_narrow
 from migrate.core.events import Event, Level, Name
-from migrate.core.problems.catalogue import Stop, problem, stop
-from migrate.core.quoting import word
+from migrate.core.problems import Stop, advice, migrate, problem, shell, stop
+from migrate.core.quoting import identifier, word
 from migrate.core.schema.differences import within
-from migrate.core.schema.repair_sql import quote
 from migrate.output.heartbeat import Pulse
 from migrate.postgres import catalog
 from migrate.postgres.backend_names import CONTROL_NAME, GUARD_NAME
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from migrate.core.interruption import Interruption
     from migrate.core.manifest.manifest import Manifest
     from migrate.core.manifest.match import Rows
-    from migrate.core.problems.catalogue import Problem
+    from migrate.core.problems import Problem
     from migrate.core.target import Target
     from migrate.core.url import DatabaseUrl
     from migrate.postgres.connection import Connection
@@ -148,7 +147,7 @@ class Ground:
                 load_baseline(connection, self.baseline.sql, self.baseline.path)
         with closing(self.connect(target, CONTROL_NAME)) as connection:
             if self._schema is not None:
-                connection.run(f"CREATE SCHEMA IF NOT EXISTS {quote(self._schema)}")
+                connection.run(f"CREATE SCHEMA IF NOT EXISTS {identifier(self._schema)}")
             rows = observe(connection, target, self._limits, hashes={}, with_schema=False).rows
         if rows and self.baseline is not None:
             raise stop(
@@ -326,7 +325,10 @@ class Ground:
             return Stop(replace(lacks, facts=found.facts))
         if found.kind.code == "authentication":
             why = f"{found.why}; env.py gives a user or a password of its own to the throw-away server"
-            fix = "export MIGRATE_SHADOW_URL='postgresql://USER:PASSWORD@HOST:5432/postgres'   # a server that accepts them"
+            fix = shell(
+                "export MIGRATE_SHADOW_URL='postgresql://USER:PASSWORD@HOST:5432/postgres'",
+                note="a server that accepts them",
+            )
             return Stop(replace(found, why=why, fix=fix))
         if found.kind.code not in OF_REVISIONS:
             return stopped
@@ -334,14 +336,14 @@ class Ground:
         if sqlstate == _TOO_LONG and revision is not None and len(revision.id) > ALEMBICS:
             place = self._target.version_table_schema or "public", self._target.version_table
             narrow = too_narrow(revision, ALEMBICS, *place, is_there=False)
-            fix = f"let env.py make the version table before Alembic does: {narrow.fix}"
+            fix = advice(f"let env.py make the version table before Alembic does: {narrow.fix}")
             return Stop(replace(narrow, fix=fix, facts=found.facts))
         if self.baseline is None and sqlstate in _MISSING:
             needed = problem("baseline-needed", f"in an empty database, {found.why}")
             return Stop(replace(needed, facts=found.facts))
         file = found.facts.get("file") or found.facts.get("revision")
-        again = "plan --sql" if self._verb == "plan" else self._verb
-        fix = f"correct {word(file)}, then run migrate {again} again"
+        again = migrate(self._verb, *(["--sql"] if self._verb == "plan" else []))
+        fix = advice(f"correct {word(file)}, then run ", again, " again")
         # a part that was committed went with the throw-away database: there is nothing to repair
         failed = problem("revision-failed", found.why, fix=fix) if found.kind.code == "partly-committed" else found
         return Stop(replace(failed, fix=fix, facts=found.facts))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from migrate.child.protocol import Wanted
 from migrate.core.decide.plan import Upgrade
 from migrate.core.history.faults import HistoryFault
-from migrate.core.problems.catalogue import Stop
+from migrate.core.problems import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,7 +22,7 @@ from migrate.core.manifest.replay import (
     steps,
     with_siblings,
 )
-from migrate.core.problems.catalogue import Stop, problem, stop
+from migrate.core.problems import Stop, problem, stop
 from migrate.core.quoting import word
 from migrate.core.schema.differences import within
 from migrate.core.schema.spelling import may_be_respelled

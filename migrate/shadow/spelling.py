@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg2
 
+from migrate.core.quoting import identifier
 from migrate.core.schema.differences import dotted, parse, parse_column
-from migrate.core.schema.repair_sql import quote
 from migrate.core.schema.spelling import carried_over
 from migrate.postgres import catalog
 from migrate.postgres.dump_text import proposals, without_state
@@ -148,7 +148,7 @@ def _printed(
         _try(connection, _QUIET)
         with connection.cursor() as cursor:
             reader = catalog.Reader(cursor, where)
-            if not _try(connection, f"CREATE SCHEMA {quote(SCRATCH)}; SET LOCAL lock_timeout = '{_LOCK_S:.0f}s'"):
+            if not _try(connection, f"CREATE SCHEMA {identifier(SCRATCH)}; SET LOCAL lock_timeout = '{_LOCK_S:.0f}s'"):
                 return {}
             tries = [
                 each
@@ -194,11 +194,11 @@ def _column(definition: Definition, identity: Identity, own: str, schema: Schema
     owner = _sql(identity.owner)
     if column.default is not None:
         # On the column itself, because no row gets the value: a new column would take it from its sequence.
-        sql = f"ALTER TABLE {owner} ALTER COLUMN {quote(identity.path[-1])} SET DEFAULT {column.default}"
+        sql = f"ALTER TABLE {owner} ALTER COLUMN {identifier(identity.path[-1])} SET DEFAULT {column.default}"
         return _Try(definition, sql, definition[0])
     del schema
     copy = _sql((SCRATCH, own))
-    sql = f"CREATE TABLE {copy} (LIKE {owner}); ALTER TABLE {copy} ADD COLUMN {quote(own)} {definition[1]}"
+    sql = f"CREATE TABLE {copy} (LIKE {owner}); ALTER TABLE {copy} ADD COLUMN {identifier(own)} {definition[1]}"
     return _Try(definition, sql, f"column {dotted((SCRATCH, own, own))}")
 
 
@@ -208,7 +208,7 @@ def _domain(definition: Definition, _identity: Identity, own: str, _schema: Sche
 
 
 def _constraint(definition: Definition, identity: Identity, own: str, schema: Schema, _default: str) -> _Try:
-    add = f"ADD CONSTRAINT {quote(own)} {definition[1]}"
+    add = f"ADD CONSTRAINT {identifier(own)} {definition[1]}"
     domain = schema.get(f"domain {dotted(identity.owner)}")
     if domain is None:
         made = (*identity.owner, own)
@@ -223,7 +223,7 @@ def _constraint(definition: Definition, identity: Identity, own: str, schema: Sc
 def _index(definition: Definition, identity: Identity, own: str, _schema: Schema, _default: str) -> _Try:
     unique = "UNIQUE " if definition[1].startswith("unique ") else ""
     method = definition[1].removeprefix("unique ")
-    sql = f"CREATE {unique}INDEX {quote(own)} ON {_sql(identity.owner)} USING {method}"
+    sql = f"CREATE {unique}INDEX {identifier(own)} ON {_sql(identity.owner)} USING {method}"
     return _Try(definition, sql, f"index {dotted((*identity.owner, own))}")
 
 
@@ -237,7 +237,7 @@ def _view(definition: Definition, identity: Identity, own: str, _schema: Schema,
 def _trigger(definition: Definition, identity: Identity, own: str, _schema: Schema, _default: str) -> _Try:
     text, state = without_state(definition[1])
     kind = "CONSTRAINT TRIGGER" if text.startswith("constraint ") else "TRIGGER"
-    sql = f"CREATE {kind} {quote(own)} {text.removeprefix('constraint ')}"
+    sql = f"CREATE {kind} {identifier(own)} {text.removeprefix('constraint ')}"
     return _Try(definition, sql, f"trigger {dotted((*identity.owner, own))}", tail=state)
 
 
@@ -245,18 +245,18 @@ def _rule(definition: Definition, identity: Identity, own: str, _schema: Schema,
     text, state = without_state(definition[1])
     event = re.match(r"on \w+", text)
     assert event is not None
-    sql = f"CREATE RULE {quote(own)} AS {event[0]} TO {_sql(identity.owner)}{text[event.end() :]}"
+    sql = f"CREATE RULE {identifier(own)} AS {event[0]} TO {_sql(identity.owner)}{text[event.end() :]}"
     return _Try(definition, sql, f"rule {dotted((*identity.owner, own))}", tail=state)
 
 
 def _policy(definition: Definition, identity: Identity, own: str, _schema: Schema, _default: str) -> _Try:
-    sql = f"CREATE POLICY {quote(own)} ON {_sql(identity.owner)} {definition[1]}"
+    sql = f"CREATE POLICY {identifier(own)} ON {_sql(identity.owner)} {definition[1]}"
     return _Try(definition, sql, f"policy {dotted((*identity.owner, own))}")
 
 
 def _routine(definition: Definition, identity: Identity, _own: str, _schema: Schema, default: str) -> _Try:
     made = (SCRATCH, identity.path[-1])  # under its own name, by which its body calls its arguments
-    text = definition[1].replace("<default schema>", quote(default))
+    text = definition[1].replace("<default schema>", identifier(default))
     return _Try(
         definition,
         f"CREATE {identity.kind} {_sql(made)}{text}",
@@ -296,4 +296,4 @@ _MAKERS: Final[dict[str, Callable[[Definition, Identity, str, Schema, str], _Try
 
 
 def _sql(path: Sequence[str]) -> str:
-    return ".".join(map(quote, path))
+    return ".".join(map(identifier, path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrate.core.events import Event, Level, Name
-from migrate.core.problems.catalogue import stop
+from migrate.core.problems import stop
 from migrate.core.problems.privileges import fix_of_ledger
 from migrate.steps.stamp import stamp
 
@@ -28,7 +28,7 @@ def adopt(run: Run, step: Adopt) -> None:
             raise stop(
                 "missing-privilege",
                 f"the differences cannot be recorded: role {run.before.server.user} cannot write the ledger",
-                names={"grant": fix_of_ledger(run.before.server.user, is_there=_has_ledger(run))},
+                fix=fix_of_ledger(run.before.server.user, is_there=_has_ledger(run)),
             )
         details["accepted"] = [list(fact) for fact in step.accepted]
     for tolerated in step.evidence:

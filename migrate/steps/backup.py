@@ -22,7 +22,7 @@ import psycopg2
 from migrate.core.decide.backup import file_name, restore_command
 from migrate.core.events import Event, Name
 from migrate.core.interruption import Interrupted
-from migrate.core.problems.catalogue import Stop, stop
+from migrate.core.problems import Fix, Stop, stop
 from migrate.core.problems.privileges import fix_of_denied
 from migrate.core.quoting import word
 from migrate.postgres import activity
@@ -57,16 +57,16 @@ def refuse_impossible(place: BackupPlace, server: Server, target: Target, enviro
     """Raises Stop for a backup that cannot succeed, before the guard is taken."""
     if place.command and shutil.which(place.command[0], path=environ.get("PATH")) is None:
         fix = f"put {word(place.command[0])} into the image, or correct MIGRATE_BACKUP_COMMAND"
-        raise stop("cannot-back-up", f"the backup command {place.command[0]} is not found", names={"fix": fix})
+        raise stop("cannot-back-up", f"the backup command {place.command[0]} is not found", fix=fix)
     if place.folder is None:
         return
     if not place.folder.is_dir():
         # made here it would be in the container, which is gone when the backup is needed
-        fix = f"mount a volume at {word(place.folder)}   # or: mkdir -p {word(place.folder)}"
-        raise stop("cannot-back-up", f"{place.folder} is no folder", names={"fix": fix})
+        fix = f"mount a volume at {word(place.folder)} (or: mkdir -p {word(place.folder)})"
+        raise stop("cannot-back-up", f"{place.folder} is no folder", fix=fix)
     if not os.access(place.folder, os.W_OK | os.X_OK):
         fix = f"let user id {os.geteuid()} write to {word(place.folder)}"
-        raise stop("cannot-back-up", f"{place.folder} cannot be written to", names={"fix": fix})
+        raise stop("cannot-back-up", f"{place.folder} cannot be written to", fix=fix)
     if server.pooled:
         raise stop(
             "pooler-session",
@@ -227,9 +227,9 @@ class BackingUp:
             code = process.returncode
             ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
             words = self.run.redact(f": {reason.decode('utf-8', 'replace')}" if reason else "")
-            fix = "correct what it says, then run migrate again"
+            fix: Fix | str = "correct what it says, then run migrate again"
             if "row-level security" in words:
-                fix = f"{fix_of_denied(words, self.run.before.server.user)}   -- pg_dump must see every row"
+                fix = fix_of_denied(words, self.run.before.server.user, note="pg_dump must see every row")
             raise _failed(f"{what} {ended}{words}", fix)
 
     def _lines(self, fd: int) -> Iterator[bytes]:
@@ -335,5 +335,5 @@ def _sync(folder: Path) -> None:
         os.close(fd)
 
 
-def _failed(why: str, fix: str) -> Stop:
-    return stop("backup-failed", f"no change without a backup: {why}", names={"fix": fix})
+def _failed(why: str, fix: Fix | str) -> Stop:
+    return stop("backup-failed", f"no change without a backup: {why}", fix=fix)

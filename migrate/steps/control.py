@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg2
 
-from migrate.core.problems.catalogue import stop
+from migrate.core.problems import stop
 from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.postgres.connection import connect, pause
 from migrate.postgres.observe import invalid_indexes, version_rows

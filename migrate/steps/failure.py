@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from migrate.child.protocol import Refusal
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
-from migrate.core.problems.catalogue import ExitCode, Stop, stop
+from migrate.core.problems import ExitCode, Fix, Stop, again, alembic, shell, stop
 from migrate.core.problems.packages import fix_of_missing
 from migrate.core.problems.privileges import denied_object, fix_of_denied, fix_of_uncounted
 from migrate.core.quoting import word
@@ -130,12 +130,14 @@ def refused(attempt: Attempt, refusal: Refusal) -> Stop:
     about = {name: fix_names[name] for name in ("missing_schema",) if name in fix_names} | facts(attempt.current)
     if is_elsewhere:  # it is of no one revision
         about = {}
+    grant = None
     if "denied" in fix_names:
         server = attempt.run.before.server
         given = {name: str(fix_names[name]) for name in ("table", "target")}
         grant = fix_of_uncounted(str(fix_names["denied"]), role=server.user, database=server.database, **given)
-        fix_names = {"grant": grant}
-    return stop(code, why, fix=fix_names.get("fix"), names=fix_names, exit_code=exit_code, **{**about, **more})
+    own = fix_names.get("fix")
+    fix = grant or (own if own is None else str(own))
+    return stop(code, why, fix=fix, names=fix_names, exit_code=exit_code, **{**about, **more})
 
 
 def never_committed(attempt: Attempt, opener: str | None) -> Stop:
@@ -342,13 +344,10 @@ def _failure(
     attempt: Attempt, code: str, why: str, failed: AtWork, about: Mapping[str, object], said: str = ""
 ) -> Stop:
     run = attempt.run
-    fix = {
-        "file": failed.file,
-        "grant": _grant(run, said or why),
-        "variable": run.target.url_from,
-    }
-    mends = _MORE_MEMORY if code == "no-resources" and "sqlstate" in about and about["sqlstate"] is None else None
-    found = stop(code, why, fix=mends, names=fix, **about)
+    fix: Fix | str | None = _grant(run, said or why) if code == "missing-privilege" else None
+    if code == "no-resources" and "sqlstate" in about and about["sqlstate"] is None:
+        fix = _MORE_MEMORY
+    found = stop(code, why, fix=fix, names={"file": failed.file, "variable": run.target.url_from}, **about)
     shown = (run.explained(found) if run.explained is not None else found).problem
     run.emit(Event(Name.REVISION_FAILED, shown.why, Level.ERROR, {**attempt.fields(failed), **shown.fields()}))
     return found
@@ -358,14 +357,16 @@ def _before_any_revision(run: Run, phase: Phase, error: Error, said: str) -> Sto
     """The problem of env.py, or of the connection between two revisions; returned where it may be tried again."""
     place = f" ({_short(error.file, run.project.cwd)}, line {error.line})" if error.file else ""
     if phase == "alembic":
-        raise stop("bad-history", f"Alembic: {said}", names={"fix": "alembic heads   # shows the same error"})
+        raise stop("bad-history", f"Alembic: {said}", fix=shell(alembic("heads"), note="shows the same error"))
     sqlstate = error.sqlstate
-    fix: str | None = None
+    fix: Fix | str | None = None
     default, where = "env-cannot-run", f"env.py{place}"
     if phase == "version-table" and sqlstate:  # the first statement of Alembic's own: env.py has done its part
         server = run.before.server
         default, where = "revision-failed", f"the version table {server.schema}.{run.target.version_table}"
-        fix = f"let role {word(server.user)} read and make {word(f'{server.schema}.{run.target.version_table}')}   # {said}"
+        fix = (
+            f"let role {word(server.user)} read and make {word(f'{server.schema}.{run.target.version_table}')} ({said})"
+        )
     if error.type == "InvalidRequestError" and "requires an async driver" in said:
         named = {**names(run), "variable": run.target.url_from}
         raise stop("sync-driver", f"{where}: {said}", fix=_fix_of_driver(run), names=named)
@@ -380,17 +381,21 @@ def _before_any_revision(run: Run, phase: Phase, error: Error, said: str) -> Sto
     if error.missing_module:
         fix = _fix_of_module(run, error.missing_module)
     if fix is None and not run.project.x and _reads_arguments(run):
-        fix = "migrate up -x KEY=VALUE   # env.py reads arguments of the command line; as a setting: MIGRATE_X"
+        fix = shell(again("-x KEY=VALUE"), note="env.py reads arguments of the command line; as a setting: MIGRATE_X")
     if error.is_disconnect:
         default = "connection-lost"
     elif not sqlstate and not _NO_CONNECTION.isdisjoint(error.types):
         default = "authentication" if is_rejected(said) else "no-resources" if is_exhausted(said) else "unreachable"
     code = code_of(sqlstate, default)
+    if code == "missing-privilege":
+        fix = _grant(run, said)
+    elif code not in {"revision-failed", "env-cannot-run"}:
+        fix = None
     found = stop(
         code,
         f"{where}: {error.type}: {said}",
-        fix=fix if code in {"revision-failed", "env-cannot-run"} else None,
-        names={**names(run), "variable": run.target.url_from, "grant": _grant(run, said)},
+        fix=fix,
+        names={**names(run), "variable": run.target.url_from},
         sqlstate=sqlstate,
     )
     if sqlstate in RETRIED:
@@ -406,13 +411,13 @@ def _reads_arguments(run: Run) -> bool:
     return "get_x_argument" in text or "cmd_opts" in text
 
 
-def _grant(run: Run, said: str) -> str:
+def _grant(run: Run, said: str) -> Fix:
     """What lets the role do what the server refused; the message names no schema, so the server is asked for it."""
     found = ask(run, lambda control: names_of_denied(control, said), within_s=_READ_S) if denied_object(said) else None
     return fix_of_denied(said, run.before.server.user, found or ())
 
 
-def _fix_of_module(run: Run, module: str) -> str | None:
+def _fix_of_module(run: Run, module: str) -> Fix | None:
     """How a missing module is brought; None for a part of a package that is there."""
     if "." in module:
         return None
@@ -424,14 +429,14 @@ def _has_module(folder: Path, module: str) -> bool:
     return (folder / module).is_dir() or (folder / f"{module}.py").is_file()
 
 
-def _fix_of_driver(run: Run) -> str | None:
+def _fix_of_driver(run: Run) -> Fix | str | None:
     """How the URL's file, or the ini file of a replay, names an async driver; None for a URL in a variable."""
     variable = run.target.url_from
     if variable in URL_VARIABLES:
         return None
     if variable.removesuffix("_FILE") in URL_VARIABLES:
-        return f"sed -i 's,^[^:]*:,postgresql+asyncpg:,' \"${variable}\"   # or +psycopg"
-    return f"in {names(run)['config']}: sqlalchemy.url = postgresql+asyncpg://   # or +psycopg"
+        return shell(f"sed -i 's,^[^:]*:,postgresql+asyncpg:,' \"${variable}\"", note="or +psycopg")
+    return f"in {names(run)['config']}: sqlalchemy.url = postgresql+asyncpg:// (or +psycopg)"
 
 
 def _place(run: Run, failed: AtWork, error: Error) -> str:

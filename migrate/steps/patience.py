@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from migrate.core.events import Event, Level, Name
-from migrate.core.problems.catalogue import stop
+from migrate.core.problems import stop
 from migrate.core.retry import Retries
 from migrate.postgres.connection import jitter, pause
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.policy import Limits
     from migrate.core.events import Emit
     from migrate.core.interruption import Interruption
-    from migrate.core.problems.catalogue import Stop
+    from migrate.core.problems import Stop
 
 
 class Patience:

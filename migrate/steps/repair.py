@@ -25,7 +25,7 @@ from migrate.core.decide.repair import (
 )
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
-from migrate.core.problems.catalogue import Stop, stop
+from migrate.core.problems import Stop, migrate, shell, stop
 from migrate.core.problems.privileges import fix_of_denied
 from migrate.core.wording import clauses
 from migrate.postgres import activity
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.plan import Repair
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
-    from migrate.core.problems.catalogue import Problem
+    from migrate.core.problems import Problem
     from migrate.postgres.connection import Connection
     from migrate.steps.run import Run
 
@@ -86,7 +86,7 @@ def assess(
         said = error.diag.message_primary or ""
         grant = fix_of_denied(said, observation.server.user, names_of_denied(connection, said))
         why = f"the duplicates that a unique index forbids cannot be looked for: {said}"
-        raise stop("missing-privilege", why, names={"grant": grant}) from error
+        raise stop("missing-privilege", why, fix=grant) from error
     except psycopg2.Error as error:
         raise problem_of(error, doing="looking for residue") from error
     dead = tuple(step for step in observation.unfinished if step.run_id not in alive)
@@ -119,9 +119,10 @@ def still_there(found: Repairs, *, was_tried: bool) -> Problem:
     if found.left and (was_tried or not found.actions):
         fix = found.left[0].fix
     elif was_tried:
-        fix = "migrate repair --yes   # tries it again, once what forbade it is put right"
+        fix = shell(migrate("repair", "--yes"), note="tries it again, once what forbade it is put right")
     else:
-        fix = f"migrate repair --yes   # does {'what needs no person, and names what is left then' if found.left else 'it'}"
+        does = "does what needs no person, and names what is left then" if found.left else "does it"
+        fix = shell(migrate("repair", "--yes"), note=does)
     return stop("residue", clauses(listed), fix=fix, items=listed[:LISTED]).problem
 
 
@@ -221,7 +222,7 @@ class Repairing:
             left = [f"INVALID index {found.schema}.{found.name} on {found.table}" for found in fresh]
             cause = error.problem.why if isinstance(error, Stop) else "a signal arrived"
             why = f"{action.sql} was ended ({cause}) and left {'; '.join(left)}"
-            fix = "migrate repair --yes   # drops it and goes on"
+            fix = shell(migrate("repair", "--yes"), note="drops it and goes on")
             raise stop("partly-committed", why, fix=fix, residue=left) from error
         raise error
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
     from migrate.core.interruption import Interruption
-    from migrate.core.problems.catalogue import Stop
+    from migrate.core.problems import Stop
     from migrate.core.target import Target
     from migrate.core.url import DatabaseUrl
     from migrate.postgres.connection import Connection

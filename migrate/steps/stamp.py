@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 
 from migrate.core.decide.widths import width_for
-from migrate.core.problems.catalogue import stop
+from migrate.core.problems import stop
 from migrate.postgres import activity, version_table
 from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.postgres.errors import problem_of

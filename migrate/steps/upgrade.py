@@ -42,7 +42,7 @@ from migrate.core.decide.policy import Transaction
 from migrate.core.decide.pooling import leaves_transaction
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
-from migrate.core.problems.catalogue import Stop, stop
+from migrate.core.problems import Stop, stop
 from migrate.core.retry import Retries
 from migrate.core.schema.differences import dotted
 from migrate.core.schema.holding import place_of

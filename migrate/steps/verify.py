@@ -9,14 +9,14 @@ from migrate.core.decide.plan import Adopt, Downgrade, Repair
 from migrate.core.decide.state import AtHead, Behind, Drifted, Incomparable, Residue, Split, Unproven, classify
 from migrate.core.decide.state import name as position_name
 from migrate.core.events import Event, Level, Name
-from migrate.core.problems.catalogue import stop
+from migrate.core.problems import stop
 from migrate.core.wording import clauses
 
 if TYPE_CHECKING:
     from migrate.core.decide.observation import Observation
     from migrate.core.decide.plan import Plan
     from migrate.core.decide.state import State
-    from migrate.core.problems.catalogue import Stop
+    from migrate.core.problems import Stop
     from migrate.core.schema.differences import Differences
     from migrate.steps.run import Run
 

@@ -15,7 +15,7 @@ from migrate.child.protocol import Wanted
 from migrate.core.decide.plan import Downgrade, Upgrade
 from migrate.core.decide.pooling import leaves_transaction
 from migrate.core.manifest.replay import lines, passes, steps, with_siblings
-from migrate.core.problems.catalogue import Stop
+from migrate.core.problems import Stop
 from migrate.core.schema.differences import parse, parse_labels
 from migrate.core.schema.holding import Taken
 from migrate.core.shadow import is_lacking
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
     from migrate.core.manifest.replay import After, Pass
-    from migrate.core.problems.catalogue import Problem
+    from migrate.core.problems import Problem
     from migrate.shadow.ground import Ground
     from migrate.trial.cases import Counted, Findings
     from migrate.trial.values import Type

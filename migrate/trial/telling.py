@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from migrate.child.protocol import Difference
     from migrate.core.events import Emit
     from migrate.core.history.graph import Revision
-    from migrate.core.problems.catalogue import Problem
+    from migrate.core.problems import Problem
     from migrate.trial.cases import Case, Findings
 
 MODELS_DIFFER: Final = "the models are not the schema at the head: "

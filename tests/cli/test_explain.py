@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from migrate.core.problems.catalogue import CATALOGUE, ExitCode
+from migrate.core.problems import CATALOGUE, ExitCode
 
 
 def explain(*arguments: str) -> tuple[int, str]:
@@ -26,7 +26,7 @@ def test_a_problem_is_explained_with_its_fix() -> None:
     for said in (
         CATALOGUE["untracked"].condition,
         CATALOGUE["untracked"].effect,
-        CATALOGUE["untracked"].fix,
+        str(CATALOGUE["untracked"].fix),
         "15 state",
     ):
         assert said in text
@@ -70,7 +70,7 @@ def test_json_is_one_object() -> None:
         "title": kind.title,
         "condition": kind.condition,
         "effect": kind.effect,
-        "fix": kind.fix,
+        "fix": str(kind.fix),
         "exit_code": 22,
         "exit_name": "blocked",
         "retryable": True,

@@ -6,7 +6,7 @@ import pytest
 
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.notification import Occasion, notification, occasion_of, secrets_in
-from migrate.core.problems.catalogue import problem
+from migrate.core.problems import problem
 
 
 @pytest.mark.parametrize("result", Result)

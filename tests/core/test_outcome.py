@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from migrate.core.decide.outcome import LISTED_IDS, Outcome, Result, refusal
-from migrate.core.problems.catalogue import ExitCode, problem
+from migrate.core.problems import ExitCode, problem
 
 
 def test_a_good_end_has_no_word_of_failure() -> None:

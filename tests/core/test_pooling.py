@@ -8,7 +8,7 @@ import pytest
 
 from migrate.core.decide.observation import Server
 from migrate.core.decide.pooling import leaves_transaction, refuse_pooled
-from migrate.core.problems.catalogue import ExitCode
+from migrate.core.problems import ExitCode
 
 DIRECT = Server(
     version_num=170010,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from migrate.core.quoting import identifier
 from migrate.core.schema.differences import Difference, compare
-from migrate.core.schema.repair_sql import quote, repair_sql, repairs
+from migrate.core.schema.repair_sql import repair_sql, repairs
 
 BASE = {
     "table articles": "table",
@@ -342,7 +343,7 @@ def test_one_difference_can_be_asked_for() -> None:
     [("title", "title"), ("order", '"order"'), ("system_user", '"system_user"'), ("É", '"É"'), ('a"b', '"a""b"')],
 )
 def test_names_are_quoted_where_sql_needs_it(name: str, quoted: str) -> None:
-    assert quote(name) == quoted
+    assert identifier(name) == quoted
 
 
 def test_of_several_columns_nobody_says_which_was_renamed() -> None:

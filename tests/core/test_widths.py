@@ -45,7 +45,7 @@ def test_what_counts_is_how_wide_the_table_is_or_will_be_made(server, env_py, so
     assert (found is None) is fits
     if found is not None:
         assert found.kind.code == "bad-history"
-        assert found.fix.startswith("ALTER TABLE" if server.has_version_table else "CREATE TABLE")
+        assert str(found.fix).startswith("ALTER TABLE" if server.has_version_table else "CREATE TABLE")
         assert "two.py" in found.why
 
 

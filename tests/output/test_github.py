@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from migrate.core.decide.outcome import Outcome, Result
-from migrate.core.problems.catalogue import ExitCode, problem
+from migrate.core.problems import ExitCode, Fix, problem, shell, sql
 from migrate.output.github import annotation, summary
+
+if TYPE_CHECKING:
+    from migrate.core.problems.fix import Language
 
 MADE = {"verb": "up", "duration_ms": 12}
 
@@ -13,6 +18,17 @@ def failed(why: str, **facts: object) -> dict[str, object]:
     found = problem("revision-failed", why, names={"file": "versions/a.py"}, **facts)
     outcome = Outcome(Result.FAILED, ExitCode.FAILED, found, applied=("one",), pending=("two", "three"), failed="two")
     return {**outcome.fields(), **MADE}
+
+
+def shown(fix: object) -> tuple[tuple[Language, str], ...]:
+    assert isinstance(fix, Fix)
+    return fix.shown(str)
+
+
+def test_sql_is_no_shell() -> None:
+    found = problem("missing-privilege", "why", fix=sql("GRANT a TO b;"))
+    text = summary({**Outcome(Result.FAILED, found.exit_code, found).fields(), **MADE}, shown(found.fix))
+    assert "\n```sql\nGRANT a TO b;\n```\n" in text
 
 
 def test_the_annotation_stands_on_the_line_of_the_revisions_file() -> None:
@@ -42,7 +58,8 @@ def test_a_good_run_has_no_annotation() -> None:
 
 
 def test_the_summary_names_what_was_applied_failed_and_left() -> None:
-    text = summary(failed("division by zero"))
+    fields = failed("division by zero")
+    text = summary(fields, shown(fields["fix"]))
     assert text.startswith("### migrate up: failed\n")
     assert "| outcome | failed, exit code 30 (failed) |" in text
     assert "| applied | 1: one |" in text
@@ -60,14 +77,15 @@ def test_markup_of_a_message_is_only_shown() -> None:
 
 
 def test_a_command_stands_in_a_block_that_can_be_copied() -> None:
-    found = problem("deadline", "why", fix="export MIGRATE_DEADLINE=1h   # then: migrate up")
-    text = summary({**Outcome(Result.FAILED, ExitCode.DEADLINE, found).fields(), **MADE})
+    found = problem("deadline", "why", fix=shell("export MIGRATE_DEADLINE=1h", note="then: migrate up"))
+    text = summary({**Outcome(Result.FAILED, ExitCode.DEADLINE, found).fields(), **MADE}, shown(found.fix))
     assert "\n```sh\nexport MIGRATE_DEADLINE=1h   # then: migrate up\n```\n" in text
 
 
 def test_a_fence_in_the_fix_does_not_end_the_block() -> None:
-    found = problem("internal", "why", fix="migrate up\n```\nb")
-    lines = summary({**Outcome(Result.FAILED, ExitCode.INTERNAL, found).fields(), **MADE}).splitlines()
+    found = problem("internal", "why", fix=shell("migrate up\n```\nb"))
+    fields = {**Outcome(Result.FAILED, ExitCode.INTERNAL, found).fields(), **MADE}
+    lines = summary(fields, shown(found.fix)).splitlines()
     assert lines.count("````") == 1
     assert "````sh" in lines
 

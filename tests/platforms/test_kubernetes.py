@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from migrate.core.problems.catalogue import ExitCode
+from migrate.core.problems import ExitCode
 from tests.platforms.validators import ROOT, check_kubernetes
 
 pytestmark = pytest.mark.deep

@@ -9,7 +9,7 @@ import pytest
 
 from migrate.cli import VERBS, cli
 from migrate.commands.init import PLATFORMS
-from migrate.core.problems.catalogue import ExitCode
+from migrate.core.problems import ExitCode
 from tests.platforms.validators import ROOT
 
 pytestmark = pytest.mark.deep

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from migrate.core.problems.catalogue import ExitCode
+from migrate.core.problems import ExitCode
 from tests.platforms.validators import ROOT, check_workflow
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from migrate.core.decide.policy import Limits
-from migrate.core.problems.catalogue import Stop
+from migrate.core.problems import Stop
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
 from migrate.postgres import observe as reading

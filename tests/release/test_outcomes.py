@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import psycopg2
 import pytest
 
-from migrate.core.problems.catalogue import ExitCode
+from migrate.core.problems import ExitCode
 from migrate.job.progress import Progress, outcomes
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from migrate.core.decide.plan import Adopt, Backup, Downgrade, Plan, Refusal, Upgrade
 from migrate.core.decide.policy import Backup as BackupPolicy
 from migrate.core.decide.state import Empty, Split, Untracked
-from migrate.core.problems.catalogue import problem
+from migrate.core.problems import migrate, problem, shell
 from migrate.core.wording import shortened
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ def with_backup(
             problem(
                 "not-permitted",
                 f"a backup is due before the first change ({reason}), and no place for it is named",
-                names={"fix": "migrate up --backup DIR   # or --backup-command COMMAND; without: --backup-policy off"},
+                fix=shell(
+                    migrate("up", "--backup DIR"), note="or --backup-command COMMAND; without: --backup-policy off"
+                ),
             ),
         )
     return replace(plan, steps=(Backup(reason), *plan.steps))

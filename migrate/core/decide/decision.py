@@ -29,7 +29,7 @@ from migrate.core.decide.state import (
     named,
 )
 from migrate.core.manifest.match import Exact, Nearest, Several
-from migrate.core.problems.catalogue import ExitCode, problem
+from migrate.core.problems import ExitCode, migrate, problem, shell
 from migrate.core.quoting import Ready, word
 from migrate.core.wording import LISTED, clauses, counted
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
     from migrate.core.manifest.match import Match
-    from migrate.core.problems.catalogue import Problem
+    from migrate.core.problems import Fix, Problem
     from migrate.core.schema.compatibility import Break
 
 UNCOMPARED = "without a manifest it is not compared whether the pending change breaks the release that is still running"
@@ -103,7 +103,7 @@ def refuse_image(image: Image, policy: Policy) -> Refusal | None:
             problem(
                 "bad-history",
                 clauses(fault.message for fault in image.faults),
-                names={"fix": image.faults[0].fix},
+                fix=image.faults[0].fix,
                 faults=[fault.message for fault in image.faults],
             ),
         )
@@ -136,7 +136,10 @@ def refuse_stale(image: Image, pending: Iterable[Revision], policy: Policy) -> R
     if not stale:
         return None
     said = [f"{revision.file} (pending revision {revision.id}) was edited after the manifest" for revision in stale]
-    fix = "migrate manifest   # then commit the file that it writes; to release all the same: migrate up --stale warn"
+    fix = shell(
+        migrate("manifest"),
+        note=("then commit the file that it writes; to release all the same: ", migrate("up", "--stale warn")),
+    )
     return Refusal(problem("stale-manifest", clauses(said), fix=fix, revisions=[revision.id for revision in stale]))
 
 
@@ -170,7 +173,9 @@ def _refuse_unproven(unproven: Unproven, findings: Iterable[Finding], policy: Po
         if not run.wrong or run.exit_code != ExitCode.UNPROVEN or policy.drift is not Judgement.FAIL:
             return None
         why = f"{sentence(unproven)}: {clauses(run.wrong)}; without a manifest nothing tells whether that was put right"
-        return Refusal(problem("unproven", why, fix="migrate manifest   # then commit the file that it writes"))
+        return Refusal(
+            problem("unproven", why, fix=shell(migrate("manifest"), note="then commit the file that it writes"))
+        )
     if policy.extra is Judgement.IGNORE:
         return None
     extra = [each for found in findings if isinstance(found, Drifted) for each in found.differences.extra]
@@ -318,14 +323,16 @@ def _are_foreign(match: Nearest, image: Image) -> bool:
     return not any(difference.identity in known for difference in match.differences.extra)
 
 
-def _way_out(match: Match | None) -> str | None:
+def _way_out(match: Match | None) -> Fix | None:
     """What to paste where nothing is proven; None for the kind's own fix."""
     match match:
         case Nearest(rows=rows):
             at = _at(rows)
-            return f"migrate verify --at {at}   # the differences and their SQL; or: migrate adopt --at {at} --reason 'WHY'"
+            adopt = migrate("adopt", f"--at {at}", "--reason 'WHY'")
+            return shell(migrate("verify", f"--at {at}"), note=("the differences and their SQL; or: ", adopt))
         case Several(candidates=candidates):
-            return f"migrate adopt --at {_at(candidates[0])} --reason 'WHY'   # or another of those named"
+            adopt = migrate("adopt", f"--at {_at(candidates[0])}", "--reason 'WHY'")
+            return shell(adopt, note="or another of those named")
         case _:
             return None
 

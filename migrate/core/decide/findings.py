@@ -10,7 +10,7 @@ from migrate.core.decide.policy import Breaking as BreakingPolicy
 from migrate.core.decide.policy import Edited as EditedPolicy
 from migrate.core.decide.policy import Judgement
 from migrate.core.decide.state import Breaking, Drifted, Edited, Incomparable, Lacking, Residue, Unproven, named
-from migrate.core.problems.catalogue import problem
+from migrate.core.problems import again, migrate, problem, shell, sql
 from migrate.core.wording import LISTED, clauses, shortened
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.policy import Policy
     from migrate.core.decide.state import Finding, State
     from migrate.core.history.graph import Revision
-    from migrate.core.problems.catalogue import Problem
+    from migrate.core.problems import Fix, Problem
     from migrate.core.schema.differences import Difference, Differences
 
 
@@ -156,18 +156,18 @@ def sentence_of_elsewhere(finding: Unproven) -> str:
     return f"{sentence(finding)}: migrate up first runs env.py once without a revision"
 
 
-def fix_of_stale_rows(exact: tuple[str, ...]) -> str:
+def fix_of_stale_rows(exact: tuple[str, ...]) -> Fix:
     """The way out where the version table names one revision, and the schema is exactly another one's."""
-    return f"migrate adopt   # records {named(exact)}, whose schema is there; then: migrate up"
+    return shell(migrate("adopt"), note=(f"records {named(exact)}, whose schema is there; then: ", again()))
 
 
 def problem_of_incomparable(finding: Incomparable) -> Problem:
     """Why nothing is said of the schema, with the right that is missing."""
-    from migrate.core.schema.repair_sql import quote
+    from migrate.core.quoting import identifier
 
-    names = ", ".join(map(quote, finding.schemas))
-    grant = f"GRANT USAGE ON SCHEMA {names} TO {quote(finding.role)};"
-    return problem("missing-privilege", sentence(finding), names={"grant": grant})
+    names = ", ".join(map(identifier, finding.schemas))
+    grant = f"GRANT USAGE ON SCHEMA {names} TO {identifier(finding.role)};"
+    return problem("missing-privilege", sentence(finding), fix=sql(grant))
 
 
 def without_healed(drifted: Drifted, healed: frozenset[str]) -> Drifted:

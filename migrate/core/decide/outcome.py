@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.problems.catalogue import ExitCode
+from migrate.core.problems import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from migrate.core.problems.catalogue import Problem
+    from migrate.core.problems import Problem
 
 LISTED_IDS: Final = 50  # a last line with 3,000 ids would pass the 8 KiB that platforms accept for one line
 

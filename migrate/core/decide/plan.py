@@ -10,7 +10,7 @@ from migrate.core.decide.outcome import Result
 if TYPE_CHECKING:
     from migrate.core.decide.repair import Closing
     from migrate.core.history.graph import Revision
-    from migrate.core.problems.catalogue import Problem
+    from migrate.core.problems import Problem
     from migrate.core.schema.differences import Fact
     from migrate.core.schema.holding import Taken
 

@@ -6,13 +6,13 @@ import ast
 import warnings
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.problems.catalogue import problem
+from migrate.core.problems import problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from migrate.core.decide.observation import Server
-    from migrate.core.problems.catalogue import Problem
+    from migrate.core.problems import Problem
 
 # What makes a revision leave Alembic's transaction, as its text shows it.
 _LEAVES_TRANSACTION: Final = ("autocommit_block", "AUTOCOMMIT", "CONCURRENTLY", "concurrently")

@@ -8,8 +8,10 @@ from itertools import combinations
 from shlex import quote as shell_quoted
 from typing import TYPE_CHECKING, Final, assert_never
 
+from migrate.core.problems import advice, migrate, shell, sql
+from migrate.core.quoting import identifier
 from migrate.core.schema.differences import Difference, Differences, dotted, read_change
-from migrate.core.schema.repair_sql import quote, repairs
+from migrate.core.schema.repair_sql import repairs
 from migrate.core.wording import LISTED, clauses
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Graph
     from migrate.core.history.image import Image
     from migrate.core.manifest.manifest import Manifest
+    from migrate.core.problems import Fix
 
 MOST_LEFT: Final = 20  # lines that a run records of what it left; as many may not be all
 MOST_ROWS: Final = 10  # of a split table; every choice among them is compared with the schema
@@ -80,7 +83,7 @@ class Left:
     """Something that is not repaired, because nothing proves what is right; ``fix`` is what a person can do."""
 
     what: str
-    fix: str
+    fix: Fix
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +210,12 @@ def _on_index(
     name = f"index {index.name} on {index.table}"
     if index.parts_sql is not None:
         if index.constraint is None and _is_made_by_pending(index, image, observation, sources):
-            return Left(f"{name} is INVALID, and a pending revision will make it again", f"DROP INDEX {_named(index)};")
-        return Left(f"{name} is INVALID: it is partitioned, and partitions have no valid part of it", index.parts_sql)
+            return Left(
+                f"{name} is INVALID, and a pending revision will make it again", sql(f"DROP INDEX {_named(index)};")
+            )
+        return Left(
+            f"{name} is INVALID: it is partitioned, and partitions have no valid part of it", sql(index.parts_sql)
+        )
     if _TRANSIENT.search(plain(index.name)) and index.constraint is None:
         return DropIndex(index, "which an interrupted REINDEX CONCURRENTLY left")
     if index.constraint is None and _is_made_by_pending(index, image, observation, sources):
@@ -217,13 +224,13 @@ def _on_index(
         return Left(
             f"{name} is INVALID and belongs to exclusion constraint {index.constraint}, which cannot be rebuilt"
             " concurrently",
-            f"REINDEX INDEX {_named(index)};  -- blocks writes to {index.table} while it runs",
+            sql(f"REINDEX INDEX {_named(index)};", note=f"blocks writes to {index.table} while it runs"),
         )
     if duplicates:
         keys = "key occurs" if duplicates == 1 else "keys occur"
         return Left(
             f"{name} is INVALID and unique, but {duplicates} {keys} more than once",
-            f"remove the duplicates from {index.table}, then run: migrate repair --yes",
+            advice(f"remove the duplicates from {index.table}, then run: ", migrate("repair", "--yes")),
         )
     return RebuildIndex(index)
 
@@ -280,7 +287,10 @@ def _on_rows(image: Image, observation: Observation, ignore: Sequence[str]) -> K
     )
     return Left(
         f"the version table holds {_listed(rows)}, which cannot stand beside each other; {why}",
-        "migrate adopt --at REVISION --reason 'WHY'   # the operator's word; recorded with the differences",
+        shell(
+            migrate("adopt", "--at REVISION", "--reason 'WHY'"),
+            note="the operator's word; recorded with the differences",
+        ),
     )
 
 
@@ -309,10 +319,12 @@ def _on_step(
         if not drift:
             return CloseStep(step, "abandoned", "nothing of what it left is there any more")
     part = f"a part of revision {revision} is committed (run {step.run_id})"
-    word = f"migrate repair --yes --close {revision} --reason 'WHY'"
+    word = migrate("repair", "--yes", f"--close {revision}", "--reason 'WHY'")
     if drift is None:
         named = f"it left: {'; '.join(step.left[:LISTED])}" if step.left else "what it left is not recorded"
-        return Left(f"{part}, and nothing proves that it is put right; {named}", f"{word}   # once it is put right")
+        return Left(
+            f"{part}, and nothing proves that it is put right; {named}", shell(word, note="once it is put right")
+        )
     if recorded:
         is_left = (
             f"{part}; it left, and there still is: {clauses([each.identity for each in drift.without_members().extra])}"
@@ -320,13 +332,11 @@ def _on_step(
     else:
         at = _listed(observation.rows)
         is_left = f"{part}, and the live schema is not that of {at}: {clauses(drift.sentences())}"
-    sql = _undoing(drift, image, observation)
-    way = (
-        f"{_psql(sql, observation.server.schema, url)} && migrate repair --yes"
-        if sql
-        else "migrate repair --yes   # once what is named is put right"
-    )
-    return Left(is_left, f"{way}   # or, if it may stay: {word}" if sql else f"{way}; or, if it may stay: {word}")
+    again, undoing = migrate("repair", "--yes"), _undoing(drift, image, observation)
+    if not undoing:
+        return Left(is_left, shell(again, note=("once what is named is put right; or, if it may stay: ", word)))
+    way = f"{_psql(undoing, observation.server.schema, url)} && "
+    return Left(is_left, shell(way, again, note=("or, if it may stay: ", word)))
 
 
 def _recorded(step: Unfinished) -> tuple[str, ...]:
@@ -353,7 +363,7 @@ def _undoing(drift: Differences, image: Image, observation: Observation) -> tupl
 
 def _psql(statements: Iterable[str], schema: str | None, url: str) -> str:
     """The command that runs the statements one by one, each in a transaction of its own."""
-    first = [f"SET search_path TO {quote(schema)};"] if schema not in {None, "public"} else []
+    first = [f"SET search_path TO {identifier(schema)};"] if schema not in {None, "public"} else []
     commands = "".join(f" -c {shell_quoted(sql)}" for sql in (*first, *statements))
     return f"psql {url}{commands}"
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.problems.catalogue import problem
-from migrate.core.schema.repair_sql import quote
+from migrate.core.problems import problem, sql
+from migrate.core.quoting import identifier, qualified
 from migrate.core.wording import counted
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from migrate.core.decide.observation import Server
     from migrate.core.history.graph import Revision
-    from migrate.core.problems.catalogue import Problem
+    from migrate.core.problems import Problem
 
 ALEMBICS: Final = 32
 _ROOMY: Final = 64  # what a fix makes of it at the least: the next id may be longer still
@@ -59,11 +59,11 @@ def refuse_narrow(
 
 def too_narrow(revision: Revision, width: int, schema: str, table: str, *, is_there: bool) -> Problem:
     """The problem of an id that does not fit, with the statement that makes room."""
-    where = f"{quote(schema)}.{quote(table)}"
+    where = qualified(schema, table)
     wanted = max(_ROOMY, len(revision.id))
     fix = f"ALTER TABLE {where} ALTER COLUMN version_num TYPE character varying({wanted});"
     if not is_there:
-        key = quote(f"{table}_pkc")
+        key = identifier(f"{table}_pkc")
         fix = (
             f"CREATE TABLE {where} (version_num character varying({wanted}) NOT NULL,"
             f" CONSTRAINT {key} PRIMARY KEY (version_num));"
@@ -72,5 +72,5 @@ def too_narrow(revision: Revision, width: int, schema: str, table: str, *, is_th
         "bad-history",
         f"{revision.file}: revision id {revision.id!r} has {counted(len(revision.id), 'character')}, and {where} has room"
         f" for {width}; neither env.py nor a revision before it makes it wider",
-        fix=f"{fix}   -- or shorten the id, and in every file that names it",
+        fix=sql(fix, note="or shorten the id, and in every file that names it"),
     )

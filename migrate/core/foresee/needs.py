@@ -22,9 +22,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
 
+from migrate.core.quoting import identifier
 from migrate.core.schema.differences import parse, parse_labels
 from migrate.core.schema.expressions import inside, parts
-from migrate.core.schema.repair_sql import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -370,12 +370,12 @@ _PLAIN: Final = re.compile(r"[a-z_][a-z0-9_]*")
 def _table(path: str, schema: str) -> str:
     """A table with its schema, as SQL writes it."""
     names = parse(f"table {path}").path
-    return ".".join(map(quote, names if len(names) > 1 else (schema, *names)))
+    return ".".join(map(identifier, names if len(names) > 1 else (schema, *names)))
 
 
 def _sql(column: str) -> str:
     """A column's name as SQL writes it, whether or not it was quoted."""
-    return column if column.startswith('"') else quote(column)
+    return column if column.startswith('"') else identifier(column)
 
 
 def _literal(text: str) -> str:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.history.faults import FaultKind, HistoryFault
+from migrate.core.problems import migrate, shell
 from migrate.core.quoting import word
 from migrate.core.schema.holding import taken
 
@@ -54,7 +55,7 @@ def reverting(
             return HistoryFault(
                 FaultKind.UNKNOWN_TARGET,
                 f"revision {follower} of another branch follows revision {missing}, and would stay without it",
-                f"migrate down --to {below}   # takes {follower} back first",
+                shell(migrate("down", f"--to {below}"), note=f"takes {follower} back first"),
             )
     everything = graph.pending((), "heads")
     if isinstance(everything, HistoryFault):
@@ -78,4 +79,4 @@ def taken_by_reverting(manifest: Manifest, graph: Graph, rows: Iterable[str], re
 
 
 def _fault(why: str) -> HistoryFault:
-    return HistoryFault(FaultKind.UNKNOWN_TARGET, why, "migrate history   # shows what was applied")
+    return HistoryFault(FaultKind.UNKNOWN_TARGET, why, shell(migrate("history"), note="shows what was applied"))

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from migrate.core.problems import Fix
+
 
 class FaultKind(StrEnum):
     """Every way in which a history or a target name can be at fault."""
@@ -35,7 +37,7 @@ class HistoryFault:
 
     kind: FaultKind
     message: str
-    fix: str
+    fix: Fix | str
     revisions: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     line: int | None = None

@@ -5,10 +5,13 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from migrate.core.problems.fix import advice, shell
 from migrate.core.quoting import word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from migrate.core.problems.fix import Fix
 
 # Module -> package, of those that env.py files and models usually import. A package of another module's name may be
 # anybody's: the module is likelier the project's own, and installing a stranger's code would be the worse advice.
@@ -44,15 +47,15 @@ _PACKAGES: Final[Mapping[str, str]] = MappingProxyType(
 _DRIVERS: Final = frozenset({"asyncpg", "pg8000", "psycopg", "psycopg2cffi"})
 
 
-def fix_of_missing(module: str, folder: str | None = None) -> str:
+def fix_of_missing(module: str, folder: str | None = None) -> Fix:
     """What to paste for a module that is not found; ``folder`` is where the project has one of that name itself."""
     if folder is not None:
-        return f"export PYTHONPATH={word(folder)}   # {word(module)} lies there"
+        return shell(f"export PYTHONPATH={word(folder)}", note=f"{word(module)} lies there")
     package = _PACKAGES.get(module)
     if package is None:
-        return (
+        return advice(
             f"put {word(module)} into the image: with the application, where it is a module of your own"
             " (then also: export PYTHONPATH=FOLDER), else with the package that has it"
         )
-    install = f"pip install {word(package)}   # in the image"
-    return f"{install}; or name a driver that is there: postgresql+psycopg2://" if module in _DRIVERS else install
+    other = "; or name a driver that is there: postgresql+psycopg2://" if module in _DRIVERS else ""
+    return shell(f"pip install {word(package)}", note=f"in the image{other}")

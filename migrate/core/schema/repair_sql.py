@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from migrate.core.quoting import identifier, literal
 from migrate.core.schema.differences import (
     OWNERS,
     Difference,
@@ -40,31 +41,6 @@ _FLOATS = ("real", "double precision")
 _HEIRS = ("table partition of ", "table inherits (", "table of ")
 
 _NEXTVAL = re.compile(r"nextval\('((?:[^']|'')+)'::regclass\)")
-
-# Every key word but the unreserved ones, of PostgreSQL 14 to 18 together: what `quote_ident` quotes on one of them.
-_KEYWORDS = frozenset(
-    """
-    all analyse analyze and any array as asc asymmetric authorization between bigint binary bit boolean both case cast
-    char character check coalesce collate collation column concurrently constraint create cross current_catalog
-    current_date current_role current_schema current_time current_timestamp current_user dec decimal default deferrable
-    desc distinct do else end except exists extract false fetch float for foreign freeze from full grant greatest group
-    grouping having ilike in initially inner inout int integer intersect interval into is isnull join json json_array
-    json_arrayagg json_exists json_object json_objectagg json_query json_scalar json_serialize json_table json_value
-    lateral leading least left like limit localtime localtimestamp merge_action national natural nchar none normalize
-    not notnull null nullif numeric offset on only or order out outer overlaps overlay placing position precision
-    primary real references returning right row select session_user setof similar smallint some substring symmetric
-    system_user table tablesample then time timestamp to trailing treat trim true union unique user using values varchar
-    variadic verbose when where window with xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlnamespaces
-    xmlparse xmlpi xmlroot xmlserialize xmltable
-    """.split(),  # noqa: SIM905 - a list literal would be four pages
-)
-
-
-def quote(name: str) -> str:
-    """A name as SQL wants it: quoted where any supported server would read it as something else."""
-    if re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name not in _KEYWORDS:
-        return name
-    return '"' + name.replace('"', '""') + '"'
 
 
 def repairs(differences: Differences, expected: Schema, actual: Schema) -> tuple[tuple[Difference | Renamed, str], ...]:
@@ -124,7 +100,7 @@ def _owner_kind(identity: Identity, schema: Schema) -> str | None:
 
 
 def _sql(path: tuple[str, ...]) -> str:
-    return ".".join(map(quote, path))
+    return ".".join(map(identifier, path))
 
 
 def _alter(identity: Identity, schema: Schema) -> str:
@@ -134,10 +110,10 @@ def _alter(identity: Identity, schema: Schema) -> str:
 
 def _rename(renamed: Renamed, actual: Schema) -> str:
     identity = parse(renamed.actual_identity)
-    old, new = identity.path[-1], quote(parse(renamed.expected_identity).path[-1])
+    old, new = identity.path[-1], identifier(parse(renamed.expected_identity).path[-1])
     if identity.kind == "index":
         return f"ALTER INDEX {_sql(_beside(identity, old))} RENAME TO {new};"
-    return f"{_alter(identity, actual)} RENAME CONSTRAINT {quote(old)} TO {new};"
+    return f"{_alter(identity, actual)} RENAME CONSTRAINT {identifier(old)} TO {new};"
 
 
 def _beside(identity: Identity, name: str) -> tuple[str, ...]:
@@ -149,12 +125,12 @@ def _add_labels(difference: Difference, identity: Identity) -> str | None:
     if difference.expected is None or difference.actual is None:
         return None
     wanted, present = parse_labels(difference.expected), parse_labels(difference.actual)
-    surplus = [_literal(label) for label in present if label not in wanted]
+    surplus = [literal(label) for label in present if label not in wanted]
     renames = _renamed_labels(wanted, present)
     if renames:
         why = f"{dotted(identity.path)} has a label of another name in the same place, most likely renamed by hand:"
         alter = f"ALTER TYPE {_sql(identity.path)} RENAME VALUE"
-        return "\n".join([f"-- {why}", *(f"{alter} {_literal(old)} TO {_literal(new)};" for old, new in renames)])
+        return "\n".join([f"-- {why}", *(f"{alter} {literal(old)} TO {literal(new)};" for old, new in renames)])
     if surplus:
         return (
             f"-- {dotted(identity.path)} has {', '.join(surplus)} too many, and PostgreSQL has no SQL that takes a label out"
@@ -167,10 +143,10 @@ def _add_labels(difference: Difference, identity: Identity) -> str | None:
     for position, label in enumerate(wanted):
         if label not in present:
             # The label before is there already, or was added by the statement before.
-            beside = f" AFTER {_literal(wanted[position - 1])}" if position else ""
+            beside = f" AFTER {literal(wanted[position - 1])}" if position else ""
             if not position and present:
-                beside = f" BEFORE {_literal(present[0])}"
-            statements.append(f"ALTER TYPE {_sql(identity.path)} ADD VALUE {_literal(label)}{beside};")
+                beside = f" BEFORE {literal(present[0])}"
+            statements.append(f"ALTER TYPE {_sql(identity.path)} ADD VALUE {literal(label)}{beside};")
     return "\n".join(statements)
 
 
@@ -181,12 +157,8 @@ def _renamed_labels(wanted: tuple[str, ...], present: tuple[str, ...]) -> list[t
     return pairs if is_renamed and len(wanted) == len(present) else []
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _constraint(difference: Difference, identity: Identity, actual: Schema) -> str:
-    alter, name = _alter(identity, actual), quote(identity.path[-1])
+    alter, name = _alter(identity, actual), identifier(identity.path[-1])
     if difference.expected is None:
         return f"{alter} DROP CONSTRAINT {name};"
     add = f"ADD CONSTRAINT {name} {difference.expected}"
@@ -215,13 +187,13 @@ def _index(difference: Difference, identity: Identity, actual: Schema) -> str:
         return drop
     unique = "UNIQUE " if difference.expected.startswith("unique ") else ""
     method = difference.expected.removeprefix("unique ")
-    create = f"CREATE {unique}INDEX{concurrently} {quote(name)} ON {table} USING {method};"
+    create = f"CREATE {unique}INDEX{concurrently} {identifier(name)} ON {table} USING {method};"
     return create if difference.actual is None else f"{drop}\n{create}"
 
 
 def _column(difference: Difference, identity: Identity, expected: Schema, actual: Schema) -> str | None:
     alter, own = f"ALTER TABLE {_sql(identity.owner)}", identity.path[-1]
-    name = quote(own)
+    name = identifier(own)
     if difference.expected is not None and difference.actual is not None:
         renamed = _sequence_renamed(difference.expected, difference.actual, expected, actual)
         if renamed is None:
@@ -241,7 +213,7 @@ def _column(difference: Difference, identity: Identity, expected: Schema, actual
     add = f"{alter} ADD COLUMN {name} {difference.expected};"
     if not likely:
         return None if "nextval(" in difference.expected else add  # the sequence went with the column
-    renames = [f"{alter} RENAME COLUMN {quote(other)} TO {name};" for other in likely]
+    renames = [f"{alter} RENAME COLUMN {identifier(other)} TO {name};" for other in likely]
     if len(missing) == len(extra) == 1:
         altered = _altered(alter, identity, extra[likely[0]], difference.expected)
         return f"{renames[0]}\n{altered}" if altered is not None else renames[0]
@@ -266,7 +238,7 @@ def _commented(why: str, *statements: str) -> str:
 def _altered(alter: str, identity: Identity, actual: str, expected: str) -> str | None:
     """What gives a column the expected definition; a comment where that would change what is in it."""
     had, gets = parse_column(actual), parse_column(expected)
-    actions = _alterations(quote(identity.path[-1]), gets, had)
+    actions = _alterations(identifier(identity.path[-1]), gets, had)
     if not actions:
         return None
     statement = f"{alter} {', '.join(actions)};"

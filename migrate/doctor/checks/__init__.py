@@ -9,7 +9,7 @@ from migrate.doctor.checks import pending, position, project, server
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from migrate.core.problems.catalogue import Problem
+    from migrate.core.problems import Problem
     from migrate.doctor.check import Check, Checked
 
 CHECKS: Final[tuple[Check[Any], ...]] = (

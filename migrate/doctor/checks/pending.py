@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.problems.catalogue import problem
-from migrate.core.schema.repair_sql import quote
+from migrate.core.problems import in_order, migrate, problem, shell, sql
+from migrate.core.quoting import identifier, literal
 from migrate.core.wording import counted
 from migrate.doctor.check import Passed, Warned, check
-from migrate.doctor.wording import MOST, age, listed, literal, size
+from migrate.doctor.wording import MOST, age, listed, size
 
 if TYPE_CHECKING:
+    from migrate.core.problems import Fix
     from migrate.doctor.check import Found
     from migrate.doctor.facts import Examined, Table
 
@@ -30,16 +31,16 @@ def ownership(seen: Examined) -> Found:
         return problem(
             "missing-privilege",
             f"role {role} does not own what pending revisions alter: {owners}",
-            fix="\n".join(dict.fromkeys(_given_to(quote(role), table) for table in foreign)),
+            fix=in_order(_given_to(identifier(role), table) for table in foreign),
         )
     names = [table.name for table in altered]
     return Passed(f"{counted(len(names), 'table')} to be altered, all owned{listed(names)}")
 
 
-def _given_to(role: str, table: Table) -> str:
+def _given_to(role: str, table: Table) -> Fix:
     if table.owner_is_superuser:  # nobody should become a member of that
-        return f"ALTER TABLE {table.name} OWNER TO {role};"
-    return f"GRANT {table.owner} TO {role};"
+        return sql(f"ALTER TABLE {table.name} OWNER TO {role};")
+    return sql(f"GRANT {table.owner} TO {role};")
 
 
 @check(
@@ -55,7 +56,10 @@ def row_security(seen: Examined) -> Found:
     return Warned(
         f"row security binds role {role} on {bound}, which pending revisions write: they would not touch the rows that"
         " are hidden from it",
-        f"ALTER ROLE {quote(role)} BYPASSRLS;   -- or: SET app.… in the revision, so that a policy shows the rows",
+        sql(
+            f"ALTER ROLE {identifier(role)} BYPASSRLS;",
+            note="or: SET app.… in the revision, so that a policy shows the rows",
+        ),
     )
 
 
@@ -67,12 +71,12 @@ def extensions(seen: Examined) -> Found:
     """Those that a CREATE EXTENSION of a pending revision, or the manifest, names."""
     role, needed = seen.diagnosis.role, seen.diagnosis.extensions
     missing = [each for each in needed if not each.installed]
-    absent = ", ".join(each.name for each in missing if not each.available)
+    absent = [each.name for each in missing if not each.available]
     if absent:
         return problem(
-            "unsupported-server",
-            f"the image needs extensions that this server does not have: {absent}",
-            fix=f"install the server's packages for {absent}, or choose a provider that has them",
+            "missing-extension",
+            f"the image needs extensions that this server does not have: {', '.join(absent)}",
+            names={"extensions": absent},
         )
     forbidden = [
         each.name for each in missing if not role.is_superuser and not (each.trusted and role.may_create_schemas)
@@ -81,7 +85,9 @@ def extensions(seen: Examined) -> Found:
         return problem(
             "missing-privilege",
             f"role {role.name} may not install what the image needs: {', '.join(forbidden)}",
-            fix="\n".join(f"CREATE EXTENSION IF NOT EXISTS {quote(name)};   -- as a superuser" for name in forbidden),
+            fix=in_order(
+                sql(f"CREATE EXTENSION IF NOT EXISTS {identifier(name)};", note="as a superuser") for name in forbidden
+            ),
         )
     return Passed(
         f"{len(needed)} needed, {len(needed) - len(missing)} there, {len(missing)} to be installed",
@@ -106,21 +112,21 @@ def transactions(seen: Examined) -> Found:
                 f" {', '.join(each.relations)} for {age(each.age_s)}"
                 for each in blocking[:MOST]
             ),
-            fix="\n".join(f"SELECT pg_terminate_backend({each.pid});" for each in blocking),
+            fix=in_order(sql(f"SELECT pg_terminate_backend({each.pid});") for each in blocking),
         )
     hidden = [each for each in found if each.age_s is None]
     if hidden:
         pids = ", ".join(f"pid {each.pid} ({each.application or 'no application name'})" for each in hidden[:MOST])
         return Warned(
             f"{pids} hold locks on tables that pending revisions touch; since when, this role may not see",
-            f"GRANT pg_read_all_stats TO {quote(seen.diagnosis.role.name)};",
+            sql(f"GRANT pg_read_all_stats TO {identifier(seen.diagnosis.role.name)};"),
         )
     old = [each for each in found if each.age_s is not None and each.age_s > seen.limits.lock_s * _OLD_LOCKS]
     if old:
         pids = ", ".join(f"pid {each.pid} ({each.state}, {age(each.age_s)})" for each in old[:MOST])
         return Warned(
             f"open for long: {pids}; CREATE INDEX CONCURRENTLY waits for every one of them",
-            "\n".join(f"SELECT pg_terminate_backend({each.pid});" for each in old),
+            in_order(sql(f"SELECT pg_terminate_backend({each.pid});") for each in old),
         )
     return Passed("none is in the way")
 
@@ -140,7 +146,7 @@ def prepared_transactions(seen: Examined) -> Found:
         + (f", holds locks on {', '.join(each.relations)}" if each.relations else "")
         for each in found[:MOST]
     )
-    fix = "\n".join(f"ROLLBACK PREPARED {literal(each.gid)};   -- or COMMIT PREPARED" for each in found)
+    fix = in_order(sql(f"ROLLBACK PREPARED {literal(each.gid)};", note="or COMMIT PREPARED") for each in found)
     if any(each.relations for each in found):
         return problem("blocked", evidence, fix=fix)
     return Warned(f"{evidence}: CREATE INDEX CONCURRENTLY waits for it", fix)
@@ -159,8 +165,11 @@ def vacuum(seen: Examined) -> Found:
         return Passed("no autovacuum to prevent wraparound is at work")
     works = ", ".join(f"{each.relation} (pid {each.pid}, {age(each.age_s)})" for each in found[:MOST])
     evidence = f"an autovacuum to prevent wraparound works on {works}"
-    fix = "\n".join(
-        f"SELECT pg_cancel_backend({each.pid});\nVACUUM (FREEZE) {each.relation};   -- or wait until it has ended"
+    fix = in_order(
+        sql(
+            f"SELECT pg_cancel_backend({each.pid});\nVACUUM (FREEZE) {each.relation};",
+            note="or wait until it has ended",
+        )
         for each in found
     )
     return problem("blocked", evidence, fix=fix) if touched else Warned(evidence, fix)
@@ -176,19 +185,20 @@ def replicas(seen: Examined) -> Found:
     diagnosis = seen.diagnosis
     if diagnosis.waits_for:
         return problem(
-            "blocked",
+            "missing-standby",
             f"every commit waits for a synchronous standby ({diagnosis.waits_for}), and none is connected",
-            fix="ALTER SYSTEM SET synchronous_standby_names = '';\nSELECT pg_reload_conf();   -- or start the standby",
         )
     lagging = [(each.name, each.lag) for each in diagnosis.replicas if each.lag is not None and each.lag > _LARGE_LAG]
     slots = [(each.name, kept) for each in diagnosis.slots if (kept := each.retained or 0) > _LARGE_LAG]
     if lagging or slots:
         said = [f"{name} is {size(lag)} behind" for name, lag in lagging]
         said += [f"slot {name}, which nobody reads, keeps {size(kept)}" for name, kept in slots]
-        paused = "SELECT pg_wal_replay_resume();   -- on the standby, if its replay is paused; else wait"
+        paused = sql("SELECT pg_wal_replay_resume();", note="on the standby, if its replay is paused; else wait")
         fixes = [paused] if lagging else []
-        fixes += [f"SELECT pg_drop_replication_slot({literal(name)});   -- if its reader is gone" for name, _ in slots]
-        return Warned("; ".join(said), "\n".join(fixes))
+        fixes += [
+            sql(f"SELECT pg_drop_replication_slot({literal(name)});", note="if its reader is gone") for name, _ in slots
+        ]
+        return Warned("; ".join(said), in_order(fixes))
     named = [f"{each.name} ({each.state or 'state hidden'})" for each in diagnosis.replicas]
     return Passed(f"{counted(len(named), 'replica')}{listed(named)}, none lags")
 
@@ -202,7 +212,7 @@ def event_triggers(seen: Examined) -> Found:
     named = ", ".join(f"{each.name} ({each.event}, {each.function})" for each in found[:MOST])
     return Warned(
         f"they run with the statements of revisions: {named}",
-        "\n".join(f"ALTER EVENT TRIGGER {quote(each.name)} DISABLE;   -- as its owner" for each in found),
+        in_order(sql(f"ALTER EVENT TRIGGER {identifier(each.name)} DISABLE;", note="as its owner") for each in found),
     )
 
 
@@ -214,7 +224,7 @@ def sizes(seen: Examined) -> Found:
     if tables and tables[0].size > _LARGE_TABLE:
         return Warned(
             f"pending revisions touch large tables: {', '.join(each[:MOST])}",
-            "migrate up --deadline TIME   # after a rehearsal on a copy of this size",
+            shell(migrate("up", "--deadline TIME"), note="after a rehearsal on a copy of this size"),
             each,
         )
     return Passed(f"pending revisions touch {counted(len(tables), 'table')}{listed(each)}", each)
@@ -225,7 +235,7 @@ def runs(seen: Examined) -> Found:
     """Who would make `up` wait."""
     names = ", ".join(name.rpartition(":")[2] for name in seen.diagnosis.runs)
     if names:
-        return Warned(f"another run is at work: {names}", "migrate history   # or wait until it has ended")
+        return Warned(f"another run is at work: {names}", shell(migrate("history"), note="or wait until it has ended"))
     return Passed("none")
 
 

@@ -25,14 +25,16 @@ from migrate.core.decide.state import (
     Unproven,
 )
 from migrate.core.decide.state import name as position_name
-from migrate.core.problems.catalogue import problem
-from migrate.core.schema.repair_sql import quote, repairs
+from migrate.core.problems import NOTHING, in_order, migrate, problem, shell, sql
+from migrate.core.quoting import identifier, qualified
+from migrate.core.schema.repair_sql import repairs
 from migrate.core.wording import clauses, counted
 from migrate.doctor.check import Passed, Warned, check
 from migrate.doctor.wording import listed
 
 if TYPE_CHECKING:
     from migrate.core.decide.state import Finding
+    from migrate.core.problems import Fix
     from migrate.doctor.check import Found
     from migrate.doctor.facts import BackupPlace, Compared, Examined
 
@@ -53,20 +55,23 @@ _WORDS: Final = {
 def version_table(seen: Examined) -> Found:
     """The shape; what the rows mean is the state's. One that is too narrow is the problem in place of the facts."""
     table = seen.diagnosis.version_table
-    where = f"{quote(table.schema or '')}.{quote(table.name)}"
+    where = qualified(table.schema or "", table.name)
     if table.kind is None:
         return Passed(f"{where} is not there yet; the first revision makes it")
     if table.column_type is None or table.kind not in {"r", "p", "v"}:
         return problem(
             "other-version-table",
             f"{where} is no version table: it has no column version_num",
-            fix="export MIGRATE_VERSION_TABLE=NAME MIGRATE_VERSION_TABLE_SCHEMA=SCHEMA   # as env.py configures them",
+            fix=shell(
+                "export MIGRATE_VERSION_TABLE=NAME MIGRATE_VERSION_TABLE_SCHEMA=SCHEMA",
+                note="as env.py configures them",
+            ),
         )
     evidence = f"{where} has {counted(len(seen.rows), 'row')}{listed(seen.rows)}"
     if table.kind != "v" and not table.has_key:
         return Warned(
             f"{evidence}; it has no unique key, so that a row can be there twice",
-            f"ALTER TABLE {where} ADD CONSTRAINT {quote(f'{table.name}_pkc')} PRIMARY KEY (version_num);",
+            sql(f"ALTER TABLE {where} ADD CONSTRAINT {identifier(f'{table.name}_pkc')} PRIMARY KEY (version_num);"),
         )
     return Passed(evidence)
 
@@ -78,12 +83,12 @@ def tables(seen: Examined) -> Found:
     table = seen.diagnosis.version_table
     if not table.others:
         return Passed(evidence)
-    ours = f"{quote(table.schema or '')}.{quote(table.name)}"
+    ours = qualified(table.schema or "", table.name)
     is_there = "is the one that is read" if table.kind is not None else "is not there"
     schema = table.others[0].rpartition(".")[0]
     return Warned(
         f"{evidence}; {', '.join(table.others)} looks like a version table too, and {ours} {is_there}",
-        f"export MIGRATE_VERSION_TABLE_SCHEMA={schema}   # if that is the one that env.py configures",
+        shell(f"export MIGRATE_VERSION_TABLE_SCHEMA={schema}", note="if that is the one that env.py configures"),
     )
 
 
@@ -118,12 +123,17 @@ def residue(seen: Compared) -> Found:
     finding = _first(seen, Residue)
     if finding is not None:
         parts = [index.parts_sql for index in finding.indexes if index.parts_sql]
-        fix = "\n".join(parts) or "migrate repair --yes   # puts right what is provable, and names the rest"
+        fix = in_order(map(sql, parts)) or shell(
+            migrate("repair", "--yes"), note="puts right what is provable, and names the rest"
+        )
         return _judged(finding, seen, fix)
     begun = [step for step in seen.observation.unfinished if not step.committed]
     if begun:
         steps = ", ".join(f"{step.revision or step.kind} (run {step.run_id})" for step in begun)
-        return Warned(f"begun, not finished, and nothing of it is left: {steps}", "migrate repair --yes   # closes it")
+        return Warned(
+            f"begun, not finished, and nothing of it is left: {steps}",
+            shell(migrate("repair", "--yes"), note="closes it"),
+        )
     return Passed("no INVALID index, no revision that was begun and not finished")
 
 
@@ -175,7 +185,10 @@ def breaking(seen: Compared) -> Found:
         refused = refuse_uncompared(seen.image, seen.policy)
         return Passed("not compared: there is no manifest") if refused is None else refused.problem
     if finding is not None:
-        fix = "migrate plan   # then expand first and contract in a later release; or: export MIGRATE_BREAKING=allow"
+        fix = shell(
+            migrate("plan"),
+            note="then expand first and contract in a later release; or: export MIGRATE_BREAKING=allow",
+        )
         return _judged(finding, seen, fix)
     return Passed("nothing that is pending takes anything from the running release")
 
@@ -200,7 +213,7 @@ def _first(seen: Compared, kind: type[_Kind]) -> _Kind | None:
     return next((finding for finding in seen.state.findings if isinstance(finding, kind)), None)
 
 
-def _judged(finding: Finding, seen: Compared, fix: str = "") -> Found:
+def _judged(finding: Finding, seen: Compared, fix: Fix = NOTHING) -> Found:
     """What `up` makes of this finding alone; ``fix`` is better than the catalogue's, where there is one."""
     position = seen.state.position
     unproven = tuple(each for each in seen.state.findings if isinstance(each, Unproven))
@@ -224,7 +237,7 @@ def _no_drift(seen: Compared) -> str:
     return "the live schema is what the manifest says"
 
 
-def _fix_of_drift(drifted: Drifted, seen: Compared) -> str:
+def _fix_of_drift(drifted: Drifted, seen: Compared) -> Fix:
     if drifted.exact is not None:
         return fix_of_stale_rows(drifted.exact)
     manifest, position = seen.image.manifest, seen.state.position
@@ -232,4 +245,4 @@ def _fix_of_drift(drifted: Drifted, seen: Compared) -> str:
     rows = position.rows if isinstance(position, (AtHead, Behind)) else ()
     live = seen.observation.schema or {}
     expected = manifest.spellings.as_in(manifest.schema_at(rows), live)
-    return "\n".join(sql for _, sql in repairs(drifted.differences, expected, live))
+    return in_order(sql(text) for _, text in repairs(drifted.differences, expected, live))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from migrate.core.decide.decision import refuse_image
 from migrate.core.deployment import RAILWAY_JSON_ENDS
+from migrate.core.problems import migrate, shell
 from migrate.core.problems.packages import fix_of_missing
 from migrate.core.wording import counted
 from migrate.doctor.check import Passed, Warned, check
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from migrate.doctor.facts import Configuration, Driver, GivenSettings, History, PlatformFiles
 
 _POOLER_PORT: Final = 6543  # Supabase's and others' for transaction mode
-_WRITE_MANIFEST: Final = "migrate manifest   # then commit the file that it writes"
+_WRITE_MANIFEST: Final = shell(migrate("manifest"), note="then commit the file that it writes")
 
 
 @check(
@@ -31,7 +32,7 @@ def settings(seen: GivenSettings) -> Found:
     """Malformed ones are the problem in place of the facts."""
     if seen.warnings:
         unknown = [warning.split()[0] for warning in seen.warnings]
-        return Warned("; ".join(seen.warnings), f"unset {' '.join(unknown)}", seen.described)
+        return Warned("; ".join(seen.warnings), shell(f"unset {' '.join(unknown)}"), seen.described)
     counts = f"{counted(len(seen.described), 'setting')}, {len(seen.given)} of them set"
     return Passed(f"{counts}{listed(seen.given)}", seen.described)
 
@@ -48,7 +49,7 @@ def url(target: Target) -> Found:
     if target.url.port == _POOLER_PORT or "pooler" in (target.url.host or ""):
         return Warned(
             f"{evidence}: the address looks like a pooler's, and revisions want the server itself",
-            "export MIGRATE_DATABASE_URL='postgresql://USER:PASSWORD@HOST:5432/NAME'   # the direct address",
+            shell("export MIGRATE_DATABASE_URL='postgresql://USER:PASSWORD@HOST:5432/NAME'", note="the direct address"),
         )
     return Passed(evidence)
 
@@ -122,5 +123,8 @@ def platform_files(seen: PlatformFiles) -> Found:
         return Passed(f"{told}; {lasting} is there")
     return Warned(
         f"{told}: a service without settings of its own then deploys with no migration, and looks well",
-        "migrate init railway   # then: railway config plan; or set the pre-deploy command in the service's settings",
+        shell(
+            migrate("init", "railway"),
+            note="then: railway config plan; or set the pre-deploy command in the service's settings",
+        ),
     )

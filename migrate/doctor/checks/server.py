@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from migrate.core.problems import in_order, migrate, shell, sql
 from migrate.core.problems.privileges import fix_of_ledger
-from migrate.core.schema.repair_sql import quote
+from migrate.core.quoting import identifier
 from migrate.doctor.check import Passed, Warned, check
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def server(seen: Reached) -> Found:
         return Warned(
             f"{evidence}; the manifest was made with PostgreSQL {manifest.postgres}, and views are compared by their"
             " columns only",
-            f"migrate manifest --full   # in a shadow of PostgreSQL {major}",
+            shell(migrate("manifest", "--full"), note=f"in a shadow of PostgreSQL {major}"),
         )
     return Passed(evidence)
 
@@ -45,7 +46,7 @@ def pooler(server: Server) -> Found:
     if server.pooled:
         return Warned(
             "a transaction pooler stands between: sessions, prepared statements and notices of revisions may break",
-            "export MIGRATE_DATABASE_URL='postgresql://USER:PASSWORD@HOST:5432/NAME'   # past the pooler",
+            shell("export MIGRATE_DATABASE_URL='postgresql://USER:PASSWORD@HOST:5432/NAME'", note="past the pooler"),
         )
     return Passed("the connection goes to the server itself")
 
@@ -61,7 +62,7 @@ def rights(server: Server) -> Found:
         return Warned(
             f"role {server.user} may write the version table, but not create in {server.schema}: a revision that does"
             " will end there",
-            f"GRANT CREATE ON SCHEMA {quote(server.schema or '')} TO {quote(server.user)};",
+            sql(f"GRANT CREATE ON SCHEMA {identifier(server.schema or '')} TO {identifier(server.user)};"),
         )
     return Passed(f"role {server.user} may write the version table and create in {server.schema}")
 
@@ -77,9 +78,11 @@ def tls(seen: Examined) -> Found:
     if found.server_offers and seen.server.address is not None:
         return Warned(
             f"not encrypted, {mode}, although the server offers TLS",
-            "unset PGSSLMODE"
-            if sslmode is None
-            else f'export {variable}="$(printf %s "${variable}" | sed \'s/sslmode=[a-z-]*/sslmode=require/\')"',
+            shell(
+                "unset PGSSLMODE"
+                if sslmode is None
+                else f'export {variable}="$(printf %s "${variable}" | sed \'s/sslmode=[a-z-]*/sslmode=require/\')"'
+            ),
         )
     where = "over the local socket" if seen.server.address is None else "the server offers no TLS"
     return Passed(f"not encrypted, {where}, {mode}")
@@ -109,10 +112,10 @@ def timeouts(seen: Examined) -> Found:
     if not limits:
         return Passed("none is set for this role, this database or the server")
     found = [f"{each.name} = {each.value} ({each.source})" for each in limits]
-    alter = f"ALTER ROLE {quote(seen.diagnosis.role.name)} IN DATABASE {quote(seen.server.database)}"
+    alter = f"ALTER ROLE {identifier(seen.diagnosis.role.name)} IN DATABASE {identifier(seen.server.database)}"
     return Warned(
         f"{', '.join(found)}: it ends statements and sessions that env.py runs on connections of its own",
-        "\n".join(f"{alter} SET {each.name} = 0;" for each in limits),
+        in_order(sql(f"{alter} SET {each.name} = 0;") for each in limits),
     )
 
 
