@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from migrate.commands.up import LOOKING_EXITS
+from migrate.commands.usage import report_usage
 from migrate.commands.verb import verb
+from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Adopt, Plan, Upgrade
 from migrate.core.decide.state import name as position_name
 from migrate.core.events import Event, Level, Name
-from migrate.core.problems import ExitCode
+from migrate.core.history.faults import HistoryFault
+from migrate.core.problems import ExitCode, stop
 from migrate.core.wording import clauses
 from migrate.job import progress as order
 from migrate.job import up as release
@@ -21,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from migrate.child.protocol import Sent
-    from migrate.core.decide.outcome import Outcome
     from migrate.core.history.graph import Revision
+    from migrate.core.history.image import Image
     from migrate.job.progress import Judged
 
 
@@ -34,14 +37,34 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Print the SQL that the pending revisions send, as run in a throw-away database that is at the same revisions.",
 )
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown"]),
+    default="text",
+    show_default=True,
+    help="markdown: a comment for a pull request, with what the manifest knows of each pending revision.",
+)
+@click.option(
+    "--from",
+    "base",
+    metavar="REVISION",
+    help="With --format markdown: the revisions after this one, or after `base`, without any database.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def plan(*, as_json: bool, exit_code: bool, with_sql: bool, **flags: Any) -> Answer:
+def plan(*, as_json: bool, exit_code: bool, with_sql: bool, form: str, base: str | None, **flags: Any) -> Answer:
     """Show what `migrate up` would do: the state, the decision and the pending revisions. Changes nothing.
 
     Exits with the refusal that `migrate up` would give.
     """
+    if base is not None and form != "markdown":
+        return Answer(report_usage(click.UsageError("--from is for --format markdown."), ["plan"], {"plan"}))
+    if form == "markdown" and with_sql:
+        return Answer(report_usage(click.UsageError("--sql is for --format text."), ["plan"], {"plan"}))
 
     def body(session: Session) -> Report:
+        if base is not None:
+            return _review_from(session, base)
         judged, outcome = release.plan(session.order())
         missing = session.missing_driver if outcome.pending else None
         if missing is not None:
@@ -53,6 +76,9 @@ def plan(*, as_json: bool, exit_code: bool, with_sql: bool, **flags: Any) -> Ans
         pending = exit_code and is_pending(judged, outcome)
         fields = describe(judged)
         text = None if with_sql else as_text(judged, outcome)
+        if form == "markdown" and judged is not None:
+            pending_now = order.pending_of(judged.state)
+            text = _comment(session.image, judged.observation.rows, pending_now)
         if with_sql and judged is not None and outcome.problem is None:
             sent = _sql(session, judged)
             fields["sql"] = [{"revision": each.revision, "sql": each.sql} for each in sent]
@@ -65,7 +91,33 @@ def plan(*, as_json: bool, exit_code: bool, with_sql: bool, **flags: Any) -> Ans
             exit_code=ExitCode.PENDING if pending else None,
         )
 
-    return conduct("plan", flags, body, as_json=as_json, reads=True, is_product=with_sql)
+    return conduct("plan", flags, body, as_json=as_json, reads=True, is_product=with_sql or form == "markdown")
+
+
+def _review_from(session: Session, base: str) -> Report:
+    """What the manifest knows of the revisions after one, without a database. Raises Stop."""
+    image = session.image
+    rows = image.graph.rows_at(base) if base != "base" else frozenset()
+    if isinstance(rows, HistoryFault):
+        raise stop("unknown-target", rows.message, names={"heads": image.graph.heads}, fix=rows.fix)
+    pending = image.graph.pending(rows, "heads")
+    if isinstance(pending, HistoryFault):
+        raise stop("bad-history", pending.message, fix=pending.fix)
+    start = tuple(sorted(rows))
+    ids = tuple(revision.id for revision in pending)
+    text = _comment(image, start, pending)
+    outcome = Outcome(Result.NOOP, from_revision=start, to_revision=start, pending=ids)
+    return Report(outcome, {"revisions": list(ids)}, text=text)
+
+
+def _comment(image: Image, rows: Sequence[str], pending: Sequence[Revision]) -> str:
+    """The comment for a pull request. Raises Stop for an image without a manifest, or with one of other revisions."""
+    from migrate.core.decide.review import reviewed
+    from migrate.output.review import comment
+
+    if image.manifest is None:
+        raise stop("no-manifest", "this image has no manifest, so that nothing says what its revisions do")
+    return comment(reviewed(image.manifest, image.graph, rows, pending), rows)
 
 
 def _sql(session: Session, judged: Judged) -> Sequence[Sent]:
