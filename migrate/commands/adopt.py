@@ -31,7 +31,7 @@ def _write(session: Session, file: Path, step: Adopt) -> dict[str, object]:
         (session.cwd / file).write_text(session.redactor.text("\n".join(text)) + "\n", encoding="utf-8")
     except OSError as error:
         said = f"{file} cannot be written: {error.strerror}; the ledger has the differences, migrate verify shows them"
-        session.emit(Event(Name.TARGET_WARNING, said, Level.WARN))
+        session.context.emit(Event(Name.TARGET_WARNING, said, Level.WARN))
         return {}
     return {"differences_file": str(file)}
 
@@ -76,7 +76,7 @@ def adopt(
             by_word = Acceptance(at, reason or "the differences are meant")
         elif at is not None and reason:
             by_word = Override(at, reason)
-        step, outcome = recovery.adopt(session.order(), by_word)
+        step, outcome = recovery.adopt(session.order(), session.begin(), by_word)
         if step is None or step.accepted is None or outcome.result is not Result.ADOPTED:
             return Report(outcome, {})
         fields = {"accepted_count": len(step.accepted), "accepted": list(step.evidence[:50])}

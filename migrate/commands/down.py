@@ -32,7 +32,7 @@ def down(*, as_json: bool, target: str, allow_data_loss: bool, **flags: Any) -> 
         raise click.UsageError(message)
 
     def body(session: Session) -> Report:
-        loss, outcome = recovery.down(session.order(), target, allow_data_loss=allow_data_loss)
+        loss, outcome = recovery.down(session.order(), session.begin(), target, allow_data_loss=allow_data_loss)
         found_out = outcome.problem is not None and "loses" in outcome.problem.facts  # more than was foreseen
         return Report(outcome, {"loses": loss.fields()} if loss is not None and not found_out else {})
 

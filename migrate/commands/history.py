@@ -55,7 +55,7 @@ def history(*, as_json: bool, limit: int, **flags: Any) -> Answer:
             try:
                 server = read_server(connection, order.target)
                 key = ledger.target_key(server.schema, order.target.version_table)
-                runs = ledger.history(connection, key=key, limit=limit, lock_timeout_s=order.limits.lock_s)
+                runs = ledger.history(connection, key=key, limit=limit, lock_timeout_s=order.context.limits.lock_s)
             except psycopg2.Error as error:
                 raise problem_of(error, doing="reading the ledger", connection=connection) from error
         fields: dict[str, object] = {"runs_count": len(runs)}
@@ -63,7 +63,7 @@ def history(*, as_json: bool, limit: int, **flags: Any) -> Answer:
             fields["runs"] = [json.loads(json.dumps(run, default=as_text)) for run in runs]
         for run in runs:
             recorded = {**run, "steps": _steps(run)}
-            session.emit(Event(Name.RUN_RECORDED, _run(run), fields={"recorded": recorded}))
+            session.context.emit(Event(Name.RUN_RECORDED, _run(run), fields={"recorded": recorded}))
         said = f"{counted(len(runs), 'run is', 'runs are')} recorded"
         return Report(Outcome(Result.NOOP), fields, text=listing(runs), message=said)
 

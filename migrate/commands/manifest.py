@@ -134,7 +134,7 @@ def prepare(session: Session, baseline: Path | None, *, full: bool, must_parse: 
         except Stop as stopped:
             if must_parse:
                 raise
-            session.emit(Event(Name.IMAGE_WARNING, f"it is written anew: {stopped.problem.why}", Level.WARN))
+            session.context.emit(Event(Name.IMAGE_WARNING, f"it is written anew: {stopped.problem.why}", Level.WARN))
     if previous is not None:
         files = hashes(session.scan, image.graph.revisions)
         agreement = compare_with_files(previous, files, image.graph.revisions)
@@ -198,10 +198,10 @@ def check_file(work: Work) -> Report:
             return _written(work, previous, Result.NOOP)
         said.append(f"{work.shown}, {_lines(changes)} would change")
     for sentence in agreement.sentences():
-        work.session.emit(Event(Name.IMAGE_WARNING, sentence, Level.WARN))
+        work.session.context.emit(Event(Name.IMAGE_WARNING, sentence, Level.WARN))
     read = [shown for change in changes or () if (shown := _without_hashes(change)) is not None]
     for change in read[:SHOWN_CHANGES]:
-        work.session.emit(_line_event(work.shown, change))
+        work.session.context.emit(_line_event(work.shown, change))
     raise stop(
         "stale-manifest",
         f"{work.shown} is not what the revision files make: {clauses(said)}",
@@ -372,4 +372,4 @@ def _build(work: Work, major: int, replayed: Replayed | None, used: Collection[s
 
 
 def _warn(work: Work, said: str) -> None:
-    work.session.emit(Event(Name.IMAGE_WARNING, said, Level.WARN))
+    work.session.context.emit(Event(Name.IMAGE_WARNING, said, Level.WARN))

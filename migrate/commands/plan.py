@@ -65,14 +65,14 @@ def plan(*, as_json: bool, exit_code: bool, with_sql: bool, form: str, base: str
     def body(session: Session) -> Report:
         if base is not None:
             return _review_from(session, base)
-        judged, outcome = release.plan(session.order())
+        judged, outcome = release.plan(session.order(), session.begin())
         missing = session.missing_driver if outcome.pending else None
         if missing is not None:
             from migrate.doctor.checks.project import driver as check_driver
             from migrate.doctor.facts import Driver
 
             driver = check_driver(Driver(missing, session.target.url_from))
-            session.emit(Event(Name.IMAGE_WARNING, driver.evidence, Level.WARN, {"fix": driver.fix}))
+            session.context.emit(Event(Name.IMAGE_WARNING, driver.evidence, Level.WARN, {"fix": driver.fix}))
         pending = exit_code and is_pending(judged, outcome)
         fields = describe(judged)
         text = None if with_sql else as_text(judged, outcome)
@@ -131,8 +131,8 @@ def _sql(session: Session, judged: Judged) -> Sequence[Sent]:
         return ()
     adopted = next((step.rows for step in steps if isinstance(step, Adopt)), judged.observation.rows)
     baseline = manifest_baseline(session, session.image)
-    with lend_ground(session, session.image, baseline, emit=lambda _event: None) as ground:
-        return ground.with_schema_of_env_py(lambda: record_sql(ground, adopted, upgrade, session.emit))
+    with lend_ground(session, session.image, baseline, is_silent=True) as ground:
+        return ground.with_schema_of_env_py(lambda: record_sql(ground, adopted, upgrade, session.context.emit))
 
 
 def sql_text(sent: Sequence[Sent], revisions: Mapping[str, Revision]) -> str:

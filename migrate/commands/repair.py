@@ -41,7 +41,7 @@ def repair(*, as_json: bool, yes: bool, close: str | None, reason: str | None, *
 
     def body(session: Session) -> Report:
         closing = Closing(close, reason) if close is not None and reason else None
-        found, outcome = recovery.repair(session.order(), does=yes, closing=closing)
+        found, outcome = recovery.repair(session.order(), session.begin(), does=yes, closing=closing)
         return Report(outcome, describe(found), text=as_text(found, session.settings.project_flags(), does=yes))
 
     given = ["--yes"] if yes else []

@@ -85,7 +85,7 @@ def _read(session: Session, limit: int) -> Page:
         observation = judging.look(order, connection)
         key = ledger.target_key(observation.server.schema, order.target.version_table)
         try:
-            runs = ledger.history(connection, key=key, limit=limit, lock_timeout_s=order.limits.lock_s)
+            runs = ledger.history(connection, key=key, limit=limit, lock_timeout_s=order.context.limits.lock_s)
         except psycopg2.Error as error:
             raise problem_of(error, doing="reading the ledger", connection=connection) from error
     image = judging.with_sources(order.image, observation, order.source_of)

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from migrate import __version__
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
-from migrate.core.deployment import platform_context
 from migrate.core.problems import Stop, migrate
 from migrate.core.quoting import word
 from migrate.job.restore import Restore
@@ -33,26 +31,7 @@ def restore(*, file: Path, as_json: bool, **flags: Any) -> Answer:
     """
 
     def body(session: Session) -> Report:
-        target = _target(session)
-        outcome = bring_back(
-            Restore(
-                file=session.cwd / file,
-                target=target,
-                schemas=target.schemas,
-                limits=session.settings.limits,
-                environ=os.environ,
-                interruption=session.interruption,
-                emit=session.emit,
-                beat=session.pulse.beat,
-                redact=session.redactor.text,
-                bind=session.log.bind,
-                run_id=session.run_id,
-                version=__version__,
-                started_s=session.pulse.started_s,
-                context=platform_context(os.environ),
-            )
-        )
-        return Report(outcome, {})
+        return Report(bring_back(Restore(session.context, session.cwd / file, _target(session), os.environ)), {})
 
     return conduct("restore", flags, body, as_json=as_json, again=migrate("restore", word(file)))
 

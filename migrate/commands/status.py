@@ -31,7 +31,7 @@ def status(*, as_json: bool, exit_code: bool, **flags: Any) -> Answer:
     """
 
     def body(session: Session) -> Report:
-        judged, outcome = release.plan(session.order())
+        judged, outcome = release.plan(session.order(), session.begin())
         if judged is None:
             return Report(outcome, {})
         fields = {**describe(judged), "ready": False}

@@ -152,10 +152,10 @@ def _try(session: Session, image: Image, selected: Sequence[Revision], baseline:
     if not selected:
         for check in (Check.TWICE, Check.MODELS):
             findings.skipped(check, None, "there is no revision to be tried")
-        tell(findings.of(None), session.emit)
+        tell(findings.of(None), session.context.emit)
         return findings.trial(())
     # What a revision says while it is tried six times over is no news; what is wrong with it, the findings say.
-    with lend_ground(session, image, manifest_baseline(session, image, baseline), emit=lambda _event: None) as ground:
+    with lend_ground(session, image, manifest_baseline(session, image, baseline), is_silent=True) as ground:
 
         def carry_out() -> None:
             trial = TrialRun(
@@ -163,7 +163,7 @@ def _try(session: Session, image: Image, selected: Sequence[Revision], baseline:
                 [revision.id for revision in selected],
                 findings,
                 session.project.env_py,
-                session.emit,
+                session.context.emit,
                 _siblings(ground, image),
             )
             trial.carry_out()
@@ -171,7 +171,7 @@ def _try(session: Session, image: Image, selected: Sequence[Revision], baseline:
         ground.with_schema_of_env_py(carry_out)
     for check in (Check.TWICE, Check.MODELS):
         findings.skipped(check, None, "not every revision can be applied")
-    tell(findings.of(None), session.emit)
+    tell(findings.of(None), session.context.emit)
     return findings.trial(selected)
 
 

@@ -30,6 +30,6 @@ def up(*, as_json: bool, **flags: Any) -> Answer:
     """
 
     def body(session: Session) -> Report:
-        return Report(release.up(session.order()), {})
+        return Report(release.up(session.order(), session.begin()), {})
 
     return conduct("up", flags, body, as_json=as_json)

@@ -52,7 +52,7 @@ def verify(*, as_json: bool, at: str | None, against: str | None, form: str | No
 
     def body(session: Session) -> Report:
         other = other_of(session, against) if against is not None else None
-        verified, outcome = compare(session.order(), at, other)
+        verified, outcome = compare(session.order(), session.begin(), at, other)
         return Report(outcome, describe(verified), text=rendered(verified, form or "text"))
 
     is_product = form is not None and form != "json"

@@ -23,7 +23,7 @@ from migrate.job import signals
 from migrate.job import up as release
 from migrate.job.progress import is_ready
 from migrate.job.session import Answer, Report, Session, conduct
-from migrate.postgres.connection import jitter, pause
+from migrate.postgres.connection import jitter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,28 +96,31 @@ def _wait(session: Session, command: Sequence[str]) -> Outcome:
     # whether what is pending may run is up to the job that runs it, and so is a backup: its volume is not seen from here
     breaking = Breaking.ALLOW if order.image.manifest is None else Breaking.HOLD
     policy = replace(order.policy, breaking=breaking, stale=Stale.WARN, backup=Backup.OFF)
-    until = time.monotonic() + order.limits.wait_s
+    until = time.monotonic() + order.context.limits.wait_s
     delay = _FIRST_PAUSE_S
-    say = _Once(session.emit)
+    say = _Once(session.context.emit)
     beat = time.monotonic() + _HEARTBEAT_S
     while True:
         # An unreachable server is waited for as long as the whole wait lasts, not as long as a release would.
-        limits = replace(order.limits, connect_s=max(until - time.monotonic(), 1.0), deadline_s=0.0)
-        judged, outcome = release.plan(replace(order, policy=policy, limits=limits, emit=say))
+        limits = replace(order.context.limits, connect_s=max(until - time.monotonic(), 1.0), deadline_s=0.0)
+        context = replace(order.context, limits=limits, emit=say)
+        judged, outcome = release.plan(replace(order, policy=policy, context=context), session.begin())
         if judged is not None and outcome.problem is None and is_ready(judged):
             then = f"; starting {command[0]}" if command else ""
-            session.emit(Event(Name.DECISION_MADE, f"the database is ready for this image{then}"))
+            session.context.emit(Event(Name.DECISION_MADE, f"the database is ready for this image{then}"))
             return outcome
         if outcome.exit_code in HOPELESS:
             return outcome
         left = until - time.monotonic()
         if left <= 0:
-            return _out_of_time(outcome, order.limits.wait_s)
+            return _out_of_time(outcome, order.context.limits.wait_s)
         if time.monotonic() >= beat:
-            session.emit(Event(Name.HEARTBEAT, f"still waiting, {left:.0f} s left: {_why(outcome)}"))
+            session.context.emit(Event(Name.HEARTBEAT, f"still waiting, {left:.0f} s left: {_why(outcome)}"))
             beat += _HEARTBEAT_S
         # Many replicas start at once; they must not ask at once for ever after.
-        pause(min(left, delay * jitter(0.75, 1.25)), session.interruption)
+        replace(context, beat=lambda: None).pause(
+            min(left, delay * jitter(0.75, 1.25))
+        )  # it says itself what it waits for
         delay = min(delay * 1.5, _LONGEST_PAUSE_S)
 
 

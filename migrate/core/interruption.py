@@ -12,6 +12,11 @@ class Interruption:
     fd: int
     signum: int | None = None
 
+    def check(self) -> None:
+        """Raises Interrupted once a signal has arrived."""
+        if self.signum is not None:
+            raise Interrupted(self.signum)
+
 
 class Interrupted(Exception):  # noqa: N818 - not an error: somebody asked the run to stop
     """Raised where a wait ends because of a signal; ``signum`` says which."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _Fact = TypeVar("_Fact")
 _LEVELS: Final = {Verdict.PASS: Level.INFO, Verdict.WARN: Level.WARN, Verdict.FAIL: Level.ERROR}
-_APPLICATION: Final = "migrate:doctor:"
+_ROLE: Final = "migrate:doctor:"
 _RAILWAY_SERVICE: Final = ("railway.json", "railway.toml", "railway.*.json", "railway.*.toml")
 _RAILWAY_PROJECT: Final = (".railway/railway.*",)
 
@@ -79,7 +79,7 @@ class Examination:
         checked = check(found)
         self._checked.append(checked)
         said = f"{checked.name}: {checked.evidence}"
-        self._session.emit(Event(Name.CHECK_FINISHED, said, _LEVELS[checked.verdict], checked.fields()))
+        self._session.context.emit(Event(Name.CHECK_FINISHED, said, _LEVELS[checked.verdict], checked.fields()))
         return checked
 
     def _target(self) -> Target | Problem:
@@ -122,14 +122,7 @@ class Examination:
     def _connect(self, target: Target) -> Connection:
         session = self._session
         try:
-            return connect_with_retry(
-                target,
-                application_name=f"{_APPLICATION}{session.run_id}",
-                timeout_s=session.settings.limits.connect_s,
-                interruption=session.interruption,
-                emit=session.emit,
-                redact=session.redactor.text,
-            )
+            return connect_with_retry(target, session.context, _ROLE)
         except Stop as stopped:
             if stopped.problem.kind.code != "unreachable":
                 raise
@@ -139,9 +132,9 @@ class Examination:
 
     def _server(self, connection: Connection, target: Target, image: Image | None) -> None:
         session = self._session
-        policy, limits = session.settings.policy, session.settings.limits
+        policy, limits = session.settings.policy, session.context.limits
         there = read_server(connection, target)
-        session.log.bind(**there.context)
+        session.context.bind(**there.context)
         self._check(server.connection, there)
         wrong = _refusal(lambda: refuse_wrong_server(there, target))
         self._check(server.server, wrong or facts.Reached(there, image))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,7 +12,6 @@ from migrate.core.events import Event, Name
 from migrate.core.history.faults import FaultKind
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.history.image import Image
-from migrate.core.interruption import Interrupted
 from migrate.core.problems import Stop, alembic, shell, stop
 from migrate.core.wording import counted
 from migrate.history.colons import colon_faults
@@ -51,7 +49,7 @@ def load_image(session: Session) -> Image:
             if refused is not None:  # several heads: merging them makes another manifest anyway
                 raise Stop(refused.problem) from None
             raise
-    session.emit(
+    session.context.emit(
         Event(
             Name.IMAGE_LOADED,
             f"{counted(len(graph), 'revision')}, head {', '.join(graph.heads) or 'none'}",
@@ -121,7 +119,9 @@ def _through_alembic(session: Session) -> tuple[Revision, ...]:
 
     project = session.project
     setup = Setup(project.config, project.toml, project.section, project.folders, "postgresql+psycopg2://")
-    with Worker(environ=os.environ, cwd=project.cwd, emit=session.emit, wake=(session.interruption.fd,)) as worker:
+    with Worker(
+        environ=os.environ, cwd=project.cwd, emit=session.context.emit, wake=(session.context.interruption.fd,)
+    ) as worker:
         worker.send(LoadHistory(setup))
         loaded = _hear(worker, session)
     found = []
@@ -138,18 +138,9 @@ def _hear(worker: Worker, session: Session) -> History:
     from migrate.child.parent import Ended
     from migrate.child.protocol import Failed, History, Ready, Waiting
 
-    limits = session.settings.limits
-    deadline_at = limits.deadline_at(session.pulse.started_s)
     while True:
         message = worker.receive(_TICK_S)
-        session.pulse.beat()
-        if session.interruption.signum is not None:
-            raise Interrupted(session.interruption.signum)
-        if time.monotonic() > deadline_at:
-            why = (
-                f"the deadline of {limits.deadline_s:g} s came while Alembic loaded the history, which computes its ids"
-            )
-            raise stop("deadline", why)
+        session.context.go_on("while Alembic loaded the history, which computes its ids")
         match message:
             case History():
                 return message

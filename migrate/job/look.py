@@ -15,7 +15,7 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.history.faults import HistoryFault
 from migrate.core.manifest.match import Nearest
 from migrate.core.problems import Stop, stop
-from migrate.job.progress import Judged, Order, held_in_words, kind_of, pending_of, plan_in_words
+from migrate.job.progress import Judged, held_in_words, kind_of, pending_of, plan_in_words
 from migrate.postgres.backend_names import GUARD_NAME
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.observe import observe, read_server, refuse_wrong_server
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from migrate.core.manifest.manifest import Manifest
     from migrate.core.problems import Problem
     from migrate.postgres.connection import Connection
+    from migrate.steps.order import Order
     from migrate.steps.patience import Patience
 
 _RELEASES: Final = ("up", "wait")
@@ -43,25 +44,16 @@ def refuse_image_faults(order: Order) -> None:
     if refused is not None:
         raise Stop(refused.problem)
     for warning in order.image.warnings:
-        order.emit(Event(Name.IMAGE_WARNING, warning, Level.WARN))
+        order.context.emit(Event(Name.IMAGE_WARNING, warning, Level.WARN))
 
 
 @contextmanager
 def connected(order: Order, role: str = GUARD_NAME) -> Iterator[Connection]:
     """A connection to a server on which a release may run."""
-    connection = connect_with_retry(
-        order.target,
-        application_name=f"{role}{order.run_id}",
-        timeout_s=order.limits.connect_s,
-        interruption=order.interruption,
-        emit=order.emit,
-        redact=order.redact,
-        beat=order.beat,
-        deadline_at=order.limits.deadline_at(order.started_s),
-    )
+    connection = connect_with_retry(order.target, order.context, role)
     try:
         server = read_server(connection, order.target)
-        order.bind(**server.context)
+        order.context.bind(**server.context)
         refuse_wrong_server(server, order.target)
         yield connection
     finally:
@@ -76,30 +68,30 @@ def look(order: Order, connection: Connection, *, with_schema: bool = False) -> 
 
     A release at the head does not wait for a ledger that is locked.
     """
-    needs_ledger = order.policy.strict or order.verb not in _RELEASES
+    needs_ledger = order.policy.strict or order.context.verb not in _RELEASES
     patience: Patience | None = None
     while True:
         try:
             found = observe(
                 connection,
                 order.target,
-                order.limits,
+                order.context.limits,
                 hashes={revision.id: revision.sha256 for revision in order.image.graph.revisions},
                 with_schema=with_schema or order.image.manifest is not None,
                 without_ledger_at=() if needs_ledger else order.image.graph.heads,
             )
         except Stop as stopped:
-            is_blocked = stopped.problem.kind.code == "blocked" and order.verb in CHANGING_VERBS
+            is_blocked = stopped.problem.kind.code == "blocked" and order.context.verb in CHANGING_VERBS
             if not is_blocked or (is_by_run(stopped) and not order.holds_guard):
                 raise
             from migrate.steps.patience import Patience
 
-            patience = patience or Patience(order.limits, order.interruption, order.emit, order.beat, order.started_s)
+            patience = patience or Patience(order.context)
             patience.wait(stopped)
             continue
         if found.ledger_locked:
             said = "the ledger (schema migrate) is locked and was not read, so that nothing is known of earlier runs"
-            order.emit(Event(Name.LEDGER_WARNING, said, Level.WARN))
+            order.context.emit(Event(Name.LEDGER_WARNING, said, Level.WARN))
         return found
 
 
@@ -145,17 +137,19 @@ def judge(order: Order, connection: Connection, seen: Judged | None = None) -> J
 
             has_place = order.backup is not None
             decision = with_backup(decision, image, state, order.policy, has_place=has_place, source_of=order.source_of)
-    if isinstance(decision, Plan) and order.verb != "wait":  # a program that waits runs no revision
+    if isinstance(decision, Plan) and order.context.verb != "wait":  # a program that waits runs no revision
         decision = through_pooler(order, observation, decision)
     if isinstance(decision, Plan):
         told = seen.decision.warnings if seen is not None and isinstance(seen.decision, Plan) else ()
         for warning in decision.warnings:
             if warning not in told:
-                order.emit(Event(Name.STATE_FINDING, warning, Level.WARN))
+                order.context.emit(Event(Name.STATE_FINDING, warning, Level.WARN))
         if seen is None or not isinstance(seen.decision, Plan) or seen.decision.held != decision.held:
             for each in decision.held:
-                order.emit(Event(Name.STATE_FINDING, held_in_words(each), fields={"revision": each.revision.id}))
-        order.emit(
+                order.context.emit(
+                    Event(Name.STATE_FINDING, held_in_words(each), fields={"revision": each.revision.id})
+                )
+        order.context.emit(
             Event(Name.DECISION_MADE, plan_in_words(decision), fields={"steps": [kind_of(s) for s in decision.steps]})
         )
     return Judged(observation, state, decision)
@@ -197,7 +191,7 @@ def observed(order: Order, connection: Connection) -> tuple[Image, Observation, 
     observation = look(order, connection)
     image = with_sources(order.image, observation, order.source_of)
     state = classify(image, observation, order.policy.target, order.policy.ignore)
-    order.emit(
+    order.context.emit(
         Event(
             Name.STATE_OBSERVED,
             f"the database is {position_name(state.position)}"
@@ -227,7 +221,7 @@ def warn_of_other_names(order: Order, state: State) -> None:
         naming = [f"{r.id} ({r.file})" for r in pending if expected in order.source_of(r)]
         if naming:
             said = f"{renamed.sentence()}; it is named by pending revisions, which would fail: {', '.join(naming[:5])}"
-            order.emit(Event(Name.STATE_FINDING, said, Level.WARN))
+            order.context.emit(Event(Name.STATE_FINDING, said, Level.WARN))
 
 
 def with_sources(image: Image, observation: Observation, source_of: Callable[[Revision], str]) -> Image:

@@ -1,8 +1,7 @@
-"""What a run is given, what it has seen and decided, and how far it has come."""
+"""What a run has seen and decided, and how far it has come."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -12,59 +11,18 @@ from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.decide.state import AtHead, Behind, Breaking, Empty
 from migrate.core.interruption import Interrupted
-from migrate.core.problems import ExitCode, Stop, problem, stop
+from migrate.core.problems import ExitCode, Stop, problem
 from migrate.core.quoting import Ready
 from migrate.core.wording import clauses, counted
 from migrate.postgres.errors import problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from migrate.core.decide.observation import Observation
     from migrate.core.decide.plan import Decision, Held, Step
-    from migrate.core.decide.policy import Limits, Policy
     from migrate.core.decide.state import State
-    from migrate.core.events import Emit
-    from migrate.core.history.faults import HistoryFault
     from migrate.core.history.graph import Revision
-    from migrate.core.history.image import Image
-    from migrate.core.interruption import Interruption
     from migrate.core.problems import Problem
-    from migrate.core.target import Target
-    from migrate.steps.run import BackupPlace, Project, Run
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Everything that a run is given."""
-
-    verb: str
-    run_id: str
-    version: str
-    target: Target
-    image: Image
-    project: Project
-    policy: Policy
-    limits: Limits
-    environ: Mapping[str, str]
-    interruption: Interruption
-    emit: Emit
-    beat: Callable[[], None]  # called by whoever waits, so that a silence is broken by a heartbeat
-    started_s: float  # monotonic
-    began: Callable[[Progress], None]  # told whose progress says how far the run has come, at any time
-    bind: Callable[..., None]  # context that is learned on the way, for the first and the last line
-    redact: Callable[[str], str]
-    source_of: Callable[[Revision], str]
-    faults_in: Callable[[Sequence[Revision]], Sequence[HistoryFault]]  # files that Python would refuse
-    context: Mapping[str, object]
-    log_queries: bool = False
-    holds_guard: bool = False
-    backup: BackupPlace | None = None
-
-    def go_on(self) -> None:
-        """Raises Stop where the time is up; a signal ends the waits of connections by itself."""
-        if time.monotonic() > self.limits.deadline_at(self.started_s):
-            raise stop("deadline", f"the deadline of {self.limits.deadline_s:g} s came before the first change")
+    from migrate.steps.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +114,7 @@ def plan_in_words(decision: Plan) -> str:
 class Progress:
     """How far a run has come, so that its last line can say applied, failed and not started however it ends."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self) -> None:
         self.before: Observation | None = None
         self.after: Observation | None = None
         self.pending: tuple[str, ...] = ()
@@ -167,7 +125,6 @@ class Progress:
         self.problem: Problem | None = None
         self.signum: int | None = None
         self.result: Result | None = None
-        order.began(self)  # from here on a signal's thread may ask
 
     def note(self, judged: Judged) -> None:
         """Remember what was seen last."""
@@ -257,10 +214,10 @@ class Progress:
         if self.reverting:
             from migrate.core.history.downgrade import rows_below
 
-            return rows_below(self.run.image.graph, rows, applied)
+            return rows_below(self.run.order.image.graph, rows, applied)
         reached = frozenset(rows if self.adopted is None else self.adopted)
         for revision in applied:
-            reached = self.run.image.graph.rows_after(reached, revision)
+            reached = self.run.order.image.graph.rows_after(reached, revision)
         return tuple(sorted(reached))
 
     def _result_of(self, found: Problem) -> Result:

@@ -36,7 +36,6 @@ from migrate.job.look import (
 )
 from migrate.job.progress import (
     Judged,
-    Order,
     Progress,
     finish_without_steps,
     kind_of,
@@ -47,7 +46,7 @@ from migrate.job.progress import (
 from migrate.job.up import glance, under_guard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from migrate.core.decide.observation import Observation, Server
     from migrate.core.decide.repair import Closing, Repairs
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
     from migrate.core.problems import Problem
     from migrate.postgres.connection import Connection
     from migrate.postgres.counting import Uncounted
+    from migrate.steps.order import Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,8 @@ class Loss:
         from migrate.postgres.counting import count_values
 
         schema = observation.server.schema or ""
-        lock_s = order.limits.lock_s
-        return cls(count_values(connection, taken.gone, schema=schema, lock_timeout_s=lock_s, go_on=order.go_on))
+        lock_s = order.context.limits.lock_s
+        return cls(count_values(connection, taken.gone, schema=schema, lock_timeout_s=lock_s, go_on=_in_time(order)))
 
     @property
     def is_any(self) -> bool:
@@ -103,6 +103,11 @@ class Loss:
         return [f"{each}: {n if isinstance(n, int) else 'not counted'}" for each, n in self.counts.items()][:50]
 
 
+def _in_time(order: Order) -> Callable[[], None]:
+    """What is asked while a table is read: a signal ends the waits of connections by itself."""
+    return lambda: order.context.refuse_overdue("before the first change")
+
+
 def _number_said(identity: str, number: int | Uncounted) -> str:
     if isinstance(number, int):
         return counted(number, "row" if identity.startswith("table") else "value")
@@ -117,7 +122,7 @@ class Acceptance:
     reason: str
 
 
-def adopt(order: Order, at: Override | Acceptance | None = None) -> tuple[Adopt | None, Outcome]:
+def adopt(order: Order, progress: Progress, at: Override | Acceptance | None = None) -> tuple[Adopt | None, Outcome]:
     """Write the version rows that the schema proves, or those that the operator names; upgrades nothing."""
     step: Adopt | None = None
 
@@ -131,7 +136,6 @@ def adopt(order: Order, at: Override | Acceptance | None = None) -> tuple[Adopt 
         step = next((each for each in stepwise(judged).steps if isinstance(each, Adopt)), None)
         return judged
 
-    progress = Progress(order)
     order = replace(order, policy=replace(order.policy, target="heads"))  # an adoption is not about where to go
     with outcomes(progress):
         refuse_image_faults(order)
@@ -144,9 +148,10 @@ def adopt(order: Order, at: Override | Acceptance | None = None) -> tuple[Adopt 
     return step, progress.outcome()
 
 
-def repair(order: Order, *, does: bool, closing: Closing | None = None) -> tuple[Repairs | None, Outcome]:
+def repair(
+    order: Order, progress: Progress, *, does: bool, closing: Closing | None = None
+) -> tuple[Repairs | None, Outcome]:
     """What an earlier run left, and with ``does`` put right under the guard; what stays ends as `residue`."""
-    progress = Progress(order)
     order = replace(order, policy=replace(order.policy, target="heads"))  # repairs are not about where to go
     found: Repairs | None = None
 
@@ -184,12 +189,11 @@ def say_elsewhere(order: Order, state: State) -> None:
     """Say that an earlier run's env.py went on to another target: there is nothing to repair, and `up` finds out."""
     for finding in state.findings:
         if isinstance(finding, Unproven) and finding.run.went_elsewhere:
-            order.emit(Event(Name.STATE_FINDING, sentence_of_elsewhere(finding), Level.WARN))
+            order.context.emit(Event(Name.STATE_FINDING, sentence_of_elsewhere(finding), Level.WARN))
 
 
-def down(order: Order, target: str, *, allow_data_loss: bool) -> tuple[Loss | None, Outcome]:
+def down(order: Order, progress: Progress, target: str, *, allow_data_loss: bool) -> tuple[Loss | None, Outcome]:
     """Run the downgrades of everything that builds on ``target``; refuses to lose data unless it is allowed."""
-    progress = Progress(order)
     # going back is not about where a release would go, and nothing here may adopt, repair or let stand on its own
     policy = replace(order.policy, target="heads", adopt=AdoptPolicy.OFF, ahead=AheadPolicy.REFUSE, heal=False)
     order = replace(order, policy=policy)
@@ -314,7 +318,9 @@ def judge_repair(order: Order, connection: Connection, closing: Closing | None) 
     if closing is not None and closing.revision not in left:
         open_ones = f"; those with one are {', '.join(filter(None, left))}" if left else ""
         raise stop(
-            "usage", f"revision {closing.revision} has no open row in the ledger{open_ones}", names={"verb": order.verb}
+            "usage",
+            f"revision {closing.revision} has no open row in the ledger{open_ones}",
+            names={"verb": order.context.verb},
         )
     found = assess(
         connection,
@@ -322,7 +328,7 @@ def judge_repair(order: Order, connection: Connection, closing: Closing | None) 
         observation,
         source_of=order.source_of,
         ignore=order.policy.ignore,
-        go_on=order.go_on,
+        go_on=_in_time(order),
         closing=closing,
         foresees=True,
     )
@@ -384,7 +390,9 @@ def judge_down(
     if counts and isinstance(decision, Plan):
         said = f"{plan_in_words(decision)}; {loss.sentence()}" if loss is not None else plan_in_words(decision)
         fields = {"steps": [kind_of(s) for s in decision.steps], "loses": loss.fields() if loss is not None else None}
-        order.emit(Event(Name.DECISION_MADE, said, Level.WARN if loss is None or loss.is_any else Level.INFO, fields))
+        order.context.emit(
+            Event(Name.DECISION_MADE, said, Level.WARN if loss is None or loss.is_any else Level.INFO, fields)
+        )
     return Judged(observation, state, decision), loss
 
 

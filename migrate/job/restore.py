@@ -11,7 +11,6 @@ import os
 import select
 import subprocess
 import tempfile
-import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,6 @@ import psycopg2
 from migrate.core.decide.backup import Contents
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.events import Event, Level, Name
-from migrate.core.interruption import Interrupted
 from migrate.core.problems import shell, stop
 from migrate.core.quoting import word
 from migrate.postgres.backend_names import GUARD_NAME, WORKER_NAME
@@ -36,12 +34,10 @@ from migrate.postgres.observe import read_server, refuse_wrong_server, version_r
 from migrate.steps.control import without_ours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from migrate.context import Context
     from migrate.core.decide.observation import Server
-    from migrate.core.decide.policy import Limits
-    from migrate.core.events import Emit
-    from migrate.core.interruption import Interruption
     from migrate.core.problems import Stop
     from migrate.core.target import Target
     from migrate.postgres.client_tools import ClientTools
@@ -187,71 +183,35 @@ END $migrate$;
 class Restore:
     """What is to be restored where, and what the run is handed beside it."""
 
+    context: Context
     file: Path
     target: Target
-    schemas: tuple[str, ...]  # empty: the version table's
-    limits: Limits
     environ: Mapping[str, str]
-    interruption: Interruption
-    emit: Emit
-    beat: Callable[[], None]
-    redact: Callable[[str], str]
-    bind: Callable[..., None]
-    run_id: str
-    version: str
-    started_s: float
-    context: Mapping[str, object]
 
 
 def restore(order: Restore) -> Outcome:
     """Bring the backup back under the job lock. Raises Stop or Interrupted."""
-    deadline_at = order.limits.deadline_at(order.started_s)
-    with closing(_connect(order, GUARD_NAME, deadline_at)) as connection:
+    with closing(connect_with_retry(order.target, order.context, GUARD_NAME)) as connection:
         server = read_server(connection, order.target)
-        order.bind(**server.context)
+        order.context.bind(**server.context)
         refuse_wrong_server(server, order.target)
         tools = find_client_tools(server.major, order.environ)
         contents = _contents(order, tools)
         key = GuardKey.of(server.schema, order.target.version_table)
         with (
-            guard(
-                connection,
-                key,
-                run_id=order.run_id,
-                timeout_s=order.limits.guard_s,
-                deadline_at=deadline_at,
-                interruption=order.interruption,
-                emit=order.emit,
-            ) as held,
-            closing(_connect(order, WORKER_NAME, deadline_at)) as control,
+            guard(connection, key, order.context) as held,
+            closing(connect_with_retry(order.target, order.context, WORKER_NAME)) as control,
         ):
             before = _rows(control, server, order.target)
             _carry_out(order, control, server, tools, contents, held)
             after = _rows(control, read_server(control, order.target), order.target)
             outcome = Outcome(Result.RESTORED, from_revision=before, to_revision=after)
             ledger = Ledger(
-                control,
-                run_id=order.run_id,
-                key=target_key(server.schema, order.target.version_table),
-                fence=held.fence,
-                emit=order.emit,
+                control, order.context, key=target_key(server.schema, order.target.version_table), fence=held.fence
             )
-            ledger.open(verb="restore", version=order.version, rows=before, context=order.context)
+            ledger.open(rows=before, environ=order.environ)
             ledger.close(outcome)
             return outcome
-
-
-def _connect(order: Restore, role: str, deadline_at: float) -> Connection:
-    return connect_with_retry(
-        order.target,
-        application_name=f"{role}{order.run_id}",
-        timeout_s=order.limits.connect_s,
-        interruption=order.interruption,
-        emit=order.emit,
-        redact=order.redact,
-        beat=order.beat,
-        deadline_at=deadline_at,
-    )
 
 
 def _rows(connection: Connection, server: Server, target: Target) -> tuple[str, ...]:
@@ -270,13 +230,13 @@ def _contents(order: Restore, tools: ClientTools) -> Contents:
         try:
             while reader.poll() is None:
                 _be_in_time(order)
-                select.select([order.interruption.fd], [], [], 0.05)
+                select.select([order.context.interruption.fd], [], [], 0.05)
         finally:
             if reader.poll() is None:
                 reader.kill()
             reader.wait()
         if reader.returncode:
-            said = order.redact(_last_line(complaint)) or f"pg_restore exited with {reader.returncode}"
+            said = order.context.redact(_last_line(complaint)) or f"pg_restore exited with {reader.returncode}"
             raise stop("restore-failed", f"{order.file}: {said}", fix=fix)
         listing.seek(0)
         return Contents.parse(listing.read().decode("utf-8", "replace"))
@@ -285,7 +245,7 @@ def _contents(order: Restore, tools: ClientTools) -> Contents:
 def _carry_out(
     order: Restore, control: Connection, server: Server, tools: ClientTools, contents: Contents, held: Held
 ) -> None:
-    schemas = order.schemas or order.target.schemas_beside(server.schema)
+    schemas = order.target.schemas or order.target.schemas_beside(server.schema)
     try:
         there = {row[0] for row in control.rows("SELECT nspname::text FROM pg_namespace")}
     except psycopg2.Error as error:
@@ -299,7 +259,7 @@ def _carry_out(
         "made_since": _array([each for each in made_since if each != server.schema]),
         "there": _array([each for each in sorted(there) if contents.holds("SCHEMA", each)]),
     }
-    wait = f"{order.limits.lock_s * 1000:.0f}ms"
+    wait = f"{order.context.limits.lock_s * 1000:.0f}ms"
     # with the mark: who takes the guard while this transaction is open ends it before anything else
     mark = f"DO $mark$ BEGIN PERFORM {held.fence.mark_transaction}; END $mark$;\n"
     fence = f"DO $guard$ BEGIN IF NOT {held.fence.is_held} THEN RAISE 'the guard was lost'; END IF; END $guard$;\n"
@@ -313,8 +273,8 @@ def _carry_out(
         connecting = without_secrets(
             order.target,
             without_ours(order.environ),
-            application_name=f"{WORKER_NAME}{order.run_id}",
-            connect_s=order.limits.connect_s,
+            application_name=f"{WORKER_NAME}{order.context.run_id}",
+            connect_s=order.context.limits.connect_s,
         )
         with connecting as (dsn, environ):
             psql = [
@@ -358,7 +318,7 @@ def _pump(
                     failed = _last_line(complaint) or f"pg_restore exited with {reader.returncode}"
             while writer.poll() is None:
                 _go_on(order, held)
-                select.select([order.interruption.fd, held.lost_fd], [], [], 0.05)
+                select.select([order.context.interruption.fd, held.lost_fd], [], [], 0.05)
         finally:
             reader.stdout.close()
             for process in (reader, writer):
@@ -366,12 +326,12 @@ def _pump(
                     process.kill()
                 process.wait()
         for line in _lines(said):
-            order.emit(Event(Name.BACKUP_OUTPUT, order.redact(line), Level.INFO, {"program": "psql"}))
+            order.context.emit(Event(Name.BACKUP_OUTPUT, order.context.redact(line), Level.INFO, {"program": "psql"}))
         if failed is None and writer.returncode:
             failed = _first_error(said) or f"psql exited with {writer.returncode}"
         if failed is not None:
             fix = "put right what it says, then restore again"
-            raise stop("restore-failed", f"{order.file}: {order.redact(failed)}", fix=fix)
+            raise stop("restore-failed", f"{order.file}: {order.context.redact(failed)}", fix=fix)
 
 
 def _write(order: Restore, held: Held, fd: int, data: bytes) -> bool:
@@ -380,7 +340,7 @@ def _write(order: Restore, held: Held, fd: int, data: bytes) -> bool:
     while rest:
         _be_in_time(order)
         _go_on(order, held)
-        _, writable, _ = select.select([order.interruption.fd, held.lost_fd], [fd], [], TICK_S)
+        _, writable, _ = select.select([order.context.interruption.fd, held.lost_fd], [fd], [], TICK_S)
         if writable:
             try:
                 rest = rest[os.write(fd, rest[:CHUNK]) :]
@@ -393,17 +353,12 @@ def _write(order: Restore, held: Held, fd: int, data: bytes) -> bool:
 
 def _be_in_time(order: Restore) -> None:
     """Raises Stop when the deadline is over, or Interrupted: before the statement that commits, never after it."""
-    if order.interruption.signum is not None:
-        raise Interrupted(order.interruption.signum)
-    if time.monotonic() >= order.limits.deadline_at(order.started_s):
-        raise stop("deadline", f"the deadline of {order.limits.deadline_s:g} s came while {order.file} was read")
-    order.beat()
+    order.context.go_on(f"while {order.file} was read")
 
 
 def _go_on(order: Restore, held: Held) -> None:
-    order.beat()
-    if order.interruption.signum is not None:
-        raise Interrupted(order.interruption.signum)
+    order.context.beat()
+    order.context.interruption.check()
     if held.lost is not None:
         raise _lost(held)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from migrate import __version__
+from migrate.context import Context
 from migrate.core.decide.outcome import Outcome, Result, refusal
 from migrate.core.deployment import platform_context
 from migrate.core.events import Event, Level, LogFormat, Name
@@ -24,7 +25,7 @@ from migrate.core.quoting import word
 from migrate.core.redaction import Redactor
 from migrate.core.wording import counted
 from migrate.job import signals
-from migrate.job.progress import Order
+from migrate.job.progress import Progress
 from migrate.output import log
 from migrate.output.github_job import is_github, tell_github
 from migrate.output.heartbeat import Pulse
@@ -40,8 +41,7 @@ if TYPE_CHECKING:
     from migrate.core.problems.fix import Run
     from migrate.core.target import Target
     from migrate.history import AlembicConfig, Scan
-    from migrate.job.progress import Progress
-    from migrate.steps.run import BackupPlace, Project
+    from migrate.steps.order import BackupPlace, Order, Project
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +76,21 @@ class Session:
         interruption: Interruption,
         run_id: str,
     ) -> None:
-        self.verb = verb
+        pulse = Pulse(emit)
         self.settings = settings
-        self.log = sink
-        self.pulse = Pulse(emit)
-        self.emit = self.pulse.emit
         self.progress: Progress | None = None
         self.redactor = redactor
-        self.interruption = interruption
-        self.run_id = run_id
+        self.context = Context(
+            verb=verb,
+            run_id=run_id,
+            limits=settings.limits,
+            started_s=pulse.started_s,
+            interruption=interruption,
+            emit=pulse.emit,
+            beat=pulse.beat,
+            bind=sink.bind,
+            redact=redactor.text,
+        )
         self.cwd = _working_folder()
         self.settings_fault: Problem | None = None  # where malformed settings do not stop the verb
 
@@ -118,7 +124,7 @@ class Session:
     def target(self) -> Target:
         """The target. Raises Stop."""
         found = self.aimed(self.settings.target(self.redactor.learn))
-        self.log.bind(url_from=found.url_from, server_address=found.url.address, db_name=found.url.database)
+        self.context.bind(url_from=found.url_from, server_address=found.url.address, db_name=found.url.database)
         return found
 
     def aimed(self, target: Target) -> Target:
@@ -159,7 +165,7 @@ class Session:
     @cached_property
     def project(self) -> Project:
         """Where the child process finds the user's project."""
-        from migrate.steps.run import Project
+        from migrate.steps.order import Project
 
         config = self.config
         return Project(
@@ -183,34 +189,29 @@ class Session:
 
         return check_syntax(self.scan, revisions)
 
-    def note_progress(self, progress: Progress) -> None:
-        """Keep whose progress says how far the run has come."""
-        self.progress = progress
+    def begin(self) -> Progress:
+        """The progress of a run that begins now: from here on the signals' thread may ask it how far the run has come."""
+        self.progress = Progress()
+        return self.progress
 
     def order(self) -> Order:
         """What `migrate.job.up` is given. Raises Stop for every fault that needs no database."""
         target = self.target  # a fault of the settings is reported before one of the image
-        image = self.image
+        return self.order_for(target, self.image)
+
+    def order_for(self, target: Target, image: Image) -> Order:
+        """The order to bring a target to where an image says. Raises Stop."""
+        from migrate.steps.order import Order
+
         return Order(
-            verb=self.verb,
-            run_id=self.run_id,
-            version=__version__,
+            context=self.context,
             target=image.aim(target),
             image=image,
             project=self.project,
             policy=self.settings.policy,
-            limits=self.settings.limits,
             environ=os.environ,
-            interruption=self.interruption,
-            emit=self.emit,
-            beat=self.pulse.beat,
-            started_s=self.pulse.started_s,
-            began=self.note_progress,
-            bind=self.log.bind,
-            redact=self.redactor.text,
             source_of=self.source_of,
             faults_in=self.faults_in,
-            context=platform_context(os.environ),
             log_queries=self.settings.log_queries,
             backup=self.backup_place,
         )
@@ -218,7 +219,7 @@ class Session:
     @property
     def backup_place(self) -> BackupPlace | None:
         """Where backups go, None where no setting says."""
-        from migrate.steps.run import BackupPlace
+        from migrate.steps.order import BackupPlace
 
         folder, command = self.settings.backup_dir, self.settings.backup_command
         if folder is None and not command:

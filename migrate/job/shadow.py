@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from migrate.core.events import Emit
     from migrate.core.history.image import Image
     from migrate.job.session import Session
     from migrate.shadow.databases import Shadow
@@ -48,9 +48,9 @@ def manifest_baseline(session: Session, image: Image, given: Path | None = None)
 
 @contextmanager
 def lend_ground(
-    session: Session, image: Image, baseline: BaselineFile | None, *, emit: Emit | None = None
+    session: Session, image: Image, baseline: BaselineFile | None, *, is_silent: bool = False
 ) -> Iterator[Ground]:
-    """Where the history of an image is run, in shadow databases; ``emit`` where its events are not the verb's own.
+    """Where the history of an image is run, in shadow databases; ``is_silent`` where its events are not the verb's own.
 
     Raises Stop (`shadow-is-target`, `no-shadow`, and `bad-history` for a file that Python would refuse).
     """
@@ -58,13 +58,10 @@ def lend_ground(
 
     with _lend_shadow(session, image) as shadow:
         target = _target(session)
+        order = session.order_for(target, image)
         ground = Ground(
             shadow,
-            run_id=session.run_id,
-            project=session.project,
-            target=image.aim(target),
-            image=image,
-            limits=session.settings.limits,
+            replace(order, context=order.context.silent()) if is_silent else order,
             environment=partial(
                 environment,
                 os.environ,
@@ -73,13 +70,7 @@ def lend_ground(
                 written=_written(session.cwd / ".env"),
             ),
             allowed=session.settings.shadow_allow,
-            transaction=session.settings.policy.transaction,
-            interruption=session.interruption,
-            emit=emit or session.emit,
-            redact=session.redactor.text,
-            source_of=session.source_of,
             baseline=baseline,
-            verb=session.verb,
         )
         with closing(ground):
             yield ground
@@ -105,14 +96,7 @@ def _lend_shadow(session: Session, image: Image) -> AbstractContextManager[Shado
                 f"{named[1]} and {target.url_from} lead to one server, {named[0].address or 'this machine'}",
             )
     url, url_from = named or (None, "")
-    return shadow(
-        url,
-        url_from=url_from,
-        run_id=session.run_id,
-        interruption=session.interruption,
-        emit=session.emit,
-        redact=session.redactor.text,
-    )
+    return shadow(url, session.context, url_from=url_from)
 
 
 def _written(file: Path) -> dict[str, str]:

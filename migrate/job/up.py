@@ -15,7 +15,7 @@ from migrate.core.decide.plan import Adopt, Backup, Downgrade, Repair, Upgrade
 from migrate.core.events import Event, Name
 from migrate.core.problems import Stop, stop
 from migrate.job.look import connected, is_by_run, judge, look, refuse_image_faults
-from migrate.job.progress import Judged, Order, Progress, finish_without_steps, kind_of, outcomes, stepwise
+from migrate.job.progress import Judged, Progress, finish_without_steps, kind_of, outcomes, stepwise
 from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.postgres.connection import QUERY_S
 from migrate.postgres.ledger import Ledger, target_key
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from migrate.core.decide.observation import Observation
     from migrate.postgres.connection import Connection
+    from migrate.steps.order import Order
 
 
-def up(order: Order) -> Outcome:
+def up(order: Order, progress: Progress) -> Outcome:
     """Bring the target to the image's head, or refuse. Raises nothing but bugs: every other end is the outcome."""
-    progress = Progress(order)
     with outcomes(progress):
         refuse_image_faults(order)
         with connected(order) as connection:
@@ -43,16 +43,15 @@ def up(order: Order) -> Outcome:
     return progress.outcome()
 
 
-def plan(order: Order) -> tuple[Judged | None, Outcome]:
+def plan(order: Order, progress: Progress) -> tuple[Judged | None, Outcome]:
     """What `up` would do: steps 1 to 4 of the run and the decision; takes no guard and writes nothing."""
-    progress = Progress(order)
     judged: Judged | None = None
     with outcomes(progress):
         refuse_image_faults(order)
         with connected(order) as connection:
             judged = judge(order, connection)
             progress.note(judged)
-            if stepwise(judged).steps and order.verb != "wait":  # a program that waits changes nothing
+            if stepwise(judged).steps and order.context.verb != "wait":  # a program that waits changes nothing
                 refuse_before_change(order, judged)
             result = Result.NOOP if stepwise(judged).steps else stepwise(judged).result
             return judged, replace(finish_without_steps(judged), result=result, pending=progress.pending)
@@ -93,15 +92,7 @@ def under_guard(
         refuse_missing_rights(server, order.target)
     key = GuardKey.of(server.schema, order.target.version_table)
     with (
-        guard(
-            connection,
-            key,
-            run_id=order.run_id,
-            timeout_s=order.limits.guard_s,
-            deadline_at=order.limits.deadline_at(order.started_s),
-            interruption=order.interruption,
-            emit=order.emit,
-        ) as held,
+        guard(connection, key, order.context) as held,
         connected(order, role=CONTROL_NAME) as control,
     ):
         judged = judge_again(replace(order, holds_guard=True), control)
@@ -109,37 +100,13 @@ def under_guard(
         if not stepwise(judged).steps:  # another run has done it while we waited
             return finish_without_steps(judged)
         ledger = Ledger(
-            control,
-            run_id=order.run_id,
-            key=target_key(server.schema, order.target.version_table),
-            fence=held.fence,
-            emit=order.emit,
+            control, order.context, key=target_key(server.schema, order.target.version_table), fence=held.fence
         )
-        run = Run(
-            run_id=order.run_id,
-            project=order.project,
-            target=order.target,
-            image=order.image,
-            policy=order.policy,
-            limits=order.limits,
-            environ=order.environ,
-            interruption=order.interruption,
-            emit=order.emit,
-            beat=order.beat,
-            redact=order.redact,
-            source_of=order.source_of,
-            control=control,
-            held=held,
-            ledger=ledger,
-            before=judged.observation,
-            started_s=order.started_s,
-            log_queries=order.log_queries,
-            looks_first=True,
-        )
+        run = Run(order, control, held, ledger, judged.observation, looks_first=True)
         progress.run = run
         ledger.reconnect = lambda: revive(run, within_s=ANSWER_S)
         control.interruption = None  # from here on a signal is answered by a cancel that this connection sends
-        ledger.open(verb=order.verb, version=order.version, rows=judged.observation.rows, context=order.context)
+        ledger.open(rows=judged.observation.rows, environ=order.environ)
         with outcomes(progress):
             carry_out(order, run, judged, progress)
         outcome = progress.outcome()
@@ -156,7 +123,10 @@ def look_again(order: Order, run: Run) -> Observation:
     try:
         return look(order, run.control)
     except Stop as stopped:
-        if stopped.problem.kind.code != "connection-lost" or revive(run, within_s=order.limits.connect_s) is None:
+        if (
+            stopped.problem.kind.code != "connection-lost"
+            or revive(run, within_s=order.context.limits.connect_s) is None
+        ):
             raise
     run.control.wait_s = QUERY_S
     return look(order, run.control)
@@ -195,7 +165,7 @@ def carry_out(order: Order, run: Run, judged: Judged, progress: Progress) -> Non
     for step in decision.steps:
         kind = kind_of(step)
         began = time.monotonic()
-        run.emit(Event(Name.STEP_STARTED, f"step {kind}", fields={"step": kind}))
+        run.context.emit(Event(Name.STEP_STARTED, f"step {kind}", fields={"step": kind}))
         match step:
             case Upgrade() | Downgrade():
                 from migrate.steps.upgrade import Upgrading
@@ -219,7 +189,7 @@ def carry_out(order: Order, run: Run, judged: Judged, progress: Progress) -> Non
             case _:
                 assert_never(step)
         took = round((time.monotonic() - began) * 1000)
-        run.emit(
+        run.context.emit(
             Event(Name.STEP_FINISHED, f"step {kind} done in {took} ms", fields={"step": kind, "duration_ms": took})
         )
     from migrate.steps.verify import prove

@@ -16,7 +16,7 @@ from migrate.core.schema.differences import compare
 from migrate.core.schema.spelling import AS_PRINTED
 from migrate.core.wording import clauses
 from migrate.job.look import connected, look, needed_manifest, refuse_image_faults, rows_named
-from migrate.job.progress import Order, Progress, outcomes
+from migrate.job.progress import Progress, outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from migrate.core.schema.differences import Differences, Fact
     from migrate.core.schema.spelling import Spellings
     from migrate.core.target import Target
+    from migrate.steps.order import Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +118,13 @@ class Verified:
         return kept.sentences(self.expected_by)
 
 
-def verify(order: Order, at: str | None = None, against: Against | None = None) -> tuple[Verified | None, Outcome]:
+def verify(
+    order: Order, progress: Progress, at: str | None = None, against: Against | None = None
+) -> tuple[Verified | None, Outcome]:
     """Compare the live schema with the manifest where the version rows say that it is, or at a revision.
 
     With ``against`` it is compared with something else, and ``at`` takes the manifest's schema for the live one.
     """
-    progress = Progress(order)
     order = replace(order, policy=replace(order.policy, target="heads"))  # a comparison is not about where to go
     verified: Verified | None = None
     accepted: frozenset[Fact] = frozenset()
@@ -191,7 +193,8 @@ def other_side(order: Order, against: Against) -> Side:
         tips = tuple(sorted(against.graph.tips(revision.id for revision in against.graph)))
         return recorded_schema(against.manifest, tips, against.spelled)
     target = against.target.using(order.target.used)
-    aimed = replace(order, target=target, bind=lambda **_: None)  # the run's context is its own target's
+    quiet = replace(order.context, bind=lambda **_: None)  # what the last line says of a server is of the run's own
+    aimed = replace(order, target=target, context=quiet)
     with connected(aimed) as connection:
         observation = look(aimed, connection, with_schema=True)
     return Side(f"the database of {against.target.url_from}", observation.schema or {}, observation.server.major)

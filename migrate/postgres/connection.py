@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg2
 import psycopg2.extensions
 
+from migrate.context import BEAT_S
 from migrate.core.events import Event, Level, Name
-from migrate.core.interruption import Interrupted
 from migrate.core.problems import shell, stop
 from migrate.core.quoting import Ready
 from migrate.core.target import UrlUnavailable
@@ -22,13 +22,12 @@ from migrate.postgres.savepoint import savepoint
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from migrate.core.events import Emit
+    from migrate.context import Context
     from migrate.core.interruption import Interruption
     from migrate.core.problems import Stop
     from migrate.core.target import Target
 
 ATTEMPT_S: Final = 10.0  # one try to connect; libpq does not apply its own connect_timeout to asynchronous connects
-BEAT_S: Final = 1.0  # how often a connection that waits lets itself be heard
 QUERY_S: Final = 30.0  # no query of ours takes this long: whoever does not answer is gone
 # A peer that vanished without a FIN is noticed by the kernel within about 20 s (libpq's tcp_* parameters).
 KEEPALIVE: Final[Mapping[str, object]] = {
@@ -156,28 +155,11 @@ def _wait(connection: psycopg2.extensions.connection) -> None:
         select.select(readers, writers, [], min(left, 3600.0 if beat is None else BEAT_S))
         if beat is not None:
             beat()
-        if interruption is not None and interruption.signum is not None:
-            raise Interrupted(interruption.signum)
+        if interruption is not None:
+            interruption.check()
 
 
 psycopg2.extensions.set_wait_callback(_wait)
-
-
-def pause(seconds: float, interruption: Interruption | None, beat: Callable[[], None] | None = None) -> None:
-    """Sleep, and be heard meanwhile; raises Interrupted at once when a signal arrives."""
-    until = time.monotonic() + seconds
-    while True:
-        left = max(0.0, until - time.monotonic())
-        if interruption is None:
-            time.sleep(left if beat is None else min(left, BEAT_S))
-        elif interruption.signum is None:
-            select.select([interruption.fd], [], [], left if beat is None else min(left, BEAT_S))
-        if interruption is not None and interruption.signum is not None:
-            raise Interrupted(interruption.signum)
-        if beat is not None:
-            beat()
-        if time.monotonic() >= until:
-            return
 
 
 def connect(
@@ -226,56 +208,46 @@ def renewed(target: Target) -> Target:
         raise stop("unreachable", str(error)) from None
 
 
-def connect_with_retry(
-    target: Target,
-    *,
-    application_name: str,
-    timeout_s: float,
-    interruption: Interruption | None,
-    emit: Emit,
-    redact: Callable[[str], str],
-    beat: Callable[[], None] | None = None,
-    deadline_at: float = float("inf"),
-) -> Connection:
-    """Connect, trying again for `timeout_s` seconds while the server does not answer; `deadline_at` ends it earlier.
+def connect_with_retry(target: Target, context: Context, role: str, *, timeout_s: float | None = None) -> Connection:
+    """Connect, trying again while the server does not answer, for ``timeout_s`` seconds, else as long as the limits say.
 
-    The deadline is one of the monotonic clock. Raises Stop (`unreachable`, `no-resources`,
-    `authentication`, `deadline`) or Interrupted.
+    ``role`` begins the connection's name. Raises Stop (`unreachable`, `no-resources`, `authentication`, `deadline`) or
+    Interrupted.
     """
     _refuse_service_without_end(target)
     began = time.monotonic()
-    until = min(began + timeout_s, deadline_at)
+    timeout_s = context.limits.connect_s if timeout_s is None else timeout_s
+    until = min(began + timeout_s, context.deadline_at)
     for delay in _delays():
         left = until - time.monotonic()
         try:
             return connect(
                 target,
-                application_name=application_name,
-                interruption=interruption,
+                application_name=f"{role}{context.run_id}",
+                interruption=context.interruption,
                 timeout_s=max(left, 0.1),
-                beat=beat,
+                beat=context.beat,
             )
         except psycopg2.ProgrammingError as error:  # libpq does not know a parameter of the URL
-            raise _bad_url(target, redact(first_line(error))) from error
+            raise _bad_url(target, context.redact(first_line(error))) from error
         except psycopg2.OperationalError as error:
-            said = redact(first_line(error))
+            said = context.redact(first_line(error))
             if said.startswith("invalid "):  # libpq's words for a parameter's value, e.g. of sslmode
                 fix = f"correct this value in {target.url_from}{_VALUES if 'sslmode' in said else ''}"
                 raise _bad_url(target, said, fix) from error
             if is_rejected(said):
                 raise _rejected(target, said) from error
             if time.monotonic() + delay > until:
-                if until == deadline_at:
-                    waited = time.monotonic() - began
+                waited = time.monotonic() - began
+                if until == context.deadline_at:
                     why = f"the deadline came after {waited:.0f} s of connecting to {target.url.redacted}: {said}"
                     raise stop("deadline", why) from error
-                waited = time.monotonic() - began
                 raise stop(
                     "no-resources" if is_exhausted(said) else "unreachable",
                     f"no connection to {target.url.redacted} in {waited:.1f} of {timeout_s:g} s: {said}",
                 ) from error
-            emit(Event(Name.CONNECT_RETRY, f"not connected yet, next try in {delay:.1f} s: {said}", Level.WARN))
-        pause(delay, interruption)
+            context.emit(Event(Name.CONNECT_RETRY, f"not connected yet, next try in {delay:.1f} s: {said}", Level.WARN))
+        context.pause(delay)
     raise AssertionError  # the delays never end
 
 

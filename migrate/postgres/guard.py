@@ -26,15 +26,14 @@ from migrate.core.problems import stop
 from migrate.core.quoting import Ready
 from migrate.postgres import activity
 from migrate.postgres.backend_names import BACKUP_NAME, GUARD_NAME
-from migrate.postgres.connection import jitter, pause
+from migrate.postgres.connection import jitter
 from migrate.postgres.errors import problem_of
 from migrate.postgres.fence import Fence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from migrate.core.events import Emit
-    from migrate.core.interruption import Interruption
+    from migrate.context import Context
     from migrate.postgres.connection import Connection
 
 LEASE_S: Final = 60  # without a heartbeat the server ends the holder's transaction after this
@@ -183,41 +182,16 @@ def _now() -> float:
 
 
 @contextmanager
-def guard(
-    connection: Connection,
-    key: GuardKey,
-    *,
-    run_id: str,
-    timeout_s: float,
-    interruption: Interruption | None,
-    emit: Emit,
-    deadline_at: float = float("inf"),
-) -> Iterator[Held]:
+def guard(connection: Connection, key: GuardKey, context: Context) -> Iterator[Held]:
     """Hold the guard on ``connection``, which does nothing else from here on and is closed at the end.
 
-    Polls for at most ``timeout_s`` seconds, then waits as long for what a dead run still has at work on the server; both
-    end at ``deadline_at`` of the monotonic clock. Raises Stop
-    (`guard-busy`, `orphan-worker`, `deadline`, `connection-lost`) or Interrupted.
+    Polls for as long as the limits say, then waits as long for what a dead run still has at work on the server. Raises
+    Stop (`guard-busy`, `orphan-worker`, `deadline`, `connection-lost`) or Interrupted.
     """
     connection.wait_s = HEARTBEAT_ANSWER_S
     try:
-        held = _take(
-            connection,
-            key,
-            run_id=run_id,
-            timeout_s=timeout_s,
-            deadline_at=deadline_at,
-            interruption=interruption,
-            emit=emit,
-        )
-        _wait_for_orphans(
-            connection,
-            key,
-            timeout_s=timeout_s,
-            deadline_at=deadline_at,
-            interruption=interruption,
-            emit=emit,
-        )
+        held = _take(connection, key, context)
+        _wait_for_orphans(connection, key, context)
     except psycopg2.Error as error:
         raise problem_of(error, doing="taking the guard") from error
     held.start()
@@ -227,23 +201,14 @@ def guard(
         held.release()
 
 
-def _take(
-    connection: Connection,
-    key: GuardKey,
-    *,
-    run_id: str,
-    timeout_s: float,
-    deadline_at: float,
-    interruption: Interruption | None,
-    emit: Emit,
-) -> Held:
+def _take(connection: Connection, key: GuardKey, context: Context) -> Held:
     began = time.monotonic()
     said_at = float("-inf")
     while True:
-        pid, taken, holder = _try(connection, key, run_id)
+        pid, taken, holder = _try(connection, key, context.run_id)
         waited = time.monotonic() - began
         if taken:
-            emit(
+            context.emit(
                 Event(
                     Name.GUARD_ACQUIRED,
                     "this run holds the guard" if waited < 1 else f"this run holds the guard, after {waited:.0f} s",
@@ -252,7 +217,7 @@ def _take(
             )
             return Held(connection, key, pid)
         who, since = holder
-        if waited >= timeout_s:
+        if waited >= context.limits.guard_s:
             raise stop(
                 "guard-busy",
                 f"{who} has held the guard since {since}; waited {waited:.0f} s",
@@ -260,10 +225,10 @@ def _take(
                 holder=who,
                 held_since=since,
             )
-        _refuse_overdue(deadline_at, waited, f"{who}, which has held the guard since {since}")
+        context.refuse_overdue(f"after {waited:.0f} s of waiting for {who}, which has held the guard since {since}")
         if time.monotonic() - said_at >= SAY_AGAIN_S:
             said_at = time.monotonic()
-            emit(
+            context.emit(
                 Event(
                     Name.GUARD_WAITING,
                     f"waiting for {who}, which has held the guard since {since}",
@@ -272,18 +237,10 @@ def _take(
             )
         # short at first (a run with nothing left to do holds it for milliseconds), spread out later
         delay = jitter(0.5, 1.0) * min(0.1 + waited / 4, 2.0)
-        pause(max(0.0, min(delay, deadline_at - time.monotonic())), interruption)
+        context.pause(delay)
 
 
-def _wait_for_orphans(
-    connection: Connection,
-    key: GuardKey,
-    *,
-    timeout_s: float,
-    deadline_at: float,
-    interruption: Interruption | None,
-    emit: Emit,
-) -> None:
+def _wait_for_orphans(connection: Connection, key: GuardKey, context: Context) -> None:
     """Return when no connection of a run without a guard can go on any more; asking keeps the lease.
 
     A backup is ended: it only reads, and its locks would be in the way. Whatever waits for its client, in a transaction
@@ -298,7 +255,7 @@ def _wait_for_orphans(
         waited = time.monotonic() - began
         if orphan.name.startswith(BACKUP_NAME) or (orphan.waits_for_client and waited >= ORPHAN_GRACE_S):
             denied = activity.terminate_orphan(connection, orphan, key.mark.halves)
-        if waited >= timeout_s:
+        if waited >= context.limits.guard_s:
             why = f"; it cannot be ended: {denied}" if denied else ""
             raise stop(
                 "orphan-worker",
@@ -307,13 +264,14 @@ def _wait_for_orphans(
                 fix=orphan.fix_of_denied if denied else None,
                 names={"pid": orphan.pid, "url": Ready(connection.target.url_in_shell)},
             )
-        _refuse_overdue(deadline_at, waited, f"backend {orphan.pid} ({orphan.state}), which a dead run left behind")
+        left_behind = f"backend {orphan.pid} ({orphan.state}), which a dead run left behind"
+        context.refuse_overdue(f"after {waited:.0f} s of waiting for {left_behind}")
         if time.monotonic() - said_at >= SAY_AGAIN_S:
             said_at = time.monotonic()
-            emit(
+            context.emit(
                 Event(
                     Name.ORPHAN_WAITING,
-                    f"waiting for backend {orphan.pid} ({orphan.state}), which a dead run left behind",
+                    f"waiting for {left_behind}",
                     Level.WARN,
                     {
                         "backend_pid": orphan.pid,
@@ -322,12 +280,7 @@ def _wait_for_orphans(
                     },
                 ),
             )
-        pause(ORPHAN_POLL_S, interruption)
-
-
-def _refuse_overdue(deadline_at: float, waited: float, for_what: str) -> None:
-    if time.monotonic() >= deadline_at:
-        raise stop("deadline", f"the deadline came after {waited:.0f} s of waiting for {for_what}")
+        context.pause(ORPHAN_POLL_S)
 
 
 def _try(connection: Connection, key: GuardKey, run_id: str) -> tuple[int, bool, tuple[str, str]]:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg2
 import psycopg2.errors
 
+from migrate import __version__
 from migrate.core.decide.observation import Accepted, Applied, Unfinished, UnprovenRun
+from migrate.core.deployment import platform_context
 from migrate.core.events import Event, Level, Name
 from migrate.core.problems import stop
 from migrate.postgres.savepoint import savepoint
@@ -21,8 +23,8 @@ from migrate.postgres.savepoint import savepoint
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from migrate.context import Context
     from migrate.core.decide.outcome import Outcome
-    from migrate.core.events import Emit
     from migrate.core.history.graph import Revision
     from migrate.core.schema.differences import Fact
     from migrate.postgres.connection import Connection
@@ -297,16 +299,16 @@ class Ledger:
     is done only while the guard is held.
     """
 
-    def __init__(self, connection: Connection, *, run_id: str, key: str, fence: Fence, emit: Emit) -> None:
+    def __init__(self, connection: Connection, context: Context, *, key: str, fence: Fence) -> None:
         self._connection = connection
         self._fence = fence
-        self._run_id = run_id
+        self._context = context
+        self._run_id = context.run_id
         self._key = key
-        self._emit = emit
         self._usable = True
         self.reconnect: Callable[[], Connection | None] | None = None  # where the connection was lost
 
-    def open(self, *, verb: str, version: str, rows: Sequence[str], context: Mapping[str, object]) -> None:
+    def open(self, *, rows: Sequence[str], environ: Mapping[str, str]) -> None:
         """Make the tables where they are missing, and this run's row; to be called under the guard.
 
         Whoever holds the guard knows that the runs which have not written their end are dead.
@@ -321,10 +323,10 @@ class Ledger:
             {
                 "run_id": self._run_id,
                 "target": self._key,
-                "verb": verb,
-                "version": version,
+                "verb": self._context.verb,
+                "version": __version__,
                 "rows": list(rows),
-                "context": _json(context),
+                "context": _json(platform_context(environ)),
             },
         )
 
@@ -459,7 +461,7 @@ class Ledger:
             with suppress(psycopg2.Error):
                 is_there, role = self._connection.row("SELECT pg_catalog.to_regnamespace('migrate') IS NOT NULL, user")
                 fields["fix"] = fix_of_ledger(role, is_there=is_there)
-        self._emit(
+        self._context.emit(
             Event(
                 Name.LEDGER_WARNING,
                 f"the ledger (schema migrate) cannot be written, so this run leaves no history: {said}",

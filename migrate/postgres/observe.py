@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -13,7 +14,6 @@ from migrate.core.decide.observation import InvalidIndex, Observation, Server
 from migrate.core.problems import again, shell, sql, stop
 from migrate.core.search_path import schemas_of
 from migrate.postgres import ledger
-from migrate.postgres.connection import pause
 from migrate.postgres.errors import code_of, problem_of
 
 if TYPE_CHECKING:
@@ -333,7 +333,7 @@ def in_snapshot(connection: Connection, limits: Limits, read: Callable[[], Read]
                 why = f"{found.problem.why}; something was dropped during each of {_READS} reads"
                 fix = shell(again(), note="once nobody else changes the schema")
                 raise stop("blocked", why, fix=fix, sqlstate=error.pgcode) from error
-            pause(_AGAIN_S, connection.interruption, connection.beat)
+            time.sleep(_AGAIN_S)
 
 
 def _observe(

@@ -20,19 +20,20 @@ from migrate.core.problems import sql, stop
 from migrate.core.quoting import identifier
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
-from migrate.postgres.connection import connect_with_retry
+from migrate.postgres.connection import connect, connect_with_retry
 from migrate.postgres.errors import problem_of
 from migrate.postgres.programs import folders_of_debian, folders_of_wheels, named_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from migrate.context import Context
     from migrate.core.events import Emit
-    from migrate.core.interruption import Interruption
     from migrate.postgres.connection import Connection
 
 CONNECT_S: Final = 30.0
+_ROLE: Final = "migrate:shadow:"
 CREATE_S: Final = 300.0  # a copy of a large baseline takes its time
 _STRATEGY_SINCE: Final = 150000  # CREATE DATABASE … STRATEGY; the older ones know only file_copy
 # The copy by files makes two checkpoints: cheap where nothing is synchronised. Else a small one is cheaper through the log.
@@ -52,12 +53,12 @@ class Shadow:
     copy of a history's branches that needs it.
     """
 
-    def __init__(self, url: DatabaseUrl, url_from: str, run_id: str, *, exclusive: bool = False) -> None:
+    def __init__(self, url: DatabaseUrl, url_from: str, context: Context, *, exclusive: bool = False) -> None:
         self.url = url
         self.url_from = url_from
         self.major = 0
         self._version = 0
-        self._run_id = run_id
+        self._context = context
         self._exclusive = exclusive
         self._made: list[str] = []
         self._last: str | None = None  # whose roles the new ones are
@@ -67,16 +68,9 @@ class Shadow:
         self._owner: str | None = None  # of databases that are made from now on, quoted
         self._roles: dict[str, dict[int, str]] = {}  # of each database: OID -> name
 
-    def open(self, interruption: Interruption | None, emit: Emit, redact: Callable[[str], str]) -> None:
+    def open(self) -> None:
         """Connect. Raises Stop (`unreachable`, `authentication`, `bad-database-url`) or Interrupted."""
-        self._admin = connect_with_retry(
-            Target(self.url, self.url_from),
-            application_name=f"migrate:shadow:{self._run_id}",
-            timeout_s=CONNECT_S,
-            interruption=interruption,
-            emit=emit,
-            redact=redact,
-        )
+        self._admin = connect_with_retry(Target(self.url, self.url_from), self._context, _ROLE, timeout_s=CONNECT_S)
         self._admin.wait_s = CREATE_S
         self._version = self._admin.server_version
         self.major = self._version // 10000
@@ -88,7 +82,7 @@ class Shadow:
         ``name``: the one of a database that was dropped, for a process that cannot be told another.
         """
         self._note_roles()
-        name = name or f"migrate_shadow_{self._run_id}_{len(self._made)}"
+        name = name or f"migrate_shadow_{self._context.run_id}_{len(self._made)}"
         options = f"TEMPLATE {template}"
         if template == "template0":
             options += " ENCODING 'UTF8'"
@@ -106,7 +100,7 @@ class Shadow:
     def rename(self, name: str, new: str | None = None) -> str:
         """Give a database to which nobody is connected another name; that name. Raises Stop."""
         self._note_roles()
-        new = new or f"migrate_shadow_{self._run_id}_{len(self._made)}"
+        new = new or f"migrate_shadow_{self._context.run_id}_{len(self._made)}"
         self._made.append(new)
         self._run(f"ALTER DATABASE {name} RENAME TO {new}", "renaming a shadow database")
         self._roles[new] = self._roles.pop(name, {})
@@ -158,8 +152,7 @@ class Shadow:
     def close(self) -> None:
         """Drop every database that is left, on a new connection if a signal has ended the old one."""
         try:
-            if self._admin is None or self._admin.closed:
-                self.open(None, lambda _event: None, lambda said: said)
+            self._connect_again()
             assert self._admin is not None
             self._admin.interruption = None
             for name in self._made:
@@ -167,6 +160,16 @@ class Shadow:
         finally:
             if self._admin is not None:
                 self._admin.close()
+
+    def _connect_again(self) -> None:
+        if self._admin is not None and not self._admin.closed:
+            return
+        name, server = f"{_ROLE}{self._context.run_id}", Target(self.url, self.url_from)
+        try:
+            self._admin = connect(server, application_name=name, interruption=None, timeout_s=CONNECT_S)
+        except psycopg2.Error as error:
+            raise problem_of(error, doing="dropping the shadow databases") from error
+        self._admin.wait_s = CREATE_S
 
     def _note_roles(self) -> None:
         """Put down what the last database has made of its roles."""
@@ -214,15 +217,7 @@ class Shadow:
 
 
 @contextmanager
-def shadow(
-    url: DatabaseUrl | None,
-    *,
-    url_from: str,
-    run_id: str,
-    interruption: Interruption | None,
-    emit: Emit,
-    redact: Callable[[str], str],
-) -> Iterator[Shadow]:
+def shadow(url: DatabaseUrl | None, context: Context, *, url_from: str) -> Iterator[Shadow]:
     """Lend a place for shadow databases: the server of ``url``, without one a server that lasts as long as the block.
 
     Raises Stop (`no-shadow` where there is no server to start).
@@ -231,7 +226,7 @@ def shadow(
 
     with ExitStack() as stack:
         if url is not None:
-            lent = Shadow(url, url_from, run_id)
+            lent = Shadow(url, url_from, context)
         else:
             try:
                 server = stack.enter_context(throwaway_server())
@@ -240,12 +235,12 @@ def shadow(
             lent = Shadow(
                 DatabaseUrl.parse(server.url()),
                 f"a server of its own, {server.binaries.source}",
-                run_id,
+                context,
                 exclusive=True,
             )
-        lent.open(interruption, emit, redact)
+        lent.open()
         stack.callback(lent.close)
-        _say(lent, emit)
+        _say(lent, context.emit)
         yield lent
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from migrate.child.parent import Worker
 from migrate.core import shadow as shadows
-from migrate.core.decide.policy import Policy, Transaction
+from migrate.core.decide.policy import Policy
 from migrate.core.decide.widths import ALEMBICS, too_narrow
 from migrate.core.events import Event, Level, Name
 from migrate.core.problems import Stop, advice, migrate, problem, shell, stop
@@ -35,11 +35,8 @@ if TYPE_CHECKING:
 
     from migrate.child.protocol import Wanted
     from migrate.core.decide.plan import Downgrade, Upgrade
-    from migrate.core.decide.policy import Limits
     from migrate.core.events import Emit
-    from migrate.core.history.graph import Revision
     from migrate.core.history.image import Image
-    from migrate.core.interruption import Interruption
     from migrate.core.manifest.manifest import Manifest
     from migrate.core.manifest.match import Rows
     from migrate.core.problems import Problem
@@ -47,7 +44,7 @@ if TYPE_CHECKING:
     from migrate.core.url import DatabaseUrl
     from migrate.postgres.connection import Connection
     from migrate.shadow.databases import Shadow
-    from migrate.steps.run import Project
+    from migrate.steps.order import Order
 
 Done = TypeVar("Done")
 EMPTY: Final = "template0"
@@ -80,7 +77,7 @@ class Seen:
 class Ground:
     """The databases of one shadow, and the child that runs env.py in them.
 
-    ``target`` says which version table and schemas, and how the project spells its URL; ``environment`` is the one in
+    The order's target says which version table and schemas, and how the project spells its URL; ``environment`` is the one in
     which env.py finds the database of a URL, and no other; ``allowed`` are the servers to which it may connect beside
     the shadow's. To be closed.
     """
@@ -88,47 +85,35 @@ class Ground:
     def __init__(
         self,
         shadow: Shadow,
+        order: Order,
         *,
-        run_id: str,
-        project: Project,
-        target: Target,
-        image: Image,
-        limits: Limits,
         environment: Callable[[DatabaseUrl], Mapping[str, str]],
         allowed: Sequence[str],
-        transaction: Transaction,
-        interruption: Interruption,
-        emit: Emit,
-        redact: Callable[[str], str],
-        source_of: Callable[[Revision], str],
         baseline: BaselineFile | None = None,
-        verb: str = "manifest",
     ) -> None:
         self.shadow = shadow
-        self.image = image
-        self.baseline = baseline
-        self.transaction = transaction
-        self.emit = emit
-        self.source_of = source_of
-        self.settable: dict[str, str] | None = None  # as the server was found to be
-        self._run_id = run_id
-        self._project = project
-        self._target = target
+        self.order = order
         # The platform's deadline is for releases.
-        self._limits = replace(limits, deadline_s=0.0)
+        self.context = replace(order.context, limits=replace(order.context.limits, deadline_s=0.0))
+        self.baseline = baseline
+        self.settable: dict[str, str] | None = None  # as the server was found to be
+        self._target = order.target
         self._environment = environment
         self._allowed = allowed
-        self._interruption = interruption
-        self._redact = redact
-        self._verb = verb  # of the command that this is for
         self._has_looked = False  # at where env.py goes
-        self._schema = target.version_table_schema  # which must be there before the first revision, whoever makes it
+        # which must be there before the first revision, whoever makes it
+        self._schema = order.target.version_table_schema
         self._base: str | None = None
         self._work: str | None = None  # the one name
         self._is_there = False  # a database of that name
         self._entered = ExitStack()
         self._run: Run | None = None
         self._worker: Worker | None = None
+
+    @property
+    def image(self) -> Image:
+        """The history that is run."""
+        return self.order.image
 
     # The databases
 
@@ -148,7 +133,7 @@ class Ground:
         with closing(self.connect(target, CONTROL_NAME)) as connection:
             if self._schema is not None:
                 connection.run(f"CREATE SCHEMA IF NOT EXISTS {identifier(self._schema)}")
-            rows = observe(connection, target, self._limits, hashes={}, with_schema=False).rows
+            rows = observe(connection, target, self.context.limits, hashes={}, with_schema=False).rows
         if rows and self.baseline is not None:
             raise stop(
                 "bad-baseline",
@@ -209,37 +194,31 @@ class Ground:
     @contextmanager
     def _under_guard(self, target: Target) -> Iterator[Run]:
         """The guard on the shadow: that env.py's connection sees it proves where env.py went."""
-        pulse = Pulse(self.emit)
+        pulse = Pulse(self.context.emit)
+        context = replace(self.context, emit=pulse.emit, beat=pulse.beat, started_s=pulse.started_s)
         with closing(self.connect(target, CONTROL_NAME)) as control:
-            before = observe(control, target, self._limits, hashes={}, with_schema=False)
+            before = observe(control, target, context.limits, hashes={}, with_schema=False)
             with guard(
                 self.connect(target, GUARD_NAME),
                 GuardKey.of(before.server.schema, target.version_table),
-                run_id=self._run_id,
-                timeout_s=self._limits.guard_s,
-                interruption=self._interruption,
-                emit=lambda _event: None,  # nobody else knows of this database
+                context.silent(),  # nobody else knows of this database
             ) as held:
-                run = Run(
-                    run_id=self._run_id,
-                    project=self._project,
+                order = replace(
+                    self.order,
+                    context=context,
                     target=target,
-                    image=self.image,
-                    policy=Policy(target="heads", transaction=self.transaction),
-                    limits=self._limits,
+                    policy=Policy(target="heads", transaction=self.order.policy.transaction),
                     # Alembic's order of several branches follows the hash seed: two replays must not differ by it.
                     environ={**self._environment(target.url), "PYTHONHASHSEED": "0"},
+                    log_queries=False,
+                )
+                run = Run(
+                    order,
+                    control,
+                    held,
+                    _NoLedger(control, context, key="", fence=held.fence),
+                    before,
                     fence=Fence(target.url, self._allowed),
-                    interruption=self._interruption,
-                    emit=pulse.emit,
-                    beat=pulse.beat,
-                    redact=self._redact,
-                    source_of=self.source_of,
-                    control=control,
-                    held=held,
-                    ledger=_NoLedger(control, run_id=self._run_id, key="", fence=held.fence, emit=self.emit),
-                    before=before,
-                    started_s=pulse.started_s,
                     looks_first=not self._has_looked,
                     explained=self.explained,
                 )
@@ -266,7 +245,7 @@ class Ground:
         try:
             upgrading.carry_out()
         finally:
-            run.control.interruption = self._interruption
+            run.control.interruption = self.context.interruption
         return upgrading
 
     def lend(self, run: Run) -> tuple[Worker, bool]:
@@ -274,8 +253,8 @@ class Ground:
         is_new = self._worker is None or not self._worker.is_alive
         if self._worker is None or is_new:
             self.end_child()
-            self._worker = Worker(environ=child_environment(run), cwd=run.project.cwd, emit=run.emit)
-        self._worker.wake = (run.interruption.fd, run.held.lost_fd)
+            self._worker = Worker(environ=child_environment(run), cwd=run.order.project.cwd, emit=run.context.emit)
+        self._worker.wake = (run.context.interruption.fd, run.held.lost_fd)
         return self._worker, is_new
 
     @property
@@ -321,7 +300,9 @@ class Ground:
         found = stopped.problem
         sqlstate = found.facts.get("sqlstate")
         if shadows.is_lacking(sqlstate, found.why):
-            lacks = problem("shadow-lacks", found.why, names={"verb": "test" if self._verb == "test" else "manifest"})
+            lacks = problem(
+                "shadow-lacks", found.why, names={"verb": "test" if self.context.verb == "test" else "manifest"}
+            )
             return Stop(replace(lacks, facts=found.facts))
         if found.kind.code == "authentication":
             why = f"{found.why}; env.py gives a user or a password of its own to the throw-away server"
@@ -342,7 +323,7 @@ class Ground:
             needed = problem("baseline-needed", f"in an empty database, {found.why}")
             return Stop(replace(needed, facts=found.facts))
         file = found.facts.get("file") or found.facts.get("revision")
-        again = migrate(self._verb, *(["--sql"] if self._verb == "plan" else []))
+        again = migrate(self.context.verb, *(["--sql"] if self.context.verb == "plan" else []))
         fix = advice(f"correct {word(file)}, then run ", again, " again")
         # a part that was committed went with the throw-away database: there is nothing to repair
         failed = problem("revision-failed", found.why, fix=fix) if found.kind.code == "partly-committed" else found
@@ -358,7 +339,7 @@ class Ground:
         connection, version_schema = self.control, self.run.before.server.schema
         wait_s, connection.wait_s = connection.wait_s, READ_S
         try:
-            return in_snapshot(connection, self._limits, lambda: self._read(connection, version_schema))
+            return in_snapshot(connection, self.context.limits, lambda: self._read(connection, version_schema))
         finally:
             connection.wait_s = wait_s
 
@@ -393,14 +374,7 @@ class Ground:
 
     def connect(self, target: Target, role: str) -> Connection:
         """A connection of ours; ``role`` begins its name. Raises Stop."""
-        return connect_with_retry(
-            target,
-            application_name=f"{role}{self._run_id}",
-            timeout_s=CONNECT_S,
-            interruption=self._interruption,
-            emit=self.emit,
-            redact=self._redact,
-        )
+        return connect_with_retry(target, self.context, role, timeout_s=CONNECT_S)
 
 
 _THERE: Final = """

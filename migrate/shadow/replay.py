@@ -89,7 +89,7 @@ class Replay:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._image = ground.image
-        self._undivided = ground.transaction is Transaction.ALL
+        self._undivided = ground.order.policy.transaction is Transaction.ALL
         self._aside: dict[str, str] = {}  # the databases that were put aside, by the revision at which each is
         self._at: str | None = None  # where the database at hand is; None where it is of no use
         self._disagreed = 0  # how often a pass went another way in a child that knew another one than in a new child
@@ -158,7 +158,7 @@ class Replay:
                 f"{clauses(said)}: no depends_on says so, and only Alembic's order of the branches makes it work; the"
                 " manifest keeps it as `after`"
             )
-            self._ground.emit(Event(Name.IMAGE_WARNING, message, Level.WARN))
+            self._ground.context.emit(Event(Name.IMAGE_WARNING, message, Level.WARN))
 
     def _read_base(self, baseline: BaselineFile) -> None:
         self._ground.enter(self._ground.base)
@@ -186,7 +186,7 @@ class Replay:
                 if is_warm:  # it is believed when it comes without what the child knew of the passes before
                     doubted = {}
                     continue
-                if self._ground.provide(stopped.problem, self._ground.emit):
+                if self._ground.provide(stopped.problem, self._ground.context.emit):
                     continue
                 id_ = str(stopped.problem.facts.get("revision"))
                 if stopped.problem.kind.code in OF_REVISIONS and id_ in self._image.graph:
@@ -293,14 +293,14 @@ class Replay:
         graph = self._image.graph
         below = with_siblings(graph, self._found.after).ancestors((revision.id, *siblings)) - {revision.id}
         runs = lines((*(one for one in applied_in_order(graph) if one.id in below), revision))
-        emit, self._ground.emit = self._ground.emit, lambda _event: None
+        context, self._ground.context = self._ground.context, self._ground.context.silent()
         while True:
             try:
                 self._ground.enter(self._ground.base)
                 for run in runs:
                     self._ground.carry_out(run)
             except Stop as stopped:
-                if self._ground.provide(stopped.problem, emit):
+                if self._ground.provide(stopped.problem, context.emit):
                     continue
                 if stopped.problem.kind.code not in OF_REVISIONS:
                     raise
@@ -308,7 +308,7 @@ class Replay:
             else:
                 return True
             finally:
-                self._ground.emit = emit
+                self._ground.context = context
                 self._forget()
 
     def _apply(self, each: Pass) -> None:
@@ -354,7 +354,7 @@ class Replay:
             said = (
                 f"env.py is run once for each revision that is read: they cannot be committed one by one, because {why}"
             )
-            self._ground.emit(Event(Name.IMAGE_WARNING, said, Level.WARN))
+            self._ground.context.emit(Event(Name.IMAGE_WARNING, said, Level.WARN))
             raise _Undivided
 
         self._ground.carry_out(step, on_commit=read, on_together=look_at_each)

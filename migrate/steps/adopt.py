@@ -32,7 +32,7 @@ def adopt(run: Run, step: Adopt) -> None:
             )
         details["accepted"] = [list(fact) for fact in step.accepted]
     for tolerated in step.evidence:
-        run.emit(Event(Name.STATE_FINDING, f"tolerated by this adoption: {tolerated}", Level.WARN))
+        run.context.emit(Event(Name.STATE_FINDING, f"tolerated by this adoption: {tolerated}", Level.WARN))
     stamp(run, step_id, details, judged=run.before.rows, rows=step.rows)
 
 

@@ -79,7 +79,7 @@ class Attempt:
         self.current = at
         what = "revision" if self.kind == "upgrade" else "downgrade of revision"
         said = f"{what} {at.id}: {at.revision.message if at.revision else ''}".rstrip(": ")
-        self.run.emit(Event(Name.REVISION_STARTED, said, fields=self.fields(at)))
+        self.run.context.emit(Event(Name.REVISION_STARTED, said, fields=self.fields(at)))
 
     def began_transaction(self, xid: int, pid: int) -> None:
         """A transaction was begun, of the current revision if there is one."""
@@ -126,7 +126,7 @@ class Attempt:
 
     def shown_by(self, rows: Collection[str]) -> set[str]:
         """Those of the uncommitted revisions that these version rows show as done."""
-        graph = self.run.image.graph
+        graph = self.run.order.image.graph
         here = {*rows, *graph.ancestors(row for row in rows if row in graph)}
         return {at.id for at in self.uncommitted if (at.id in here) is (self.kind == "upgrade")}
 
@@ -164,7 +164,7 @@ class Attempt:
         at.is_said = True
         took = round((time.monotonic() - at.began_s) * 1000)
         state = "committed" if committed else "applied, to be committed with the others"
-        self.run.emit(
+        self.run.context.emit(
             Event(
                 Name.REVISION_FINISHED,
                 f"revision {at.id} {state} in {took} ms",
@@ -176,4 +176,4 @@ class Attempt:
         if not self._warned:
             self._warned = True
             message = f"the ledger's row could not be written by the revision's own role: {why}"
-            self.run.emit(Event(Name.LEDGER_WARNING, message, Level.WARN))
+            self.run.context.emit(Event(Name.LEDGER_WARNING, message, Level.WARN))

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from migrate.core.target import Target
     from migrate.postgres.client_tools import ClientTools
     from migrate.postgres.connection import Connection
-    from migrate.steps.run import BackupPlace, Run
+    from migrate.steps.order import BackupPlace
+    from migrate.steps.run import Run
 
 TICK_S: Final = 0.5
 ANSWER_EVERY_S: Final = 20.0  # a control connection that is silent for hours would be ended by a role's timeouts
@@ -84,7 +85,7 @@ class BackingUp:
         self._shown = 0
         self._answered_s = time.monotonic()
         self._served_s: float | None = None  # when pg_dump was last seen to be served, while it is at work
-        self._ends_s = time.monotonic() + run.limits.backup_s if run.limits.backup_s else float("inf")
+        self._ends_s = time.monotonic() + run.context.limits.backup_s if run.context.limits.backup_s else float("inf")
 
     def carry_out(self) -> None:
         """Take it, prove it and say the way back, which the last line repeats. Raises Stop or Interrupted."""
@@ -99,15 +100,15 @@ class BackingUp:
         run.ledger.finish(step_id, "finished", found)
         said = found.get("backup_file") or f"{found['backup_command']} ended well"
         size = f" ({found['backup_bytes']} bytes)" if "backup_bytes" in found else ""
-        run.emit(Event(Name.BACKUP_FINISHED, f"backup: {said}{size}", fields=found))
+        run.context.emit(Event(Name.BACKUP_FINISHED, f"backup: {said}{size}", fields=found))
 
     def _take(self) -> dict[str, object]:
         run, server = self.run, self.run.before.server
         unknown = (None, None, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
         lsn, at, stamp = ask(run, _where_in_the_log, within_s=ANSWER_S) or unknown
         found: dict[str, object] = {"backup_lsn": lsn, "backup_at": at}
-        name = file_name(server.database, run.before.rows, stamp, run.run_id)
-        environ = without_ours(run.environ) | {"MIGRATE_BACKUP_NAME": name}
+        name = file_name(server.database, run.before.rows, stamp, run.context.run_id)
+        environ = without_ours(run.order.environ) | {"MIGRATE_BACKUP_NAME": name}
         if self.place.folder is not None:
             path = (self.place.folder / name).absolute()
             found |= self._dump(path)
@@ -120,18 +121,21 @@ class BackingUp:
     def _dump(self, path: Path) -> dict[str, object]:
         """Dump into a file beside, and give it its name once it was read back and is on the disk."""
         run = self.run
-        tools = find_client_tools(run.before.server.major, run.environ)
+        tools = find_client_tools(run.before.server.major, run.order.environ)
         unproven = path.with_name(path.name + PARTIAL)
         held: int | None = None
         try:
             _sweep(path.parent)
             held = _reserve(unproven)
-            name = f"{BACKUP_NAME}{run.run_id}"
+            name = f"{BACKUP_NAME}{run.context.run_id}"
             connecting = without_secrets(
-                run.target, without_ours(run.environ), application_name=name, connect_s=run.limits.connect_s
+                run.order.target,
+                without_ours(run.order.environ),
+                application_name=name,
+                connect_s=run.context.limits.connect_s,
             )
             with connecting as (dsn, environ):
-                wait = f"--lock-wait-timeout={run.limits.lock_s * 1000:.0f}"
+                wait = f"--lock-wait-timeout={run.context.limits.lock_s * 1000:.0f}"
                 argv = [str(tools.pg_dump), "-Fc", "--no-password", wait, f"--file={unproven}", f"--dbname={dsn}"]
                 self._served_s = time.monotonic()
                 self._run(argv, environ, "pg_dump")
@@ -154,9 +158,9 @@ class BackingUp:
             "backup_by": f"pg_dump {tools.version}",
             "restore": restore_command(
                 str(path),
-                program=_migrate_as_typed(run.environ),
-                schemas=run.target.schemas_beside(run.before.server.schema),
-                version_table=(run.before.server.schema or "", run.target.version_table),
+                program=_migrate_as_typed(run.order.environ),
+                schemas=run.order.target.schemas_beside(run.before.server.schema),
+                version_table=(run.before.server.schema or "", run.order.target.version_table),
             ),
         }
 
@@ -168,14 +172,14 @@ class BackingUp:
         with tempfile.TemporaryFile() as listing:
             self._run(
                 [str(tools.pg_restore), "--list", str(path)],
-                without_ours(self.run.environ),
+                without_ours(self.run.order.environ),
                 "pg_restore --list",
                 listing,
             )
             listing.seek(0)
             entries = sum(1 for line in listing if line.strip() and not line.startswith(b";"))
         nothing = f"--file={os.devnull}"
-        self._run([str(tools.pg_restore), nothing, str(path)], without_ours(self.run.environ), "pg_restore")
+        self._run([str(tools.pg_restore), nothing, str(path)], without_ours(self.run.order.environ), "pg_restore")
         return entries
 
     def _digest(self, path: Path) -> tuple[str, int]:
@@ -195,7 +199,7 @@ class BackingUp:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "migrate.postgres.leash", str(leash), *argv],
                 env=dict(environ),
-                cwd=self.run.project.cwd,
+                cwd=self.run.order.project.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if output is None else output,
                 stderr=subprocess.STDOUT if output is None else subprocess.PIPE,
@@ -226,7 +230,7 @@ class BackingUp:
             self._go_on()
             code = process.returncode
             ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
-            words = self.run.redact(f": {reason.decode('utf-8', 'replace')}" if reason else "")
+            words = self.run.context.redact(f": {reason.decode('utf-8', 'replace')}" if reason else "")
             fix: Fix | str = "correct what it says, then run migrate again"
             if "row-level security" in words:
                 fix = fix_of_denied(words, self.run.before.server.user, note="pg_dump must see every row")
@@ -236,7 +240,9 @@ class BackingUp:
         pending = b""
         while True:
             self._go_on()
-            readable, _, _ = select.select([fd, self.run.interruption.fd, self.run.held.lost_fd], [], [], TICK_S)
+            readable, _, _ = select.select(
+                [fd, self.run.context.interruption.fd, self.run.held.lost_fd], [], [], TICK_S
+            )
             if fd not in readable:
                 continue
             chunk = os.read(fd, 65536)
@@ -253,24 +259,23 @@ class BackingUp:
         self._shown += 1
         if self._shown <= SHOWN_LINES:
             said = line[:LINE_BYTES].decode("utf-8", "replace").rstrip("\r")
-            self.run.emit(Event(Name.BACKUP_OUTPUT, said, fields={"program": what}))
+            self.run.context.emit(Event(Name.BACKUP_OUTPUT, said, fields={"program": what}))
 
     def _go_on(self) -> None:
         """Be heard, keep the connection awake, and raise what ends the run."""
         run, now = self.run, time.monotonic()
-        if run.interruption.signum is not None:
-            raise Interrupted(run.interruption.signum)
+        run.context.interruption.check()
         if run.held.lost is not None:
             raise self._lost()
         if run.must_end:
             raise ended_early(run)
         if now > self._ends_s:
             fix = "allow more time: export MIGRATE_BACKUP_TIMEOUT=4h"
-            raise _failed(f"it took longer than {run.limits.backup_s:g} s", fix)
-        run.beat()
+            raise _failed(f"it took longer than {run.context.limits.backup_s:g} s", fix)
+        run.context.beat()
         if now - self._answered_s > ANSWER_EVERY_S:
             self._answered_s = now
-            name = f"{BACKUP_NAME}{run.run_id}"
+            name = f"{BACKUP_NAME}{run.context.run_id}"
             is_served = ask(run, lambda connection: activity.is_served(connection, name, ANSWER_EVERY_S), within_s=0.0)
             if self._served_s is None:
                 return

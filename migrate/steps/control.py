@@ -9,7 +9,7 @@ import psycopg2
 
 from migrate.core.problems import stop
 from migrate.postgres.backend_names import CONTROL_NAME
-from migrate.postgres.connection import connect, pause
+from migrate.postgres.connection import connect
 from migrate.postgres.observe import invalid_indexes, version_rows
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ def ask(run: Run, question: Callable[[Connection], Answer], *, within_s: float) 
                 _reconnect(run, min(within_s, ANSWER_S))
             return question(run.control)
         except psycopg2.Error:
-            limit = within_s if run.interruption.signum is None else min(within_s, INTERRUPTED_S)
+            limit = within_s if run.context.interruption.signum is None else min(within_s, INTERRUPTED_S)
             if time.monotonic() - began + _RETRY_S > limit:
                 return None
-            pause(_RETRY_S, None)
-            run.beat()
+            time.sleep(_RETRY_S)
+            run.context.beat()
 
 
 def revive(run: Run, *, within_s: float) -> Connection | None:
@@ -55,11 +55,11 @@ def revive(run: Run, *, within_s: float) -> Connection | None:
 
 def rows_now(run: Run, *, within_s: float) -> tuple[str, ...] | None:
     """The version rows as they are now: the truth about a commit whose answer was lost."""
-    schema, table = run.before.server.schema, run.target.version_table
+    schema, table = run.before.server.schema, run.order.target.version_table
 
     def read(connection: Connection) -> tuple[str, ...]:
         try:
-            with connection.transaction(lock_timeout_s=run.limits.lock_s):
+            with connection.transaction(lock_timeout_s=run.context.limits.lock_s):
                 return version_rows(connection, schema, table)
         except psycopg2.errors.UndefinedTable:  # the first revision makes it, and was rolled back
             return ()
@@ -69,7 +69,7 @@ def rows_now(run: Run, *, within_s: float) -> tuple[str, ...] | None:
 
 def invalid_now(run: Run, *, within_s: float) -> tuple[InvalidIndex, ...] | None:
     """The INVALID indexes as they are now; None where no server answers in time."""
-    schemas = run.target.schemas_beside(run.before.server.schema)
+    schemas = run.order.target.schemas_beside(run.before.server.schema)
     return ask(run, lambda connection: invalid_indexes(connection, schemas), within_s=within_s)
 
 
@@ -95,7 +95,10 @@ def may_write(run: Run, connection: Connection) -> None:
 
 def _reconnect(run: Run, timeout_s: float) -> None:
     made = connect(
-        run.target, application_name=f"{CONTROL_NAME}{run.run_id}", interruption=None, timeout_s=max(timeout_s, 0.5)
+        run.order.target,
+        application_name=f"{CONTROL_NAME}{run.context.run_id}",
+        interruption=None,
+        timeout_s=max(timeout_s, 0.5),
     )
     made.wait_s = ANSWER_S
     run.control = made

@@ -19,7 +19,7 @@ from migrate.core.url import URL_VARIABLES
 from migrate.postgres import activity, catalog
 from migrate.postgres.activity import described, fix_of_blocked, who
 from migrate.postgres.backend_names import WORKER_NAME
-from migrate.postgres.connection import is_exhausted, is_rejected, pause
+from migrate.postgres.connection import is_exhausted, is_rejected
 from migrate.postgres.denied import names_of_denied
 from migrate.postgres.errors import QUERY_CANCELED, RETRIED, code_of
 from migrate.steps.control import ask, invalid_now, rows_now
@@ -63,7 +63,7 @@ def judge(attempt: Attempt, failure: Failed, *, blocking: Sequence[Mapping[str, 
     failed = attempt.current
     if failed is None and len(run.applied) == attempt.total:
         return None
-    said = run.redact(error.message or error.type)
+    said = run.context.redact(error.message or error.type)
     if error.type == "MemoryError":
         said = f"out of memory: {said}"
     if attempt.cancelled_at is None and run.held.ran_out:  # whatever failed, it is because of that, or matters less
@@ -84,7 +84,7 @@ def judge(attempt: Attempt, failure: Failed, *, blocking: Sequence[Mapping[str, 
     sqlstate = error.sqlstate
     if sqlstate in RETRIED:
         behind = f"; {who(blocking)}" if blocking else ""
-        fix = fix_of_blocked(blocking, run.target.url_in_shell)
+        fix = fix_of_blocked(blocking, run.order.target.url_in_shell)
         return stop("blocked", f"{why}{behind}", fix=fix, blockers=[described(b) for b in blocking], **about)
     default = "revision-exited" if error.has_exited else "revision-failed"
     if error.is_out_of_memory:
@@ -145,7 +145,7 @@ def never_committed(attempt: Attempt, opener: str | None) -> Stop:
 
     ``opener`` as in `Upgrading`: the statement that began the transaction which env.py handed over.
     """
-    env_py = attempt.run.project.env_py
+    env_py = attempt.run.order.project.env_py
     ids = ", ".join(at.id for at in attempt.uncommitted[:LISTED])
     by_itself = attempt.left_in_part()
     if by_itself is not None and by_itself.autocommitted:
@@ -182,21 +182,20 @@ def _lost_by_itself(attempt: Attempt, error: Error) -> bool:
     """Whether the worker lost its connection as the guard did, at a restart of the server: what happened is known then."""
     lost = error.is_disconnect or code_of(error.sqlstate, "") == "connection-lost"
     run = attempt.run
-    return lost and not attempt.killed and run.interruption.signum is None and not run.held.ran_out
+    return lost and not attempt.killed and run.context.interruption.signum is None and not run.held.ran_out
 
 
 def ended_early(run: Run) -> Stop:
     """The stop for a run that may not go on although nothing failed: its guard is gone, or its time is up."""
     if run.held.lost is not None:
         return stop("guard-lost", f"the guard was lost: {run.held.lost}")
-    spent = time.monotonic() - run.started_s
-    return stop("deadline", f"the deadline of {run.limits.deadline_s:g} s came after {spent:.0f} s")
+    spent = time.monotonic() - run.context.started_s
+    return stop("deadline", f"the deadline of {run.context.limits.deadline_s:g} s came after {spent:.0f} s")
 
 
 def go_on(run: Run) -> None:
     """Raises Interrupted or Stop where the run must end."""
-    if run.interruption.signum is not None:
-        raise Interrupted(run.interruption.signum)
+    run.context.interruption.check()
     if run.must_end:
         raise ended_early(run)
 
@@ -219,7 +218,7 @@ def facts(failed: AtWork | None, error: Error | None = None) -> dict[str, object
 
 def names(run: Run) -> dict[str, object]:
     """What the fixes of env.py's problems name."""
-    return {"config": run.project.config or "alembic.ini", "env_py": run.project.env_py}
+    return {"config": run.order.project.config or "alembic.ini", "env_py": run.order.project.env_py}
 
 
 def _settle(attempt: Attempt, *, is_said_to_leave_nothing: bool = False) -> _Ending:
@@ -230,7 +229,7 @@ def _settle(attempt: Attempt, *, is_said_to_leave_nothing: bool = False) -> _End
         return _Ending()
     xids = failed.xids if failed is not None else attempt.uncommitted[-1].xids
     found = statuses(run, xids, pid=attempt.worker_pid, name=worker_name(run))
-    rows = rows_now(run, within_s=run.limits.connect_s) if found is not None else None
+    rows = rows_now(run, within_s=run.context.limits.connect_s) if found is not None else None
     at_work = [*attempt.uncommitted, *([failed] if failed is not None else [])]
     by_itself = any(at.autocommitted for at in at_work)
     if rows is None or found is None:
@@ -258,9 +257,9 @@ def statuses(run: Run, xids: Sequence[int], *, pid: int | None, name: str | None
         return [activity.transaction_status(connection, xid) for xid in xids]
 
     until = time.monotonic() + SETTLE_S
-    last_try = until + run.limits.connect_s
+    last_try = until + run.context.limits.connect_s
     while True:
-        found = ask(run, look, within_s=run.limits.connect_s)
+        found = ask(run, look, within_s=run.context.limits.connect_s)
         if found is None or "in progress" not in found:
             return found
         now = time.monotonic()
@@ -269,12 +268,12 @@ def statuses(run: Run, xids: Sequence[int], *, pid: int | None, name: str | None
         if now > until and pid is not None:
             activity.terminate(run.control, pid, name)
             until = now + SETTLE_S
-        pause(0.05, None)
+        time.sleep(0.05)
 
 
 def worker_name(run: Run) -> str | None:
     """The name that the worker's backend must have to be cancelled: through a pooler it may be another client's by now."""
-    return f"{WORKER_NAME}{run.run_id}" if run.before.server.pooled else None
+    return f"{WORKER_NAME}{run.context.run_id}" if run.before.server.pooled else None
 
 
 def _at_fault(attempt: Attempt, ending: _Ending) -> AtWork | None:
@@ -291,7 +290,7 @@ def _left(attempt: Attempt, ending: _Ending, at_fault: AtWork, why: str) -> Stop
 
 def _cancelled(attempt: Attempt, ending: _Ending) -> Stop | Interrupted:
     run = attempt.run
-    signum = run.interruption.signum
+    signum = run.context.interruption.signum
     cause = "a signal" if signum is not None else ended_early(run).problem.why
     at_fault = _at_fault(attempt, ending)
     if at_fault is not None:
@@ -321,8 +320,8 @@ def _partial(attempt: Attempt, failed: AtWork, why: str, about: Mapping[str, obj
 
 def _is_as_before(run: Run, failed: AtWork) -> bool:
     """Whether the schema is what it was before the revision, and no index has become INVALID; no where nothing tells."""
-    now = schema_now(run, within_s=run.limits.connect_s) if failed.schema_before is not None else None
-    invalid = invalid_now(run, within_s=run.limits.connect_s)
+    now = schema_now(run, within_s=run.context.limits.connect_s) if failed.schema_before is not None else None
+    invalid = invalid_now(run, within_s=run.context.limits.connect_s)
     return now is not None and now == failed.schema_before and invalid == run.before.invalid_indexes
 
 
@@ -331,7 +330,7 @@ def _changed(run: Run, failed: AtWork) -> list[str]:
     now = schema_now(run) if failed.schema_before is not None else None
     if now is None or failed.schema_before is None:
         return []
-    is_ignored = ignored_by(run.policy.ignore)
+    is_ignored = ignored_by(run.order.policy.ignore)
     return [line for line in changes(failed.schema_before, now) if not is_ignored(read_change(line)[0])]
 
 
@@ -347,15 +346,15 @@ def _failure(
     fix: Fix | str | None = _grant(run, said or why) if code == "missing-privilege" else None
     if code == "no-resources" and "sqlstate" in about and about["sqlstate"] is None:
         fix = _MORE_MEMORY
-    found = stop(code, why, fix=fix, names={"file": failed.file, "variable": run.target.url_from}, **about)
+    found = stop(code, why, fix=fix, names={"file": failed.file, "variable": run.order.target.url_from}, **about)
     shown = (run.explained(found) if run.explained is not None else found).problem
-    run.emit(Event(Name.REVISION_FAILED, shown.why, Level.ERROR, {**attempt.fields(failed), **shown.fields()}))
+    run.context.emit(Event(Name.REVISION_FAILED, shown.why, Level.ERROR, {**attempt.fields(failed), **shown.fields()}))
     return found
 
 
 def _before_any_revision(run: Run, phase: Phase, error: Error, said: str) -> Stop:
     """The problem of env.py, or of the connection between two revisions; returned where it may be tried again."""
-    place = f" ({_short(error.file, run.project.cwd)}, line {error.line})" if error.file else ""
+    place = f" ({_short(error.file, run.order.project.cwd)}, line {error.line})" if error.file else ""
     if phase == "alembic":
         raise stop("bad-history", f"Alembic: {said}", fix=shell(alembic("heads"), note="shows the same error"))
     sqlstate = error.sqlstate
@@ -363,24 +362,22 @@ def _before_any_revision(run: Run, phase: Phase, error: Error, said: str) -> Sto
     default, where = "env-cannot-run", f"env.py{place}"
     if phase == "version-table" and sqlstate:  # the first statement of Alembic's own: env.py has done its part
         server = run.before.server
-        default, where = "revision-failed", f"the version table {server.schema}.{run.target.version_table}"
-        fix = (
-            f"let role {word(server.user)} read and make {word(f'{server.schema}.{run.target.version_table}')} ({said})"
-        )
+        default, where = "revision-failed", f"the version table {server.schema}.{run.order.target.version_table}"
+        fix = f"let role {word(server.user)} read and make {word(f'{server.schema}.{run.order.target.version_table}')} ({said})"
     if error.type == "InvalidRequestError" and "requires an async driver" in said:
-        named = {**names(run), "variable": run.target.url_from}
+        named = {**names(run), "variable": run.order.target.url_from}
         raise stop("sync-driver", f"{where}: {said}", fix=_fix_of_driver(run), names=named)
     if error.is_interpolation:
         said += ": a % in a value that is given to Alembic's config stands for itself only when it is doubled"
         fix = (
-            f"in {run.project.env_py}: double the % (config.set_main_option('sqlalchemy.url', url.replace('%', '%%'))), or"
+            f"in {run.order.project.env_py}: double the % (config.set_main_option('sqlalchemy.url', url.replace('%', '%%'))), or"
             " give the URL to create_engine() itself"
         )
     if error.is_out_of_memory:
         raise out_of_memory(f"{where}: {said}")
     if error.missing_module:
         fix = _fix_of_module(run, error.missing_module)
-    if fix is None and not run.project.x and _reads_arguments(run):
+    if fix is None and not run.order.project.x and _reads_arguments(run):
         fix = shell(again("-x KEY=VALUE"), note="env.py reads arguments of the command line; as a setting: MIGRATE_X")
     if error.is_disconnect:
         default = "connection-lost"
@@ -395,7 +392,7 @@ def _before_any_revision(run: Run, phase: Phase, error: Error, said: str) -> Sto
         code,
         f"{where}: {error.type}: {said}",
         fix=fix,
-        names={**names(run), "variable": run.target.url_from},
+        names={**names(run), "variable": run.order.target.url_from},
         sqlstate=sqlstate,
     )
     if sqlstate in RETRIED:
@@ -405,7 +402,7 @@ def _before_any_revision(run: Run, phase: Phase, error: Error, said: str) -> Sto
 
 def _reads_arguments(run: Run) -> bool:
     try:
-        text = (run.project.cwd / run.project.env_py).read_text("utf-8", "replace")
+        text = (run.order.project.cwd / run.order.project.env_py).read_text("utf-8", "replace")
     except OSError:
         return False
     return "get_x_argument" in text or "cmd_opts" in text
@@ -421,7 +418,7 @@ def _fix_of_module(run: Run, module: str) -> Fix | None:
     """How a missing module is brought; None for a part of a package that is there."""
     if "." in module:
         return None
-    places = [folder for folder in (".", "src") if _has_module(run.project.cwd / folder, module)]
+    places = [folder for folder in (".", "src") if _has_module(run.order.project.cwd / folder, module)]
     return fix_of_missing(module, *places[:1])
 
 
@@ -431,7 +428,7 @@ def _has_module(folder: Path, module: str) -> bool:
 
 def _fix_of_driver(run: Run) -> Fix | str | None:
     """How the URL's file, or the ini file of a replay, names an async driver; None for a URL in a variable."""
-    variable = run.target.url_from
+    variable = run.order.target.url_from
     if variable in URL_VARIABLES:
         return None
     if variable.removesuffix("_FILE") in URL_VARIABLES:
@@ -442,7 +439,7 @@ def _fix_of_driver(run: Run) -> Fix | str | None:
 def _place(run: Run, failed: AtWork, error: Error) -> str:
     if not error.file:
         return failed.file
-    return f"{_short(error.file, run.project.cwd)}, line {error.line}"
+    return f"{_short(error.file, run.order.project.cwd)}, line {error.line}"
 
 
 def _short(path: str, cwd: Path) -> str:
@@ -459,10 +456,10 @@ def schema_now(run: Run, *, within_s: float = _READ_S) -> dict[str, str] | None:
     def read(connection: Connection) -> dict[str, str]:
         return catalog.read_schema(
             connection,
-            schemas=run.target.schemas_beside(schema),
-            version_table=(schema, run.target.version_table),
-            default_schema=run.target.default_schema(schema),
-            qualified=run.target.schemas,
+            schemas=run.order.target.schemas_beside(schema),
+            version_table=(schema, run.order.target.version_table),
+            default_schema=run.order.target.default_schema(schema),
+            qualified=run.order.target.schemas,
             lock_timeout_ms=_LOCK_MS,
         )
 

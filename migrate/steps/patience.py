@@ -6,31 +6,20 @@ import time
 from typing import TYPE_CHECKING
 
 from migrate.core.events import Event, Level, Name
-from migrate.core.problems import stop
 from migrate.core.retry import Retries
-from migrate.postgres.connection import jitter, pause
+from migrate.postgres.connection import jitter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from migrate.core.decide.policy import Limits
-    from migrate.core.events import Emit
-    from migrate.core.interruption import Interruption
+    from migrate.context import Context
     from migrate.core.problems import Stop
 
 
 class Patience:
     """How long one observation may be waited for: the tries and the budget that a revision has for its locks."""
 
-    def __init__(
-        self, limits: Limits, interruption: Interruption, emit: Emit, beat: Callable[[], None], started_s: float
-    ) -> None:
-        self._limits = limits
-        self._interruption = interruption
-        self._emit = emit
-        self._beat = beat
-        self._deadline_at = limits.deadline_at(started_s)
-        self._retries = Retries(limits.lock_tries, limits.lock_budget_s)
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._retries = Retries(context.limits.lock_tries, context.limits.lock_budget_s)
         self._began_s = time.monotonic()
         self._tried = 0
 
@@ -46,8 +35,6 @@ class Patience:
             raise blocked
         blockers = {"blockers": blocked.problem.facts.get("blockers", [])}
         message = f"{blocked.problem.why}; next look in {delay:.1f} s"
-        self._emit(Event(Name.STATEMENT_BLOCKED, message, Level.WARN, blockers))
-        left = self._deadline_at - time.monotonic()
-        pause(max(0.0, min(delay, left)), self._interruption, self._beat)
-        if time.monotonic() >= self._deadline_at:
-            raise stop("deadline", f"the deadline came after {waited:.0f} s of waiting: {blocked.problem.why}")
+        self._context.emit(Event(Name.STATEMENT_BLOCKED, message, Level.WARN, blockers))
+        self._context.pause(delay)
+        self._context.refuse_overdue(f"after {waited:.0f} s of waiting: {blocked.problem.why}")

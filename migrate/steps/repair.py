@@ -156,9 +156,9 @@ class Repairing:
         run = self.run
         return observe(
             run.control,
-            run.target,
-            run.limits,
-            hashes={revision.id: revision.sha256 for revision in run.image.graph.revisions},
+            run.order.target,
+            run.context.limits,
+            hashes={revision.id: revision.sha256 for revision in run.order.image.graph.revisions},
             with_schema=True,
         )
 
@@ -166,10 +166,10 @@ class Repairing:
         run = self.run
         return assess(
             run.control,
-            run.image,
+            run.order.image,
             observation,
-            source_of=run.source_of,
-            ignore=run.policy.ignore,
+            source_of=run.order.source_of,
+            ignore=run.order.policy.ignore,
             go_on=lambda: go_on(run),
             closing=self.closing,
         )
@@ -179,12 +179,12 @@ class Repairing:
         if run.before.server.pooled:
             raise stop(
                 "pooler-session",
-                f"{run.target.url_from} leads to a transaction pooler, and {action.sql} needs settings of its session",
+                f"{run.order.target.url_from} leads to a transaction pooler, and {action.sql} needs settings of its session",
             )
         details = {"index": f"{index.schema}.{index.name}", "sql": action.sql, "definition": index.definition}
         step_id = run.ledger.start("repair")
-        run.emit(Event(Name.REPAIR_ACTION, said(action), fields=details))
-        before = invalid_now(run, within_s=run.limits.connect_s) or ()
+        run.context.emit(Event(Name.REPAIR_ACTION, said(action), fields=details))
+        before = invalid_now(run, within_s=run.context.limits.connect_s) or ()
         try:
             _Alone(run, action).execute()
         except (Stop, Interrupted) as error:
@@ -208,7 +208,7 @@ class Repairing:
         if isinstance(error, Stop) and run.held.ran_out:  # another run has ended the connection, or may have
             error = ended_early(run)
         code = error.problem.kind.code if isinstance(error, Stop) else None
-        invalid = invalid_now(run, within_s=run.limits.connect_s)
+        invalid = invalid_now(run, within_s=run.context.limits.connect_s)
         fresh = [found for found in invalid or () if found not in before]
         if code == "connection-lost" and invalid is not None and not fresh and action.index not in invalid:
             run.ledger.finish(step_id, "finished", details)
@@ -216,7 +216,7 @@ class Repairing:
         run.ledger.finish(step_id, "failed", details)
         if isinstance(error, Stop) and code == "internal":
             # what is in the table forbids it, such as keys that only the index itself finds equal: it stays
-            run.emit(Event(Name.STATE_FINDING, error.problem.why, Level.WARN, details))
+            run.context.emit(Event(Name.STATE_FINDING, error.problem.why, Level.WARN, details))
             return
         if fresh:
             left = [f"INVALID index {found.schema}.{found.name} on {found.table}" for found in fresh]
@@ -230,15 +230,17 @@ class Repairing:
         run = self.run
         details = {"rows": list(action.rows), "replaced": list(action.replaced), "reason": action.reason}
         step_id = run.ledger.start("repair")
-        run.emit(Event(Name.REPAIR_ACTION, said(action), fields=details))
+        run.context.emit(Event(Name.REPAIR_ACTION, said(action), fields=details))
         stamp(run, step_id, details, judged=action.replaced, rows=action.rows)
 
     def _close(self, action: CloseStep) -> None:
         run, step = self.run, action.step
         details = {"dead_run_id": step.run_id, "revision": step.revision, "status": action.status}
-        run.emit(Event(Name.REPAIR_ACTION, said(action), Level.WARN, details))
+        run.context.emit(Event(Name.REPAIR_ACTION, said(action), Level.WARN, details))
         word = {"by_word": True} if action.by_word else {}
-        run.ledger.close_step(step.step_id, action.status, {"closed_by": run.run_id, "reason": action.reason, **word})
+        run.ledger.close_step(
+            step.step_id, action.status, {"closed_by": run.context.run_id, "reason": action.reason, **word}
+        )
 
 
 class _Alone:
@@ -252,9 +254,11 @@ class _Alone:
     def execute(self) -> None:
         """Run it to its end. Raises Stop or Interrupted, once the server has ended it."""
         run = self.run
-        name = f"{WORKER_NAME}{run.run_id}"
+        name = f"{WORKER_NAME}{run.context.run_id}"
         try:
-            connection = connect(run.target, application_name=name, interruption=None, timeout_s=run.limits.connect_s)
+            connection = connect(
+                run.order.target, application_name=name, interruption=None, timeout_s=run.context.limits.connect_s
+            )
             # waiting for others is what a CONCURRENTLY statement does; a timeout would leave an INVALID index
             connection.run("SET lock_timeout = 0")
             connection.run("SET statement_timeout = 0")
@@ -290,15 +294,15 @@ class _Alone:
             thread.join(TICK_S)
             if not thread.is_alive():
                 break
-            run.beat()
+            run.context.beat()
             now = time.monotonic()
             if not run.must_end:
                 if watch.look(pid, self.action.index.name, began):
                     _hang_up(connection)
             elif cancelled_at is None:
                 cancelled_at = now
-                if run.interruption.signum is not None:
-                    run.emit(Event(Name.INTERRUPTED, "a signal arrived: cancelling the statement", Level.WARN))
+                if run.context.interruption.signum is not None:
+                    run.context.emit(Event(Name.INTERRUPTED, "a signal arrived: cancelling the statement", Level.WARN))
                 ask(run, lambda control: activity.cancel(control, pid), within_s=0.0)
             elif now - cancelled_at > CANCEL_GRACE_S:
                 ask(run, lambda control: activity.terminate(control, pid), within_s=0.0)
@@ -317,7 +321,7 @@ class _Alone:
         def end(control: Connection) -> bool:
             if activity.statement(control, pid) is None:
                 return True
-            activity.terminate(control, pid, f"{WORKER_NAME}{self.run.run_id}")
+            activity.terminate(control, pid, f"{WORKER_NAME}{self.run.context.run_id}")
             return False
 
         while ask(self.run, end, within_s=0.0) is False and time.monotonic() < until:

@@ -1,50 +1,22 @@
-"""What every step of one run is handed: the target, the image, the connections, and where to say things."""
+"""One run under the guard, as its steps are handed it: the order, the connections, and how far it has come."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
+    from migrate.context import Context
     from migrate.core.decide.observation import Observation
-    from migrate.core.decide.policy import Limits, Policy
-    from migrate.core.events import Emit
-    from migrate.core.history.graph import Revision
-    from migrate.core.history.image import Image
-    from migrate.core.interruption import Interruption
     from migrate.core.problems import Stop
-    from migrate.core.target import Target
     from migrate.core.url import DatabaseUrl
     from migrate.postgres.connection import Connection
     from migrate.postgres.guard import Held
     from migrate.postgres.ledger import Ledger
     from migrate.steps.attempt import Attempt
-
-
-@dataclass(frozen=True, slots=True)
-class Project:
-    """Where the user's Alembic project is, for the child process that runs it."""
-
-    cwd: Path
-    config: str | None
-    toml: str | None
-    section: str
-    env_py: str
-    folders: tuple[str, ...]
-    flask_app: str | None = None  # the setting; FLASK_APP is in the environment
-    x: tuple[str, ...] = ()  # what env.py gets as the -x arguments of Alembic's command line
-
-
-@dataclass(frozen=True, slots=True)
-class BackupPlace:
-    """Where a backup goes: a folder for dumps, a program and its arguments, or both."""
-
-    folder: Path | None
-    command: tuple[str, ...]
+    from migrate.steps.order import Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +31,11 @@ class Fence:
 class Run:
     """One run under the guard. ``control`` is for the ledger, watching and cancelling; never for a migration."""
 
-    run_id: str
-    project: Project
-    target: Target
-    image: Image
-    policy: Policy
-    limits: Limits
-    environ: Mapping[str, str]
-    interruption: Interruption
-    emit: Emit
-    beat: Callable[[], None]  # as the order's
-    redact: Callable[[str], str]
-    source_of: Callable[[Revision], str]
+    order: Order
     control: Connection
     held: Held
     ledger: Ledger
     before: Observation
-    started_s: float  # monotonic
-    log_queries: bool = False
     looks_first: bool = False  # at where env.py goes, before it may commit anything
     fence: Fence | None = None  # of a shadow's run
     explained: Callable[[Stop], Stop] | None = None  # what a failure means in a shadow
@@ -91,11 +50,12 @@ class Run:
     )
 
     @property
-    def time_left_s(self) -> float:
-        """The seconds until the deadline; infinite without one."""
-        return self.limits.deadline_at(self.started_s) - time.monotonic()
+    def context(self) -> Context:
+        """Whose run it is."""
+        return self.order.context
 
     @property
     def must_end(self) -> bool:
         """Whether a signal came, the guard is gone or the time is up."""
-        return self.interruption.signum is not None or self.held.lost is not None or self.time_left_s <= 0
+        context = self.context
+        return context.interruption.signum is not None or self.held.lost is not None or context.time_left_s <= 0

@@ -32,14 +32,14 @@ def stamp(
     is_recorded = False
     try:
         # with the mark: who takes the guard while this transaction is open ends it before anything else
-        with run.control.transaction(lock_timeout_s=run.limits.lock_s, mark=run.held.fence.mark_transaction):
+        with run.control.transaction(lock_timeout_s=run.context.limits.lock_s, mark=run.held.fence.mark_transaction):
             version_table.replace_rows(
                 run.control,
                 run.before.server.schema or "",
-                run.target.version_table,
+                run.order.target.version_table,
                 judged=judged,
                 rows=rows,
-                width=width_for((*rows, *(revision.id for revision in run.image.graph))),
+                width=width_for((*rows, *(revision.id for revision in run.order.image.graph))),
                 fence=lambda: fence(run, run.control),
             )
             is_recorded = run.ledger.finish_within(run.control, step_id, details)
@@ -53,7 +53,7 @@ def stamp(
             run.stamping = False
             run.ledger.finish(step_id, "failed", details)
             raise found from error
-        ended = statuses(run, [xid], pid=pid, name=f"{CONTROL_NAME}{run.run_id}")
+        ended = statuses(run, [xid], pid=pid, name=f"{CONTROL_NAME}{run.context.run_id}")
         if ended is None or ended == [None]:
             raise stop("commit-unknown", found.problem.why) from error
         if ended != ["committed"]:

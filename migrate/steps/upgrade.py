@@ -51,7 +51,7 @@ from migrate.core.wording import shortened
 from migrate.postgres import activity
 from migrate.postgres.activity import described, fix_of_blocked, who
 from migrate.postgres.backend_names import WORKER_NAME
-from migrate.postgres.connection import jitter, pause, renewed
+from migrate.postgres.connection import jitter, renewed
 from migrate.postgres.guard import HEARTBEAT_S
 from migrate.postgres.ledger import FINISH_STEP
 from migrate.postgres.suspect import Suspect
@@ -123,10 +123,10 @@ class Upgrading:
         self._close_dead()
         self._session = self.settable()
         self._apply()
-        revive(self.run, within_s=self.run.limits.connect_s)  # for the proof, which needs it
+        revive(self.run, within_s=self.run.context.limits.connect_s)  # for the proof, which needs it
 
     def _apply(self) -> None:
-        retries = Retries(self.run.limits.lock_tries, self.run.limits.lock_budget_s)
+        retries = Retries(self.run.context.limits.lock_tries, self.run.context.limits.lock_budget_s)
         blocked_since: float | None = None
         with self.ready_worker() as worker:
             if self.run.looks_first and self._may_go_elsewhere():
@@ -154,9 +154,9 @@ class Upgrading:
         """The child that runs the revisions. Raises Stop where it does not start."""
         with Worker(
             environ=child_environment(self.run),
-            cwd=self.run.project.cwd,
-            emit=self.run.emit,
-            wake=(self.run.interruption.fd, self.run.held.lost_fd),
+            cwd=self.run.order.project.cwd,
+            emit=self.run.context.emit,
+            wake=(self.run.context.interruption.fd, self.run.held.lost_fd),
         ) as worker:
             self.expect_ready(worker)
             yield worker
@@ -165,7 +165,7 @@ class Upgrading:
         """Close in the ledger what dead runs had begun and the server rolled back."""
         for run_id, kind, revision, status in self.run.ledger.close_dead(self.run.before.rows):
             said = "nothing of it is in the database" if status == "abandoned" else "it was committed"
-            self.run.emit(
+            self.run.context.emit(
                 Event(
                     Name.RUN_ABANDONED,
                     f"run {run_id} died in {f'revision {revision}' if revision else f'step {kind}'}; {said}",
@@ -176,9 +176,9 @@ class Upgrading:
 
     def settable(self) -> dict[str, str]:
         """The settings of the worker's transactions that this server lets this role make; some clouds forbid some."""
-        limits = self.run.limits
+        limits = self.run.context.limits
         found = {
-            "application_name": f"{WORKER_NAME}{self.run.run_id}",
+            "application_name": f"{WORKER_NAME}{self.run.context.run_id}",
             "lock_timeout": f"{limits.lock_s * 1000:.0f}ms",
             "statement_timeout": f"{limits.statement_s * 1000:.0f}ms",
         }
@@ -189,7 +189,7 @@ class Upgrading:
             if refused is None:
                 found[name] = value
             else:
-                self.run.emit(Event(Name.TARGET_WARNING, f"{name} cannot be set: {refused}", Level.WARN))
+                self.run.context.emit(Event(Name.TARGET_WARNING, f"{name} cannot be set: {refused}", Level.WARN))
         return found
 
     def _try_to_set(self, name: str, value: str) -> str | None:
@@ -207,7 +207,7 @@ class Upgrading:
                 return error.diag.message_primary or type(error).__name__
             return None
 
-        return ask(self.run, ask_server, within_s=self.run.limits.connect_s)
+        return ask(self.run, ask_server, within_s=self.run.context.limits.connect_s)
 
     def expect_ready(self, worker: Worker) -> None:
         """Wait until the child can be given a job. Raises Stop."""
@@ -222,14 +222,14 @@ class Upgrading:
                 if ended.is_killed:
                     raise out_of_memory(why)
                 raise stop("env-cannot-run", why, names=names(self.run))
-            self.run.beat()
+            self.run.context.beat()
             if self.run.must_end:
                 raise cancelled(self.attempt)
         raise stop("env-cannot-run", "the process that runs the revisions did not start", names=names(self.run))
 
     def _wait_for_another_try(self, blocked: Stop, delay_s: float) -> None:
         about = blocked.problem.facts
-        self.run.emit(
+        self.run.context.emit(
             Event(
                 Name.REVISION_RETRY,
                 f"revision {about.get('revision')} was blocked and rolled back; next try in {delay_s:.1f} s:"
@@ -244,7 +244,7 @@ class Upgrading:
                 },
             ),
         )
-        pause(min(delay_s, max(self.run.time_left_s, 0.0)), self.run.interruption, self.run.beat)
+        self.run.context.pause(delay_s)
         if self.run.must_end:
             raise cancelled(self.attempt)
         self.watch.say_who_would_block(str(about.get("revision")))
@@ -261,7 +261,7 @@ class Upgrading:
         earlier = self.run.before.unproven
         if earlier is not None and earlier.went_elsewhere:
             return True
-        project = self.run.project
+        project = self.run.order.project
         with suppress(OSError):
             return may_run_several_times((project.cwd / project.env_py).read_text("utf-8", "replace"))
         return False
@@ -328,8 +328,8 @@ class Upgrading:
     def _task(self) -> Task:
         """What the child is asked to do."""
         run = self.run
-        project = run.project
-        target = renewed(run.target)
+        project = run.order.project
+        target = renewed(run.order.target)
         return Task(
             kind=self.kind,
             target=self.plan.target,
@@ -339,16 +339,16 @@ class Upgrading:
                 section=project.section,
                 folders=project.folders,
                 url=target.url.sqlalchemy,
-                driver=run.target.url.driver,
+                driver=run.order.target.url.driver,
                 x=project.x,
             ),
             env_py=project.env_py,
             flask_app=project.flask_app,
-            environ=_variables(run, target) if target is not run.target else {},
+            environ=_variables(run, target) if target is not run.order.target else {},
             divides=self._divides,
             goes_on=self._goes_on,
             keeps=self._keeps,
-            version_table=run.target.version_table,
+            version_table=run.order.target.version_table,
             version_table_schema=run.before.server.schema,
             guard=run.held.fence,
             guard_every_s=HEARTBEAT_S,
@@ -368,16 +368,16 @@ class Upgrading:
         if self.run.fence is None or not isinstance(self.plan, Upgrade) or not self.revisions:
             return False
         last = self.revisions[-1].id
-        return len(self.run.image.graph.descendants([last])) > 1
+        return len(self.run.order.image.graph.descendants([last])) > 1
 
     @property
     def _divides(self) -> bool:
         """Whether each revision is committed by itself: not where one that may lose nothing could be the second to go back."""
         run = self.run
         is_whole = self._keeps is not None and len(self.revisions) > 1
-        if is_whole and not any(leaves_transaction(run.source_of(r)) for r in self.revisions):
+        if is_whole and not any(leaves_transaction(run.order.source_of(r)) for r in self.revisions):
             return False
-        return run.policy.transaction is Transaction.REVISION
+        return run.order.policy.transaction is Transaction.REVISION
 
     @property
     def _keeps(self) -> tuple[Suspect, ...] | None:
@@ -387,7 +387,7 @@ class Upgrading:
         schema = self.run.before.server.schema or ""
         places = [place_of(each, schema) for each in (*self.plan.taken.gone, *self.plan.taken.retyped)]
         # of what commits a part of itself there is no second try with what the first one has found
-        is_once = any(leaves_transaction(self.run.source_of(revision)) for revision in self.revisions)
+        is_once = any(leaves_transaction(self.run.order.source_of(revision)) for revision in self.revisions)
         columns = (None if is_once else frozenset({p.column} if p.column is not None else ()) for p in places)
         foreseen = (Suspect(p.schema, p.table, each) for p, each in zip(places, columns, strict=True))
         return (*foreseen, *self.watched)
@@ -399,7 +399,7 @@ class Upgrading:
         default = self.run.before.server.schema
         paths = [[table] if schema == default else [schema, table] for schema, table, _ in suspects]
         names = shortened(map(dotted, paths))
-        self.run.emit(
+        self.run.context.emit(
             Event(
                 Name.REVISION_RETRY,
                 f"downgrade of revision {revision} was rolled back and is run again, to see whether {names} lost anything",
@@ -422,13 +422,13 @@ class Upgrading:
             return
         said = f"all revisions run in one transaction, as with transaction=all: it cannot be committed after each, because {why}"
         if is_alone:
-            env_py = self.run.project.env_py
+            env_py = self.run.order.project.env_py
             said = f"every statement of the revisions is committed by itself, because {why}; in {env_py}: connection.commit() in its place"
-        self.run.emit(Event(Name.IMAGE_WARNING, said, Level.WARN))
+        self.run.context.emit(Event(Name.IMAGE_WARNING, said, Level.WARN))
 
     def _start(self, revision_id: str, xid: int | None, worker: Worker) -> Start:
-        revision = self.run.image.graph.get(revision_id)
-        source = self.run.source_of(revision) if revision is not None else ""
+        revision = self.run.order.image.graph.get(revision_id)
+        source = self.run.order.source_of(revision) if revision is not None else ""
         words = source.lower()
         may_commit = "commit" in words or "rollback" in words or leaves_transaction(source)
         is_read = may_commit or "engine" in words
@@ -468,7 +468,7 @@ class Upgrading:
         it handed over none.
         """
         attempt = self.attempt
-        rows = rows_now(self.run, within_s=self.run.limits.connect_s) if attempt.uncommitted else ()
+        rows = rows_now(self.run, within_s=self.run.context.limits.connect_s) if attempt.uncommitted else ()
         if rows is None:  # the proof, which reads again, will say that nobody can be asked
             return
         attempt.committed(attempt.shown_by(rows))
@@ -478,7 +478,7 @@ class Upgrading:
     def _end_earlier_call(self) -> None:
         """Settle what an earlier call of run_migrations() did, before another one: it is in the database, or nowhere."""
         attempt = self.attempt
-        rows = rows_now(self.run, within_s=self.run.limits.connect_s) if attempt.uncommitted else ()
+        rows = rows_now(self.run, within_s=self.run.context.limits.connect_s) if attempt.uncommitted else ()
         if rows is not None:
             attempt.committed(attempt.shown_by(rows))
             attempt.close_steps("failed")
@@ -491,8 +491,8 @@ class Upgrading:
         attempt = self.attempt
         if ended.code in ENDED_FROM_OUTSIDE:  # whoever ends a service may tell all its processes, one after the other
             with suppress(Interrupted):
-                pause(GROUP_S, self.run.interruption)
-        if self.run.interruption.signum is not None and attempt.cancelled_at is None:
+                self.run.context.pause(GROUP_S)
+        if self.run.context.interruption.signum is not None and attempt.cancelled_at is None:
             attempt.cancelled_at = time.monotonic()
         if attempt.cancelled_at is None and attempt.current is None and not attempt.uncommitted:
             if len(self.run.applied) == attempt.total:
@@ -510,12 +510,12 @@ class Upgrading:
     @property
     def _tick_s(self) -> float:
         """Often enough to see who blocks before the lock timeout ends the wait."""
-        return max(0.05, min(TICK_S, self.run.limits.lock_s / 4))
+        return max(0.05, min(TICK_S, self.run.context.limits.lock_s / 4))
 
     def _tick(self, worker: Worker) -> Error | None:
         """Look at what runs and end what must not go on; an error where the child waits for what will not come."""
         attempt = self.attempt
-        self.run.beat()
+        self.run.context.beat()
         if self.run.must_end:
             self._cancel(worker)
             return None
@@ -539,7 +539,7 @@ class Upgrading:
         """
         since = self.attempt.known_to_wait_since
         waited_s = 0.0 if since is None else time.monotonic() - since
-        limits = self.run.limits
+        limits = self.run.context.limits
         self.env_pids = self._waiting_in_env(waited_s) if since is not None else []
         longest_s = min(limits.guard_s, limits.lock_budget_s or limits.lock_s)
         if self.env_pids and waited_s > longest_s:
@@ -549,7 +549,7 @@ class Upgrading:
             raise stop(
                 "blocked",
                 f"env.py waited {waited_s:.0f} s for a lock of its own, before the migrations{behind}",
-                fix=fix_of_blocked(blocking, self.run.target.url_in_shell),
+                fix=fix_of_blocked(blocking, self.run.order.target.url_in_shell),
                 blockers=[described(each) for each in blocking],
             )
         if waited_s < limits.connect_s:
@@ -585,8 +585,8 @@ class Upgrading:
             if pid is None:
                 self._end_env(worker)  # still importing or connecting: there is nothing to roll back
                 return
-            if self.run.interruption.signum is not None:
-                self.run.emit(Event(Name.INTERRUPTED, "a signal arrived: cancelling the statement", Level.WARN))
+            if self.run.context.interruption.signum is not None:
+                self.run.context.emit(Event(Name.INTERRUPTED, "a signal arrived: cancelling the statement", Level.WARN))
             self._tell(lambda control: activity.cancel(control, pid, name))
         elif now - attempt.cancelled_at > CANCEL_GRACE_S:
             attempt.killed = True
@@ -602,7 +602,7 @@ class Upgrading:
 
 def _variables(run: Run, target: Target) -> dict[str, str]:
     """The target's URL on the variables by which an env.py may find it."""
-    named = (name for name in URL_VARIABLES if name in run.environ and not name.startswith(_OURS))
+    named = (name for name in URL_VARIABLES if name in run.order.environ and not name.startswith(_OURS))
     return dict.fromkeys((*named, "DATABASE_URL"), target.url.raw)
 
 
@@ -611,6 +611,6 @@ def child_environment(run: Run) -> dict[str, str]:
 
     DATABASE_URL is always set, in the user's own spelling; the others only where they are set already.
     """
-    environ = {name: value for name, value in without_ours(run.environ).items() if not name.startswith(_OURS)}
-    environ.update(_variables(run, run.target))
+    environ = {name: value for name, value in without_ours(run.order.environ).items() if not name.startswith(_OURS)}
+    environ.update(_variables(run, run.order.target))
     return environ

@@ -34,7 +34,7 @@ def prove(run: Run, after: Observation, tolerated: State, plan: Plan) -> None:
         if sorted(after.rows) != sorted(last.rows):
             raise _unproven(after, "adopted")
     elif isinstance(last, Repair):
-        state = classify(run.image, after, run.policy.target, run.policy.ignore)
+        state = classify(run.order.image, after, run.order.policy.target, run.order.policy.ignore)
         if isinstance(state.position, Split) or any(isinstance(finding, Residue) for finding in state.findings):
             raise _unproven(after, "not repaired")
         if _say_uncompared(run, after, state):
@@ -42,7 +42,7 @@ def prove(run: Run, after: Observation, tolerated: State, plan: Plan) -> None:
     elif isinstance(last, Downgrade):
         _prove_reverted(run, after, tolerated, last)
     else:
-        state = classify(run.image, after, run.policy.target, run.policy.ignore)
+        state = classify(run.order.image, after, run.order.policy.target, run.order.policy.ignore)
         left = state.position.pending if isinstance(state.position, Behind) else ()
         held = tuple(each.revision for each in plan.held)
         if left != held or not isinstance(state.position, AtHead | Behind):
@@ -50,8 +50,8 @@ def prove(run: Run, after: Observation, tolerated: State, plan: Plan) -> None:
         _refuse_new_differences(state, tolerated, plan, after)
     where = ", ".join(after.rows) or "base"
     by_word = isinstance(last, Adopt) and not last.is_proven
-    proof = "manifest" if run.image.manifest is not None and not by_word else "rows"
-    run.emit(
+    proof = "manifest" if run.order.image.manifest is not None and not by_word else "rows"
+    run.context.emit(
         Event(
             Name.PROOF_FINISHED,
             f"recorded at {where} on the operator's word, not proven"
@@ -64,16 +64,16 @@ def prove(run: Run, after: Observation, tolerated: State, plan: Plan) -> None:
 
 def _prove_reverted(run: Run, after: Observation, tolerated: State, step: Downgrade) -> None:
     """Nothing but the reverted revisions is gone, and the schema is the manifest's where the rows are now."""
-    graph = run.image.graph
+    graph = run.order.image.graph
     expected = graph.ancestors(run.before.rows).difference(revision.id for revision in step.reverting)
     if graph.unknown(after.rows) or graph.ancestors(after.rows) != expected:
         raise _unproven(after, f"not at {step.target}")
-    manifest = run.image.manifest
+    manifest = run.order.image.manifest
     if (
         manifest is None or after.schema is None or after.unnamed or manifest.lacking(after.rows)
     ):  # policy has let it be that it cannot be compared
         return
-    found = manifest.compare(after.rows, after.schema, major=after.server.major, ignore=run.policy.ignore)
+    found = manifest.compare(after.rows, after.schema, major=after.server.major, ignore=run.order.policy.ignore)
     found, _ = found.divided(after.meant)
     known = _tolerated(tolerated)
     _refuse_fresh([said for said in found.sentences() if said not in known], after)
@@ -83,7 +83,7 @@ def _say_uncompared(run: Run, after: Observation, state: State) -> bool:
     """Whether the schema after a repair is not proven, which is said then: nothing is proven that was not compared."""
     drifted = next((finding for finding in state.findings if isinstance(finding, Drifted)), None)
     is_blind = any(isinstance(finding, Incomparable) for finding in state.findings)
-    is_compared = run.image.manifest is not None and isinstance(state.position, (AtHead, Behind)) and not is_blind
+    is_compared = run.order.image.manifest is not None and isinstance(state.position, (AtHead, Behind)) and not is_blind
     if is_compared and drifted is None:
         return False
     where = f"repaired at {', '.join(after.rows) or 'base'}"
@@ -96,7 +96,7 @@ def _say_uncompared(run: Run, after: Observation, state: State) -> bool:
         if differs and not stays:
             said += "; as long as that is so, migrate up wants --drift warn"
     level = Level.INFO if drifted is None else Level.WARN
-    run.emit(Event(Name.PROOF_FINISHED, said, level, {"proof": "rows", "rows": list(after.rows)}))
+    run.context.emit(Event(Name.PROOF_FINISHED, said, level, {"proof": "rows", "rows": list(after.rows)}))
     return True
 
 

@@ -72,7 +72,7 @@ class Watch:
         found = activity.statement(control, pid)
         if found is not None:
             waits = found.waits_for_lock
-            with_query = self._run.log_queries
+            with_query = self._run.order.log_queries
             return found, activity.blockers(control, pid, with_query=with_query) if waits else [], False
         self._gone_since = self._gone_since or time.monotonic()
         is_long = time.monotonic() - self._gone_since >= LOST_S
@@ -80,7 +80,7 @@ class Watch:
 
     def say_who_blocks_env(self, pid: int) -> None:
         """Who holds the lock that env.py waits for by itself, before the migrations."""
-        with_query = self._run.log_queries
+        with_query = self._run.order.log_queries
         found = ask(self._run, lambda control: activity.blockers(control, pid, with_query=with_query), within_s=0.0)
         if found:
             self.blocking = found
@@ -90,7 +90,7 @@ class Watch:
         """Before another try: the old transactions that hold the relations which a try was blocked on."""
         if not self._relations:
             return
-        with_query = self._run.log_queries
+        with_query = self._run.order.log_queries
         found = ask(
             self._run,
             lambda control: activity.in_the_way(control, self._relations, older_s=OLD_S, with_query=with_query),
@@ -102,7 +102,7 @@ class Watch:
 
     def _say_blocked(self, message: str, revision: str | None, blockers: Sequence[dict[str, Any]]) -> None:
         if self._is_due("blocked"):
-            self._run.emit(
+            self._run.context.emit(
                 Event(
                     Name.STATEMENT_BLOCKED,
                     message,
@@ -126,7 +126,7 @@ class Watch:
         if found.percent is not None:
             fields["percent"] = round(found.percent, 1)
         message = f"{self._work} {revision}: {found.command} for {found.elapsed_s:.0f} s{phase}"
-        self._run.emit(Event(Name.STATEMENT_PROGRESS, message, fields=fields))
+        self._run.context.emit(Event(Name.STATEMENT_PROGRESS, message, fields=fields))
 
     def _is_due(self, what: str) -> bool:
         now = time.monotonic()

@@ -132,7 +132,7 @@ class TrialRun:
         """Go on with another database; the one before a revision that may write rows is kept for a while."""
         if old == kept:
             return new
-        if may_write is None or _WRITES.search(self.ground.source_of(may_write)) is None:
+        if may_write is None or _WRITES.search(self.ground.order.source_of(may_write)) is None:
             self.ground.drop(old)
             return new
         self._keep_before(may_write, old)
@@ -222,7 +222,7 @@ class TrialRun:
             return False
         undone = self._look(scope)
         said = traces(before.schema, undone.schema)
-        books = rows_of_env_py(before.counts, after.counts, undone.counts, self.ground.source_of(revision))
+        books = rows_of_env_py(before.counts, after.counts, undone.counts, self.ground.order.source_of(revision))
         said += rows_left(before.counts, [one for one in undone.counts if one.id not in books])
         said += rows_lost(before.counts, undone.counts)
         if sorted(before.rows) != sorted(undone.rows):
@@ -293,7 +293,7 @@ class TrialRun:
             for text, definition in after.schema.items()
             if text.startswith("enum ")
         }
-        source = self.ground.source_of(revision)
+        source = self.ground.order.source_of(revision)
         for _ in range(READINGS):
             wanted = unread(failed.why, before.schema)
             if wanted is None:
@@ -326,7 +326,7 @@ class TrialRun:
         tries = 0
         for writer in self._line_below(revision):
             on_the_way.insert(0, writer)
-            if _WRITES.search(self.ground.source_of(writer)) is None:
+            if _WRITES.search(self.ground.order.source_of(writer)) is None:
                 continue
             tries += 1
             template = self._before_writers.get(writer.id) or self._reach_before(writer)
@@ -385,7 +385,7 @@ class TrialRun:
 
     def _try_crashes(self, revision: Revision, clean: str, before: Seen, after: Seen, *, with_rows: bool) -> None:
         findings, id_ = self.findings, revision.id
-        source = self.ground.source_of(revision)
+        source = self.ground.order.source_of(revision)
         if "commit" not in source.lower() and not leaves_transaction(source):
             findings.skipped(Check.CRASH, id_, "it commits once, at its end")
             return
@@ -439,7 +439,7 @@ class TrialRun:
         self.ground.enter(template)
         run = self.ground.run
         schema = run.before.server.schema or "public"
-        yield Scope(run.target.schemas_beside(schema), (schema, run.target.version_table))
+        yield Scope(run.order.target.schemas_beside(schema), (schema, run.order.target.version_table))
 
     def _look(self, scope: Scope) -> Seen:
         seen = self.ground.see()

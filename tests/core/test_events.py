@@ -1,5 +1,7 @@
 """The closed set of events, and the wish to stop."""
 
+import pytest
+
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted, Interruption
 
@@ -23,3 +25,11 @@ def test_an_interruption_names_its_signal():
     assert Interruption(3).signum is None
     assert Interrupted(15).signum == 15
     assert "15" in str(Interrupted(15))
+
+
+def test_who_asks_is_told_of_a_signal_by_an_exception():
+    found = Interruption(3)
+    found.check()
+    found.signum = 2
+    with pytest.raises(Interrupted):
+        found.check()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import psycopg2
 import pytest
 
@@ -13,7 +11,7 @@ from migrate.job.progress import Progress, outcomes
 
 def begun():
     """The progress of a run that has just begun."""
-    return Progress(SimpleNamespace(began=lambda _progress: None))
+    return Progress()
 
 
 @pytest.mark.parametrize("error", [psycopg2.OperationalError("server closed"), psycopg2.InterfaceError("closed")])

@@ -1,0 +1,56 @@
+"""What a verb asks for: everything that its run is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from migrate.context import Context
+    from migrate.core.decide.policy import Policy
+    from migrate.core.history.faults import HistoryFault
+    from migrate.core.history.graph import Revision
+    from migrate.core.history.image import Image
+    from migrate.core.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Where the user's Alembic project is, for the child process that runs it."""
+
+    cwd: Path
+    config: str | None
+    toml: str | None
+    section: str
+    env_py: str
+    folders: tuple[str, ...]
+    flask_app: str | None = None  # the setting; FLASK_APP is in the environment
+    x: tuple[str, ...] = ()  # what env.py gets as the -x arguments of Alembic's command line
+
+
+@dataclass(frozen=True, slots=True)
+class BackupPlace:
+    """Where a backup goes: a folder for dumps, a program and its arguments, or both."""
+
+    folder: Path | None
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Bring this target to where this image says, as far as policy allows."""
+
+    context: Context
+    target: Target
+    image: Image
+    project: Project
+    policy: Policy
+    environ: Mapping[str, str]
+    source_of: Callable[[Revision], str]
+    faults_in: Callable[[Sequence[Revision]], Sequence[HistoryFault]]  # files that Python would refuse
+    log_queries: bool = False
+    backup: BackupPlace | None = None
+    holds_guard: bool = False  # whoever looks now is the one run that may touch the target
