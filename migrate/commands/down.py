@@ -8,7 +8,7 @@ import click
 
 from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
-from migrate.core.history.downgrade import is_relative
+from migrate.core.decide.downgrade import is_relative
 from migrate.core.problems import migrate
 from migrate.core.quoting import word
 from migrate.job import recovery

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from migrate.core.history.image import Image
+    from migrate.core.image import Image
     from migrate.core.manifest.entries import OtherSpellings
     from migrate.core.manifest.line_diff import LineChange
     from migrate.core.manifest.manifest import Manifest
@@ -119,7 +119,7 @@ class Work:
 
 def prepare(session: Session, baseline: Path | None, *, full: bool, must_parse: bool) -> Work:
     """Read everything that needs no server. Raises Stop for faults of the history, and of a file that must parse."""
-    image = load_history(session)
+    image = load_history(session.sources)
     refused = refuse_image(image, replace(session.settings.policy, target="heads"))
     if refused is not None:
         raise Stop(refused.problem)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from migrate.core.decide.observation import Observation
     from migrate.core.decide.state import State
-    from migrate.core.history.image import Image
+    from migrate.core.image import Image
 
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 

@@ -16,8 +16,8 @@ from migrate.commands.manifest import EXITS
 from migrate.commands.verb import verb
 from migrate.core.decide.decision import refuse_image
 from migrate.core.decide.outcome import Outcome, Result
+from migrate.core.decide.replay import applied_in_order, lines
 from migrate.core.history.faults import HistoryFault
-from migrate.core.manifest.replay import applied_in_order, lines
 from migrate.core.problems import ExitCode, Stop, alembic, problem, shell, stop
 from migrate.core.quoting import Ready
 from migrate.core.trial_checks import Check
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from migrate.core.history.graph import Revision
-    from migrate.core.history.image import Image
-    from migrate.core.manifest.replay import After
+    from migrate.core.history.siblings import After
+    from migrate.core.image import Image
     from migrate.shadow.ground import Ground
 
 

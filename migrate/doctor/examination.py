@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from migrate.core.decide.observation import Server
-    from migrate.core.history.image import Image
+    from migrate.core.image import Image
     from migrate.core.target import Target
     from migrate.doctor.check import Check, Checked, Facts
     from migrate.job.session import Session

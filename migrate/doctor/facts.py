@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.observation import Observation, Server
     from migrate.core.decide.policy import Limits, Policy
     from migrate.core.decide.state import State
-    from migrate.core.history.image import Image
+    from migrate.core.image import Image
     from migrate.core.problems import Problem
     from migrate.core.target import Target
 

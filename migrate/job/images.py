@@ -6,12 +6,12 @@ import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from migrate.core.events import Event, Name
 from migrate.core.history.faults import FaultKind
 from migrate.core.history.graph import Graph, Revision
-from migrate.core.history.image import Image
+from migrate.core.image import Image
 from migrate.core.problems import Stop, alembic, shell, stop
 from migrate.core.wording import counted
 from migrate.history.colons import colon_faults
@@ -23,33 +23,45 @@ if TYPE_CHECKING:
 
     from migrate.child.parent import Worker
     from migrate.child.protocol import History
-    from migrate.history import AlembicConfig
-    from migrate.job.session import Session
+    from migrate.context import Context
+    from migrate.history import AlembicConfig, Scan
+    from migrate.settings import Settings
+    from migrate.steps.order import Project
 
 _TICK_S: Final = 0.5
 
 
-def load_image(session: Session) -> Image:
+class Sources(NamedTuple):
+    """Of what an image is made, and for which run."""
+
+    config: AlembicConfig
+    scan: Scan
+    project: Project
+    settings: Settings
+    context: Context
+
+
+def load_image(sources: Sources) -> Image:
     """The image of this project. Faults of its history are in the image; raises Stop where it cannot be read at all."""
-    history = load_history(session, remembers=True)
+    history = load_history(sources, remembers=True)
     graph, faults, read_by, revisions = history.graph, history.faults, history.read_by, history.graph.revisions
-    path = manifest_path(session.config, session.settings.manifest)
+    path = manifest_path(sources.config, sources.settings.manifest)
     manifest = None if faults else load_manifest(path)  # a broken history is reported first
-    if manifest is None and not faults and session.settings.manifest is not None:
+    if manifest is None and not faults and sources.settings.manifest is not None:
         # nothing but the operator's own word says that there is one: without it the proof would silently be a weaker one
         raise stop("no-manifest", f"the setting 'manifest' names {path}, and there is no such file")
     warnings: tuple[str, ...] = ()
     if manifest is not None:
         try:
-            warnings = check_for_release(path, compare_with_files(manifest, hashes(session.scan, revisions), revisions))
+            warnings = check_for_release(path, compare_with_files(manifest, hashes(sources.scan, revisions), revisions))
         except Stop:
             from migrate.core.decide.decision import refuse_image
 
-            refused = refuse_image(history, session.settings.policy)
+            refused = refuse_image(history, sources.settings.policy)
             if refused is not None:  # several heads: merging them makes another manifest anyway
                 raise Stop(refused.problem) from None
             raise
-    session.context.emit(
+    sources.context.emit(
         Event(
             Name.IMAGE_LOADED,
             f"{counted(len(graph), 'revision')}, head {', '.join(graph.heads) or 'none'}",
@@ -64,25 +76,25 @@ def load_image(session: Session) -> Image:
     return replace(history, manifest=manifest, warnings=warnings)
 
 
-def load_history(session: Session, *, remembers: bool = False) -> Image:
+def load_history(sources: Sources, *, remembers: bool = False) -> Image:
     """The image without its manifest: what the revision files say themselves.
 
     ``remembers``: of a history that computes its ids, what an earlier look at the same files found is enough.
     """
-    scan = session.scan
+    scan = sources.scan
     read_by = "scan"
     revisions, faults = scan.revisions, scan.faults
     if any(fault.kind is FaultKind.DYNAMIC for fault in faults):
         files = hashes(scan, ())
-        known = _remembered(session, files) if remembers else None
+        known = _remembered(sources, files) if remembers else None
         if known is None:
-            known = _through_alembic(session)
-            remember(session.config, files, known)
+            known = _through_alembic(sources)
+            remember(sources.config, files, known)
         revisions, faults, read_by = known, (), "alembic"
     graph = Graph(revisions)
     faults = (*faults, *graph.faults, *colon_faults(revisions))
     found = Image(graph, faults, read_by=read_by)
-    return found if revisions else replace(found, missing=_where_they_are_missing(session.config))
+    return found if revisions else replace(found, missing=_where_they_are_missing(sources.config))
 
 
 def _where_they_are_missing(config: AlembicConfig) -> str:
@@ -99,48 +111,48 @@ def _where_they_are_missing(config: AlembicConfig) -> str:
     return f"the history has no revision: {'; '.join(said) or 'no folder is configured for them'}"
 
 
-def _remembered(session: Session, files: Mapping[str, str]) -> tuple[Revision, ...] | None:
+def _remembered(sources: Sources, files: Mapping[str, str]) -> tuple[Revision, ...] | None:
     """What the manifest, or an earlier run, found in exactly these files; None where there is no such thing."""
     try:
-        manifest = load_manifest(manifest_path(session.config, session.settings.manifest))
+        manifest = load_manifest(manifest_path(sources.config, sources.settings.manifest))
     except Stop:
         manifest = None  # it is reported where it is needed
     if manifest is not None:
         by_file = {entry.revision.file: entry.revision for entry in manifest.revisions}
         if {file: revision.sha256 for file, revision in by_file.items()} == dict(files):
             return tuple(by_file[file] for file in files)  # in the order of the files, as Alembic's is
-    return recall(session.config, files)
+    return recall(sources.config, files)
 
 
-def _through_alembic(session: Session) -> tuple[Revision, ...]:
+def _through_alembic(sources: Sources) -> tuple[Revision, ...]:
     """The revisions of a history that computes its ids: only running the files tells them."""
     from migrate.child.parent import Worker
     from migrate.child.protocol import LoadHistory, Setup
 
-    project = session.project
+    project = sources.project
     setup = Setup(project.config, project.toml, project.section, project.folders, "postgresql+psycopg2://")
     with Worker(
-        environ=os.environ, cwd=project.cwd, emit=session.context.emit, wake=(session.context.interruption.fd,)
+        environ=os.environ, cwd=project.cwd, emit=sources.context.emit, wake=(sources.context.interruption.fd,)
     ) as worker:
         worker.send(LoadHistory(setup))
-        loaded = _hear(worker, session)
+        loaded = _hear(worker, sources.context)
     found = []
     for each in loaded.revisions:
         path = Path(each.file)
-        file = os.path.relpath(path, session.config.root)
+        file = os.path.relpath(path, sources.config.root)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         found.append(Revision(**{**each._asdict(), "file": file}, sha256=sha256))
     return tuple(found)
 
 
-def _hear(worker: Worker, session: Session) -> History:
+def _hear(worker: Worker, context: Context) -> History:
     """What the child has loaded; revision files may take their time to import. Raises Stop or Interrupted."""
     from migrate.child.parent import Ended
     from migrate.child.protocol import Failed, History, Ready, Waiting
 
     while True:
         message = worker.receive(_TICK_S)
-        session.context.go_on("while Alembic loaded the history, which computes its ids")
+        context.go_on("while Alembic loaded the history, which computes its ids")
         match message:
             case History():
                 return message

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.plan import Decision
     from migrate.core.decide.state import State
     from migrate.core.history.graph import Revision
-    from migrate.core.history.image import Image
+    from migrate.core.image import Image
     from migrate.core.manifest.manifest import Manifest
     from migrate.core.problems import Problem
     from migrate.postgres.connection import Connection

@@ -212,7 +212,7 @@ class Progress:
         if self.run is None:
             return rows
         if self.reverting:
-            from migrate.core.history.downgrade import rows_below
+            from migrate.core.decide.downgrade import rows_below
 
             return rows_below(self.run.order.image.graph, rows, applied)
         reached = frozenset(rows if self.adopted is None else self.adopted)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrate.core.decide.backup import with_backup
 from migrate.core.decide.decision import decide, record
+from migrate.core.decide.downgrade import reverting, taken_by_reverting
 from migrate.core.decide.findings import problem_of_incomparable, refuse_downgrade, sentence_of_elsewhere
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Adopt, Downgrade, Plan, Refusal, Repair
@@ -16,13 +17,12 @@ from migrate.core.decide.repair import said
 from migrate.core.decide.state import Ahead, AtHead, Behind, Drifted, Empty, Unproven, classify, incomparable
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.destruction import commits_unseen
-from migrate.core.history.downgrade import reverting, taken_by_reverting
 from migrate.core.history.faults import HistoryFault
+from migrate.core.manifest.holding import Taken, place_of
 from migrate.core.manifest.match import Exact, Nearest
 from migrate.core.problems import Stop, migrate, problem, shell, stop
 from migrate.core.problems.privileges import fix_of_uncounted
 from migrate.core.quoting import identifier, word, words
-from migrate.core.schema.holding import Taken, place_of
 from migrate.core.wording import clauses, counted, shortened
 from migrate.job.look import (
     connected,

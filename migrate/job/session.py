@@ -35,12 +35,13 @@ if TYPE_CHECKING:
     from migrate.core.events import Emit
     from migrate.core.history.faults import HistoryFault
     from migrate.core.history.graph import Revision
-    from migrate.core.history.image import Image
+    from migrate.core.image import Image
     from migrate.core.interruption import Interruption
     from migrate.core.problems import Problem
     from migrate.core.problems.fix import Run
     from migrate.core.target import Target
     from migrate.history import AlembicConfig, Scan
+    from migrate.job.images import Sources
     from migrate.steps.order import BackupPlace, Order, Project
 
 
@@ -118,7 +119,14 @@ class Session:
         """The graph of this image, read without importing a revision where that can be done. Raises Stop."""
         from migrate.job.images import load_image
 
-        return load_image(self)
+        return load_image(self.sources)
+
+    @property
+    def sources(self) -> Sources:
+        """Of what the image is made. Raises Stop."""
+        from migrate.job.images import Sources
+
+        return Sources(self.config, self.scan, self.project, self.settings, self.context)
 
     @cached_property
     def target(self) -> Target:

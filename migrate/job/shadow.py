@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from migrate.core.history.image import Image
+    from migrate.core.image import Image
     from migrate.job.session import Session
     from migrate.shadow.databases import Shadow
     from migrate.shadow.ground import BaselineFile, Ground

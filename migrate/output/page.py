@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from migrate.core.decide.observation import Observation
-    from migrate.core.history.image import Image
+    from migrate.core.image import Image
 
 _T = TypeVar("_T")
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg2
 
-from migrate.core.schema.holding import place_of
+from migrate.core.manifest.holding import place_of
 from migrate.postgres.errors import code_of, problem_of
 from migrate.postgres.savepoint import savepoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from migrate.core.schema.holding import Place
+    from migrate.core.manifest.holding import Place
     from migrate.postgres.connection import Connection
 
 DENIED: Final = "42501"

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from migrate.child.protocol import Wanted
     from migrate.core.decide.plan import Downgrade, Upgrade
     from migrate.core.events import Emit
-    from migrate.core.history.image import Image
+    from migrate.core.image import Image
     from migrate.core.manifest.manifest import Manifest
     from migrate.core.manifest.match import Rows
     from migrate.core.problems import Problem

@@ -9,9 +9,7 @@ import psycopg2
 
 from migrate.core.decide.plan import Upgrade
 from migrate.core.decide.policy import Transaction
-from migrate.core.events import Event, Level, Name
-from migrate.core.manifest.entries import Baseline
-from migrate.core.manifest.replay import (
+from migrate.core.decide.replay import (
     Pass,
     applied_in_order,
     changed,
@@ -20,8 +18,10 @@ from migrate.core.manifest.replay import (
     missed,
     passes,
     steps,
-    with_siblings,
 )
+from migrate.core.events import Event, Level, Name
+from migrate.core.history.siblings import with_siblings
+from migrate.core.manifest.entries import Baseline
 from migrate.core.problems import Stop, problem, stop
 from migrate.core.quoting import word
 from migrate.core.schema.differences import within
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from migrate.core.history.graph import Revision
+    from migrate.core.history.siblings import After
     from migrate.core.manifest.entries import OtherSpellings
     from migrate.core.manifest.match import Rows
-    from migrate.core.manifest.replay import After
     from migrate.shadow.ground import BaselineFile, Ground, Seen
     from migrate.shadow.spelling import Definition
 

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from migrate.child.protocol import Error, Failed, Phase
     from migrate.postgres.connection import Connection
-    from migrate.steps.attempt import Attempt, AtWork
+    from migrate.steps.at_work import AtWork
+    from migrate.steps.attempt import Attempt
     from migrate.steps.run import Run
 
 SETTLE_S: Final = 2.0  # for the server to notice that a client is gone; then its backend is ended

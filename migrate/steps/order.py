@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.policy import Policy
     from migrate.core.history.faults import HistoryFault
     from migrate.core.history.graph import Revision
-    from migrate.core.history.image import Image
+    from migrate.core.image import Image
     from migrate.core.target import Target
 
 

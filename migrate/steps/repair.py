@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.observation import InvalidIndex, Observation
     from migrate.core.decide.plan import Repair
     from migrate.core.history.graph import Revision
-    from migrate.core.history.image import Image
+    from migrate.core.image import Image
     from migrate.core.problems import Problem
     from migrate.postgres.connection import Connection
     from migrate.steps.run import Run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from migrate.postgres.connection import Connection
     from migrate.postgres.guard import Held
     from migrate.postgres.ledger import Ledger
-    from migrate.steps.attempt import Attempt
+    from migrate.steps.at_work import AtWork
     from migrate.steps.order import Order
 
 
@@ -25,6 +25,25 @@ class Fence:
 
     url: DatabaseUrl
     allowed: Sequence[str]
+
+
+class Underway(Protocol):
+    """What the last line asks of the attempt that is at work: what it has done, and what of it may be committed."""
+
+    @property
+    def current(self) -> AtWork | None:
+        """The revision that runs."""
+
+    @property
+    def uncommitted(self) -> Sequence[AtWork]:
+        """Those that are applied in a transaction which is still open."""
+
+    @property
+    def is_rolled_back(self) -> bool:
+        """Whether all that is not applied is known to be gone."""
+
+    def left_in_part(self) -> AtWork | None:
+        """The revision that may have left a part."""
 
 
 @dataclass(slots=True)
@@ -39,7 +58,7 @@ class Run:
     looks_first: bool = False  # at where env.py goes, before it may commit anything
     fence: Fence | None = None  # of a shadow's run
     explained: Callable[[Stop], Stop] | None = None  # what a failure means in a shadow
-    attempt: Attempt | None = None  # of the upgrade, while it is at work
+    attempt: Underway | None = None  # of the upgrade, while it is at work
     applied: list[str] = field(default_factory=list)
     backup: Mapping[str, object] | None = None  # the way back, for the last line
     stamping: bool = False  # the COMMIT of version rows of ours is under way

@@ -42,10 +42,10 @@ from migrate.core.decide.policy import Transaction
 from migrate.core.decide.pooling import leaves_transaction
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
+from migrate.core.manifest.holding import place_of
 from migrate.core.problems import Stop, stop
 from migrate.core.retry import Retries
 from migrate.core.schema.differences import dotted
-from migrate.core.schema.holding import place_of
 from migrate.core.url import URL_COMMAND, URL_VARIABLES
 from migrate.core.wording import shortened
 from migrate.postgres import activity
@@ -55,7 +55,8 @@ from migrate.postgres.connection import jitter, renewed
 from migrate.postgres.guard import HEARTBEAT_S
 from migrate.postgres.ledger import FINISH_STEP
 from migrate.postgres.suspect import Suspect
-from migrate.steps.attempt import Attempt, AtWork
+from migrate.steps.at_work import AtWork
+from migrate.steps.attempt import Attempt
 from migrate.steps.control import ANSWER_S, ask, revive, rows_now, without_ours
 from migrate.steps.failure import (
     cancelled,

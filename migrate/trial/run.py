@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final
 from migrate.child.protocol import Wanted
 from migrate.core.decide.plan import Downgrade, Upgrade
 from migrate.core.decide.pooling import leaves_transaction
-from migrate.core.manifest.replay import lines, passes, steps, with_siblings
+from migrate.core.decide.replay import lines, passes, steps
+from migrate.core.history.siblings import with_siblings
+from migrate.core.manifest.holding import Taken
 from migrate.core.problems import Stop
 from migrate.core.schema.differences import parse, parse_labels
-from migrate.core.schema.holding import Taken
 from migrate.core.shadow import is_lacking
 from migrate.core.trial_checks import Check
 from migrate.steps.upgrade import Upgrading
@@ -30,10 +31,11 @@ from migrate.trial.telling import judge_models, tell_revision
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    from migrate.core.decide.replay import Pass
     from migrate.core.events import Emit
     from migrate.core.history.graph import Revision
-    from migrate.core.history.image import Image
-    from migrate.core.manifest.replay import After, Pass
+    from migrate.core.history.siblings import After
+    from migrate.core.image import Image
     from migrate.core.problems import Problem
     from migrate.shadow.ground import Ground
     from migrate.trial.cases import Counted, Findings

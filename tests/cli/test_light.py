@@ -13,7 +13,7 @@ NEVER = {
     *("alembic", "sqlalchemy", "structlog", "asyncio", "rich"),
     *("importlib.metadata", "logging", "subprocess", "tempfile", "tomllib", "traceback"),
     *(f"migrate.core.decide.{name}" for name in ("backup", "repair")),
-    *("migrate.core.history.downgrade", "migrate.core.problems.privileges", "migrate.core.schema.compatibility"),
+    *("migrate.core.decide.downgrade", "migrate.core.problems.privileges", "migrate.core.schema.compatibility"),
     *("migrate.trial", "migrate.shadow", "migrate.doctor"),
     *(f"migrate.postgres.{name}" for name in ("activity", "guard", "residue")),
     *(f"migrate.steps.{name}" for name in ("adopt", "backup", "repair", "upgrade", "verify")),

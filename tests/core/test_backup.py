@@ -7,7 +7,7 @@ import pytest
 from migrate.core.decide.backup import Contents, destroyed, file_name, restore_command
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.manifest.building import build
-from migrate.core.schema.holding import Taken
+from migrate.core.manifest.holding import Taken
 
 
 def revision(id_: str, *down: str) -> Revision:

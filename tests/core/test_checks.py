@@ -28,7 +28,7 @@ from migrate.core.decide.state import (
 )
 from migrate.core.decide.widths import too_narrow
 from migrate.core.history.graph import Graph, Revision
-from migrate.core.history.image import Image
+from migrate.core.image import Image
 from migrate.core.manifest.building import build
 from migrate.core.manifest.manifest import Manifest
 from migrate.core.problems import advice, problem, sql

@@ -36,12 +36,12 @@ from migrate.core.decide.state import (
     Untracked,
 )
 from migrate.core.history.graph import Graph, Revision
-from migrate.core.history.image import Image
+from migrate.core.image import Image
 from migrate.core.manifest.building import build
+from migrate.core.manifest.holding import Taken
 from migrate.core.manifest.match import Exact, Nearest, Several
 from migrate.core.schema.compatibility import Break
 from migrate.core.schema.differences import Difference, Differences, Renamed
-from migrate.core.schema.holding import Taken
 
 
 def revision(id_: str, *down: str, labels: tuple[str, ...] = ()) -> Revision:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.history.downgrade import is_relative, reverting, rows_below, taken_by_reverting
+from migrate.core.decide.downgrade import is_relative, reverting, rows_below, taken_by_reverting
 from migrate.core.history.faults import HistoryFault
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.manifest.building import build
-from migrate.core.schema.holding import Place, Taken, place_of
+from migrate.core.manifest.holding import Place, Taken, place_of
 
 
 def revision(id_: str, *down: str, depends_on: tuple[str, ...] = ()) -> Revision:

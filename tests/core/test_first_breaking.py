@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from migrate.core.decide.observation import Observation, Server
 from migrate.core.decide.state import Breaking, classify
 from migrate.core.history.graph import Graph, Revision
-from migrate.core.history.image import Image
+from migrate.core.image import Image
 from migrate.core.manifest.building import build
 from migrate.core.schema import compatibility, rules
 from migrate.core.schema.compatibility import first_breaking, serves

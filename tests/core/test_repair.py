@@ -20,7 +20,7 @@ from migrate.core.decide.repair import (
     said,
 )
 from migrate.core.history.graph import Graph, Revision
-from migrate.core.history.image import Image
+from migrate.core.image import Image
 from migrate.core.manifest.building import build
 
 SERVER = Server(170000, "17.0", None, "app", "app", "UTF8", False, False, False, "public", True, True)

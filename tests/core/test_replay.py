@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrate.core.decide.replay import Pass, applied_in_order, changed, changes, missed, passes, steps
 from migrate.core.history.graph import Graph, Revision
-from migrate.core.manifest.replay import Pass, applied_in_order, changed, changes, missed, passes, steps, with_siblings
+from migrate.core.history.siblings import with_siblings
 
 
 def graph_of(**parents: tuple[str, ...]) -> Graph:

@@ -8,7 +8,7 @@ from migrate.core.decide.observation import Applied, Observation, Server
 from migrate.core.decide.running import released_at, taken_from
 from migrate.core.decide.state import Breaking, Split, classify
 from migrate.core.history.graph import Graph, Revision
-from migrate.core.history.image import Image
+from migrate.core.image import Image
 from migrate.core.manifest.building import build
 
 SERVER = Server(170000, "17.0", None, "app", "app", "UTF8", False, False, False, "public", True, True)

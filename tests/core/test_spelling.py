@@ -7,7 +7,7 @@ import pytest
 from migrate.core.decide.observation import Observation, Server
 from migrate.core.decide.state import Unknown, classify
 from migrate.core.history.graph import Graph, Revision
-from migrate.core.history.image import Image
+from migrate.core.image import Image
 from migrate.core.manifest.building import build
 from migrate.core.manifest.entries import Baseline, MalformedManifest
 from migrate.core.manifest.manifest import Manifest

@@ -36,7 +36,7 @@ from migrate.core.decide.state import (
     same_program,
 )
 from migrate.core.history.graph import Graph, Revision
-from migrate.core.history.image import Image
+from migrate.core.image import Image
 from migrate.core.manifest.building import build
 from migrate.core.manifest.match import Exact
 from migrate.core.target import Target

@@ -12,7 +12,7 @@ import pytest
 
 from migrate.core.decide.observation import Observation, Server
 from migrate.core.history.graph import Graph, Revision
-from migrate.core.history.image import Image
+from migrate.core.image import Image
 from migrate.core.manifest.building import build
 from migrate.output.html import NEWEST, html
 from migrate.output.markdown import report_page

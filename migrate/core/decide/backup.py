@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from migrate.core.decide.policy import Policy
     from migrate.core.decide.state import Position, State
     from migrate.core.history.graph import Graph, Revision
-    from migrate.core.history.image import Image
+    from migrate.core.image import Image
+    from migrate.core.manifest.holding import Taken
     from migrate.core.manifest.manifest import Manifest
-    from migrate.core.schema.holding import Taken
 
 # An entry of a table of contents begins so: its number, and the oids of a catalogue and of an object.
 _ENTRY: Final = re.compile(r"^\d+; \d+ \d+ ")
@@ -100,7 +100,7 @@ def destroyed(manifest: Manifest, graph: Graph, rows: Iterable[str], pending: Se
 
     A rename counts: the manifest shows it as a drop beside an addition.
     """
-    from migrate.core.schema.holding import taken
+    from migrate.core.manifest.holding import taken
 
     way = []
     reached = frozenset(rows)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.policy import Policy
     from migrate.core.decide.state import Finding, State
     from migrate.core.history.graph import Revision
-    from migrate.core.history.image import Image
+    from migrate.core.image import Image
     from migrate.core.manifest.match import Match
     from migrate.core.problems import Fix, Problem
     from migrate.core.schema.compatibility import Break

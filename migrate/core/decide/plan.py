@@ -10,9 +10,9 @@ from migrate.core.decide.outcome import Result
 if TYPE_CHECKING:
     from migrate.core.decide.repair import Closing
     from migrate.core.history.graph import Revision
+    from migrate.core.manifest.holding import Taken
     from migrate.core.problems import Problem
     from migrate.core.schema.differences import Fact
-    from migrate.core.schema.holding import Taken
 
 
 @dataclass(frozen=True, slots=True)

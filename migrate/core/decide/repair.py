@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from migrate.core.decide.observation import InvalidIndex, Observation, Unfinished
     from migrate.core.history.graph import Graph
-    from migrate.core.history.image import Image
+    from migrate.core.image import Image
     from migrate.core.manifest.manifest import Manifest
     from migrate.core.problems import Fix
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from migrate.core.decide.observation import InvalidIndex, Observation, Unfinished, UnprovenRun
     from migrate.core.history.graph import Graph, Revision
-    from migrate.core.history.image import Image
+    from migrate.core.image import Image
     from migrate.core.manifest.match import Match, Rows
     from migrate.core.schema.compatibility import Break
     from migrate.core.schema.differences import Differences

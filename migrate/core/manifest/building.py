@@ -6,9 +6,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from migrate.core.history.siblings import with_siblings
 from migrate.core.manifest.entries import Baseline, Entry, Foreseen, OtherSpellings
 from migrate.core.manifest.manifest import Manifest
-from migrate.core.manifest.replay import with_siblings
 from migrate.core.schema.differences import changes, fingerprint, place_of
 
 if TYPE_CHECKING:

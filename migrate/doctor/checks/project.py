@@ -13,7 +13,7 @@ from migrate.doctor.check import Passed, Warned, check
 from migrate.doctor.wording import listed
 
 if TYPE_CHECKING:
-    from migrate.core.history.image import Image
+    from migrate.core.image import Image
     from migrate.core.target import Target
     from migrate.doctor.check import Found
     from migrate.doctor.facts import Configuration, Driver, GivenSettings, History, PlatformFiles

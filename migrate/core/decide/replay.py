@@ -17,16 +17,14 @@ from typing import TYPE_CHECKING
 from migrate.core.decide.plan import Upgrade
 from migrate.core.history.closures import closures_of, covers
 from migrate.core.history.faults import HistoryFault
-from migrate.core.history.graph import Graph
+from migrate.core.history.siblings import with_siblings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from migrate.core.history.graph import Revision
+    from migrate.core.history.graph import Graph, Revision
+    from migrate.core.history.siblings import After
     from migrate.core.schema.differences import Schema
-
-    After = Mapping[str, tuple[str, ...]]
-    """For revisions that build on siblings without `depends_on`: those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +41,6 @@ class Pass:
     target: str
     reads: tuple[str, ...] = ()
     joined: tuple[str, ...] = ()
-
-
-def with_siblings(graph: Graph, after: After) -> Graph:
-    """The history as it would be if `depends_on` named what revisions build on without saying so."""
-    if not after:
-        return graph
-    return Graph(replace(one, depends_on=(*one.depends_on, *after.get(one.id, ()))) for one in graph.revisions)
 
 
 def steps(graph: Graph, after: After, start: str | None, target: str) -> tuple[Upgrade, ...]:

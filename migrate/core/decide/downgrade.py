@@ -6,17 +6,17 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.history.faults import FaultKind, HistoryFault
+from migrate.core.manifest.holding import taken
 from migrate.core.problems import migrate, shell
 from migrate.core.quoting import word
-from migrate.core.schema.holding import taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from migrate.core.history.graph import Graph, Revision
+    from migrate.core.history.siblings import After
+    from migrate.core.manifest.holding import Taken
     from migrate.core.manifest.manifest import Manifest
-    from migrate.core.manifest.replay import After
-    from migrate.core.schema.holding import Taken
 
 BASE: Final = "base"
 # Alembic's marks of a relative or a branch's target, which no revision id can hold.
