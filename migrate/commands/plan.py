@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from migrate.child.protocol import Sent
     from migrate.core.history.graph import Revision
-    from migrate.core.history.image import Image
+    from migrate.core.image import Image
     from migrate.job.progress import Judged
 
 

@@ -11,8 +11,9 @@ import psycopg2.errors
 import pytest
 from psycopg2 import sql
 
+from migrate.core.quoting import _KEYWORDS
 from migrate.core.schema.differences import compare
-from migrate.core.schema.repair_sql import _KEYWORDS, repairs
+from migrate.core.schema.repair_sql import repairs
 from migrate.postgres import catalog
 from migrate.shadow.embedded import installed_binaries, throwaway_server
 from tests.support.server import Database, Server
