@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg2
 
 from migrate.core.problems import Fix, Stop, migrate, problem, shell
+from migrate.core.problems.driver_errors import said_by
 from migrate.postgres.backend_names import WORKER_NAME
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def problem_of(error: psycopg2.Error, *, doing: str, connection: Connection | No
     Only the primary message is used: DETAIL and CONTEXT may carry rows of the user's data.
     """
     sqlstate = error.pgcode
-    said = (error.diag.message_primary if sqlstate else None) or str(error).splitlines()[0].strip()
+    said = said_by(error)
     facts: dict[str, Any] = {}
     behind = ""
     fix: Fix | None = None

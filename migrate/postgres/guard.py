@@ -23,6 +23,7 @@ import psycopg2
 
 from migrate.core.events import Event, Level, Name
 from migrate.core.problems import stop
+from migrate.core.problems.driver_errors import said_by
 from migrate.core.quoting import Ready
 from migrate.postgres import activity
 from migrate.postgres.backend_names import BACKUP_NAME, GUARD_NAME
@@ -148,7 +149,7 @@ class Held:
                 self._answered_s = _now()
             except psycopg2.Error as error:
                 self._was_silent = _now() - self._answered_s > LEASE_S
-                self._why_lost = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
+                self._why_lost = said_by(error) if str(error).strip() else "no answer"
                 os.write(self._lost, b"!")  # never read: it stays readable for whoever waits next
                 return
 

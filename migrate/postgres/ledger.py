@@ -18,6 +18,7 @@ from migrate.core.decide.observation import Accepted, Applied, Unfinished, Unpro
 from migrate.core.deployment import platform_context
 from migrate.core.events import Event, Level, Name
 from migrate.core.problems import stop
+from migrate.core.problems.driver_errors import said_by
 from migrate.postgres.savepoint import savepoint
 
 if TYPE_CHECKING:
@@ -453,7 +454,7 @@ class Ledger:
 
     def _give_up(self, error: psycopg2.Error) -> list[tuple[Any, ...]]:
         self._usable = False
-        said = error.diag.message_primary or str(error).strip().splitlines()[0]
+        said = said_by(error)
         fields: dict[str, object] = {"sqlstate": error.pgcode}
         if error.pgcode == "42501":
             from migrate.core.problems.privileges import fix_of_ledger

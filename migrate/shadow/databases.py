@@ -17,6 +17,7 @@ from psycopg2.extensions import quote_ident
 
 from migrate.core.events import Event, Name
 from migrate.core.problems import sql, stop
+from migrate.core.problems.driver_errors import said_by
 from migrate.core.quoting import identifier
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
@@ -278,7 +279,7 @@ def load_baseline(connection: Connection, sql: str, path: Path) -> None:
     try:
         connection.run(sql)
     except psycopg2.Error as error:
-        said = error.diag.message_primary or str(error).strip().splitlines()[0]
+        said = said_by(error)
         position = error.diag.statement_position
         line = sql.count("\n", 0, int(position) - 1) + 1 if position else None
         where = f"line {line}: " if line is not None else ""

@@ -136,7 +136,7 @@ _KINDS: Final = (
         "bad-baseline",
         ExitCode.CONFIG,
         "The baseline cannot be used",
-        "The file that stands for what is there before the first revision is no SQL that an empty database accepts.",
+        "The baseline file failed when it was run on an empty database.",
         "The shadow was dropped; nothing else was connected to.",
         shell(
             "pg_dump --schema-only --no-owner --no-privileges URL > {baseline}",
@@ -226,7 +226,7 @@ _KINDS: Final = (
         "baseline-needed",
         ExitCode.HISTORY,
         "The history does not start from an empty database",
-        "In a replay from nothing a revision misses a table or schema, which something else than this history creates.",
+        "In a replay on an empty database, a revision needs a table or schema that no revision creates.",
         "The shadow was dropped; no manifest was written.",
         shell(
             "pg_dump --schema-only --no-owner --no-privileges URL > baseline.sql; ",
@@ -238,7 +238,7 @@ _KINDS: Final = (
         "edited-revision",
         ExitCode.HISTORY,
         "An applied revision was edited",
-        "The file of a revision that was applied here is another program than the one that ran.",
+        "The file of a revision that was applied here has been changed since it ran here.",
         "Nothing was changed. Databases that ran the old program differ from those that will run the new one.",
         shell(
             "git log --oneline -- {file}",
@@ -451,7 +451,7 @@ _KINDS: Final = (
         ExitCode.STATE,
         "The database has tables but no version",
         "There are objects in the schema, but the version table is missing or empty.",
-        "Nothing was changed. Stamping a revision that is not the true one hides that the schema is another one.",
+        "Nothing was changed. Do not stamp a guess: a wrong stamp hides the difference.",
         shell(
             migrate("adopt"),
             note=("stamps the revision that the manifest proves; without a manifest: ", migrate("manifest")),
@@ -510,7 +510,7 @@ _KINDS: Final = (
     Kind(
         "drift",
         ExitCode.DRIFT,
-        "The live schema is not what its revision says",
+        "The schema does not match its revision",
         "Somebody changed the schema outside the revisions.",
         "Nothing was changed.",
         shell(
@@ -589,7 +589,7 @@ _KINDS: Final = (
     Kind(
         "deadline",
         ExitCode.DEADLINE,
-        "The deadline came",
+        "The job ran out of time",
         "The time that the platform gives the job was over, or would not have sufficed for the next revision.",
         "The revisions before stay; the next one was not started, or it was rolled back.",
         advice("run ", again(), " again, where the platform allows more time (MIGRATE_DEADLINE)"),
@@ -624,7 +624,7 @@ _KINDS: Final = (
         ExitCode.PARTIAL,
         "A part of a revision was committed",
         "A revision failed after an autocommit block, an embedded COMMIT or a commit over a second connection of its own.",
-        "Its first part is in the database; its version row is not. What is left is named.",
+        "Its first part is in the database; its version row is not. The message lists what was left behind.",
         shell(migrate("repair"), note="shows what is left; correct {file} so that it can run again"),
     ),
     Kind(
