@@ -26,8 +26,9 @@ from migrate.postgres.guard import GuardKey, guard
 from migrate.postgres.ledger import Ledger
 from migrate.postgres.observe import in_snapshot, observe, user_schemas, version_rows
 from migrate.shadow.databases import CONNECT_S, load_baseline
+from migrate.steps.environment import child_environment
 from migrate.steps.run import Fence, Run
-from migrate.steps.upgrade import Upgrading, child_environment
+from migrate.steps.upgrade import Upgrading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

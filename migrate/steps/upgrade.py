@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 
 import psycopg2
@@ -46,10 +45,7 @@ from migrate.core.manifest.holding import place_of
 from migrate.core.problems import Stop, stop
 from migrate.core.retry import Retries
 from migrate.core.schema.differences import dotted
-from migrate.core.url import URL_COMMAND, URL_VARIABLES
 from migrate.core.wording import shortened
-from migrate.postgres import activity
-from migrate.postgres.activity import described, fix_of_blocked, who
 from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.connection import jitter, renewed
 from migrate.postgres.guard import HEARTBEAT_S
@@ -57,7 +53,8 @@ from migrate.postgres.ledger import FINISH_STEP
 from migrate.postgres.suspect import Suspect
 from migrate.steps.at_work import AtWork
 from migrate.steps.attempt import Attempt
-from migrate.steps.control import ANSWER_S, ask, revive, rows_now, without_ours
+from migrate.steps.control import ANSWER_S, ask, revive, rows_now
+from migrate.steps.environment import child_environment, variables
 from migrate.steps.failure import (
     cancelled,
     judge,
@@ -67,25 +64,20 @@ from migrate.steps.failure import (
     refused,
     schema_now,
     taken_back,
-    worker_name,
 )
+from migrate.steps.oversight import TICK_S, Overseer
 from migrate.steps.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from migrate.child.protocol import Difference
     from migrate.core.decide.plan import Downgrade
-    from migrate.core.target import Target
     from migrate.postgres.connection import Connection
     from migrate.steps.run import Run
 
-_OURS: Final = ("MIGRATE_DATABASE_URL", URL_COMMAND)  # variables that are none of env.py's business
-TICK_S: Final = 0.5  # how often the running statement is looked at
-CANCEL_GRACE_S: Final = 0.6  # between cancelling on the server and ending backend and child
 GROUP_S: Final = 0.3  # between the signals that all processes of a service get
 ENDED_FROM_OUTSIDE: Final = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
-PULSE_S: Final = 1.0  # how often the child says that it waits
 CHILD_START_S: Final = 60.0
 # Where the server knows them: (first version, name, value). 0 is "without limit": a role's own limits are for its
 # service, not for a revision that computes between two statements. The rest ends our backend when its client is gone.
@@ -110,11 +102,11 @@ class Upgrading:
         self.numbers = {revision.id: number for number, revision in enumerate(self.revisions, 1)}
         self.attempt = Attempt(run, len(self.revisions), self.kind)
         self.watch = Watch(run)
+        self._overseer = Overseer(run, self.watch)
         # the tables whose rows tell whether a downgrade loses any
         self.watched: list[Suspect] = []
         self.models: Sequence[Difference] | None = None  # what the models differ in, where that was asked
         self.sent: list[Sent] = []  # where that was asked
-        self.env_pids: list[int] = []  # of backends that wait for a lock before the migrations
         self._wanted = wanted or Wanted()
         self._session: dict[str, str] = {}
 
@@ -275,12 +267,12 @@ class Upgrading:
         self.watch.forget()
         worker.send(task)
         while True:
-            message = worker.receive(self._tick_s)
+            message = worker.receive(self._overseer.tick_s)
             if message is not None and not isinstance(message, Waiting):
                 attempt.waiting_since = None
             match message:
                 case None:
-                    lost = self._tick(worker)
+                    lost = self._overseer.tick(attempt, worker)
                     if lost is not None:
                         return self._judge(Failed("revision", lost))
                 case Ended():
@@ -345,7 +337,7 @@ class Upgrading:
             ),
             env_py=project.env_py,
             flask_app=project.flask_app,
-            environ=_variables(run, target) if target is not run.order.target else {},
+            environ=variables(run, target) if target is not run.order.target else {},
             divides=self._divides,
             goes_on=self._goes_on,
             keeps=self._keeps,
@@ -505,113 +497,3 @@ class Upgrading:
         has_exited = not killed and not ended.misspoken
         error = Error("SystemExit", ended.sentence, has_exited=has_exited, is_out_of_memory=killed)
         return self._judge(Failed("revision", error))
-
-    # Between messages.
-
-    @property
-    def _tick_s(self) -> float:
-        """Often enough to see who blocks before the lock timeout ends the wait."""
-        return max(0.05, min(TICK_S, self.run.context.limits.lock_s / 4))
-
-    def _tick(self, worker: Worker) -> Error | None:
-        """Look at what runs and end what must not go on; an error where the child waits for what will not come."""
-        attempt = self.attempt
-        self.run.context.beat()
-        if self.run.must_end:
-            self._cancel(worker)
-            return None
-        if attempt.worker_pid is None:
-            return self._connecting_too_long(worker)
-        # between two revisions, too: the answer to the fence's question can be lost as well as a statement's
-        at = attempt.current.id if attempt.current is not None else "to come"
-        xid = attempt.current.xids[-1] if attempt.current is not None and attempt.current.xids else None
-        lost = self.watch.look(attempt.worker_pid, at, attempt.known_to_wait_since, xid)
-        if lost is None:
-            return None
-        worker.kill()
-        activity.terminate(self.run.control, attempt.worker_pid, worker_name(self.run))
-        return Error("TimeoutError", lost, is_disconnect=True)
-
-    def _connecting_too_long(self, worker: Worker) -> Error | None:
-        """An error where env.py waits in its driver before the migrations, and the server does nothing for it.
-
-        Which backend is its is not known yet. One that is active for this role may be. Raises Stop (`blocked`) where one
-        has waited for a lock for as long as a revision would be tried again: no timeout of ours is in force there.
-        """
-        since = self.attempt.known_to_wait_since
-        waited_s = 0.0 if since is None else time.monotonic() - since
-        limits = self.run.context.limits
-        self.env_pids = self._waiting_in_env(waited_s) if since is not None else []
-        longest_s = min(limits.guard_s, limits.lock_budget_s or limits.lock_s)
-        if self.env_pids and waited_s > longest_s:
-            blocking = self.watch.blocking
-            self._end_env(worker)
-            behind = f" for {who(blocking)}" if blocking else ""
-            raise stop(
-                "blocked",
-                f"env.py waited {waited_s:.0f} s for a lock of its own, before the migrations{behind}",
-                fix=fix_of_blocked(blocking, self.run.order.target.url_in_shell),
-                blockers=[described(each) for each in blocking],
-            )
-        if waited_s < limits.connect_s:
-            return None
-        is_busy = ask(self.run, activity.is_role_busy, within_s=0.0)
-        if is_busy is not False and waited_s < limits.guard_s:
-            return None
-        worker.kill()
-        said = "the server did not answer what env.py asked before the migrations"
-        return Error("TimeoutError", said, is_disconnect=True)
-
-    def _waiting_in_env(self, waited_s: float) -> list[int]:
-        """The backends that env.py may be waiting with for a lock; says who holds it."""
-        within_s = waited_s + PULSE_S + TICK_S
-        pids = ask(self.run, lambda control: activity.waiting_for_locks(control, within_s), within_s=0.0) or []
-        if pids:
-            self.watch.say_who_blocks_env(pids[0])
-        return pids
-
-    def _end_env(self, worker: Worker) -> None:
-        """End env.py and what it waits with: the server does not notice by itself that a client which waits is gone."""
-        worker.kill()
-        for pid in self.env_pids:
-            self._tell(partial(activity.terminate, pid=pid))
-
-    def _cancel(self, worker: Worker) -> None:
-        """End what is running: first politely on the server, then backend and child."""
-        now = time.monotonic()
-        attempt = self.attempt
-        pid, name = attempt.worker_pid, worker_name(self.run)
-        if attempt.cancelled_at is None:
-            attempt.cancelled_at = now
-            if pid is None:
-                self._end_env(worker)  # still importing or connecting: there is nothing to roll back
-                return
-            if self.run.context.interruption.signum is not None:
-                self.run.context.emit(Event(Name.INTERRUPTED, "a signal arrived: cancelling the statement", Level.WARN))
-            self._tell(lambda control: activity.cancel(control, pid, name))
-        elif now - attempt.cancelled_at > CANCEL_GRACE_S:
-            attempt.killed = True
-            worker.kill()
-            if pid is not None:
-                self._tell(lambda control: activity.terminate(control, pid, name))
-        # the descriptors that woke us stay readable: do not spin while the server rolls back
-        time.sleep(0.05)
-
-    def _tell(self, order: Callable[[Connection], None]) -> None:
-        ask(self.run, order, within_s=0.0)
-
-
-def _variables(run: Run, target: Target) -> dict[str, str]:
-    """The target's URL on the variables by which an env.py may find it."""
-    named = (name for name in URL_VARIABLES if name in run.order.environ and not name.startswith(_OURS))
-    return dict.fromkeys((*named, "DATABASE_URL"), target.url.raw)
-
-
-def child_environment(run: Run) -> dict[str, str]:
-    """The environment with the chosen URL on every variable by which an env.py may find one.
-
-    DATABASE_URL is always set, in the user's own spelling; the others only where they are set already.
-    """
-    environ = {name: value for name, value in without_ours(run.order.environ).items() if not name.startswith(_OURS)}
-    environ.update(_variables(run, run.order.target))
-    return environ

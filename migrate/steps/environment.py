@@ -1,0 +1,30 @@
+"""The environment of the child: every variable by which an env.py may find a URL has the chosen one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from migrate.core.url import URL_COMMAND, URL_VARIABLES
+from migrate.steps.control import without_ours
+
+if TYPE_CHECKING:
+    from migrate.core.target import Target
+    from migrate.steps.run import Run
+
+_OURS: Final = ("MIGRATE_DATABASE_URL", URL_COMMAND)  # variables that are none of env.py's business
+
+
+def variables(run: Run, target: Target) -> dict[str, str]:
+    """The target's URL on the variables by which an env.py may find it."""
+    named = (name for name in URL_VARIABLES if name in run.order.environ and not name.startswith(_OURS))
+    return dict.fromkeys((*named, "DATABASE_URL"), target.url.raw)
+
+
+def child_environment(run: Run) -> dict[str, str]:
+    """The environment with the chosen URL on every variable by which an env.py may find one.
+
+    DATABASE_URL is always set, in the user's own spelling; the others only where they are set already.
+    """
+    environ = {name: value for name, value in without_ours(run.order.environ).items() if not name.startswith(_OURS)}
+    environ.update(variables(run, run.order.target))
+    return environ
