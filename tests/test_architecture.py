@@ -141,3 +141,24 @@ def test_no_import_goes_in_a_circle():
     imports = {module: imported(path, set(modules)) - {module} for module, path in modules.items()}
     assert sum(map(len, imports.values())) > 1000, "the imports are not found any more"
     TopologicalSorter(imports).prepare()
+
+
+def test_the_story_of_a_run_is_told_with_the_names_that_there_are():
+    """docs/explanation/one-run.md: six rooms at most, each entered from one before it, and no name that is gone."""
+    page = (ROOT / "docs" / "explanation" / "one-run.md").read_text()
+    rooms = re.findall(r"^## \d\. `(migrate/[\w/]+\.py)`\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    assert 4 <= len(rooms) <= 6
+    before: list[str] = []
+    for file, told in rooms:
+        source = (ROOT / file).read_text()
+        elsewhere = re.findall(r"`(\w+)\(\)` \(`([\w/]+\.py)`\)", re.sub(r"\s+", " ", told))
+        named = {name.rpartition(".")[2] for name in re.findall(r"`([\w.]+)\(\)`", told)} - {
+            each for each, _ in elsewhere
+        }
+        assert named
+        for name, module in [*((name, file) for name in named), *elsewhere]:
+            assert re.search(rf"^ *def {name}\(", (ROOT / module).read_text(), re.MULTILINE), (name, module)
+        assert all(re.search(rf"\b{name}\(", source) for name, _ in elsewhere)
+        entered = [name for name in named if any(re.search(rf"(?<!def )\b{name}\b", text) for text in before)]
+        assert entered or not before, f"nothing before it enters {file}"
+        before.append(source)

@@ -14,13 +14,15 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.problems import ExitCode, migrate
 from migrate.core.quoting import word
 from migrate.job import recovery
+from migrate.job.front_door import conduct
 from migrate.job.recovery import Acceptance, Override
-from migrate.job.session import Answer, Report, Session, conduct
+from migrate.job.voice import Answer, Report, Speech
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from migrate.core.decide.plan import Adopt
+    from migrate.job.session import Session
 
 
 def _write(session: Session, file: Path, step: Adopt) -> dict[str, object]:
@@ -85,4 +87,6 @@ def adopt(
     given = [f"--at {word(at)}"] if at is not None else []
     given += [f"--reason {word(reason)}"] if reason else []
     given += ["--accept-differences"] if accepts else []
-    return conduct("adopt", flags, body, as_json=as_json, again=migrate("adopt", *given))
+    return conduct(
+        "adopt", flags, body, again=migrate("adopt", *given), speech=Speech.JSON if as_json else Speech.LINES
+    )

@@ -13,12 +13,14 @@ from migrate.core.problems import ExitCode
 from migrate.doctor.check import Verdict
 from migrate.doctor.checks import worst
 from migrate.doctor.examination import Examination
-from migrate.job.session import Answer, Report, Session, conduct
+from migrate.job.front_door import conduct
+from migrate.job.voice import Answer, Report, Speech
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from migrate.doctor.check import Checked
+    from migrate.job.session import Session
 
 
 @verb("doctor", exits=tuple(code for code in LOOKING_EXITS if code is not ExitCode.DEADLINE))
@@ -34,7 +36,7 @@ def doctor(*, as_json: bool, **flags: Any) -> Answer:
     def body(session: Session) -> Report:
         return _report(Examination(session).conduct(), with_checks=as_json)
 
-    return conduct("doctor", flags, body, as_json=as_json, examines=True)
+    return conduct("doctor", flags, body, examines=True, speech=Speech.JSON if as_json else Speech.LINES)
 
 
 def _report(checked: Sequence[Checked], *, with_checks: bool) -> Report:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +12,11 @@ from migrate.core.decide.downgrade import is_relative
 from migrate.core.problems import migrate
 from migrate.core.quoting import word
 from migrate.job import recovery
-from migrate.job.session import Answer, Report, Session, conduct
+from migrate.job.front_door import conduct
+from migrate.job.voice import Answer, Report, Speech
+
+if TYPE_CHECKING:
+    from migrate.job.session import Session
 
 
 @verb("down", exits=EXITS)
@@ -37,4 +41,4 @@ def down(*, as_json: bool, target: str, allow_data_loss: bool, **flags: Any) -> 
         return Report(outcome, {"loses": loss.fields()} if loss is not None and not found_out else {})
 
     again = migrate("down", f"--to {word(target)}", *(["--allow-data-loss"] if allow_data_loss else []))
-    return conduct("down", flags, body, as_json=as_json, again=again)
+    return conduct("down", flags, body, again=again, speech=Speech.JSON if as_json else Speech.LINES)

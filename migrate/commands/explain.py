@@ -12,7 +12,7 @@ import click
 from migrate.commands.usage import WrongWord
 from migrate.commands.verb import verb
 from migrate.core.problems import CATALOGUE, EXIT_MEANINGS, ExitCode, kinds_of, migrate, shell
-from migrate.job.session import Answer
+from migrate.job.voice import Answer
 from migrate.output.terminal import every_explanation, exit_explanation, explanation
 
 

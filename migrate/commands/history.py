@@ -14,7 +14,8 @@ from migrate.core.events import Event, Name
 from migrate.core.problems import ExitCode
 from migrate.core.wording import counted
 from migrate.job import look as judging
-from migrate.job.session import Answer, Report, Session, conduct
+from migrate.job.front_door import conduct
+from migrate.job.voice import Answer, Report, Speech
 from migrate.output.json_lines import as_text
 from migrate.postgres import ledger
 from migrate.postgres.errors import problem_of
@@ -22,6 +23,8 @@ from migrate.postgres.observe import read_server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from migrate.job.session import Session
 
 EXITS = (
     ExitCode.OK,
@@ -67,7 +70,7 @@ def history(*, as_json: bool, limit: int, **flags: Any) -> Answer:
         said = f"{counted(len(runs), 'run is', 'runs are')} recorded"
         return Report(Outcome(Result.NOOP), fields, text=listing(runs), message=said)
 
-    return conduct("history", flags, body, as_json=as_json, reads=True)
+    return conduct("history", flags, body, speech=Speech.JSON if as_json else Speech.TEXT)
 
 
 def listing(runs: Sequence[Mapping[str, Any]]) -> str:

@@ -15,11 +15,14 @@ from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.deployment import RAILWAY_JSON_ENDS
 from migrate.core.problems import ExitCode, stop
 from migrate.core.start_command import gated, without_shell
-from migrate.job.session import Answer, Report, Session, conduct
+from migrate.job.front_door import conduct
+from migrate.job.voice import Answer, Report, Speech
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from migrate.job.session import Session
 
 _PLACE: Final = re.compile(r"@([a-z-]+)@")
 # A DNS label, which each of the platforms takes as a name.
@@ -212,7 +215,7 @@ def init(*, platform: str, contract: bool, force: bool, as_json: bool, **names: 
             message=f"init: {', '.join(wrote)}",
         )
 
-    return conduct("init", {}, body, as_json=as_json, reads=True)
+    return conduct("init", {}, body, speech=Speech.JSON if as_json else Speech.TEXT)
 
 
 def placeholders(folder: Path, platform: str, names: Mapping[str, str | None]) -> dict[str, str]:

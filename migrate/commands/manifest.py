@@ -32,9 +32,10 @@ from migrate.history.manifest_file import (
     load_manifest,
     manifest_path,
 )
+from migrate.job.front_door import conduct
 from migrate.job.images import load_history
-from migrate.job.session import Answer, Report, Session, conduct
 from migrate.job.shadow import lend_ground, read_baseline
+from migrate.job.voice import Answer, Report, Speech
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from migrate.core.manifest.entries import OtherSpellings
     from migrate.core.manifest.line_diff import LineChange
     from migrate.core.manifest.manifest import Manifest
+    from migrate.job.session import Session
     from migrate.shadow.ground import BaselineFile, Ground
     from migrate.shadow.replay import Replayed
 
@@ -82,7 +84,9 @@ def manifest(*, as_json: bool, check: bool, at: str | None, baseline: Path | Non
         work = prepare(session, baseline, full=full, must_parse=check)
         return check_file(work) if check else write_file(work)
 
-    return conduct("manifest", flags, body, as_json=as_json, is_product=at is not None)
+    return conduct(
+        "manifest", flags, body, speech=Speech.JSON if as_json else Speech.PRODUCT if at is not None else Speech.LINES
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from migrate.core.problems import ExitCode, stop
 from migrate.core.wording import clauses
 from migrate.job import progress as order
 from migrate.job import up as release
-from migrate.job.session import Answer, Report, Session, conduct
+from migrate.job.front_door import conduct
+from migrate.job.voice import Answer, Report, Speech
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
     from migrate.core.image import Image
     from migrate.job.progress import Judged
+    from migrate.job.session import Session
 
 
 @verb("plan", exits=(*LOOKING_EXITS, ExitCode.PENDING))
@@ -91,7 +93,12 @@ def plan(*, as_json: bool, exit_code: bool, with_sql: bool, form: str, base: str
             exit_code=ExitCode.PENDING if pending else None,
         )
 
-    return conduct("plan", flags, body, as_json=as_json, reads=True, is_product=with_sql or form == "markdown")
+    return conduct(
+        "plan",
+        flags,
+        body,
+        speech=Speech.JSON if as_json else Speech.PRODUCT if with_sql or form == "markdown" else Speech.TEXT,
+    )
 
 
 def _review_from(session: Session, base: str) -> Report:

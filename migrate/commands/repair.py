@@ -13,13 +13,15 @@ from migrate.core.problems import ExitCode, migrate
 from migrate.core.problems.fix import AGAIN
 from migrate.core.quoting import word
 from migrate.job import recovery
-from migrate.job.session import Answer, Report, Session, conduct
+from migrate.job.front_door import conduct
+from migrate.job.voice import Answer, Report, Speech
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from migrate.core.decide.repair import Repairs
     from migrate.core.problems.fix import ProjectFlag
+    from migrate.job.session import Session
 
 
 @verb("repair", exits=tuple(code for code in EXITS if code is not ExitCode.FAILED))
@@ -47,7 +49,9 @@ def repair(*, as_json: bool, yes: bool, close: str | None, reason: str | None, *
     given = ["--yes"] if yes else []
     given += [f"--close {word(close)}", f"--reason {word(reason)}"] if close is not None and reason else []
     again = migrate("repair", *given)
-    return conduct("repair", flags, body, as_json=as_json, reads=not yes, again=again)
+    return conduct(
+        "repair", flags, body, again=again, speech=Speech.JSON if as_json else Speech.TEXT if not yes else Speech.LINES
+    )
 
 
 def describe(found: Repairs | None) -> dict[str, object]:

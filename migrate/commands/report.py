@@ -22,7 +22,8 @@ from migrate.core.problems import stop
 from migrate.core.wording import counted
 from migrate.job import look as judging
 from migrate.job import progress as order
-from migrate.job.session import Answer, Report, Session, conduct
+from migrate.job.front_door import conduct
+from migrate.job.voice import Answer, Report, Speech
 from migrate.output.page import Page, cleaned, moment, reverted, revision_rows, run_rows
 from migrate.postgres import ledger
 from migrate.postgres.errors import problem_of
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.observation import Observation
     from migrate.core.decide.state import State
     from migrate.core.image import Image
+    from migrate.job.session import Session
 
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
@@ -75,7 +77,7 @@ def report(*, as_json: bool, html_file: Path | None, markdown_file: Path | None,
             message=f"report: {written} {'were' if len(files) > 1 else 'was'} written",
         )
 
-    return conduct("report", flags, body, as_json=as_json)
+    return conduct("report", flags, body, speech=Speech.JSON if as_json else Speech.LINES)
 
 
 def _read(session: Session, limit: int) -> Page:

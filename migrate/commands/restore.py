@@ -12,12 +12,14 @@ from migrate.commands.up import EXITS
 from migrate.commands.verb import verb
 from migrate.core.problems import Stop, migrate
 from migrate.core.quoting import word
+from migrate.job.front_door import conduct
 from migrate.job.restore import Restore
 from migrate.job.restore import restore as bring_back
-from migrate.job.session import Answer, Report, Session, conduct
+from migrate.job.voice import Answer, Report, Speech
 
 if TYPE_CHECKING:
     from migrate.core.target import Target
+    from migrate.job.session import Session
 
 
 @verb("restore", exits=EXITS)
@@ -33,7 +35,9 @@ def restore(*, file: Path, as_json: bool, **flags: Any) -> Answer:
     def body(session: Session) -> Report:
         return Report(bring_back(Restore(session.context, session.cwd / file, _target(session), os.environ)), {})
 
-    return conduct("restore", flags, body, as_json=as_json, again=migrate("restore", word(file)))
+    return conduct(
+        "restore", flags, body, again=migrate("restore", word(file)), speech=Speech.JSON if as_json else Speech.LINES
+    )
 
 
 def _target(session: Session) -> Target:

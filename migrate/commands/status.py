@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,8 +12,12 @@ from migrate.commands.verb import verb
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.problems import ExitCode
 from migrate.job import up as release
+from migrate.job.front_door import conduct
 from migrate.job.progress import is_ready
-from migrate.job.session import Answer, Report, Session, conduct
+from migrate.job.voice import Answer, Report, Speech
+
+if TYPE_CHECKING:
+    from migrate.job.session import Session
 
 
 @verb("status", exits=(*LOOKING_EXITS, ExitCode.PENDING))
@@ -51,4 +55,4 @@ def status(*, as_json: bool, exit_code: bool, **flags: Any) -> Answer:
         code = ExitCode.PENDING if pending else None
         return Report(outcome, fields, text=text, message=said(judged, outcome), exit_code=code)
 
-    return conduct("status", flags, body, as_json=as_json, reads=True)
+    return conduct("status", flags, body, speech=Speech.JSON if as_json else Speech.TEXT)

@@ -22,8 +22,9 @@ from migrate.core.problems import ExitCode, Stop, alembic, problem, shell, stop
 from migrate.core.quoting import Ready
 from migrate.core.trial_checks import Check
 from migrate.core.wording import counted
-from migrate.job.session import Answer, Report, Session, conduct
+from migrate.job.front_door import conduct
 from migrate.job.shadow import lend_ground, manifest_baseline
+from migrate.job.voice import Answer, Report, Speech
 from migrate.output.github_job import is_github
 from migrate.trial.cases import Findings, Source, Trial, Verdict, planned
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
     from migrate.core.history.siblings import After
     from migrate.core.image import Image
+    from migrate.job.session import Session
     from migrate.shadow.ground import Ground
 
 
@@ -91,7 +93,7 @@ def test(
         _write(session, found, junit, annotations, duration_s=time.monotonic() - began)
         return _report(session, found, as_json=as_json)
 
-    return conduct("test", flags, body, as_json=as_json)
+    return conduct("test", flags, body, speech=Speech.JSON if as_json else Speech.LINES)
 
 
 def _image(session: Session) -> Image:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from migrate.commands.verb import verb
 from migrate.core.problems import ExitCode
 from migrate.job import up as release
-from migrate.job.session import Answer, Report, Session, conduct
+from migrate.job.front_door import conduct
+from migrate.job.voice import Answer, Report, Speech
+
+if TYPE_CHECKING:
+    from migrate.job.session import Session
 
 EXITS = tuple(code for code in ExitCode if code is not ExitCode.PENDING)
 # of the verbs that look and decide, take no guard and run nothing
@@ -32,4 +36,4 @@ def up(*, as_json: bool, **flags: Any) -> Answer:
     def body(session: Session) -> Report:
         return Report(release.up(session.order(), session.begin()), {})
 
-    return conduct("up", flags, body, as_json=as_json)
+    return conduct("up", flags, body, speech=Speech.JSON if as_json else Speech.LINES)

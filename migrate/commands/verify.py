@@ -14,12 +14,14 @@ from migrate.commands.verb import verb
 from migrate.core.problems import shell, stop
 from migrate.core.quoting import word
 from migrate.core.url import DatabaseUrl, MalformedUrl
-from migrate.job.session import Answer, Report, Session, conduct
+from migrate.job.front_door import conduct
 from migrate.job.verify import Against, AgainstDatabase, AgainstManifest, AgainstRevision
 from migrate.job.verify import verify as compare
+from migrate.job.voice import Answer, Report, Speech
 from migrate.output import comparison
 
 if TYPE_CHECKING:
+    from migrate.job.session import Session
     from migrate.job.verify import Verified
 
 _DATABASE: Final = "env:"
@@ -56,7 +58,12 @@ def verify(*, as_json: bool, at: str | None, against: str | None, form: str | No
         return Report(outcome, describe(verified), text=rendered(verified, form or "text"))
 
     is_product = form is not None and form != "json"
-    return conduct("verify", flags, body, as_json=as_json or form == "json", reads=True, is_product=is_product)
+    return conduct(
+        "verify",
+        flags,
+        body,
+        speech=Speech.JSON if as_json or form == "json" else Speech.PRODUCT if is_product else Speech.TEXT,
+    )
 
 
 def other_of(session: Session, against: str) -> Against:

@@ -21,14 +21,16 @@ from migrate.core.problems import ExitCode, problem
 from migrate.core.wording import counted
 from migrate.job import signals
 from migrate.job import up as release
+from migrate.job.front_door import conduct
 from migrate.job.progress import is_ready
-from migrate.job.session import Answer, Report, Session, conduct
+from migrate.job.voice import Answer, Report, Speech
 from migrate.postgres.connection import jitter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from migrate.core.events import Emit
+    from migrate.job.session import Session
 
 # The image or the settings would have to change; a migrate job that is about to run changes neither.
 HOPELESS: Final = frozenset(
@@ -73,7 +75,7 @@ def wait(*, as_json: bool, command: tuple[str, ...], **flags: Any) -> Answer:
         return Report(_wait(session, command), {})
 
     ignored = [number for number in signals.SIGNALS if signal.getsignal(number) is signal.SIG_IGN]  # by nohup, for one
-    answer = conduct("wait", flags, body, as_json=as_json)
+    answer = conduct("wait", flags, body, speech=Speech.JSON if as_json else Speech.LINES)
     if program is not None and answer.exit_code == ExitCode.OK:
         for number in _IGNORED_BY_PYTHON:
             signal.signal(number, signal.SIG_DFL)

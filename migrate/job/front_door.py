@@ -1,0 +1,126 @@
+"""The way in and out of every verb: from its flags and settings to its last line, which every end but SIGKILL has."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from migrate import __version__
+from migrate.core.decide.outcome import Outcome, Result, refusal
+from migrate.core.events import Event, Level, Name
+from migrate.core.interruption import Interrupted
+from migrate.core.notification import secrets_in
+from migrate.core.problems import ExitCode, Stop, problem
+from migrate.core.problems.fix import AGAIN
+from migrate.core.redaction import Redactor
+from migrate.job import signals
+from migrate.job.session import Session
+from migrate.job.voice import Answer, Report, Speech, Voice, working_folder
+from migrate.settings import CHANGING_VERBS, environment_secrets, load
+
+if TYPE_CHECKING:
+    from migrate.core.interruption import Interruption
+    from migrate.core.problems import Problem
+    from migrate.core.problems.fix import Run
+    from migrate.settings import Settings
+
+Body = Callable[[Session], Report]
+
+
+def conduct(
+    verb: str,
+    flags: Mapping[str, Any],
+    body: Body,
+    *,
+    speech: Speech = Speech.LINES,
+    examines: bool = False,
+    again: Run = AGAIN,
+) -> Answer:
+    """Run a verb from its settings to its last line.
+
+    ``examines``: the verb says itself what is wrong with the settings (`Session.settings_fault`). ``again`` is the
+    command that a fix names to repeat the run.
+    """
+    began_s = time.monotonic()
+    loaded, fault = load(flags, os.environ, working_folder())
+    settings = loaded if fault is None or examines else None
+    redactor = Redactor(_secrets(verb, flags, settings))
+    door = _FrontDoor(verb, Voice(verb, settings, redactor, speech, again=again, began_s=began_s))
+    with signals.interruption(on_overdue=door.end_at_once) as interruption:
+        report = door.pass_through(settings, fault, redactor, interruption, body)
+        return door.voice.conclude(report)
+
+
+def _secrets(verb: str, flags: Mapping[str, Any], settings: Settings | None) -> tuple[str, ...]:
+    """What must not be said from the first word on."""
+    named = {"--shadow-url": str(flags["shadow_url"])} if flags.get("shadow_url") else {}
+    addresses = settings.notify if settings is not None and verb in CHANGING_VERBS else ()
+    known = environment_secrets({**os.environ, **named}, working_folder(), sys.argv[1:])
+    return (*known, *secrets_in(addresses))
+
+
+class _FrontDoor:
+    """One verb's call, and what the signals' thread may ask of it at any time."""
+
+    def __init__(self, verb: str, voice: Voice) -> None:
+        self.verb = verb
+        self.voice = voice
+        self.session: Session | None = None
+
+    def pass_through(
+        self,
+        settings: Settings | None,
+        fault: Problem | None,
+        redactor: Redactor,
+        interruption: Interruption,
+        body: Body,
+    ) -> Report:
+        """Call the verb; whatever it raises is a report."""
+        voice = self.voice
+        try:
+            if settings is None:
+                assert fault is not None
+                raise Stop(fault)
+            self.session = Session(self.verb, settings, voice, redactor, interruption)
+            self.session.settings_fault = fault
+            voice.emit(Event(Name.RUN_STARTED, f"migrate {self.verb} {__version__}"))
+            for warning in settings.warnings:
+                voice.emit(Event(Name.TARGET_WARNING, warning, Level.WARN))
+            report = body(self.session)
+            if report.outcome.problem is not None and not voice.has_product(report):
+                voice.say_problem(report.outcome.problem)
+        except Stop as stopped:
+            voice.say_problem(stopped.problem)
+            return Report(refusal(stopped.problem), {})
+        except Interrupted as interrupted:
+            return Report(_interrupted(interrupted.signum, "a signal arrived before anything was changed"), {})
+        except Exception as error:  # noqa: BLE001 - the last line must be written whatever happened
+            found = _internal(self.verb, error, shows_traceback=settings is not None and settings.debug)
+            voice.say_problem(found)
+            return Report(Outcome(Result.FAILED, ExitCode.INTERNAL, found), {})
+        return report
+
+    def end_at_once(self, signum: int) -> None:
+        """End the process where a signal's grace is over, with what is known by then."""
+        outcome = _interrupted(signum, "the signal's grace ran out while the run was waiting")
+        if self.session is not None and self.session.progress is not None:
+            outcome = self.session.progress.cut_short(signum)
+        answer = self.voice.conclude(self.voice.concluded or Report(outcome, {}))
+        os._exit(answer.exit_code)
+
+
+def _interrupted(signum: int, why: str) -> Outcome:
+    code = ExitCode(128 + signum)
+    return Outcome(Result.INTERRUPTED, code, problem("interrupted", why, exit_code=code))
+
+
+def _internal(verb: str, error: Exception, *, shows_traceback: bool) -> Problem:
+    more: dict[str, Any] = {}
+    if shows_traceback:
+        import traceback
+
+        more["traceback"] = traceback.format_exc()
+    return problem("internal", f"{type(error).__name__}: {error}", names={"verb": verb}, **more)
