@@ -275,8 +275,8 @@ STORY = """
     log.emit(Event(Name.REVISION_OUTPUT, "printed caf\\xe9"))
     log.emit(Event(Name.HEARTBEAT, "alive"))
     log.emit(Event(Name.REVISION_FINISHED, "revision a1 committed", fields={**revision, "duration_ms": 1200}))
-    log.emit(Event(Name.PROBLEM, "refused", Level.ERROR, problem("untracked", "a reason " * 20).fields()))
-    log.emit(Event(Name.RUN_FINISHED, "refused", Level.ERROR, {"exit_code": 15, "exit_name": "state"}))
+    found = problem("untracked", "a reason " * 20).fields()
+    log.emit(Event(Name.RUN_FINISHED, "refused", Level.ERROR, {**found, "exit_code": 15, "exit_name": "state"}))
 """
 ONE_LINE = """
     log.emit(Event(Name.RUN_FINISHED, "done"))

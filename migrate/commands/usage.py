@@ -81,7 +81,6 @@ def report_usage(error: click.ClickException, arguments: Sequence[str], verbs: C
         run_id=os.urandom(6).hex(),
     )
     outcome = refusal(found)
-    sink.emit(Event(Name.PROBLEM, f"{found.kind.title}: {found.why}", Level.ERROR, found.fields()))
     sink.emit(Event(Name.RUN_FINISHED, f"refused: {found.why}", Level.ERROR, outcome.fields()))
     sink.close()
     return int(found.exit_code)

@@ -65,7 +65,6 @@ class Name(Explained):
     TRIAL_REVISION = "trial.revision", "`test` has tried a revision"
     TRIAL_FINDING = "trial.finding", "`test` found a fault; its check, its place, and whether it fails the run"
     PROOF_FINISHED = "proof.finished", "the database was read again and is what the target says"
-    PROBLEM = "problem", "why the run stops: problem, why, fix, exit code"
     INTERRUPTED = "run.interrupted", "a signal arrived; the statement is being cancelled"
 
 

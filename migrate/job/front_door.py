@@ -89,19 +89,14 @@ class _FrontDoor:
             voice.emit(Event(Name.RUN_STARTED, f"migrate {self.verb} {__version__}"))
             for warning in settings.warnings:
                 voice.emit(Event(Name.TARGET_WARNING, warning, Level.WARN))
-            report = body(self.session)
-            if report.outcome.problem is not None and not voice.has_product(report):
-                voice.say_problem(report.outcome.problem)
+            return body(self.session)
         except Stop as stopped:
-            voice.say_problem(stopped.problem)
             return Report(refusal(stopped.problem), {})
         except Interrupted as interrupted:
             return Report(_interrupted(interrupted.signum, "a signal arrived before anything was changed"), {})
         except Exception as error:  # noqa: BLE001 - the last line must be written whatever happened
             found = _internal(self.verb, error, shows_traceback=settings is not None and settings.debug)
-            voice.say_problem(found)
             return Report(Outcome(Result.FAILED, ExitCode.INTERNAL, found), {})
-        return report
 
     def end_at_once(self, signum: int) -> None:
         """End the process where a signal's grace is over, with what is known by then."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from migrate.core.decide.outcome import Outcome
-    from migrate.core.problems import ExitCode, Problem
+    from migrate.core.problems import ExitCode
     from migrate.core.problems.fix import Run
     from migrate.core.redaction import Redactor
     from migrate.settings import Settings
@@ -111,10 +111,6 @@ class Voice:
             case Speech.TEXT if self._is_for_people and event.level < Level.WARN:
                 return
         self.log.emit(replace(event, fields=self._with_fixes(event.fields)))
-
-    def say_problem(self, found: Problem) -> None:
-        """Say why the verb stops."""
-        self.emit(Event(Name.PROBLEM, f"{found.kind.title}: {found.why}", Level.ERROR, found.fields()))
 
     def conclude(self, report: Report) -> Answer:
         """Say the last word, and close the log. A signal may ask for it while it is being said."""

@@ -90,7 +90,6 @@ class Narration:
 
     def __init__(self, marks: Symbols) -> None:
         self._marks = marks
-        self._explained: object = None
         self._started: dict[object, str] = {}
 
     def lines(self, fields: Mapping[str, object], width: int | None = None) -> list[Line]:
@@ -100,16 +99,14 @@ class Narration:
 
     def _told(self, fields: Mapping[str, object], width: int | None) -> Iterator[Line]:
         event = fields.get("event")
-        if event == Name.PROBLEM:
-            yield from self._problem(fields, width)
-        elif event == Name.RUN_FINISHED:
+        if event == Name.RUN_FINISHED:
             yield from self._finished(fields, width)
         elif event in {Name.REVISION_OUTPUT, Name.LOG_RECORD}:
             yield self._quoted(fields)
         else:
             mark, style = self._mark(fields)
             yield Line(f"{mark} {_counted(fields)}{self._sentence(fields)}", style)
-            if event != Name.REVISION_FAILED:  # the problem that follows says it
+            if event != Name.REVISION_FAILED:  # the last line says it
                 yield from _copied("fix", fields.get("fix"))
 
     def _mark(self, fields: Mapping[str, object]) -> tuple[str, str]:
@@ -139,7 +136,6 @@ class Narration:
         return Line(f"{self._marks.quoted} {origin}{fields.get('message', '')}", style)
 
     def _problem(self, fields: Mapping[str, object], width: int | None) -> Iterator[Line]:
-        self._explained = fields.get("problem")
         title, code, exit_code = fields.get("title"), fields.get("problem"), fields.get("exit_code")
         yield Line(f"{self._marks.bad} {title} ({code}, exit code {exit_code})", "bold red")
         yield from _labelled("why", fields.get("why"), width)
@@ -149,7 +145,7 @@ class Narration:
 
     def _finished(self, fields: Mapping[str, object], width: int | None) -> Iterator[Line]:
         exit_code, problem = fields.get("exit_code"), fields.get("problem")
-        if problem is not None and problem != self._explained:
+        if problem is not None:
             yield from self._problem(fields, width)
         message, verb, outcome = (fields.get(key) for key in ("message", "verb", "outcome"))
         if problem is not None and verb and outcome:
@@ -195,7 +191,7 @@ class Screen:
     # Looked at again under the guard: for people it is news only where it has changed.
     _ONCE: Final = frozenset({Name.STATE_OBSERVED, Name.DECISION_MADE})
     _ENDS_LIVE: Final = frozenset(
-        {Name.REVISION_FINISHED, Name.REVISION_FAILED, Name.REVISION_RETRY, Name.PROBLEM, Name.RUN_FINISHED},
+        {Name.REVISION_FINISHED, Name.REVISION_FAILED, Name.REVISION_RETRY, Name.RUN_FINISHED},
     )
 
     def __init__(self, file: TextIO, clock: Callable[[], float]) -> None:
