@@ -6,7 +6,7 @@ import re
 
 from migrate.core.events import Name
 from migrate.core.problems import EXIT_MEANINGS, ExitCode, Kind, kinds_of
-from migrate.core.trial_checks import DEFAULT_FAIL, Check
+from migrate.core.trial_checks import DEFAULT_FAIL, TrialCheck
 from migrate.doctor.checks import CHECKS
 
 _MADE = "<!-- Made by `make docs` from {source}; a test compares it with what would be made. -->"
@@ -42,7 +42,7 @@ def trial_page() -> str:
     """Render ``docs/reference/trial.md``: the checks of `migrate test`."""
     rows = [
         f"| `{check}` | {check.meaning} | {'fails the run' if str(check) in DEFAULT_FAIL else 'warns'} |"
-        for check in Check
+        for check in TrialCheck
     ]
     return "\n".join(
         [

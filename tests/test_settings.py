@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrate.core.decide.policy import Adopt, Judgement, Limits, Policy
+from migrate.core.decide.policy import AdoptPolicy, Judgement, Limits, Policy
 from migrate.core.events import LogFormat
 from migrate.core.problems import ExitCode, Problem, Stop
 from migrate.core.url import URL_VARIABLES
@@ -221,7 +221,11 @@ def test_the_flag_comes_before_the_variable_and_that_before_the_key(tmp_path: Pa
         tmp_path,
     )
     assert found.limits == dataclasses.replace(Limits(), lock_s=1.0)
-    assert (found.policy.adopt, found.policy.drift, found.policy.heal) == (Adopt.EQUIVALENT, Judgement.WARN, False)
+    assert (found.policy.adopt, found.policy.drift, found.policy.heal) == (
+        AdoptPolicy.EQUIVALENT,
+        Judgement.WARN,
+        False,
+    )
     assert found.policy.ignore == ("table a", "function f(a, b)")
     lines = found.described()
     assert "lock_timeout = 1s (--lock-timeout)" in lines

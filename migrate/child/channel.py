@@ -132,7 +132,7 @@ class Channel:
         os._exit(1)  # user code must not go on
 
 
-class Pulse(threading.Thread):
+class DriverWatch(threading.Thread):
     """Tells the parent when the main thread goes into its driver and waits there, and when it has come out again.
 
     The parent alone cannot tell a revision that thinks from one that waits for an answer which will never come.

@@ -48,7 +48,7 @@ class _Imports(importlib.abc.MetaPathFinder):
         return spec
 
 
-class Fence:
+class DriverFence:
     """Asks ``judge`` before every connection that psycopg2, psycopg, asyncpg or pg8000 makes."""
 
     def __init__(self) -> None:
@@ -67,9 +67,9 @@ class Fence:
 
 
 @functools.cache
-def of_this_process() -> Fence:
+def of_this_process() -> DriverFence:
     """The one fence of this process, put up when it is first asked for: a driver is wrapped once."""
-    return Fence()
+    return DriverFence()
 
 
 def _of_libpq(given: dict[str, Any]) -> Server:

@@ -23,12 +23,13 @@ from sqlalchemy.engine import Engine
 
 from migrate.child import driver_fence, scripts
 from migrate.child import records as foreign_records
-from migrate.child.channel import Channel, Pulse, Stopped
+from migrate.child.channel import Channel, DriverWatch, Stopped
 from migrate.child.config import load_config
 from migrate.child.course import Refused, Unsure
 from migrate.child.errors import is_refused_block, report
 from migrate.child.flask_context import NoApplication, application_context
 from migrate.child.protocol import (
+    Declined,
     Done,
     Doubtful,
     Failed,
@@ -40,7 +41,6 @@ from migrate.child.protocol import (
     LoadHistory,
     Logged,
     Ready,
-    Refusal,
     Start,
     Task,
 )
@@ -118,7 +118,7 @@ def _tell_failure(channel: Channel, seam: Seam | None, error: BaseException, tas
 
 def _tell_refusal(channel: Channel, seam: Seam | None, refused: Refused) -> None:
     left_nothing = seam is not None and seam.left_nothing(None)
-    channel.tell(Refusal(refused.code, str(refused), refused.names, refused.facts, left_nothing))
+    channel.tell(Declined(refused.code, str(refused), refused.names, refused.facts, left_nothing))
 
 
 def _end_fork(channel: Channel, error: BaseException) -> None:
@@ -225,7 +225,7 @@ def main(fd: int) -> None:
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     channel = Channel(fd)
     foreign_records.capture(lambda record: _say(record, channel))
-    Pulse(channel).start()
+    DriverWatch(channel).start()
     channel.tell(Ready())
     engines: WeakSet[Engine] = WeakSet()
     event.listen(Engine, "engine_connect", lambda connection, *_: engines.add(connection.engine))

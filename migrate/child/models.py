@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from alembic.autogenerate import RevisionContext
 
-from migrate.child.protocol import Difference
+from migrate.child.protocol import ModelDifference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ class Models:
             # not the version rows: where one head depends on another, they are fewer than the heads
             self._revision.run_autogenerate(tuple(self._script.get_heads()), context)
 
-    def differences(self) -> tuple[Difference, ...] | None:
+    def differences(self) -> tuple[ModelDifference, ...] | None:
         """Each operation as a sentence, and as `alembic check` prints it; None where env.py names no models."""
         if not self._has_models:
             return None
@@ -53,7 +53,7 @@ class Models:
         found: list[Any] = []
         for difference in (one for made in scripts for ops in made.upgrade_ops_list for one in _diffs_of(ops)):
             found += difference if isinstance(difference, list) else [difference]
-        return tuple(Difference(_stable(_difference_said(one)), _difference_printed(one)) for one in found)
+        return tuple(ModelDifference(_stable(_difference_said(one)), _difference_printed(one)) for one in found)
 
 
 def _diffs_of(operation: Any) -> Iterator[Any]:

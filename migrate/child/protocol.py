@@ -129,7 +129,7 @@ class Sent(NamedTuple):
     sql: str
 
 
-class Difference(NamedTuple):
+class ModelDifference(NamedTuple):
     """One operation of autogenerate: as a sentence, and as `alembic check` prints it, where that says more."""
 
     said: str
@@ -139,7 +139,7 @@ class Difference(NamedTuple):
 class Compared(NamedTuple):
     """What the models differ in; None where env.py names no models."""
 
-    differences: tuple[Difference, ...] | None
+    differences: tuple[ModelDifference, ...] | None
 
 
 # What the child asks. It goes on when the parent has answered.
@@ -210,7 +210,7 @@ class Done(NamedTuple):
     opener: str | None
 
 
-class Refusal(NamedTuple):
+class Declined(NamedTuple):
     """It must not go on: the code of the catalogue, and the names for its fix."""
 
     code: str
@@ -258,7 +258,7 @@ class Failed(NamedTuple):
 
 Notice: TypeAlias = Ready | Waiting | Sent | Compared
 Question: TypeAlias = Connected | Began | Autocommitting | Applied | Committed  # answered with `Go` or `Halt`
-Ending: TypeAlias = History | Done | Refusal | Doubtful | Halted | Failed
+Ending: TypeAlias = History | Done | Declined | Doubtful | Halted | Failed
 Heard: TypeAlias = Notice | Question | Starting | Ending
 Told: TypeAlias = Logged | Heard
 

@@ -19,14 +19,14 @@ from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.replay import applied_in_order, lines
 from migrate.core.history.faults import HistoryFault
 from migrate.core.problems import ExitCode, Stop, alembic, problem, shell, stop
-from migrate.core.quoting import Ready
-from migrate.core.trial_checks import Check
+from migrate.core.quoting import Quoted
+from migrate.core.trial_checks import TrialCheck
 from migrate.core.wording import counted
 from migrate.job.front_door import conduct
 from migrate.job.shadow import lend_ground, manifest_baseline
 from migrate.job.voice import Answer, Report, Speech
 from migrate.output.github_job import is_github
-from migrate.trial.cases import Findings, Source, Trial, Verdict, planned
+from migrate.trial.cases import CaseStatus, Findings, Source, Trial, planned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,7 +152,7 @@ def _try(session: Session, image: Image, selected: Sequence[Revision], baseline:
     findings = _findings(session, image)
     _judge_heads(session, image, findings)
     if not selected:
-        for check in (Check.TWICE, Check.MODELS):
+        for check in (TrialCheck.TWICE, TrialCheck.MODELS):
             findings.skipped(check, None, "there is no revision to be tried")
         tell(findings.of(None), session.context.emit)
         return findings.trial(())
@@ -171,7 +171,7 @@ def _try(session: Session, image: Image, selected: Sequence[Revision], baseline:
             trial.carry_out()
 
         ground.with_schema_of_env_py(carry_out)
-    for check in (Check.TWICE, Check.MODELS):
+    for check in (TrialCheck.TWICE, TrialCheck.MODELS):
         findings.skipped(check, None, "not every revision can be applied")
     tell(findings.of(None), session.context.emit)
     return findings.trial(selected)
@@ -211,14 +211,14 @@ def _findings(session: Session, image: Image) -> Findings:
 def _judge_heads(session: Session, image: Image, findings: Findings) -> None:
     heads = image.graph.heads
     if session.settings.policy.target != "head":
-        findings.skipped(Check.HEADS, None, f"the target is {session.settings.policy.target}")
+        findings.skipped(TrialCheck.HEADS, None, f"the target is {session.settings.policy.target}")
     elif len(heads) > 1:
         last = heads[-1]
         others = [f"head {head}: {findings.files[head]}" for head in heads]
         said = f"the history has {counted(len(heads), 'head')}: {', '.join(heads)}"
         line = findings.sources[last].upgrade_line
-        findings.found(Check.HEADS, None, said, others, file=findings.files[last], line=line)
-    findings.passed(Check.HEADS)
+        findings.found(TrialCheck.HEADS, None, said, others, file=findings.files[last], line=line)
+    findings.passed(TrialCheck.HEADS)
 
 
 # What is made of it
@@ -234,7 +234,7 @@ def _report(session: Session, found: Trial, *, as_json: bool) -> Report:
     text = table(found, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
     if is_github(os.environ):
         text += "\n" + _annotations(session, found).rstrip("\n")
-    failed = found.with_verdict(Verdict.FAILED)
+    failed = found.with_verdict(CaseStatus.FAILED)
     if not failed:
         said = f"test: {found.summary}"
         return Report(Outcome(Result.NOOP), fields, text=text, message=said)
@@ -243,8 +243,8 @@ def _report(session: Session, found: Trial, *, as_json: bool) -> Report:
     why = problem(
         "failed-trial",
         f"{several}{first.place or 'the history'}: {first.check}: {first.message}",
-        names={"place": first.place or Ready("the history"), "check": str(first.check)},
-        fix=MODELS_FIX if first.check is Check.MODELS else None,
+        names={"place": first.place or Quoted("the history"), "check": str(first.check)},
+        fix=MODELS_FIX if first.check is TrialCheck.MODELS else None,
     )
     return Report(Outcome(Result.FAILED, ExitCode.HISTORY, why), fields, text=text)
 

@@ -15,7 +15,7 @@ from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.usage import report_usage
 from migrate.commands.verb import verb
 from migrate.core.decide.outcome import Outcome, Result
-from migrate.core.decide.policy import Backup, Breaking, Stale
+from migrate.core.decide.policy import BackupPolicy, BreakingPolicy, Stale
 from migrate.core.events import Event, Name
 from migrate.core.problems import ExitCode, problem
 from migrate.core.wording import counted
@@ -96,8 +96,8 @@ def _wait(session: Session, command: Sequence[str]) -> Outcome:
     """Look until the database is ready, waiting is hopeless, or the time is up."""
     order = session.order()
     # whether what is pending may run is up to the job that runs it, and so is a backup: its volume is not seen from here
-    breaking = Breaking.ALLOW if order.image.manifest is None else Breaking.HOLD
-    policy = replace(order.policy, breaking=breaking, stale=Stale.WARN, backup=Backup.OFF)
+    breaking = BreakingPolicy.ALLOW if order.image.manifest is None else BreakingPolicy.HOLD
+    policy = replace(order.policy, breaking=breaking, stale=Stale.WARN, backup=BackupPolicy.OFF)
     until = time.monotonic() + order.context.limits.wait_s
     delay = _FIRST_PAUSE_S
     say = _Once(session.context.emit)

@@ -29,7 +29,7 @@ _KEYWORDS: Final = frozenset(
 )
 
 
-class Ready(str):
+class Quoted(str):
     """A text that stands in a fix as it is: words of our own, or quoted for where it stands."""
 
     __slots__ = ()
@@ -37,7 +37,7 @@ class Ready(str):
 
 def word(name: object) -> str:
     """The name as a word of a shell on one line; a plain one is itself."""
-    if isinstance(name, Ready):
+    if isinstance(name, Quoted):
         return name
     return shlex.quote(_CONTROL.sub(" ", str(name)))
 

@@ -7,7 +7,7 @@ from typing import Final
 from migrate.core.problems.explained import Explained
 
 
-class Check(Explained):
+class TrialCheck(Explained):
     """What is tried, with what it means when it passes (the reference page is made from the meanings)."""
 
     UPGRADE = "upgrade", "the upgrade runs on empty tables"
@@ -24,17 +24,19 @@ class Check(Explained):
 
 
 OF_REVISIONS: Final = (
-    Check.UPGRADE,
-    Check.SCHEMA,
-    Check.DOWNGRADE,
-    Check.AGAIN,
-    Check.FILLED,
-    Check.ROWS,
-    Check.KEPT,
-    Check.CRASH,
+    TrialCheck.UPGRADE,
+    TrialCheck.SCHEMA,
+    TrialCheck.DOWNGRADE,
+    TrialCheck.AGAIN,
+    TrialCheck.FILLED,
+    TrialCheck.ROWS,
+    TrialCheck.KEPT,
+    TrialCheck.CRASH,
 )
-OF_HISTORY: Final = (Check.HEADS, Check.TWICE, Check.MODELS)
+OF_HISTORY: Final = (TrialCheck.HEADS, TrialCheck.TWICE, TrialCheck.MODELS)
 
 # A downgrade is for the day on which nothing else helps, and most histories have revisions without one; a table that
 # takes no rows says more of this tool than of the revision. Both are shown and neither fails the run.
-DEFAULT_FAIL: Final = tuple(str(check) for check in Check if check not in {Check.DOWNGRADE, Check.AGAIN, Check.FILLED})
+DEFAULT_FAIL: Final = tuple(
+    str(check) for check in TrialCheck if check not in {TrialCheck.DOWNGRADE, TrialCheck.AGAIN, TrialCheck.FILLED}
+)

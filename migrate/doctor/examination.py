@@ -115,7 +115,7 @@ class Examination:
             problem("bad-history", fault.message, fix=fault.fix) for fault in session.faults_in(image.graph.revisions)
         )
         policy = session.settings.policy
-        self._check(project.image, facts.History(image, faults, policy))
+        self._check(project.image, facts.HistoryFacts(image, faults, policy))
         self._check(project.manifest, image)
         return image if refuse_image(image, policy) is None else None
 
@@ -195,7 +195,7 @@ class Examination:
             replayed={entry.revision.id for entry in manifest.revisions} if manifest is not None else (),
         )
 
-    def _backup(self, there: Server, target: Target, compared: facts.Compared) -> facts.BackupPlace | Problem:
+    def _backup(self, there: Server, target: Target, compared: facts.Compared) -> facts.BackupFacts | Problem:
         image, state, policy = compared.image, compared.state, compared.policy
         session = self._session
         place = session.backup_place
@@ -208,10 +208,10 @@ class Examination:
                 return decision.problem
         is_due = isinstance(decision, Plan) and any(isinstance(step, Backup) for step in decision.steps)
         if place is None:
-            return facts.BackupPlace((), None, is_due)
+            return facts.BackupFacts((), None, is_due)
         fault = _refusal(lambda: refuse_impossible(place, there, target, os.environ))
         names = (str(place.folder) if place.folder else "", *place.command[:1])
-        return facts.BackupPlace(tuple(filter(None, names)), fault, is_due)
+        return facts.BackupFacts(tuple(filter(None, names)), fault, is_due)
 
     def _touched(self, compared: facts.Compared | None) -> Touched:
         """What the pending revisions touch, by their text and by their lines in the manifest."""

@@ -41,7 +41,7 @@ class Driver:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class HistoryFacts:
     """The image; ``faults`` are those that only compiling every file shows."""
 
     image: Image
@@ -58,7 +58,7 @@ class PlatformFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class BackupPlace:
+class BackupFacts:
     """The folder and the program that are named; ``fault`` is why a backup there is impossible."""
 
     names: tuple[str, ...]
@@ -130,7 +130,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Transaction:
+class OpenTransaction:
     """An open transaction; what PostgreSQL hides from this role is None."""
 
     pid: int
@@ -207,7 +207,7 @@ class Diagnosis:
     version_table: VersionTable
     tables_count: int
     tables: tuple[Table, ...]
-    transactions: tuple[Transaction, ...]
+    transactions: tuple[OpenTransaction, ...]
     prepared: tuple[Prepared, ...]
     vacuums: tuple[Vacuum, ...]
     replicas: tuple[Replica, ...]

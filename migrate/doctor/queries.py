@@ -10,6 +10,7 @@ from migrate.doctor.facts import (
     Diagnosis,
     EventTrigger,
     Extension,
+    OpenTransaction,
     Prepared,
     Replica,
     Role,
@@ -17,7 +18,6 @@ from migrate.doctor.facts import (
     Table,
     Timeout,
     Tls,
-    Transaction,
     Vacuum,
     VersionTable,
 )
@@ -232,7 +232,7 @@ def _diagnose(
         tables_count=connection.row(_TABLES_COUNT, {**place, "schemas": schemas})[0],
         tables=tuple(table for _, table in tables),
         transactions=tuple(
-            Transaction(pid, name, state, age_s, tuple(relations))
+            OpenTransaction(pid, name, state, age_s, tuple(relations))
             for pid, name, state, age_s, relations in connection.rows(_TRANSACTIONS, oids)
         ),
         prepared=tuple(

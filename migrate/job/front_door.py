@@ -24,7 +24,7 @@ from migrate.settings import CHANGING_VERBS, environment_secrets, load
 if TYPE_CHECKING:
     from migrate.core.interruption import Interruption
     from migrate.core.problems import Problem
-    from migrate.core.problems.fix import Run
+    from migrate.core.problems.fix import Invocation
     from migrate.settings import Settings
 
 Body = Callable[[Session], Report]
@@ -37,7 +37,7 @@ def conduct(
     *,
     speech: Speech = Speech.LINES,
     examines: bool = False,
-    again: Run = AGAIN,
+    again: Invocation = AGAIN,
 ) -> Answer:
     """Run a verb from its settings to its last line.
 

@@ -12,13 +12,13 @@ from migrate.core.decide.plan import Adopt, Backup, Downgrade, Plan, Refusal, Re
 from migrate.core.decide.state import AtHead, Behind, Breaking, Empty
 from migrate.core.interruption import Interrupted
 from migrate.core.problems import ExitCode, Stop, problem
-from migrate.core.quoting import Ready
+from migrate.core.quoting import Quoted
 from migrate.core.wording import clauses, counted
 from migrate.postgres.errors import problem_of
 
 if TYPE_CHECKING:
     from migrate.core.decide.observation import Observation
-    from migrate.core.decide.plan import Decision, Held, Step
+    from migrate.core.decide.plan import Decision, HeldRevision, Step
     from migrate.core.decide.state import State
     from migrate.core.history.graph import Revision
     from migrate.core.problems import Problem
@@ -60,7 +60,7 @@ def breaks_of(decision: Plan) -> dict[str, tuple[str, ...]]:
     return {each.revision.id: each.breaks for each in decision.held}
 
 
-def held_in_words(held: Held) -> str:
+def held_in_words(held: HeldRevision) -> str:
     """Why a pending revision is left to a later run."""
     revision = held.revision
     breaks = f": it breaks the release that is still running: {clauses(held.breaks)}" if held.breaks else ""
@@ -265,7 +265,7 @@ class outcomes:  # noqa: N801 - as contextlib's own; not made by `contextmanager
         elif isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):  # wherever it is lost
             self._progress.problem = problem_of(error, doing="asking the server").problem
         elif isinstance(error, MalformedManifest):  # lines of changes are checked only where they are used
-            self._progress.problem = problem("bad-manifest", str(error), names={"manifest": Ready("the manifest")})
+            self._progress.problem = problem("bad-manifest", str(error), names={"manifest": Quoted("the manifest")})
         else:
             return False
         return True

@@ -11,8 +11,7 @@ from migrate.core.decide.downgrade import reverting, taken_by_reverting
 from migrate.core.decide.findings import problem_of_incomparable, refuse_downgrade, sentence_of_elsewhere
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Adopt, Downgrade, Plan, Refusal, Repair
-from migrate.core.decide.policy import Adopt as AdoptPolicy
-from migrate.core.decide.policy import Ahead as AheadPolicy
+from migrate.core.decide.policy import AdoptPolicy, AheadPolicy
 from migrate.core.decide.repair import said
 from migrate.core.decide.state import Ahead, AtHead, Behind, Drifted, Empty, Unproven, classify, incomparable
 from migrate.core.events import Event, Level, Name

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from migrate.core.decide.outcome import Outcome
     from migrate.core.problems import ExitCode
-    from migrate.core.problems.fix import Run
+    from migrate.core.problems.fix import Invocation
     from migrate.core.redaction import Redactor
     from migrate.settings import Settings
 
@@ -70,7 +70,14 @@ class Voice:
     """Everything that one verb says. ``settings`` are None where they stop it; ``again`` is how a fix repeats the run."""
 
     def __init__(
-        self, verb: str, settings: Settings | None, redactor: Redactor, speech: Speech, *, again: Run, began_s: float
+        self,
+        verb: str,
+        settings: Settings | None,
+        redactor: Redactor,
+        speech: Speech,
+        *,
+        again: Invocation,
+        began_s: float,
     ) -> None:
         self.run_id = os.urandom(6).hex()
         self.concluded: Report | None = None

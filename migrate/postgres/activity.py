@@ -169,7 +169,7 @@ class Orphan:
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class RunningStatement:
     """What one backend does: its state and since when, how long its statement runs, how far an index is.
 
     ``command`` are the statement's first keywords, never its text.
@@ -217,13 +217,13 @@ def is_served(connection: Connection, name: str, within_s: float) -> bool:
     return bool(found[0])
 
 
-def statement(connection: Connection, pid: int) -> Statement | None:
+def statement(connection: Connection, pid: int) -> RunningStatement | None:
     """What backend ``pid`` does; None where it is gone."""
     found = connection.rows(_STATEMENT, {"pid": pid})
     if not found:
         return None
     state, still_s, elapsed_s, query, phase, percent, waits = found[0]
-    return Statement(state, still_s, elapsed_s, _command(query or ""), phase, percent, bool(waits))
+    return RunningStatement(state, still_s, elapsed_s, _command(query or ""), phase, percent, bool(waits))
 
 
 def _command(query: str) -> str:

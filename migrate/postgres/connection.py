@@ -15,7 +15,7 @@ import psycopg2.extensions
 from migrate.context import BEAT_S
 from migrate.core.events import Event, Level, Name
 from migrate.core.problems import shell, stop
-from migrate.core.quoting import Ready
+from migrate.core.quoting import Quoted
 from migrate.core.target import UrlUnavailable
 from migrate.postgres.savepoint import savepoint
 
@@ -277,7 +277,7 @@ def _bad_url(target: Target, said: str, fix: str | None = None) -> Stop:
 def _rejected(target: Target, said: str) -> Stop:
     missing = _NO_DATABASE.search(said)
     code = "no-database" if missing else "no-tls" if _NO_TLS in said else "authentication"
-    names = {"variable": target.url_from, "database": missing[1] if missing else Ready("NAME")}
+    names = {"variable": target.url_from, "database": missing[1] if missing else Quoted("NAME")}
     if _NONE_GIVEN in said and not target.url.password:
         why = f"migrate connects by itself with {target.url_from}, which has no password; what env.py adds is not known here"
         return stop(code, f"{why}. The server said: {said}", fix=_HOW_TO_GIVE_ONE, names=names)

@@ -24,7 +24,7 @@ import psycopg2
 from migrate.core.events import Event, Level, Name
 from migrate.core.problems import stop
 from migrate.core.problems.driver_errors import said_by
-from migrate.core.quoting import Ready
+from migrate.core.quoting import Quoted
 from migrate.postgres import activity
 from migrate.postgres.backend_names import BACKUP_NAME, GUARD_NAME
 from migrate.postgres.connection import jitter
@@ -263,7 +263,7 @@ def _wait_for_orphans(connection: Connection, key: GuardKey, context: Context) -
                 f"backend {orphan.pid} ({orphan.name}, {orphan.state}) of a dead run is still at work after"
                 f" {orphan.age_s:.0f} s{why}",
                 fix=orphan.fix_of_denied if denied else None,
-                names={"pid": orphan.pid, "url": Ready(connection.target.url_in_shell)},
+                names={"pid": orphan.pid, "url": Quoted(connection.target.url_in_shell)},
             )
         left_behind = f"backend {orphan.pid} ({orphan.state}), which a dead run left behind"
         context.refuse_overdue(f"after {waited:.0f} s of waiting for {left_behind}")

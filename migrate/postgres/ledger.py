@@ -14,7 +14,7 @@ import psycopg2
 import psycopg2.errors
 
 from migrate import __version__
-from migrate.core.decide.observation import Accepted, Applied, Unfinished, UnprovenRun
+from migrate.core.decide.observation import Accepted, AppliedRevision, Unfinished, UnprovenRun
 from migrate.core.deployment import platform_context
 from migrate.core.events import Event, Level, Name
 from migrate.core.problems import stop
@@ -233,7 +233,7 @@ def target_key(schema: str | None, table: str) -> str:
 class Known:
     """What the ledger says about one target."""
 
-    applied: Mapping[str, Applied] = field(default_factory=dict)
+    applied: Mapping[str, AppliedRevision] = field(default_factory=dict)
     unfinished: tuple[Unfinished, ...] = ()
     unproven: UnprovenRun | None = None
     accepted: tuple[Accepted, ...] = ()
@@ -256,7 +256,7 @@ def read(
     if not exists(connection):
         return Known()
     applied = {
-        row[0]: Applied(row[0], tuple(row[1]), row[2] or "", row[3] or "", row[4])
+        row[0]: AppliedRevision(row[0], tuple(row[1]), row[2] or "", row[3] or "", row[4])
         for row in connection.rows(_APPLIED, {"target": key, "hashes": json.dumps(dict(hashes))})
         if row[5] == "upgrade"
     }

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from migrate.core.decide.policy import (
-    Adopt,
-    Ahead,
-    Backup,
-    Breaking,
-    Edited,
+    AdoptPolicy,
+    AheadPolicy,
+    BackupPolicy,
+    BreakingPolicy,
+    EditedPolicy,
     Judgement,
     Limits,
     Policy,
@@ -19,7 +19,7 @@ from migrate.core.decide.policy import (
 )
 from migrate.core.events import LogFormat
 from migrate.core.notification import Occasion
-from migrate.core.trial_checks import DEFAULT_FAIL, Check
+from migrate.core.trial_checks import DEFAULT_FAIL, TrialCheck
 from migrate.settings.kinds import (
     Addresses,
     Arguments,
@@ -207,7 +207,7 @@ SETTINGS: Final = (
     ),
     Setting(
         "test_fail",
-        Selection("CHECK,...", ", ".join(Check), Check),
+        Selection("CHECK,...", ", ".join(TrialCheck), TrialCheck),
         DEFAULT_FAIL,
         "The checks of `migrate test` whose findings fail the run; those of the others are shown as warnings.",
         verbs=("test",),
@@ -229,7 +229,7 @@ SETTINGS: Final = (
     ),
     Setting(
         "adopt",
-        Choice(Adopt),
+        Choice(AdoptPolicy),
         _policy.adopt,
         "Whether a database that has tables but no version may be stamped: never; where its schema equals the manifest"
         " at exactly one revision; or also where only names of constraints and indexes differ.",
@@ -237,7 +237,7 @@ SETTINGS: Final = (
     ),
     Setting(
         "ahead",
-        Choice(Ahead),
+        Choice(AheadPolicy),
         _policy.ahead,
         "When a database that is newer than the image may stand: where ledger and schema prove that the image can run"
         " on it; where the schema alone does; always; never.",
@@ -266,7 +266,7 @@ SETTINGS: Final = (
     ),
     Setting(
         "edited",
-        Choice(Edited),
+        Choice(EditedPolicy),
         _policy.edited,
         "What the edited file of an applied revision does to a run that has something to apply.",
         verbs=_DECIDING_VERBS,
@@ -281,7 +281,7 @@ SETTINGS: Final = (
     ),
     Setting(
         "breaking",
-        Choice(Breaking),
+        Choice(BreakingPolicy),
         _policy.breaking,
         "What a pending change that breaks the release which is still running does to a run. `hold` applies what comes"
         " before the first such revision and ends with 0; a later run with `allow` does the rest. Without a manifest that is"
@@ -290,7 +290,7 @@ SETTINGS: Final = (
     ),
     Setting(
         "backup",
-        Choice(Backup),
+        Choice(BackupPolicy),
         _policy.backup,
         "When a backup is taken before the first change: never, always, or where a pending revision drops a table or a"
         " column (without a manifest that is not known, and a backup is taken). Without it: always, where a folder or a"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from migrate.core.decide.policy import Backup, Limits, Policy
+from migrate.core.decide.policy import BackupPolicy, Limits, Policy
 from migrate.core.deployment import platform_deadline
 from migrate.core.problems import in_order, problem, shell, stop
 from migrate.core.target import Target, UrlUnavailable
@@ -215,7 +215,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> tup
             fix=in_order(fault.fix for fault in faults),
         )
     if provenance["backup"].source is Source.DEFAULT and (values["backup_dir"] or values["backup_command"]):
-        values["backup"] = Backup.REQUIRED  # whoever names a place for it wants one
+        values["backup"] = BackupPolicy.REQUIRED  # whoever names a place for it wants one
     limit = platform_deadline(environ)
     if provenance["deadline"].source is Source.DEFAULT and limit is not None:
         values["deadline"], platform = limit

@@ -142,7 +142,7 @@ def _inspect(bin_dir: Path, source: str) -> Binaries | None:
     return Binaries(bin_dir, (int(major), int(minor or 0)), source)
 
 
-class Server:
+class EmbeddedServer:
     """One server and its folder; `throwaway_server` makes it.
 
     Address, password and data stay the same over `stop` and `start`.
@@ -245,7 +245,7 @@ class Server:
 @contextmanager
 def throwaway_server(
     *, binaries: Binaries | None = None, settings: Mapping[str, str] | None = None
-) -> Iterator[Server]:
+) -> Iterator[EmbeddedServer]:
     """Create and start a server that lasts as long as the block, and never longer than this process.
 
     It listens on 127.0.0.1 at a free port and on a socket in its own folder, asks for a password everywhere, and is in
@@ -267,7 +267,7 @@ def throwaway_server(
     try:
         if account is not None and not account.can_run(binaries.bin_dir / "postgres"):
             binaries = _copy(binaries, folder, account)
-        server = Server(binaries=binaries, folder=folder, account=account, settings=settings or {})
+        server = EmbeddedServer(binaries=binaries, folder=folder, account=account, settings=settings or {})
         try:
             _start_on_a_free_port(server)
             yield server
@@ -277,7 +277,7 @@ def throwaway_server(
         watcher.communicate()
 
 
-def _start_on_a_free_port(server: Server) -> None:
+def _start_on_a_free_port(server: EmbeddedServer) -> None:
     """Start it; between choosing a port and binding it another process may take it, so choose again."""
     for _ in range(_PORT_TRIES):
         try:

@@ -27,7 +27,7 @@ from migrate.postgres.ledger import Ledger
 from migrate.postgres.observe import in_snapshot, observe, user_schemas, version_rows
 from migrate.shadow.databases import CONNECT_S, load_baseline
 from migrate.steps.environment import child_environment
-from migrate.steps.run import Fence, Run
+from migrate.steps.run import Run, Servers
 from migrate.steps.upgrade import Upgrading
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ class Ground:
                     held,
                     _NoLedger(control, context, key="", fence=held.fence),
                     before,
-                    fence=Fence(target.url, self._allowed),
+                    fence=Servers(target.url, self._allowed),
                     looks_first=not self._has_looked,
                     explained=self.explained,
                 )

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from migrate.child.protocol import Refusal
+from migrate.child.protocol import Declined
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.problems import ExitCode, Fix, Stop, again, alembic, shell, stop
@@ -109,7 +109,7 @@ def taken_back(attempt: Attempt) -> None:
     attempt.close_steps("abandoned")
 
 
-def refused(attempt: Attempt, refusal: Refusal) -> Stop:
+def refused(attempt: Attempt, refusal: Declined) -> Stop:
     """The stop for an attempt that the child refused to go on with; what a part has committed counts for more."""
     code, why, fix_names, more, left_nothing = refusal
     run = attempt.run
@@ -154,7 +154,7 @@ def never_committed(attempt: Attempt, opener: str | None) -> Stop:
             f"revision {by_itself.id} committed by itself, which ended Alembic's transaction, so that its version row was"
             " not committed"
         )
-        return refused(attempt, Refusal("unproven", why))
+        return refused(attempt, Declined("unproven", why))
     if opener is None:
         why = "env.py rolled back, or never committed, what they did"
         fix = (
@@ -167,7 +167,7 @@ def never_committed(attempt: Attempt, opener: str | None) -> Stop:
             f"in {env_py}: call connection.commit() after the statement that is named, or move it inside 'with"
             " context.begin_transaction():'"
         )
-    return refused(attempt, Refusal("unproven", f"nothing of {ids} is in the database: {why}", {"fix": fix}))
+    return refused(attempt, Declined("unproven", f"nothing of {ids} is in the database: {why}", {"fix": fix}))
 
 
 def _is_held(run: Run, control: Connection) -> bool:

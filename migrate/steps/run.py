@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Fence:
+class Servers:
     """To which servers env.py and the revisions may connect: that of ``url``, and the ``allowed`` (HOST or HOST:PORT)."""
 
     url: DatabaseUrl
@@ -56,7 +56,7 @@ class Run:
     ledger: Ledger
     before: Observation
     looks_first: bool = False  # at where env.py goes, before it may commit anything
-    fence: Fence | None = None  # of a shadow's run
+    fence: Servers | None = None  # of a shadow's run
     explained: Callable[[Stop], Stop] | None = None  # what a failure means in a shadow
     attempt: Underway | None = None  # of the upgrade, while it is at work
     applied: list[str] = field(default_factory=list)

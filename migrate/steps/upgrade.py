@@ -17,6 +17,7 @@ from migrate.child.protocol import (
     Committed,
     Compared,
     Connected,
+    Declined,
     Done,
     Doubtful,
     Error,
@@ -26,7 +27,6 @@ from migrate.child.protocol import (
     Halted,
     History,
     Ready,
-    Refusal,
     Sent,
     Servers,
     Setup,
@@ -71,7 +71,7 @@ from migrate.steps.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from migrate.child.protocol import Difference
+    from migrate.child.protocol import ModelDifference
     from migrate.core.decide.plan import Downgrade
     from migrate.postgres.connection import Connection
     from migrate.steps.run import Run
@@ -105,7 +105,7 @@ class Upgrading:
         self._overseer = Overseer(run, self.watch)
         # the tables whose rows tell whether a downgrade loses any
         self.watched: list[Suspect] = []
-        self.models: Sequence[Difference] | None = None  # what the models differ in, where that was asked
+        self.models: Sequence[ModelDifference] | None = None  # what the models differ in, where that was asked
         self.sent: list[Sent] = []  # where that was asked
         self._wanted = wanted or Wanted()
         self._session: dict[str, str] = {}
@@ -286,7 +286,7 @@ class Upgrading:
                     return None
                 case Failed():
                     return self._judge(message)
-                case Refusal():
+                case Declined():
                     raise refused(attempt, message)
                 case Doubtful(revision, suspects):
                     self._look_at(revision, suspects)

@@ -13,7 +13,7 @@ from migrate.steps.control import ask
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from migrate.postgres.activity import Statement
+    from migrate.postgres.activity import RunningStatement
     from migrate.postgres.connection import Connection
     from migrate.steps.run import Run
 
@@ -67,7 +67,7 @@ class Watch:
 
     def _see(
         self, control: Connection, pid: int, xid: int | None
-    ) -> tuple[Statement | None, list[dict[str, Any]], bool]:
+    ) -> tuple[RunningStatement | None, list[dict[str, Any]], bool]:
         """What the backend does, who blocks it, and whether it is gone and its transaction was rolled back some time ago."""
         found = activity.statement(control, pid)
         if found is not None:
@@ -111,7 +111,7 @@ class Watch:
                 )
             )
 
-    def _say_progress(self, found: Statement, revision: str) -> None:
+    def _say_progress(self, found: RunningStatement, revision: str) -> None:
         if not self._is_due("statement"):
             return
         percent = f", {found.percent:.0f} %" if found.percent is not None else ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from migrate.core.history.python_source import parsed
 from migrate.core.schema.differences import compare
-from migrate.core.trial_checks import OF_HISTORY, OF_REVISIONS, Check
+from migrate.core.trial_checks import OF_HISTORY, OF_REVISIONS, TrialCheck
 from migrate.core.wording import counted
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def legible(text: str) -> str:
     return _LONG_WORD.sub(lambda found: f"{found[0][:_SHOWN]}… ({counted(len(found[0]), 'character')})", stable)
 
 
-class Verdict(StrEnum):
+class CaseStatus(StrEnum):
     """How a case ended; a warning is a finding that policy lets pass, an accepted one is meant to be so."""
 
     PASSED = "passed"
@@ -42,15 +42,15 @@ class Verdict(StrEnum):
     SKIPPED = "skipped"
 
 
-FOUND: Final = frozenset({Verdict.FAILED, Verdict.WARNED, Verdict.ACCEPTED})
+FOUND: Final = frozenset({CaseStatus.FAILED, CaseStatus.WARNED, CaseStatus.ACCEPTED})
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """One check of one revision, or of the history (``revision`` None); ``line`` is 1-based."""
 
-    check: Check
-    verdict: Verdict
+    check: TrialCheck
+    verdict: CaseStatus
     revision: str | None = None
     file: str | None = None
     line: int | None = None
@@ -88,14 +88,14 @@ class Trial:
 
     cases: tuple[Case, ...]
 
-    def with_verdict(self, *verdicts: Verdict) -> tuple[Case, ...]:
+    def with_verdict(self, *verdicts: CaseStatus) -> tuple[Case, ...]:
         """The cases that ended so."""
         return tuple(case for case in self.cases if case.verdict in verdicts)
 
     @property
     def counts(self) -> dict[str, int]:
         """How many cases ended how."""
-        return {str(verdict): len(self.with_verdict(verdict)) for verdict in Verdict}
+        return {str(verdict): len(self.with_verdict(verdict)) for verdict in CaseStatus}
 
     @property
     def summary(self) -> str:
@@ -173,11 +173,11 @@ class Findings:
     fail: Collection[str]
     files: Mapping[str, str]  # revision -> its file, for people
     sources: Mapping[str, Source]
-    _cases: dict[tuple[str | None, Check], Case] = field(default_factory=dict)
+    _cases: dict[tuple[str | None, TrialCheck], Case] = field(default_factory=dict)
 
     def found(
         self,
-        check: Check,
+        check: TrialCheck,
         revision: str | None,
         message: str,
         details: Iterable[str] = (),
@@ -199,21 +199,21 @@ class Findings:
         source = self.sources.get(revision or "")
         reason = source.accepted.get(str(check)) if source is not None else None
         if reason is not None:
-            verdict, message, details = Verdict.ACCEPTED, f"accepted: {reason}", (message, *details)
+            verdict, message, details = CaseStatus.ACCEPTED, f"accepted: {reason}", (message, *details)
         else:
-            verdict = Verdict.FAILED if is_sure and str(check) in self.fail else Verdict.WARNED
+            verdict = CaseStatus.FAILED if is_sure and str(check) in self.fail else CaseStatus.WARNED
         place = self._line(check, revision) if line is None and file is None else line
         shown = file if file is not None else self.files.get(revision or "")
-        listed = details if check is Check.MODELS else details[:LISTED]
+        listed = details if check is TrialCheck.MODELS else details[:LISTED]
         self._cases[revision, check] = Case(check, verdict, revision, shown, place, message, listed)
 
-    def passed(self, check: Check, revision: str | None = None) -> None:
+    def passed(self, check: TrialCheck, revision: str | None = None) -> None:
         """Nothing was found, unless something was already."""
-        self._put(check, revision, Verdict.PASSED, "")
+        self._put(check, revision, CaseStatus.PASSED, "")
 
-    def skipped(self, check: Check, revision: str | None, reason: str) -> None:
+    def skipped(self, check: TrialCheck, revision: str | None, reason: str) -> None:
         """It was not tried, unless something was said about it already."""
-        self._put(check, revision, Verdict.SKIPPED, reason)
+        self._put(check, revision, CaseStatus.SKIPPED, reason)
 
     def skip_rest(self, revision: str, reason: str) -> None:
         """None of the revision's other checks can be tried."""
@@ -227,25 +227,25 @@ class Findings:
     def trial(self, order: Iterable[Revision]) -> Trial:
         """Everything, the revisions in the given order and the history last."""
         names = [*(revision.id for revision in order), None]
-        checks = list(Check)
+        checks = list(TrialCheck)
         return Trial(
             tuple(case for name in names for case in sorted(self.of(name), key=lambda case: checks.index(case.check)))
         )
 
-    def _put(self, check: Check, revision: str | None, verdict: Verdict, message: str) -> None:
+    def _put(self, check: TrialCheck, revision: str | None, verdict: CaseStatus, message: str) -> None:
         if (revision, check) not in self._cases:
             file = self.files.get(revision or "")
             line = self._line(check, revision) if file is not None else None
             self._cases[revision, check] = Case(check, verdict, revision, file, line, message)
 
-    def _line(self, check: Check, revision: str | None) -> int | None:
+    def _line(self, check: TrialCheck, revision: str | None) -> int | None:
         source = self.sources.get(revision or "")
         if source is None:
             return None
-        return source.downgrade_line if check is Check.DOWNGRADE else source.upgrade_line
+        return source.downgrade_line if check is TrialCheck.DOWNGRADE else source.upgrade_line
 
 
-def planned(revisions: Iterable[Revision]) -> tuple[tuple[str | None, Check], ...]:
+def planned(revisions: Iterable[Revision]) -> tuple[tuple[str | None, TrialCheck], ...]:
     """Which cases a trial of these revisions has, in their order."""
     of_revisions = [(revision.id, check) for revision in revisions for check in OF_REVISIONS]
     return (*of_revisions, *((None, check) for check in OF_HISTORY))
@@ -261,6 +261,15 @@ class Counted:
     id: int
     name: str
     rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A database at one moment."""
+
+    rows: tuple[str, ...]  # of the version table
+    schema: Mapping[str, str]
+    counts: tuple[Counted, ...]
 
 
 def rows_lost(before: Iterable[Counted], after: Iterable[Counted]) -> list[str]:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 from migrate.output.github import workflow_command
 from migrate.output.terminal import shown
-from migrate.trial.cases import FOUND, Verdict
+from migrate.trial.cases import FOUND, CaseStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
     from migrate.trial.cases import Case, Trial
 
-_TOLD: Final = (Verdict.FAILED, Verdict.WARNED)
+_TOLD: Final = (CaseStatus.FAILED, CaseStatus.WARNED)
 _MARKS: Final = {
-    Verdict.PASSED: "ok",
-    Verdict.FAILED: "FAIL",
-    Verdict.WARNED: "warn",
-    Verdict.ACCEPTED: "ok*",
-    Verdict.SKIPPED: "-",
+    CaseStatus.PASSED: "ok",
+    CaseStatus.FAILED: "FAIL",
+    CaseStatus.WARNED: "warn",
+    CaseStatus.ACCEPTED: "ok*",
+    CaseStatus.SKIPPED: "-",
 }
 _STYLES: Final = {
-    Verdict.PASSED: "green",
-    Verdict.FAILED: "bold red",
-    Verdict.WARNED: "yellow",
-    Verdict.ACCEPTED: "dim green",
-    Verdict.SKIPPED: "dim",
+    CaseStatus.PASSED: "green",
+    CaseStatus.FAILED: "bold red",
+    CaseStatus.WARNED: "yellow",
+    CaseStatus.ACCEPTED: "dim green",
+    CaseStatus.SKIPPED: "dim",
 }
 _WIDTH: Final = 120
 
@@ -58,13 +58,13 @@ def junit(trial: Trial, *, duration_s: float) -> str:
             about["line"] = str(case.line)
         element = ET.SubElement(suite, "testcase", about)
         match case.verdict:
-            case Verdict.FAILED:
+            case CaseStatus.FAILED:
                 ET.SubElement(element, "failure", {"message": _xml(case.message)}).text = _xml(in_full(case))
-            case Verdict.SKIPPED | Verdict.ACCEPTED:
+            case CaseStatus.SKIPPED | CaseStatus.ACCEPTED:
                 ET.SubElement(element, "skipped", {"message": _xml(case.message)})
-            case Verdict.WARNED:
+            case CaseStatus.WARNED:
                 ET.SubElement(element, "system-out").text = _xml(in_full(case))
-            case Verdict.PASSED:
+            case CaseStatus.PASSED:
                 pass
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
@@ -74,7 +74,7 @@ def github_annotations(trial: Trial, relative: Callable[[str], str | None]) -> s
     """Render a workflow command a line for every finding; ``relative`` gives a file's path in the repository."""
     lines = []
     for case in trial.with_verdict(*_TOLD):
-        kind = "error" if case.verdict is Verdict.FAILED else "warning"
+        kind = "error" if case.verdict is CaseStatus.FAILED else "warning"
         path = relative(case.file) if case.file is not None else None
         said = "\n".join((case.message, *case.details))
         about = f"revision {case.revision}" if case.revision else "the history"
@@ -109,7 +109,7 @@ def table(trial: Trial, *, colour: bool, width: int = _WIDTH) -> str:
         parts.append(grid)
     for case in trial.cases:
         if case.revision is None:
-            said = f"  {shown(case.message)}" if case.verdict is Verdict.SKIPPED else ""
+            said = f"  {shown(case.message)}" if case.verdict is CaseStatus.SKIPPED else ""
             parts.append(Text.assemble((_MARKS[case.verdict], _STYLES[case.verdict]), f" {case.check}{said}"))
     for case in trial.with_verdict(*FOUND):
         parts.append(Text(""))

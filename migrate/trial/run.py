@@ -20,9 +20,9 @@ from migrate.core.manifest.holding import Taken
 from migrate.core.problems import Stop
 from migrate.core.schema.differences import parse, parse_labels
 from migrate.core.shadow import is_lacking
-from migrate.core.trial_checks import Check
+from migrate.core.trial_checks import TrialCheck
 from migrate.steps.upgrade import Upgrading
-from migrate.trial.cases import rows_left, rows_lost, rows_of_env_py, traces, with_effect
+from migrate.trial.cases import Moment, rows_left, rows_lost, rows_of_env_py, traces, with_effect
 from migrate.trial.readings import readings, unread
 from migrate.trial.rows import count, fill, versions
 from migrate.trial.tables import Scope
@@ -46,15 +46,6 @@ READINGS: Final = 2  # further tries, where a text could not be read
 WRITERS: Final = 3  # revisions that may have looked after the rows for a later one
 # What may write rows; whether it does, the rows show.
 _WRITES: Final = re.compile(r"update|delete|insert|merge|execute|session|bind", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A database at one moment."""
-
-    rows: tuple[str, ...]  # of the version table
-    schema: Mapping[str, str]
-    counts: tuple[Counted, ...]
 
 
 @dataclass(slots=True)
@@ -165,7 +156,7 @@ class TrialRun:
             for step in steps:
                 failed = self._run(step)
                 if failed is not None:
-                    self._found(Check.UPGRADE, str(failed.facts.get("revision")), failed)
+                    self._found(TrialCheck.UPGRADE, str(failed.facts.get("revision")), failed)
                     return None
         return self.ground.keep()
 
@@ -178,10 +169,10 @@ class TrialRun:
             before = self._look(scope)
             failed = self._run(Upgrade(id_, (revision,)))
             if failed is not None:
-                self._found(Check.UPGRADE, id_, failed)
+                self._found(TrialCheck.UPGRADE, id_, failed)
                 findings.skip_rest(id_, "it cannot be applied")
                 return None
-            findings.passed(Check.UPGRADE, id_)
+            findings.passed(TrialCheck.UPGRADE, id_)
             after = self._look(scope)
             self._compare_with_manifest(id_, after)
             is_tidy = self._go_back(scope, revision, before, after)
@@ -192,35 +183,35 @@ class TrialRun:
             following = self.ground.keep()
         has_rows = self._try_with_rows(revision, clean, before, after)
         self._try_crashes(revision, clean, before, after, with_rows=has_rows)
-        for check in Check:
-            if check not in {Check.HEADS, Check.TWICE, Check.MODELS}:
+        for check in TrialCheck:
+            if check not in {TrialCheck.HEADS, TrialCheck.TWICE, TrialCheck.MODELS}:
                 findings.passed(check, id_)
         return following
 
-    def _compare_with_manifest(self, id_: str, after: Seen) -> None:
+    def _compare_with_manifest(self, id_: str, after: Moment) -> None:
         manifest = self.image.manifest
         if manifest is None:
-            self.findings.skipped(Check.SCHEMA, id_, "there is no manifest")
+            self.findings.skipped(TrialCheck.SCHEMA, id_, "there is no manifest")
             return
         differences = manifest.compare(
             (id_,), self.ground.known_to(manifest, after.schema), major=self.ground.shadow.major
         )
         if differences:
             said = "the upgrade leaves another schema than the manifest has"
-            self.findings.found(Check.SCHEMA, id_, said, differences.sentences())
+            self.findings.found(TrialCheck.SCHEMA, id_, said, differences.sentences())
 
-    def _go_back(self, scope: Scope, revision: Revision, before: Seen, after: Seen) -> bool:
+    def _go_back(self, scope: Scope, revision: Revision, before: Moment, after: Moment) -> bool:
         """Down and up again; whether the database is then as it was after the first time."""
         findings, id_ = self.findings, revision.id
         reason = findings.sources[id_].irreversible
         if reason is not None:
-            findings.skipped(Check.DOWNGRADE, id_, f"irreversible: {reason}")
-            findings.skipped(Check.AGAIN, id_, f"irreversible: {reason}")
+            findings.skipped(TrialCheck.DOWNGRADE, id_, f"irreversible: {reason}")
+            findings.skipped(TrialCheck.AGAIN, id_, f"irreversible: {reason}")
             return True
         failed = self._down(revision)
         if failed is not None:
-            self._found(Check.DOWNGRADE, id_, failed)
-            findings.skipped(Check.AGAIN, id_, "the downgrade fails")
+            self._found(TrialCheck.DOWNGRADE, id_, failed)
+            findings.skipped(TrialCheck.AGAIN, id_, "the downgrade fails")
             return False
         undone = self._look(scope)
         said = traces(before.schema, undone.schema)
@@ -230,27 +221,27 @@ class TrialRun:
         if sorted(before.rows) != sorted(undone.rows):
             said.append(f"the version rows are {_listed(undone.rows)}, were {_listed(before.rows)}")
         if said:
-            findings.found(Check.DOWNGRADE, id_, f"the downgrade does not lead back: {said[0]}", said[1:])
+            findings.found(TrialCheck.DOWNGRADE, id_, f"the downgrade does not lead back: {said[0]}", said[1:])
         failed = self._run(Upgrade(id_, (revision,)))
         if failed is not None:
-            self._found(Check.AGAIN, id_, failed)
+            self._found(TrialCheck.AGAIN, id_, failed)
             return False
         if said:
-            findings.skipped(Check.AGAIN, id_, "the downgrade does not lead back")
+            findings.skipped(TrialCheck.AGAIN, id_, "the downgrade does not lead back")
             return False
         again = self._look(scope)
         changed = traces(after.schema, again.schema)
         changed += rows_left(after.counts, [one for one in again.counts if one.id not in books])
         changed += rows_lost(after.counts, again.counts)
         if changed:
-            findings.found(Check.AGAIN, id_, f"the second upgrade leads elsewhere: {changed[0]}", changed[1:])
+            findings.found(TrialCheck.AGAIN, id_, f"the second upgrade leads elsewhere: {changed[0]}", changed[1:])
         return not changed
 
-    def _try_with_rows(self, revision: Revision, clean: str, before: Seen, after: Seen) -> bool:
+    def _try_with_rows(self, revision: Revision, clean: str, before: Moment, after: Moment) -> bool:
         """The same with rows in the tables; whether the upgrade can be done with them."""
         findings, id_ = self.findings, revision.id
         if not before.counts:
-            for check in (Check.FILLED, Check.ROWS, Check.KEPT):
+            for check in (TrialCheck.FILLED, TrialCheck.ROWS, TrialCheck.KEPT):
                 findings.skipped(check, id_, "there is no table before it")
             return False
         self._read_as = {}
@@ -259,21 +250,21 @@ class TrialRun:
             for table, why in filled.unfilled.items():
                 if (table, why) not in self._told_unfilled:  # the first revision that meets the table stands for all
                     self._told_unfilled.add((table, why))
-                    findings.found(Check.FILLED, id_, f"table {table} takes no synthetic rows: {why}")
+                    findings.found(TrialCheck.FILLED, id_, f"table {table} takes no synthetic rows: {why}")
             tried = self._apply_with_rows(scope, revision)
-        if not isinstance(tried, Seen):
+        if not isinstance(tried, Moment):
             tried = self._apply_with_texts(revision, clean, before, after, tried)
-        if isinstance(tried, Seen):
+        if isinstance(tried, Moment):
             self._judge_schema_with_rows(revision, clean, before, after, tried)
             return True
         if not self._is_prepared(revision):
             self._found(
-                Check.ROWS, id_, tried, "with rows in the tables", is_sure=unread(tried.why, before.schema) is None
+                TrialCheck.ROWS, id_, tried, "with rows in the tables", is_sure=unread(tried.why, before.schema) is None
             )
-            findings.skipped(Check.KEPT, id_, "it cannot be applied to tables with rows")
+            findings.skipped(TrialCheck.KEPT, id_, "it cannot be applied to tables with rows")
         return False
 
-    def _apply_with_rows(self, scope: Scope, revision: Revision) -> Seen | Problem:
+    def _apply_with_rows(self, scope: Scope, revision: Revision) -> Moment | Problem:
         """Up, and down again, with the rows that are there; what the upgrade has made, or why it fails."""
         counts = count(self.ground.control, scope)
         failed = self._run(Upgrade(revision.id, (revision,)))
@@ -281,13 +272,13 @@ class TrialRun:
             return failed
         now = self._look(scope)
         if lost := rows_lost(counts, now.counts):
-            self.findings.found(Check.KEPT, revision.id, f"the upgrade loses rows: {lost[0]}", lost[1:])
+            self.findings.found(TrialCheck.KEPT, revision.id, f"the upgrade loses rows: {lost[0]}", lost[1:])
         self._go_back_with_rows(scope, revision, now.counts if lost else counts)
         return now
 
     def _apply_with_texts(
-        self, revision: Revision, clean: str, before: Seen, after: Seen, failed: Problem
-    ) -> Seen | Problem:
+        self, revision: Revision, clean: str, before: Moment, after: Moment, failed: Problem
+    ) -> Moment | Problem:
         """Once more, where a text of ours could not be read, with texts that can; what came of the last time."""
         columns = sorted({parse(text).path[-1] for text in before.schema if text.startswith("column ")})
         labels = {
@@ -304,19 +295,21 @@ class TrialRun:
             with self._in(clean) as scope:
                 fill(self.ground.control, scope, self._read_as)
                 tried = self._apply_with_rows(scope, revision)
-            if isinstance(tried, Seen):
+            if isinstance(tried, Moment):
                 return tried
             failed = tried
         return failed
 
-    def _judge_schema_with_rows(self, revision: Revision, clean: str, before: Seen, after: Seen, now: Seen) -> None:
+    def _judge_schema_with_rows(
+        self, revision: Revision, clean: str, before: Moment, after: Moment, now: Moment
+    ) -> None:
         if not traces(after.schema, now.schema):
             return
         if changed := traces(self._schema_with_rows(clean, before, after), now.schema):
             said = f"with rows it leads to another schema: {changed[0]}"
-            self.findings.found(Check.ROWS, revision.id, said, changed[1:])
+            self.findings.found(TrialCheck.ROWS, revision.id, said, changed[1:])
 
-    def _schema_with_rows(self, clean: str, before: Seen, after: Seen) -> Mapping[str, str]:
+    def _schema_with_rows(self, clean: str, before: Moment, after: Moment) -> Mapping[str, str]:
         """The schema after the upgrade where rows were put in first: a trigger may change it at the first one."""
         with self._in(clean) as scope:
             fill(self.ground.control, scope, self._read_as)
@@ -343,7 +336,7 @@ class TrialRun:
                 rest = tuple(on_the_way[1:])
                 if not is_written or (rest and self._run(Upgrade(rest[-1].id, rest)) is not None):
                     continue
-                if isinstance(self._apply_with_rows(scope, revision), Seen):
+                if isinstance(self._apply_with_rows(scope, revision), Moment):
                     return True
         return False
 
@@ -373,23 +366,23 @@ class TrialRun:
     def _go_back_with_rows(self, scope: Scope, revision: Revision, counts: tuple[Counted, ...]) -> None:
         findings, id_ = self.findings, revision.id
         tried = {case.check: case.verdict for case in findings.of(id_)}
-        if tried.get(Check.DOWNGRADE) is not None or tried.get(Check.AGAIN) is not None:
+        if tried.get(TrialCheck.DOWNGRADE) is not None or tried.get(TrialCheck.AGAIN) is not None:
             return  # it is irreversible, or does not even work without rows
         failed = self._down(revision)
         if failed is not None:
-            self._found(Check.DOWNGRADE, id_, failed, "with rows in the tables")
+            self._found(TrialCheck.DOWNGRADE, id_, failed, "with rows in the tables")
             return
         if lost := rows_lost(counts, count(self.ground.control, scope)):
-            findings.found(Check.DOWNGRADE, id_, f"up and down loses rows: {lost[0]}", lost[1:])
+            findings.found(TrialCheck.DOWNGRADE, id_, f"up and down loses rows: {lost[0]}", lost[1:])
         failed = self._run(Upgrade(id_, (revision,)))
         if failed is not None:
-            self._found(Check.AGAIN, id_, failed, "with rows in the tables")
+            self._found(TrialCheck.AGAIN, id_, failed, "with rows in the tables")
 
-    def _try_crashes(self, revision: Revision, clean: str, before: Seen, after: Seen, *, with_rows: bool) -> None:
+    def _try_crashes(self, revision: Revision, clean: str, before: Moment, after: Moment, *, with_rows: bool) -> None:
         findings, id_ = self.findings, revision.id
         source = self.ground.order.source_of(revision)
         if "commit" not in source.lower() and not leaves_transaction(source):
-            findings.skipped(Check.CRASH, id_, "it commits once, at its end")
+            findings.skipped(TrialCheck.CRASH, id_, "it commits once, at its end")
             return
         expected = self._schema_with_rows(clean, before, after) if with_rows else after.schema
         for number in range(1, CRASHES + 1):
@@ -401,10 +394,12 @@ class TrialRun:
                     return  # it has fewer statements
                 failed = self._run(step)
                 if failed is not None:
-                    self._found(Check.CRASH, id_, failed, f"cut off after statement {number}, the second run fails")
+                    self._found(
+                        TrialCheck.CRASH, id_, failed, f"cut off after statement {number}, the second run fails"
+                    )
                 elif changed := traces(expected, self._look(scope).schema):
                     said = f"cut off after statement {number}, the second run leads elsewhere"
-                    findings.found(Check.CRASH, id_, f"{said}: {changed[0]}", changed[1:])
+                    findings.found(TrialCheck.CRASH, id_, f"{said}: {changed[0]}", changed[1:])
 
     # The history as a whole
 
@@ -419,14 +414,14 @@ class TrialRun:
             if failed is not None or changed:
                 said = failed.why if failed is not None else changed[0]
                 findings.found(
-                    Check.TWICE,
+                    TrialCheck.TWICE,
                     None,
                     f"a second run is not without effect: {said}",
                     changed[1:],
                     file=self.env_py,
                     line=1,
                 )
-            findings.passed(Check.TWICE)
+            findings.passed(TrialCheck.TWICE)
             compared = self._carry_out(Upgrade("heads", ()), Wanted(compares=True))
             if isinstance(compared, Upgrading):
                 judge_models(self.findings, self.env_py, compared.models, None)
@@ -443,9 +438,9 @@ class TrialRun:
         schema = run.before.server.schema or "public"
         yield Scope(run.order.target.schemas_beside(schema), (schema, run.order.target.version_table))
 
-    def _look(self, scope: Scope) -> Seen:
+    def _look(self, scope: Scope) -> Moment:
         seen = self.ground.see()
-        return Seen(seen.rows, seen.schema, count(self.ground.control, scope))
+        return Moment(seen.rows, seen.schema, count(self.ground.control, scope))
 
     def _down(self, revision: Revision) -> Problem | None:
         # one revision and no other, which no target of Alembic's can say where branches meet
@@ -471,7 +466,7 @@ class TrialRun:
     # What is said
 
     def _found(
-        self, check: Check, revision: str, failed: Problem, circumstance: str = "", *, is_sure: bool = True
+        self, check: TrialCheck, revision: str, failed: Problem, circumstance: str = "", *, is_sure: bool = True
     ) -> None:
         why = failed.why
         prefix = f"revision {revision} ("

@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.events import Event, Level, Name
-from migrate.core.trial_checks import Check
+from migrate.core.trial_checks import TrialCheck
 from migrate.core.wording import counted
-from migrate.trial.cases import FOUND, Verdict
+from migrate.trial.cases import FOUND, CaseStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from migrate.child.protocol import Difference
+    from migrate.child.protocol import ModelDifference
     from migrate.core.events import Emit
     from migrate.core.history.graph import Revision
     from migrate.core.problems import Problem
@@ -23,18 +23,18 @@ MODELS_DIFFER: Final = "the models are not the schema at the head: "
 
 
 def judge_models(
-    findings: Findings, env_py: str, differences: Sequence[Difference] | None, failed: Problem | None
+    findings: Findings, env_py: str, differences: Sequence[ModelDifference] | None, failed: Problem | None
 ) -> None:
     """What the comparison of the models with the schema at the head has found."""
     if failed is not None:
-        findings.found(Check.MODELS, None, f"the models cannot be compared: {failed.why}", file=env_py, line=1)
+        findings.found(TrialCheck.MODELS, None, f"the models cannot be compared: {failed.why}", file=env_py, line=1)
     elif differences is None:
-        findings.skipped(Check.MODELS, None, "env.py names no target_metadata that has tables")
+        findings.skipped(TrialCheck.MODELS, None, "env.py names no target_metadata that has tables")
     elif differences:
         # at env.py, which names the models: what was applied is never at fault
         said = [f"{one.said}: {one.printed}" if one.printed else one.said for one in differences]
-        findings.found(Check.MODELS, None, f"{MODELS_DIFFER}{said[0]}", said[1:], file=env_py, line=1)
-    findings.passed(Check.MODELS)
+        findings.found(TrialCheck.MODELS, None, f"{MODELS_DIFFER}{said[0]}", said[1:], file=env_py, line=1)
+    findings.passed(TrialCheck.MODELS)
 
 
 def tell_revision(findings: Findings, emit: Emit, revision: Revision) -> None:
@@ -54,7 +54,7 @@ def tell_revision(findings: Findings, emit: Emit, revision: Revision) -> None:
 
 def tell(cases: Iterable[Case], emit: Emit) -> None:
     """Say every finding among the cases, and every difference of the models as one of its own."""
-    levels = {Verdict.FAILED: Level.ERROR, Verdict.WARNED: Level.WARN, Verdict.ACCEPTED: Level.INFO}
+    levels = {CaseStatus.FAILED: Level.ERROR, CaseStatus.WARNED: Level.WARN, CaseStatus.ACCEPTED: Level.INFO}
     for case in cases:
         level = levels.get(case.verdict)
         if level is None:

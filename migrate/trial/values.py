@@ -151,7 +151,7 @@ Row = dict[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class FillOrder:
     """The tables in the order in which they are filled.
 
     `later` are keys that are NULL at first, because their table is filled afterwards; `reserved` those whose referenced
@@ -164,7 +164,7 @@ class Order:
     stuck: tuple[Table, ...] = ()
 
 
-def order(tables: Sequence[Table], *, may_reserve: bool = True) -> Order:
+def order(tables: Sequence[Table], *, may_reserve: bool = True) -> FillOrder:
     """Referenced tables first; where they go round in a circle, nullable keys give way, then deferrable ones."""
     done: list[Table] = []
     later: list[tuple[Table, ForeignKey]] = []
@@ -186,7 +186,7 @@ def order(tables: Sequence[Table], *, may_reserve: bool = True) -> Order:
     while True:
         chosen = first(()) or first(("nullable",)) or first(("nullable", "deferrable"))
         if chosen is None:
-            return Order(tuple(done), tuple(later), tuple(reserved), tuple(waiting.values()))
+            return FillOrder(tuple(done), tuple(later), tuple(reserved), tuple(waiting.values()))
         for key in unmet(chosen):
             (later if kind(chosen, key) == "nullable" else reserved).append((chosen, key))
         del waiting[chosen.id]

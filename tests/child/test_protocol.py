@@ -39,7 +39,7 @@ TOLD = (
     p.Waiting("answer", 4),
     p.Waiting(None, 0),
     p.Sent("a1", "SELECT 1"),
-    p.Compared((p.Difference("add table t", ""),)),
+    p.Compared((p.ModelDifference("add table t", ""),)),
     p.Compared(None),
     p.Connected(12, one_transaction=True, kept="because", is_alone=False, is_anew=True),
     p.Began(7_000_000_000, 12),
@@ -49,7 +49,7 @@ TOLD = (
     p.Committed(),
     p.History((p.LoadedRevision("b", ("a",), (), ("main",), "a change", "/b.py"),)),
     p.Done(""),
-    p.Refusal("data-loss", "why", {"target": "base"}, {"loses": ["table t: 1"]}),
+    p.Declined("data-loss", "why", {"target": "base"}, {"loses": ["table t: 1"]}),
     p.Doubtful("a1", (Suspect("public", "t", frozenset()),)),
     p.Halted(),
     p.Failed("revision", ERROR, left_nothing=True),
@@ -76,8 +76,8 @@ def test_what_the_child_tells_arrives_as_it_was_told(told):
 
 
 def test_a_value_that_json_does_not_know_arrives_as_its_text():
-    told = p.decode_told(p.encode(p.Refusal("data-loss", "why", {"error": ValueError("odd")})))
-    assert told == p.Refusal("data-loss", "why", {"error": "odd"})
+    told = p.decode_told(p.encode(p.Declined("data-loss", "why", {"error": ValueError("odd")})))
+    assert told == p.Declined("data-loss", "why", {"error": "odd"})
 
 
 @pytest.mark.parametrize(

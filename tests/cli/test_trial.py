@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import psycopg2
 import pytest
 
-from migrate.core.trial_checks import DEFAULT_FAIL, OF_HISTORY, OF_REVISIONS, Check
+from migrate.core.trial_checks import DEFAULT_FAIL, OF_HISTORY, OF_REVISIONS, TrialCheck
 from tests.support.planted import HISTORY, expected_line, plant
 from tests.support.process import Running, migrate_command, minimal_environment
 from tests.support.project import Project
@@ -77,7 +77,7 @@ def test_every_planted_fault_is_found_and_nothing_else(planted: tuple[Result, di
     ("revision", "check"), [(name, check) for name, one in HISTORY.items() for check in one.found], ids=str
 )
 def test_a_finding_is_placed_on_its_file_and_line(
-    planted: tuple[Result, dict[str, Path], Path], revision: str, check: Check
+    planted: tuple[Result, dict[str, Path], Path], revision: str, check: TrialCheck
 ) -> None:
     result, files, folder = planted
     found = findings(result)[revision, str(check)]
@@ -107,7 +107,7 @@ def test_junit_and_annotations_say_the_same(planted: tuple[Result, dict[str, Pat
     assert sum(line.startswith("::error ") for line in lines) == len(failed)
     assert len(lines) == len(findings(result))
     file = files["set_not_null"]
-    place = f"file={file.relative_to(folder)},line={expected_line(Check.ROWS, file)},"
+    place = f"file={file.relative_to(folder)},line={expected_line(TrialCheck.ROWS, file)},"
     assert any(line.startswith(f"::error {place}") for line in lines)
 
 

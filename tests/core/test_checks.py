@@ -10,9 +10,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from migrate.core.decide.observation import InvalidIndex, Observation, Server, Unfinished
-from migrate.core.decide.policy import Ahead as AheadPolicy
-from migrate.core.decide.policy import Breaking as BreakingPolicy
-from migrate.core.decide.policy import Judgement, Limits, Policy
+from migrate.core.decide.policy import AheadPolicy, BreakingPolicy, Judgement, Limits, Policy
 from migrate.core.decide.state import (
     Ahead,
     AtHead,
@@ -39,7 +37,7 @@ from migrate.core.url import DatabaseUrl
 from migrate.doctor.check import Check, Passed, Verdict, Warned, check
 from migrate.doctor.checks import CHECKS, pending, position, project, server, worst
 from migrate.doctor.facts import (
-    BackupPlace,
+    BackupFacts,
     Compared,
     Configuration,
     Diagnosis,
@@ -48,7 +46,8 @@ from migrate.doctor.facts import (
     Examined,
     Extension,
     GivenSettings,
-    History,
+    HistoryFacts,
+    OpenTransaction,
     PlatformFiles,
     Prepared,
     Reached,
@@ -58,7 +57,6 @@ from migrate.doctor.facts import (
     Table,
     Timeout,
     Tls,
-    Transaction,
     Vacuum,
     VersionTable,
 )
@@ -146,7 +144,7 @@ def extension(*, superuser=False, **facts):
 
 
 def transaction(age_s, *relations):
-    return about(transactions=(Transaction(7, "", "active", age_s, relations),))
+    return about(transactions=(OpenTransaction(7, "", "active", age_s, relations),))
 
 
 def encryption(*, encrypted=False, offers=True, **facts):
@@ -224,18 +222,18 @@ EXAMPLES = [
         "SQLAlchemy will import psycopg for DATABASE_URL",
         "pip install 'psycopg[binary]' ",
     ),
-    Example(project.image, "well", History(IMAGE, (), Policy()), PASS),
-    Example(project.image, "does not compile", History(IMAGE, (FAULT,), Policy()), fail(11), "does not compile"),
-    Example(project.image, "empty", History(Image(Graph([])), (), Policy()), fail(11)),
+    Example(project.image, "well", HistoryFacts(IMAGE, (), Policy()), PASS),
+    Example(project.image, "does not compile", HistoryFacts(IMAGE, (FAULT,), Policy()), fail(11), "does not compile"),
+    Example(project.image, "empty", HistoryFacts(Image(Graph([])), (), Policy()), fail(11)),
     Example(
         project.image,
         "empty on purpose",
-        History(Image(Graph([])), (), Policy(allow_empty_history=True)),
+        HistoryFacts(Image(Graph([])), (), Policy(allow_empty_history=True)),
         PASS,
         "0 revisions, head none, read by scan",
     ),
     Example(
-        project.image, "target first, as in a release", History(IMAGE, (FAULT,), Policy(target="x")), fail(11), "x"
+        project.image, "target first, as in a release", HistoryFacts(IMAGE, (FAULT,), Policy(target="x")), fail(11), "x"
     ),
     Example(project.manifest, "none", IMAGE, WARN),
     Example(project.manifest, "well", replace(IMAGE, manifest=MANIFEST), PASS),
@@ -433,16 +431,16 @@ EXAMPLES = [
         compared(State(AT_HEAD), Policy(breaking=BreakingPolicy.REFUSE)),
         PASS,
     ),
-    Example(position.backup, "no place", BackupPlace((), None, is_due=False), PASS),
+    Example(position.backup, "no place", BackupFacts((), None, is_due=False), PASS),
     Example(
         position.backup,
         "due",
-        BackupPlace(("/b", "cp"), None, is_due=True),
+        BackupFacts(("/b", "cp"), None, is_due=True),
         PASS,
         "is due before the first change, to /b and cp",
     ),
-    Example(position.backup, "impossible, not due", BackupPlace(("/b",), NO_PLACE, is_due=False), WARN, fix="mkdir"),
-    Example(position.backup, "impossible and due", BackupPlace(("/b",), NO_PLACE, is_due=True), fail(10), fix="mkdir"),
+    Example(position.backup, "impossible, not due", BackupFacts(("/b",), NO_PLACE, is_due=False), WARN, fix="mkdir"),
+    Example(position.backup, "impossible and due", BackupFacts(("/b",), NO_PLACE, is_due=True), fail(10), fix="mkdir"),
     Example(pending.ownership, "owned", tables(), PASS),
     Example(pending.ownership, "not owned", tables(owned=False), fail(14), fix="GRANT them TO me;"),
     Example(

@@ -11,13 +11,17 @@ from migrate.core.decide.decision import UNCOMPARED, decide
 from migrate.core.decide.findings import refuse_downgrade, sentence
 from migrate.core.decide.observation import InvalidIndex, Unfinished, UnprovenRun
 from migrate.core.decide.outcome import Result
-from migrate.core.decide.plan import Adopt, Backup, Downgrade, Held, Plan, Refusal, Repair, Upgrade
-from migrate.core.decide.policy import Adopt as AdoptPolicy
-from migrate.core.decide.policy import Ahead as AheadPolicy
-from migrate.core.decide.policy import Backup as BackupPolicy
-from migrate.core.decide.policy import Breaking as BreakingPolicy
-from migrate.core.decide.policy import Edited as EditedPolicy
-from migrate.core.decide.policy import Judgement, Policy, Stale
+from migrate.core.decide.plan import Adopt, Backup, Downgrade, HeldRevision, Plan, Refusal, Repair, Upgrade
+from migrate.core.decide.policy import (
+    AdoptPolicy,
+    AheadPolicy,
+    BackupPolicy,
+    BreakingPolicy,
+    EditedPolicy,
+    Judgement,
+    Policy,
+    Stale,
+)
 from migrate.core.decide.state import (
     Ahead,
     AtHead,
@@ -657,7 +661,7 @@ def test_what_breaks_the_running_release_is_held_with_all_that_follows(position,
     decision = decide(KNOWING, State(position, findings), Policy(**HOLD, **policy))
     assert isinstance(decision, Plan)
     assert (decision.steps, decision.result) == (steps, result)
-    assert decision.held == (Held(TWO, (BREAKS[0].sentence,)),)
+    assert decision.held == (HeldRevision(TWO, (BREAKS[0].sentence,)),)
 
 
 def test_nothing_is_held_where_nothing_breaks():

@@ -10,7 +10,7 @@ import pytest
 from migrate.core.problems import CATALOGUE, Fix, problem
 from migrate.core.problems.fix import Language
 from migrate.core.problems.packages import fix_of_missing
-from migrate.core.quoting import Ready, word, words
+from migrate.core.quoting import Quoted, word, words
 
 HOSTILE = (
     "$(touch ran)",
@@ -35,7 +35,7 @@ def test_a_plain_name_is_itself() -> None:
         "migrations/versions/a-b_c.py",
         "a 'b c'",
     )
-    assert word(Ready("the manifest")) == "the manifest"
+    assert word(Quoted("the manifest")) == "the manifest"
 
 
 def paste(fix: Fix, folder) -> None:

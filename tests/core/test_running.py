@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.decide.observation import Applied, Observation, Server
+from migrate.core.decide.observation import AppliedRevision, Observation, Server
 from migrate.core.decide.running import released_at, taken_from
 from migrate.core.decide.state import Breaking, Split, classify
 from migrate.core.history.graph import Graph, Revision
@@ -69,7 +69,7 @@ def test_the_release_that_runs_is_of_where_the_first_unfinished_run_began(rows, 
 
 def test_what_is_found_tells_how_far_a_run_may_go_and_whether_the_new_program_runs_meanwhile():
     image = Image(LINE, manifest=MANIFEST)
-    ledger = {"b": Applied("b", ("a",), "b.py", "a")}
+    ledger = {"b": AppliedRevision("b", ("a",), "b.py", "a")}
     held = Observation(SERVER, rows=("b",), schema=AT["b"], ledger=ledger, released=("a",))
     (found,) = classify(image, held, "head").findings
     assert isinstance(found, Breaking)

@@ -8,7 +8,7 @@ import pytest
 
 from migrate.core.decide.observation import (
     Accepted,
-    Applied,
+    AppliedRevision,
     InvalidIndex,
     Observation,
     Server,
@@ -57,11 +57,11 @@ def seen(*rows: str, **facts) -> Observation:
     return Observation(SERVER, rows=rows, **facts)
 
 
-def ledger(*entries: Applied) -> dict[str, Applied]:
+def ledger(*entries: AppliedRevision) -> dict[str, AppliedRevision]:
     return {entry.revision: entry for entry in entries}
 
 
-NEW = Applied("new", ("two",), "new.py", "n")
+NEW = AppliedRevision("new", ("two",), "new.py", "n")
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ NEW = Applied("new", ("two",), "new.py", "n")
         (seen(objects=("table t",)), Untracked(("table t",))),
         (seen("new"), Unknown(("new",), ("new",))),
         (seen("new", ledger=ledger(NEW)), Ahead(("new",), ("new",))),
-        (seen("newer", ledger=ledger(NEW, Applied("newer", ("new",), "", ""))), Ahead(("newer",), ("newer",))),
-        (seen("new", ledger=ledger(Applied("new", ("one",), "", ""))), Unknown(("new",), ("new",))),
+        (seen("newer", ledger=ledger(NEW, AppliedRevision("newer", ("new",), "", ""))), Ahead(("newer",), ("newer",))),
+        (seen("new", ledger=ledger(AppliedRevision("new", ("one",), "", ""))), Unknown(("new",), ("new",))),
         (seen("two", "two"), Split(("two", "two"), ("two",), None, ("two",))),
         (seen("one", "two"), Split(("one", "two"), ("one",))),
     ],
@@ -126,19 +126,19 @@ def test_a_revision_beyond_which_the_rows_have_moved_left_nothing():
 )
 def test_an_edit_is_another_program(kept, now, edited):
     image = Image(IMAGE.graph, sources={"one": now})
-    applied = Applied("one", (), "one.py", "another hash", kept)
+    applied = AppliedRevision("one", (), "one.py", "another hash", kept)
     state = classify(image, seen("one", ledger=ledger(applied)), "head")
     assert state.findings == ((Edited((ONE,)),) if edited else ())
 
 
 def test_equal_bytes_and_revisions_of_other_images_are_no_edit():
-    entries = ledger(Applied("one", (), "one.py", "a", "old"), NEW)
+    entries = ledger(AppliedRevision("one", (), "one.py", "a", "old"), NEW)
     image = Image(IMAGE.graph, sources={"one": "new"})
     assert classify(image, seen("one", ledger=entries), "head").findings == ()
 
 
 def test_a_source_that_was_not_kept_cannot_be_judged():
-    entries = ledger(Applied("one", (), "one.py", "b", None))
+    entries = ledger(AppliedRevision("one", (), "one.py", "b", None))
     assert classify(IMAGE, seen("one", ledger=entries), "head").findings == ()
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from migrate.core.history.graph import Revision
-from migrate.core.trial_checks import DEFAULT_FAIL, OF_HISTORY, OF_REVISIONS, Check
+from migrate.core.trial_checks import DEFAULT_FAIL, OF_HISTORY, OF_REVISIONS, TrialCheck
 from migrate.trial.cases import (
     LISTED,
     Case,
+    CaseStatus,
     Counted,
     Findings,
     Source,
     Trial,
-    Verdict,
     legible,
     planned,
     rows_left,
@@ -34,12 +34,12 @@ def findings() -> Findings:
 
 
 def test_every_check_is_of_a_revision_or_of_the_history() -> None:
-    assert {*OF_REVISIONS, *OF_HISTORY} == set(Check)
-    assert all(check.meaning for check in Check)
+    assert {*OF_REVISIONS, *OF_HISTORY} == set(TrialCheck)
+    assert all(check.meaning for check in TrialCheck)
 
 
 def test_going_back_and_rows_that_we_cannot_make_never_fail_a_run_by_default() -> None:
-    assert set(DEFAULT_FAIL) == {str(check) for check in Check} - {"downgrade", "again", "filled"}
+    assert set(DEFAULT_FAIL) == {str(check) for check in TrialCheck} - {"downgrade", "again", "filled"}
 
 
 SOURCES = {
@@ -65,29 +65,29 @@ def test_a_revisions_text_is_read_without_running_it(text: str, expected: Source
 
 
 def test_a_finding_stands_at_the_function_that_it_is_about(findings: Findings) -> None:
-    findings.found(Check.ROWS, "r1", "no")
-    findings.found(Check.DOWNGRADE, "r1", "no")
-    findings.found(Check.CRASH, "r1", "no", file="v/r1.py", line=12)
-    findings.passed(Check.KEPT, "r1")
+    findings.found(TrialCheck.ROWS, "r1", "no")
+    findings.found(TrialCheck.DOWNGRADE, "r1", "no")
+    findings.found(TrialCheck.CRASH, "r1", "no", file="v/r1.py", line=12)
+    findings.passed(TrialCheck.KEPT, "r1")
     places = {str(case.check): case.place for case in findings.of("r1")}
     assert places == {"rows": "v/r1.py:10", "downgrade": "v/r1.py:20", "crash": "v/r1.py:12", "kept": "v/r1.py:10"}
 
 
 def test_a_finding_about_the_history_may_have_no_place(findings: Findings) -> None:
-    findings.found(Check.TWICE, None, "no")
+    findings.found(TrialCheck.TWICE, None, "no")
     assert [case.place for case in findings.of(None)] == [""]
 
 
 def test_policy_makes_a_failure_of_a_finding(findings: Findings) -> None:
-    findings.found(Check.ROWS, "r1", "no")
-    findings.found(Check.DOWNGRADE, "r1", "no")
-    assert [case.verdict for case in findings.of("r1")] == [Verdict.FAILED, Verdict.WARNED]
+    findings.found(TrialCheck.ROWS, "r1", "no")
+    findings.found(TrialCheck.DOWNGRADE, "r1", "no")
+    assert [case.verdict for case in findings.of("r1")] == [CaseStatus.FAILED, CaseStatus.WARNED]
 
 
 def test_a_second_finding_of_a_check_is_a_detail_of_the_first(findings: Findings) -> None:
-    findings.found(Check.CRASH, "r1", "first", ["more"])
+    findings.found(TrialCheck.CRASH, "r1", "first", ["more"])
     for number in range(30):
-        findings.found(Check.CRASH, "r1", f"again {number}")
+        findings.found(TrialCheck.CRASH, "r1", f"again {number}")
     (case,) = findings.of("r1")
     assert case.message == "first"
     assert case.details[:2] == ("more", "again 0")
@@ -95,28 +95,28 @@ def test_a_second_finding_of_a_check_is_a_detail_of_the_first(findings: Findings
 
 
 def test_a_finding_overrules_that_it_passed_and_nothing_overrules_a_finding(findings: Findings) -> None:
-    findings.passed(Check.DOWNGRADE, "r1")
-    findings.found(Check.DOWNGRADE, "r1", "with rows it fails")
-    findings.passed(Check.DOWNGRADE, "r1")
+    findings.passed(TrialCheck.DOWNGRADE, "r1")
+    findings.found(TrialCheck.DOWNGRADE, "r1", "with rows it fails")
+    findings.passed(TrialCheck.DOWNGRADE, "r1")
     findings.skip_rest("r1", "because")
     verdicts = {case.check: case.verdict for case in findings.of("r1")}
-    assert verdicts.pop(Check.DOWNGRADE) is Verdict.WARNED
-    assert verdicts == dict.fromkeys(set(OF_REVISIONS) - {Check.DOWNGRADE}, Verdict.SKIPPED)
+    assert verdicts.pop(TrialCheck.DOWNGRADE) is CaseStatus.WARNED
+    assert verdicts == dict.fromkeys(set(OF_REVISIONS) - {TrialCheck.DOWNGRADE}, CaseStatus.SKIPPED)
 
 
 def test_what_a_revision_accepts_is_no_failure_and_is_told() -> None:
     findings = Findings(DEFAULT_FAIL, {"r1": "v/r1.py"}, {"r1": Source(accepted={"kept": "meant so"})})
-    findings.found(Check.KEPT, "r1", "rows are lost", ["more"])
-    findings.found(Check.KEPT, "r1", "again")
-    findings.found(Check.ROWS, "r1", "no")
+    findings.found(TrialCheck.KEPT, "r1", "rows are lost", ["more"])
+    findings.found(TrialCheck.KEPT, "r1", "again")
+    findings.found(TrialCheck.ROWS, "r1", "no")
     kept, rows = findings.of("r1")
-    assert (kept.verdict, kept.message) == (Verdict.ACCEPTED, "accepted: meant so")
+    assert (kept.verdict, kept.message) == (CaseStatus.ACCEPTED, "accepted: meant so")
     assert kept.details == ("rows are lost", "more", "again")
-    assert rows.verdict is Verdict.FAILED
+    assert rows.verdict is CaseStatus.FAILED
 
 
 def test_every_difference_of_the_models_is_kept(findings: Findings) -> None:
-    findings.found(Check.MODELS, None, "first", [str(number) for number in range(100)])
+    findings.found(TrialCheck.MODELS, None, "first", [str(number) for number in range(100)])
     assert len(findings.of(None)[0].details) == 100
 
 
@@ -138,19 +138,23 @@ def test_rows_that_are_put_in_may_change_the_schema() -> None:
 
 
 def test_a_trial_is_in_the_order_of_the_history(findings: Findings) -> None:
-    findings.passed(Check.HEADS)
-    findings.passed(Check.KEPT, "r2")
-    findings.passed(Check.UPGRADE, "r2")
-    findings.found(Check.ROWS, "r1", "no")
+    findings.passed(TrialCheck.HEADS)
+    findings.passed(TrialCheck.KEPT, "r2")
+    findings.passed(TrialCheck.UPGRADE, "r2")
+    findings.found(TrialCheck.ROWS, "r1", "no")
     trial = findings.trial([revision("r1"), revision("r2")])
     assert [case.name for case in trial.cases] == ["r1-rows", "r2-upgrade", "r2-kept", "history-heads"]
     assert trial.counts == {"passed": 3, "failed": 1, "warned": 0, "accepted": 0, "skipped": 0}
-    assert [case.name for case in trial.with_verdict(Verdict.FAILED)] == ["r1-rows"]
+    assert [case.name for case in trial.with_verdict(CaseStatus.FAILED)] == ["r1-rows"]
 
 
 def verdicts(**numbers: int) -> Trial:
     return Trial(
-        tuple(Case(Check.UPGRADE, Verdict(name), f"r{n}") for name, number in numbers.items() for n in range(number))
+        tuple(
+            Case(TrialCheck.UPGRADE, CaseStatus(name), f"r{n}")
+            for name, number in numbers.items()
+            for n in range(number)
+        )
     )
 
 
@@ -169,9 +173,9 @@ def test_the_counts_in_words(trial: Trial, said: str) -> None:
 
 
 def test_a_case_in_json_and_without_a_place() -> None:
-    case = Case(Check.TWICE, Verdict.FAILED, message="said", details=("a",))
+    case = Case(TrialCheck.TWICE, CaseStatus.FAILED, message="said", details=("a",))
     assert case.place == ""
-    assert Case(Check.TWICE, Verdict.FAILED, file="env.py").place == "env.py"
+    assert Case(TrialCheck.TWICE, CaseStatus.FAILED, file="env.py").place == "env.py"
     assert case.to_json() == {
         "check": "twice",
         "verdict": "failed",
@@ -236,9 +240,9 @@ def test_traces_of_a_renamed_constraint() -> None:
 
 def test_a_finding_that_may_be_the_rows_own_fault_only_warns() -> None:
     findings = Findings({"rows"}, {}, {})
-    findings.found(Check.ROWS, "a", "a text cannot be read", is_sure=False)
-    findings.found(Check.ROWS, "b", "a column has NULL")
-    assert [case.verdict for one in "ab" for case in findings.of(one)] == [Verdict.WARNED, Verdict.FAILED]
+    findings.found(TrialCheck.ROWS, "a", "a text cannot be read", is_sure=False)
+    findings.found(TrialCheck.ROWS, "b", "a column has NULL")
+    assert [case.verdict for one in "ab" for case in findings.of(one)] == [CaseStatus.WARNED, CaseStatus.FAILED]
 
 
 def test_a_table_that_grows_on_both_ways_and_is_named_nowhere_is_env_pys() -> None:

@@ -6,19 +6,19 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from migrate.core.trial_checks import Check
-from migrate.trial.cases import Case, Trial, Verdict
+from migrate.core.trial_checks import TrialCheck
+from migrate.trial.cases import Case, CaseStatus, Trial
 from migrate.trial.report import github_annotations, junit, table
 
 HOSTILE = "it's <b>&\"\x1b[31m\x00 ünï]]>"
 TRIAL = Trial(
     (
-        Case(Check.UPGRADE, Verdict.PASSED, "r1", "v/r1.py", 3),
-        Case(Check.ROWS, Verdict.FAILED, "r1", "v/r1.py", 4, HOSTILE, ("a detail", "::error::forged")),
-        Case(Check.DOWNGRADE, Verdict.WARNED, "r1", "v/r1.py", 9, "left behind"),
-        Case(Check.CRASH, Verdict.SKIPPED, "r1", "v/r1.py", 3, "it commits once"),
-        Case(Check.TWICE, Verdict.FAILED, message="no place"),
-        Case(Check.MODELS, Verdict.SKIPPED, message="no models"),
+        Case(TrialCheck.UPGRADE, CaseStatus.PASSED, "r1", "v/r1.py", 3),
+        Case(TrialCheck.ROWS, CaseStatus.FAILED, "r1", "v/r1.py", 4, HOSTILE, ("a detail", "::error::forged")),
+        Case(TrialCheck.DOWNGRADE, CaseStatus.WARNED, "r1", "v/r1.py", 9, "left behind"),
+        Case(TrialCheck.CRASH, CaseStatus.SKIPPED, "r1", "v/r1.py", 3, "it commits once"),
+        Case(TrialCheck.TWICE, CaseStatus.FAILED, message="no place"),
+        Case(TrialCheck.MODELS, CaseStatus.SKIPPED, message="no models"),
     )
 )
 

@@ -23,8 +23,8 @@ from migrate.postgres import programs
 from migrate.shadow import embedded
 from migrate.shadow.embedded import (
     Binaries,
+    EmbeddedServer,
     NoServerError,
-    Server,
     ServerFailedError,
     find_binaries,
     installed_binaries,
@@ -184,7 +184,7 @@ def test_a_blocked_signal_mask_is_not_passed_on() -> None:
 
 
 def test_an_exception_in_the_block_ends_it() -> None:
-    servers: list[tuple[int, Server]] = []
+    servers: list[tuple[int, EmbeddedServer]] = []
 
     def use_and_fail() -> None:
         with throwaway_server() as server:

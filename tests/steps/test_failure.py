@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from migrate.child.protocol import Error, Failed, Refusal
+from migrate.child.protocol import Declined, Error, Failed
 from migrate.core.interruption import Interrupted
 from migrate.core.problems.catalogue import Stop
 from migrate.steps.at_work import AtWork
@@ -100,7 +100,7 @@ def test_a_signal_counts_for_more_than_the_error_that_its_cancel_makes(run, data
 
 
 def test_a_refusal_leaves_what_the_transaction_says(run, database):
-    refusal = Refusal("data-loss", "it loses rows", {"target": "base"}, {"loses": ["table t: 1"]})
+    refusal = Declined("data-loss", "it loses rows", {"target": "base"}, {"loses": ["table t: 1"]})
     problem = refused(attempted(run, database), refusal).problem
     assert (problem.kind.code, problem.why, problem.facts["loses"]) == ("data-loss", "it loses rows", ["table t: 1"])
     problem = refused(attempted(run, database, "commit"), refusal).problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from migrate.core.trial_checks import Check
+from migrate.core.trial_checks import TrialCheck
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ class Planted:
 
     upgrade: str
     downgrade: str
-    found: tuple[Check, ...] = ()
+    found: tuple[TrialCheck, ...] = ()
     header: str = ""
 
 
@@ -45,7 +45,7 @@ HISTORY: dict[str, Planted] = {
     "leaves_a_table": Planted(
         f'op.create_table("left_behind", sa.Column("id", sa.Integer, primary_key=True))  {MARK}',
         "pass",
-        (Check.DOWNGRADE, Check.AGAIN),
+        (TrialCheck.DOWNGRADE, TrialCheck.AGAIN),
     ),
     "loses_an_index": Planted(
         'op.add_column("author", sa.Column("note", sa.Text))',
@@ -53,7 +53,7 @@ HISTORY: dict[str, Planted] = {
         op.drop_column("author", "note")
         op.execute("DROP INDEX ix_author_email")
         """,
-        (Check.DOWNGRADE,),
+        (TrialCheck.DOWNGRADE,),
     ),
     "clean_1": Planted(
         """
@@ -66,7 +66,7 @@ HISTORY: dict[str, Planted] = {
     "no_downgrade": Planted(
         'op.add_column("author", sa.Column("born", sa.Date))',
         f'raise NotImplementedError("nobody goes back")  {MARK}',
-        (Check.DOWNGRADE,),
+        (TrialCheck.DOWNGRADE,),
     ),
     "leaves_a_type": Planted(
         f"""
@@ -74,14 +74,14 @@ HISTORY: dict[str, Planted] = {
         op.execute("ALTER TABLE book ADD size size")
         """,
         'op.drop_column("book", "size")',
-        (Check.DOWNGRADE, Check.AGAIN),
+        (TrialCheck.DOWNGRADE, TrialCheck.AGAIN),
     ),
     "leaves_a_row": Planted(
         """
         op.execute("INSERT INTO author (name, email) VALUES ('nobody', 'nobody@example.org')")
         """,
         "pass",
-        (Check.DOWNGRADE,),
+        (TrialCheck.DOWNGRADE,),
     ),
     "clean_2": Planted(
         'op.alter_column("author", "note", new_column_name="remark")',
@@ -90,27 +90,27 @@ HISTORY: dict[str, Planted] = {
     "not_null_without_default": Planted(
         f'op.add_column("book", sa.Column("language", sa.String(2), nullable=False))  {MARK}',
         'op.drop_column("book", "language")',
-        (Check.ROWS,),
+        (TrialCheck.ROWS,),
     ),
     "unique_on_duplicates": Planted(
         f'op.create_unique_constraint("uq_book_isbn", "book", ["isbn"])  {MARK}',
         'op.drop_constraint("uq_book_isbn", "book")',
-        (Check.ROWS,),
+        (TrialCheck.ROWS,),
     ),
     "set_not_null": Planted(
         f'op.alter_column("author", "email", nullable=False)  {MARK}',
         'op.alter_column("author", "email", nullable=True)',
-        (Check.ROWS,),
+        (TrialCheck.ROWS,),
     ),
     "narrower_text": Planted(
         f'op.alter_column("book", "title", type_=sa.String(100))  {MARK}',
         'op.alter_column("book", "title", type_=sa.String(200))',
-        (Check.ROWS,),
+        (TrialCheck.ROWS,),
     ),
     "narrower_number": Planted(
         f'op.alter_column("book", "price", type_=sa.SmallInteger)  {MARK}',
         'op.alter_column("book", "price", type_=sa.Integer)',
-        (Check.ROWS,),
+        (TrialCheck.ROWS,),
     ),
     "foreign_key_to_nothing": Planted(
         f"""
@@ -121,14 +121,14 @@ HISTORY: dict[str, Planted] = {
         op.drop_constraint("fk_shelf", "book")
         op.drop_table("shelves")
         """,
-        (Check.ROWS,),
+        (TrialCheck.ROWS,),
     ),
     "deletes_duplicates": Planted(
         """
         op.execute("DELETE FROM book a USING book b WHERE a.tags = b.tags AND a.id > b.id")
         """,
         "pass",
-        (Check.KEPT,),
+        (TrialCheck.KEPT,),
     ),
     "clean_3": Planted(
         """
@@ -165,7 +165,7 @@ HISTORY: dict[str, Planted] = {
         """
         op.execute("ALTER TYPE mood ADD VALUE 'happy'")
         """,
-        (Check.ROWS,),
+        (TrialCheck.ROWS,),
     ),
     "loses_rows": Planted(
         """
@@ -175,7 +175,7 @@ HISTORY: dict[str, Planted] = {
         op.execute("DROP TABLE new_book")
         """,
         "pass",
-        (Check.KEPT,),
+        (TrialCheck.KEPT,),
     ),
     "downgrade_loses_rows": Planted(
         'op.add_column("author", sa.Column("pen_name", sa.Text))',
@@ -183,7 +183,7 @@ HISTORY: dict[str, Planted] = {
         op.execute("TRUNCATE author CASCADE")
         op.drop_column("author", "pen_name")
         """,
-        (Check.DOWNGRADE,),
+        (TrialCheck.DOWNGRADE,),
     ),
     "irreversible": Planted(
         'op.execute("ALTER TABLE book DROP COLUMN tags")',
@@ -200,7 +200,7 @@ HISTORY: dict[str, Planted] = {
         op.execute("DROP INDEX ix_book_price")
         op.execute("DROP INDEX ix_book_pages")
         """,
-        (Check.CRASH,),
+        (TrialCheck.CRASH,),
     ),
     "crash_proof": Planted(
         """
@@ -222,7 +222,7 @@ HISTORY: dict[str, Planted] = {
         op.execute("ALTER TABLE book ALTER rating SET DEFAULT 1")
         """,
         'op.drop_column("book", "rating")',
-        (Check.CRASH,),
+        (TrialCheck.CRASH,),
     ),
     "takes_no_rows": Planted(
         """
@@ -240,7 +240,7 @@ HISTORY: dict[str, Planted] = {
     "after_it": Planted(
         'op.add_column("log", sa.Column("at", sa.DateTime))',
         'op.drop_column("log", "at")',
-        (Check.FILLED,),
+        (TrialCheck.FILLED,),
     ),
 }
 
@@ -257,13 +257,13 @@ def plant(project: Project) -> dict[str, Path]:
     return files
 
 
-def expected_line(check: Check, file: Path) -> int:
+def expected_line(check: TrialCheck, file: Path) -> int:
     """Where a finding stands: at the statement that failed, else at the function."""
     lines = file.read_text("utf-8").splitlines()
     marked = [number for number, line in enumerate(lines, 1) if MARK in line]
-    if marked and check is not Check.DOWNGRADE:
+    if marked and check is not TrialCheck.DOWNGRADE:
         return marked[0]
-    if marked and check is Check.DOWNGRADE and "raise" in lines[marked[0] - 1]:
+    if marked and check is TrialCheck.DOWNGRADE and "raise" in lines[marked[0] - 1]:
         return marked[0]
-    function = "def downgrade" if check is Check.DOWNGRADE else "def upgrade"
+    function = "def downgrade" if check is TrialCheck.DOWNGRADE else "def upgrade"
     return next(number for number, line in enumerate(lines, 1) if line.startswith(function))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.decide.plan import Adopt, Backup, Downgrade, Plan, Refusal, Upgrade
-from migrate.core.decide.policy import Backup as BackupPolicy
+from migrate.core.decide.policy import BackupPolicy
 from migrate.core.decide.state import Empty, Split, Untracked
 from migrate.core.problems import migrate, problem, shell
 from migrate.core.wording import shortened

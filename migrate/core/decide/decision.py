@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from migrate.core.decide.findings import held_by, judge, problem_of_incomparable, sentence, warnings_of, without_healed
 from migrate.core.decide.outcome import Result
-from migrate.core.decide.plan import Adopt, Decision, Held, Plan, Refusal, Repair, Upgrade
-from migrate.core.decide.policy import Adopt as AdoptPolicy
-from migrate.core.decide.policy import Ahead as AheadPolicy
-from migrate.core.decide.policy import Breaking as BreakingPolicy
-from migrate.core.decide.policy import Judgement
+from migrate.core.decide.plan import Adopt, Decision, HeldRevision, Plan, Refusal, Repair, Upgrade
+from migrate.core.decide.policy import AdoptPolicy, AheadPolicy, BreakingPolicy, Judgement
 from migrate.core.decide.policy import Stale as StalePolicy
 from migrate.core.decide.state import (
     Ahead,
@@ -30,7 +27,7 @@ from migrate.core.decide.state import (
 )
 from migrate.core.manifest.match import Exact, Nearest, Several
 from migrate.core.problems import ExitCode, migrate, problem, shell
-from migrate.core.quoting import Ready, word
+from migrate.core.quoting import Quoted, word
 from migrate.core.wording import LISTED, clauses, counted
 
 if TYPE_CHECKING:
@@ -122,7 +119,7 @@ def refuse_image(image: Image, policy: Policy) -> Refusal | None:
     resolved = image.graph.resolve(policy.target)
     if not isinstance(resolved, tuple):
         return Refusal(
-            problem("unknown-target", resolved.message, names={"heads": heads or Ready("none")}, heads=list(heads)),
+            problem("unknown-target", resolved.message, names={"heads": heads or Quoted("none")}, heads=list(heads)),
         )
     return None
 
@@ -200,7 +197,7 @@ def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade, image
     steps: list[Repair | Upgrade] = [upgrade]
     warnings: list[str] = []
     healed: frozenset[str] = frozenset()
-    held: tuple[Held, ...] = ()
+    held: tuple[HeldRevision, ...] = ()
     stale = refuse_stale(image, upgrade.pending, policy)
     if stale is not None:
         return stale

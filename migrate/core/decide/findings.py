@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
-from migrate.core.decide.plan import Held, Refusal
-from migrate.core.decide.policy import Breaking as BreakingPolicy
-from migrate.core.decide.policy import Edited as EditedPolicy
-from migrate.core.decide.policy import Judgement
+from migrate.core.decide.plan import HeldRevision, Refusal
+from migrate.core.decide.policy import BreakingPolicy, EditedPolicy, Judgement
 from migrate.core.decide.state import Breaking, Drifted, Edited, Incomparable, Lacking, Residue, Unproven, named
 from migrate.core.problems import again, migrate, problem, shell, sql
 from migrate.core.wording import LISTED, clauses, shortened
@@ -79,12 +77,12 @@ def judge(finding: Finding, policy: Policy) -> Refusal | None:
             assert_never(finding)
 
 
-def held_by(finding: Breaking, pending: Sequence[Revision]) -> tuple[Held, ...]:
+def held_by(finding: Breaking, pending: Sequence[Revision]) -> tuple[HeldRevision, ...]:
     """The pending revisions from the first on that breaks the running release, and what each of them takes from it."""
     taken: dict[str, list[str]] = {}
     for broken, revision in finding.breaks:
         taken.setdefault(revision.id, []).append(broken.sentence)
-    return tuple(Held(r, tuple(taken.get(r.id, ()))) for r in pending[len(finding.before) :])
+    return tuple(HeldRevision(r, tuple(taken.get(r.id, ()))) for r in pending[len(finding.before) :])
 
 
 def _by_policy(differences: Differences, policy: Policy, *judgements: Judgement) -> Differences:

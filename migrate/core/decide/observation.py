@@ -54,7 +54,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class AppliedRevision:
     """What the ledger knows of a revision that was applied here."""
 
     revision: str
@@ -129,7 +129,7 @@ class Observation:
     rows: tuple[str, ...]
     objects: tuple[str, ...] = ()
     schema: Mapping[str, str] | None = None
-    ledger: Mapping[str, Applied] = field(default_factory=dict)
+    ledger: Mapping[str, AppliedRevision] = field(default_factory=dict)
     unfinished: tuple[Unfinished, ...] = ()
     unproven: UnprovenRun | None = None
     accepted: tuple[Accepted, ...] = ()

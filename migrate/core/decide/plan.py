@@ -75,7 +75,7 @@ Step = Adopt | Repair | Backup | Upgrade | Downgrade
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldRevision:
     """A pending revision that is left to a later run, and what it takes from the running release, as sentences."""
 
     revision: Revision
@@ -89,7 +89,7 @@ class Plan:
     steps: tuple[Step, ...] = ()
     result: Result = Result.NOOP
     warnings: tuple[str, ...] = ()
-    held: tuple[Held, ...] = ()
+    held: tuple[HeldRevision, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Adopt(StrEnum):
+class AdoptPolicy(StrEnum):
     """Whether `up` may stamp an untracked database."""
 
     OFF = "off"
@@ -14,7 +14,7 @@ class Adopt(StrEnum):
     EQUIVALENT = "equivalent"
 
 
-class Ahead(StrEnum):
+class AheadPolicy(StrEnum):
     """When a database that is newer than the image may stand."""
 
     PROVEN = "proven"
@@ -31,7 +31,7 @@ class Judgement(StrEnum):
     IGNORE = "ignore"
 
 
-class Edited(StrEnum):
+class EditedPolicy(StrEnum):
     """What the edited file of an applied revision does to the run."""
 
     REFUSE = "refuse"
@@ -45,7 +45,7 @@ class Stale(StrEnum):
     WARN = "warn"
 
 
-class Breaking(StrEnum):
+class BreakingPolicy(StrEnum):
     """What a pending change that breaks the running release does to the run."""
 
     ALLOW = "allow"
@@ -61,7 +61,7 @@ class Transaction(StrEnum):
     ALL = "all"
 
 
-class Backup(StrEnum):
+class BackupPolicy(StrEnum):
     """When a backup is taken before the first change."""
 
     OFF = "off"
@@ -75,15 +75,15 @@ class Policy:
 
     target: str = "head"
     transaction: Transaction = Transaction.REVISION
-    adopt: Adopt = Adopt.OFF
-    ahead: Ahead = Ahead.PROVEN
+    adopt: AdoptPolicy = AdoptPolicy.OFF
+    ahead: AheadPolicy = AheadPolicy.PROVEN
     drift: Judgement = Judgement.FAIL
     extra: Judgement = Judgement.WARN
     ignore: tuple[str, ...] = ()
-    edited: Edited = Edited.REFUSE
+    edited: EditedPolicy = EditedPolicy.REFUSE
     stale: Stale = Stale.REFUSE
-    breaking: Breaking = Breaking.WARN
-    backup: Backup = Backup.OFF
+    breaking: BreakingPolicy = BreakingPolicy.WARN
+    backup: BackupPolicy = BackupPolicy.OFF
     strict: bool = False
     heal: bool = False
     allow_empty_history: bool = False

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.quoting import Ready, identifier, word, words
+from migrate.core.quoting import Quoted, identifier, word, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ class ProjectFlag:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Invocation:
     """A run of `migrate`, or of `alembic` where there is no verb; it is given the flags that lead to the project.
 
     ``arguments`` are ready for a shell, each flag together with its value. One that ``repeats`` stands for the command
@@ -47,7 +47,7 @@ class Run:
         return " ".join((f"migrate {self.verb}" if self.verb else "alembic", *taken, *self.arguments))
 
 
-Piece = str | Run
+Piece = str | Invocation
 Pieces = tuple[Piece, ...]
 
 
@@ -94,11 +94,11 @@ class Fix:
         """Whether there is anything to do."""
         return bool(self.parts)
 
-    def completed(self, flags: Sequence[ProjectFlag], again: Run) -> Fix:
+    def completed(self, flags: Sequence[ProjectFlag], again: Invocation) -> Fix:
         """The fix whose commands lead to the project of ``flags``; ``again`` is what its runs that repeat stand for."""
 
         def of(piece: Piece) -> Piece:
-            if isinstance(piece, Run):
+            if isinstance(piece, Invocation):
                 run = replace(again, arguments=(*again.arguments, *piece.arguments)) if piece.repeats else piece
                 return run.text(flags)
             return piece
@@ -119,7 +119,7 @@ class Fix:
             spelled = Blanks({name: _spelled(value, part.language) for name, value in names.items()})
 
             def of(piece: Piece) -> Piece:
-                if isinstance(piece, Run):
+                if isinstance(piece, Invocation):
                     verb, *arguments = (text.format_map(spelled) for text in (piece.verb, *piece.arguments))
                     return replace(piece, verb=verb, arguments=tuple(arguments))
                 return piece.format_map(spelled)
@@ -138,28 +138,28 @@ class Blanks(dict[str, object]):
 
 
 def _shown(piece: Piece) -> str:
-    return piece.text() if isinstance(piece, Run) else piece
+    return piece.text() if isinstance(piece, Invocation) else piece
 
 
 def _spelled(value: object, language: Language) -> object:
-    if language is Language.SQL and not isinstance(value, Ready):
+    if language is Language.SQL and not isinstance(value, Quoted):
         return identifier(str(value))
     return words(value) if isinstance(value, (tuple, list)) else word(value)
 
 
-def migrate(verb: str, *arguments: str) -> Run:
+def migrate(verb: str, *arguments: str) -> Invocation:
     """A run of `migrate` in a fix; arguments are ready for a shell, each flag together with its value."""
-    return Run(verb, arguments)
+    return Invocation(verb, arguments)
 
 
-def alembic(*arguments: str) -> Run:
+def alembic(*arguments: str) -> Invocation:
     """A run of `alembic` in a fix; its command is the first argument that is no flag."""
-    return Run("", arguments)
+    return Invocation("", arguments)
 
 
-def again(*arguments: str) -> Run:
+def again(*arguments: str) -> Invocation:
     """The command that ran, once more, with these arguments too; in the catalogue `migrate up`."""
-    return Run("up", arguments, repeats=True)
+    return Invocation("up", arguments, repeats=True)
 
 
 def shell(*pieces: Piece, note: Piece | Pieces = ()) -> Fix:
@@ -195,7 +195,9 @@ def _pieces(note: Piece | Pieces) -> Pieces:
     return note if isinstance(note, tuple) else (note,)
 
 
-def with_completed_fixes(fields: Mapping[str, object], flags: Sequence[ProjectFlag], again: Run) -> dict[str, object]:
+def with_completed_fixes(
+    fields: Mapping[str, object], flags: Sequence[ProjectFlag], again: Invocation
+) -> dict[str, object]:
     """A line's or a result's fields with every fix in them completed, those of listed checks too."""
 
     def of(value: object) -> object:

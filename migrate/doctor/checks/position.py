@@ -9,7 +9,7 @@ from migrate.core.decide.decision import decide, refuse_uncompared
 from migrate.core.decide.findings import fix_of_stale_rows, problem_of_incomparable, sentence, without_healed
 from migrate.core.decide.outcome import Result
 from migrate.core.decide.plan import Plan, Refusal
-from migrate.core.decide.policy import Breaking as BreakingPolicy
+from migrate.core.decide.policy import BreakingPolicy
 from migrate.core.decide.repair import plain
 from migrate.core.decide.state import (
     AtHead,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.state import Finding
     from migrate.core.problems import Fix
     from migrate.doctor.check import Found
-    from migrate.doctor.facts import BackupPlace, Compared, Examined
+    from migrate.doctor.facts import BackupFacts, Compared, Examined
 
 _Kind = TypeVar("_Kind")
 _WORDS: Final = {
@@ -201,7 +201,7 @@ DECISION = (state, residue, edited, drift, breaking)
     warns="one could not be taken, and none is due",
     fails="one is due and could not be taken, or has no place",
 )
-def backup(seen: BackupPlace) -> Found:
+def backup(seen: BackupFacts) -> Found:
     """A place that is missing is the problem in place of the facts."""
     if seen.fault is not None:
         return seen.fault if seen.is_due else Warned(f"{seen.fault.why}; none is due now", seen.fault.fix)

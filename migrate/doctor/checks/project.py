@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from migrate.core.image import Image
     from migrate.core.target import Target
     from migrate.doctor.check import Found
-    from migrate.doctor.facts import Configuration, Driver, GivenSettings, History, PlatformFiles
+    from migrate.doctor.facts import Configuration, Driver, GivenSettings, HistoryFacts, PlatformFiles
 
 _POOLER_PORT: Final = 6543  # Supabase's and others' for transaction mode
 _WRITE_MANIFEST: Final = shell(migrate("manifest"), note="then commit the file that it writes")
@@ -82,7 +82,7 @@ def driver(seen: Driver) -> Found:
 
 
 @check("the revisions of this image", fails="the history has a fault, or the target is not in it", needs_server=False)
-def image(seen: History) -> Found:
+def image(seen: HistoryFacts) -> Found:
     """The history and the target."""
     refused = refuse_image(seen.image, seen.policy)
     for found in (*([refused.problem] if refused is not None else []), *seen.faults):
