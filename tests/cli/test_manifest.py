@@ -118,7 +118,7 @@ def test_an_async_env_py_without_a_driver_is_told_where_a_replay_finds_one(proje
     refused = manifest()
     refused.check_clean()
     assert (refused.exit_code, refused.finished["problem"]) == (10, "sync-driver")
-    assert refused.finished["fix"] == f"in {project.ini}: sqlalchemy.url = postgresql+asyncpg://   # or +psycopg"
+    assert refused.finished["fix"] == f"in {project.ini}: sqlalchemy.url = postgresql+asyncpg:// (or +psycopg)"
     project.write_ini(**{"sqlalchemy.url": "postgresql+asyncpg://"})
     assert manifest().exit_code == 0
 
