@@ -1,4 +1,4 @@
-"""When to try again: jittered, growing delays inside a number of tries and a total budget."""
+"""How long to wait before a blocked revision, or a blocked look, is tried again; the loops are in `steps/upgrade.py` and `steps/patience.py`."""
 
 from __future__ import annotations
 

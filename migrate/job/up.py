@@ -44,7 +44,7 @@ def up(order: Order, progress: Progress) -> Outcome:
 
 
 def plan(order: Order, progress: Progress) -> tuple[Judged | None, Outcome]:
-    """What `up` would do: steps 1 to 4 of the run and the decision; takes no guard and writes nothing."""
+    """What `up` would do: it looks, classifies and decides; takes no guard and writes nothing."""
     judged: Judged | None = None
     with outcomes(progress):
         refuse_image_faults(order)

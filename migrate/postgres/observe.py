@@ -237,7 +237,7 @@ def _read_server(connection: Connection, target: Target) -> Server:
 
 
 def refuse_wrong_server(server: Server, target: Target) -> None:
-    """Raises Stop for a server on which a release must not even take a lock (DESIGN section 2, step 3)."""
+    """Raises Stop for a server on which a release must not even take a lock."""
     if server.version_num < OLDEST:
         raise stop("unsupported-server", f"the server is PostgreSQL {server.version}, older than 14")
     names = {"variable": target.url_from}

@@ -1,1 +1,1 @@
-"""One file per thing that a run does to the target, named like its class."""
+"""The steps of a run (adopt, backup, repair, upgrade), the proof, and the parts of the one that runs revisions."""

@@ -1,4 +1,4 @@
-"""Runs revisions, up or down, through the user's env.py in the child process, and cancels what must not go on."""
+"""Runs revisions, up or down, through the user's env.py in the child process; a blocked one is rolled back and tried again."""
 
 from __future__ import annotations
 
