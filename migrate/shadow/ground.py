@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from migrate.child.parent import Worker
+from migrate.child.protocol import Servers
 from migrate.core import shadow as shadows
 from migrate.core.decide.policy import Policy
 from migrate.core.decide.widths import ALEMBICS, too_narrow
@@ -27,7 +28,7 @@ from migrate.postgres.ledger import Ledger
 from migrate.postgres.observe import in_snapshot, observe, user_schemas, version_rows
 from migrate.shadow.databases import CONNECT_S, load_baseline
 from migrate.steps.environment import child_environment
-from migrate.steps.run import Run, Servers
+from migrate.steps.run import Run
 from migrate.steps.upgrade import Upgrading
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ class Ground:
                     held,
                     _NoLedger(control, context, key="", fence=held.fence),
                     before,
-                    fence=Servers(target.url, self._allowed),
+                    servers=Servers(target.url.raw, tuple(self._allowed)),
                     looks_first=not self._has_looked,
                     explained=self.explained,
                 )

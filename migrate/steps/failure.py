@@ -126,7 +126,7 @@ def refused(attempt: Attempt, refusal: Declined) -> Stop:
     attempt.close_steps("failed")
     # what env.py has brought to another target is not seen, and what this run has committed stays
     is_elsewhere = code == "several-targets"
-    stays = attempt.run.applied and attempt.run.fence is None  # what a throw-away database has goes with it
+    stays = attempt.run.applied and attempt.run.servers is None  # what a throw-away database has goes with it
     exit_code = ExitCode.UNPROVEN if is_elsewhere and stays else None
     about = {name: fix_names[name] for name in ("missing_schema",) if name in fix_names} | facts(attempt.current)
     if is_elsewhere:  # it is of no one revision

@@ -8,23 +8,15 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from migrate.child.protocol import Servers
     from migrate.context import Context
     from migrate.core.decide.observation import Observation
     from migrate.core.problems import Stop
-    from migrate.core.url import DatabaseUrl
     from migrate.postgres.connection import Connection
     from migrate.postgres.guard import Held
     from migrate.postgres.ledger import Ledger
     from migrate.steps.at_work import AtWork
     from migrate.steps.order import Order
-
-
-@dataclass(frozen=True, slots=True)
-class Servers:
-    """To which servers env.py and the revisions may connect: that of ``url``, and the ``allowed`` (HOST or HOST:PORT)."""
-
-    url: DatabaseUrl
-    allowed: Sequence[str]
 
 
 class Underway(Protocol):
@@ -56,7 +48,7 @@ class Run:
     ledger: Ledger
     before: Observation
     looks_first: bool = False  # at where env.py goes, before it may commit anything
-    fence: Servers | None = None  # of a shadow's run
+    servers: Servers | None = None  # of a shadow's run
     explained: Callable[[Stop], Stop] | None = None  # what a failure means in a shadow
     attempt: Underway | None = None  # of the upgrade, while it is at work
     applied: list[str] = field(default_factory=list)

@@ -28,7 +28,6 @@ from migrate.child.protocol import (
     History,
     Ready,
     Sent,
-    Servers,
     Setup,
     Start,
     Starting,
@@ -347,7 +346,7 @@ class Upgrading:
             guard_every_s=HEARTBEAT_S,
             session=self._session,
             is_pooled=run.before.server.pooled,
-            servers=Servers(run.fence.url.raw, tuple(run.fence.allowed)) if run.fence is not None else None,
+            servers=run.servers,
             wanted=self._wanted,
             held=tuple(each.id for each in self.plan.held) if isinstance(self.plan, Upgrade) else (),
         )
@@ -358,7 +357,7 @@ class Upgrading:
 
         What it does after a commit of its own is committed by those that follow it, where transactions are Alembic's.
         """
-        if self.run.fence is None or not isinstance(self.plan, Upgrade) or not self.revisions:
+        if self.run.servers is None or not isinstance(self.plan, Upgrade) or not self.revisions:
             return False
         last = self.revisions[-1].id
         return len(self.run.order.image.graph.descendants([last])) > 1
