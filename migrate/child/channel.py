@@ -10,10 +10,11 @@ import termios
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, assert_never
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, assert_never
 
 from migrate.child import driver
 from migrate.child.protocol import (
+    PULSE_S,
     Error,
     Failed,
     Go,
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from migrate.child.protocol import Order, Question, Starting, Told
-
-PULSE_S: Final = 1.0
+    from migrate.child.protocol import Asked, Question, Starting, Told
 
 
 class Stopped(Exception):  # noqa: N818 - the parent's wish
@@ -110,7 +109,7 @@ class Channel:
                 assert_never(never)
         return answer
 
-    def receive(self) -> Order:
+    def receive(self) -> Asked:
         """The parent's next message; ends the process where the parent is gone, or what it says is none."""
         line = b""
         with suppress(OSError):  # closed with something of ours unread
@@ -122,7 +121,7 @@ class Channel:
         except Unintelligible as error:
             self._end(str(error))
 
-    def refuse(self, order: Order) -> NoReturn:
+    def refuse(self, order: Asked) -> NoReturn:
         """End the process, as the parent has said what is no answer here."""
         self._end(f"its message {type(order).__name__} is no answer here")
 

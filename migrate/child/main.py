@@ -234,9 +234,8 @@ def main(fd: int) -> None:
             case LoadHistory(setup):
                 load_history(setup, channel)
             case Task() as task:
-                for engine in list(
-                    engines
-                ):  # an application's own keeps connections to a database that was replaced since
+                # an application's own engine keeps connections to a database that was replaced since
+                for engine in list(engines):
                     _forget_connections(engine)
                 run(task, channel)
             case Start() | Go() | Halt() as answer:

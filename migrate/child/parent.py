@@ -20,7 +20,7 @@ from migrate.core.events import Event, Level, Name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from migrate.child.protocol import Heard, Order
+    from migrate.child.protocol import Asked, Heard
     from migrate.core.events import Emit
 
 SHOWN_LINES: Final = 1000  # of what a run prints; platforms drop whole batches of lines above some 500 a second
@@ -113,7 +113,7 @@ class Worker:
         """End the child and say what it still had printed."""
         self.end()
 
-    def send(self, order: Order) -> None:
+    def send(self, order: Asked) -> None:
         """Give the child an order or an answer; a child that is gone is noticed by the next `receive`."""
         try:
             self._socket.sendall(encode(order))

@@ -99,7 +99,7 @@ class Halt(NamedTuple):
     """The answer where no further revision, or no statement that commits by itself, may start."""
 
 
-Order: TypeAlias = LoadHistory | Task | Start | Go | Halt
+Asked: TypeAlias = LoadHistory | Task | Start | Go | Halt
 
 
 # What the child tells without waiting for an answer.
@@ -113,6 +113,10 @@ class Logged(NamedTuple):
     """A log record or a warning of Alembic's, SQLAlchemy's or the user's code."""
 
     record: dict[str, object]
+
+
+PULSE_S: Final = 1.0
+"""How often the child says that it waits."""
 
 
 class Waiting(NamedTuple):
@@ -263,14 +267,14 @@ Heard: TypeAlias = Notice | Question | Starting | Ending
 Told: TypeAlias = Logged | Heard
 
 
-def encode(message: Order | Told) -> bytes:
+def encode(message: Asked | Told) -> bytes:
     """The message as a line."""
     return json.dumps((type(message).__name__, *message), default=_plain).encode() + b"\n"
 
 
-def decode_order(line: bytes) -> Order:
+def decode_order(line: bytes) -> Asked:
     """What the parent says. Raises Unintelligible."""
-    order: Order = _decode(line, _ORDERS)
+    order: Asked = _decode(line, _ORDERS)
     return order
 
 
@@ -280,7 +284,7 @@ def decode_told(line: bytes) -> Told:
     return told
 
 
-_ORDERS: Final[Mapping[str, type]] = {kind.__name__: kind for kind in get_args(Order)}
+_ORDERS: Final[Mapping[str, type]] = {kind.__name__: kind for kind in get_args(Asked)}
 _TOLD: Final[Mapping[str, type]] = {kind.__name__: kind for kind in get_args(Told)}
 
 

@@ -16,7 +16,7 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.history.faults import HistoryFault
 from migrate.core.problems import ExitCode, stop
 from migrate.core.wording import clauses
-from migrate.job import progress as order
+from migrate.job import progress
 from migrate.job import up as release
 from migrate.job.front_door import conduct
 from migrate.job.voice import Answer, Report, Speech
@@ -79,12 +79,12 @@ def plan(*, as_json: bool, exit_code: bool, with_sql: bool, form: str, base: str
         fields = describe(judged)
         text = None if with_sql else as_text(judged, outcome)
         if form == "markdown" and judged is not None:
-            pending_now = order.pending_of(judged.state)
+            pending_now = progress.pending_of(judged.state)
             text = _comment(session.image, judged.observation.rows, pending_now)
         if with_sql and judged is not None and outcome.problem is None:
             sent = _sql(session, judged)
             fields["sql"] = [{"revision": each.revision, "sql": each.sql} for each in sent]
-            text = sql_text(sent, {revision.id: revision for revision in order.pending_of(judged.state)})
+            text = sql_text(sent, {revision.id: revision for revision in progress.pending_of(judged.state)})
         return Report(
             outcome,
             fields,
@@ -166,7 +166,7 @@ def said(judged: Judged | None, outcome: Outcome) -> str | None:
         return None
     position = f"the database is {position_name(judged.state.position)}"
     if not outcome.pending and is_pending(judged, outcome) and isinstance(judged.decision, Plan):
-        return f"{position}; {order.plan_in_words(judged.decision)}"
+        return f"{position}; {progress.plan_in_words(judged.decision)}"
     return f"{position}; {len(outcome.pending)} pending" if outcome.pending else f"{position}; nothing to do"
 
 
@@ -181,7 +181,7 @@ def describe(judged: Judged | None) -> dict[str, object]:
         "rows": list(judged.observation.rows),
         "steps": [type(step).__name__.lower() for step in steps],
         "revisions": [
-            f"{revision.id}  {revision.file}  {revision.message}" for revision in order.pending_of(judged.state)
+            f"{revision.id}  {revision.file}  {revision.message}" for revision in progress.pending_of(judged.state)
         ],
         "warnings": list(decision.warnings) if isinstance(decision, Plan) else [],
     }
@@ -193,7 +193,7 @@ def as_text(judged: Judged | None, outcome: Outcome, *, with_why: bool = False) 
         return None
     rows = ", ".join(judged.observation.rows) or "no version"
     lines = [f"state     {position_name(judged.state.position)} ({rows})"]
-    pending = order.pending_of(judged.state)
+    pending = progress.pending_of(judged.state)
     if outcome.problem is not None:
         lines.append(f"decision  refuse {outcome.problem.exit_code:d} {outcome.problem.kind.code}")
         if with_why:

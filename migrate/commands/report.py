@@ -21,7 +21,7 @@ from migrate.core.decide.state import name as position_name
 from migrate.core.problems import stop
 from migrate.core.wording import counted
 from migrate.job import look as judging
-from migrate.job import progress as order
+from migrate.job import progress
 from migrate.job.front_door import conduct
 from migrate.job.voice import Answer, Report, Speech
 from migrate.output.page import Page, cleaned, moment, reverted, revision_rows, run_rows
@@ -103,7 +103,7 @@ def _page(
     runs: Sequence[Mapping[str, Any]],
     limit: int,
 ) -> Page:
-    pending = [revision.id for revision in order.pending_of(state)]
+    pending = [revision.id for revision in progress.pending_of(state)]
     decision = decide(image, state, session.settings.policy)
     refused = isinstance(decision, Refusal)
     entries = image.manifest.revisions if image.manifest is not None else ()

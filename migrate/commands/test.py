@@ -26,7 +26,7 @@ from migrate.job.front_door import conduct
 from migrate.job.shadow import lend_ground, manifest_baseline
 from migrate.job.voice import Answer, Report, Speech
 from migrate.output.github_job import is_github
-from migrate.trial.cases import CaseStatus, Findings, Source, Trial, planned
+from migrate.trial.cases import CaseStatus, Findings, Remarks, Trial, planned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -204,7 +204,7 @@ def _findings(session: Session, image: Image) -> Findings:
     return Findings(
         session.settings.test_fail,
         {revision.id: os.path.relpath(paths[revision.file], session.cwd) for revision in revisions},
-        {revision.id: Source.read(session.source_of(revision)) for revision in revisions},
+        {revision.id: Remarks.read(session.source_of(revision)) for revision in revisions},
     )
 
 

@@ -59,11 +59,11 @@ class Session:
     @cached_property
     def config(self) -> AlembicConfig:
         """Alembic's configuration. Raises Stop."""
-        from migrate import history as images
+        from migrate import history
 
-        found = images.load_config(self.settings.config, self.cwd, self.settings.section)
-        if isinstance(found, images.ConfigFault):
-            missing = found.kind is images.ConfigFaultKind.MISSING_FILE
+        found = history.load_config(self.settings.config, self.cwd, self.settings.section)
+        if isinstance(found, history.ConfigFault):
+            missing = found.kind is history.ConfigFaultKind.MISSING_FILE
             code = "no-alembic-config" if missing else "bad-alembic-config"
             raise Stop(problem(code, found.message, fix=found.fix))
         return found
@@ -71,9 +71,9 @@ class Session:
     @cached_property
     def scan(self) -> Scan:
         """The revision files of the image."""
-        from migrate import history as images
+        from migrate import history
 
-        return images.scan(self.config)
+        return history.scan(self.config)
 
     @cached_property
     def image(self) -> Image:

@@ -117,9 +117,8 @@ def under_guard(
 def look_again(order: Order, run: Run) -> Observation:
     """What is there after the last step; on a new connection where this one is lost, for everything may be done."""
     order = replace(order, holds_guard=True)
-    run.control.wait_s = (
-        QUERY_S  # as at the first look: there is no revision any more that it would keep from being watched
-    )
+    # as at the first look: there is no revision any more that it would keep from being watched
+    run.control.wait_s = QUERY_S
     try:
         return look(order, run.control)
     except Stop as stopped:

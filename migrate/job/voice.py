@@ -14,7 +14,7 @@ from migrate import __version__
 from migrate.core.decide.outcome import Result
 from migrate.core.deployment import platform_context
 from migrate.core.events import Event, Level, LogFormat, Name
-from migrate.core.problems.fix import Fix, with_completed_fixes
+from migrate.core.problems.fix import AGAIN, Fix, with_completed_fixes
 from migrate.core.wording import counted
 from migrate.output import log
 from migrate.output.github_job import is_github, tell_github
@@ -157,6 +157,8 @@ class Voice:
         return json.dumps(last) if self._speech is Speech.JSON else text
 
     def _with_fixes(self, fields: Mapping[str, object]) -> Mapping[str, object]:
+        if not self._project_flags and self._again == AGAIN:
+            return fields  # as they read already: nearly every run, and each of its lines
         return with_completed_fixes(fields, self._project_flags, self._again)
 
     def _notify(self, fields: Mapping[str, object]) -> None:

@@ -6,7 +6,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from migrate.child.protocol import Error
+from migrate.child.protocol import PULSE_S, Error
 from migrate.core.events import Event, Level, Name
 from migrate.core.problems.catalogue import stop
 from migrate.postgres import activity
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 TICK_S: Final = 0.5  # how often the running statement is looked at
 CANCEL_GRACE_S: Final = 0.6  # between cancelling on the server and ending backend and child
-PULSE_S: Final = 1.0  # how often the child says that it waits
 
 
 class Overseer:

@@ -56,9 +56,8 @@ class Run:
     stamping: bool = False  # the COMMIT of version rows of ours is under way
     # told why all revisions are committed together, before the first; without it that is a warning
     on_together: Callable[[str], None] | None = None
-    on_commit: Callable[[Sequence[str]], None] | None = (
-        None  # told which revisions a commit has brought, before the next
-    )
+    # told which revisions a commit has brought, before the next
+    on_commit: Callable[[Sequence[str]], None] | None = None
 
     @property
     def context(self) -> Context:

@@ -123,9 +123,8 @@ class Upgrading:
         with self.ready_worker() as worker:
             if self.run.looks_first and self._may_go_elsewhere():
                 self.run.looks_first = False
-                self._try(
-                    worker, self._task()._replace(looks=True)
-                )  # what comes of it but a refusal is seen again below
+                # what comes of it but a refusal is seen again below
+                self._try(worker, self._task()._replace(looks=True))
             while True:
                 applied = len(self.run.applied)
                 blocked = self._try(worker, self._task())

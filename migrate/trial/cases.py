@@ -112,7 +112,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Remarks:
     """What a revision's text says to a trial; lines are 1-based, 1 where a function is not found.
 
     ``irreversible`` is the reason that a module-level ``irreversible = "…"`` gives, ``accepted`` those that
@@ -126,7 +126,7 @@ class Source:
     accepted: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, text: str) -> Source:
+    def read(cls, text: str) -> Remarks:
         """Read it without running it. A text that is no Python, or computes its reason, says nothing."""
         try:
             module = parsed(text)
@@ -172,7 +172,7 @@ class Findings:
 
     fail: Collection[str]
     files: Mapping[str, str]  # revision -> its file, for people
-    sources: Mapping[str, Source]
+    sources: Mapping[str, Remarks]
     _cases: dict[tuple[str | None, TrialCheck], Case] = field(default_factory=dict)
 
     def found(

@@ -57,7 +57,7 @@ TOLD = (
 
 
 def test_each_message_has_an_example_here():
-    assert {type(each) for each in ORDERS} == set(get_args(p.Order))
+    assert {type(each) for each in ORDERS} == set(get_args(p.Asked))
     assert {type(each) for each in TOLD} == set(get_args(p.Told))
 
 

@@ -12,7 +12,7 @@ from migrate.trial.cases import (
     CaseStatus,
     Counted,
     Findings,
-    Source,
+    Remarks,
     Trial,
     legible,
     planned,
@@ -30,7 +30,7 @@ def revision(id_: str) -> Revision:
 
 @pytest.fixture
 def findings() -> Findings:
-    return Findings(DEFAULT_FAIL, {"r1": "v/r1.py"}, {"r1": Source(upgrade_line=10, downgrade_line=20)})
+    return Findings(DEFAULT_FAIL, {"r1": "v/r1.py"}, {"r1": Remarks(upgrade_line=10, downgrade_line=20)})
 
 
 def test_every_check_is_of_a_revision_or_of_the_history() -> None:
@@ -43,25 +43,28 @@ def test_going_back_and_rows_that_we_cannot_make_never_fail_a_run_by_default() -
 
 
 SOURCES = {
-    "nothing": ("", Source()),
-    "functions": ("x = 1\n\ndef upgrade():\n    pass\n\ndef downgrade():\n    pass\ndef other(): pass\n", Source(3, 6)),
-    "a reason": ('irreversible = "gone  for\\n good"', Source(irreversible="gone for good")),
-    "an annotated reason": ('"""x"""\nirreversible: str = "gone"', Source(irreversible="gone", irreversible_line=2)),
-    "no reason": ('irreversible = " "', Source()),
+    "nothing": ("", Remarks()),
+    "functions": (
+        "x = 1\n\ndef upgrade():\n    pass\n\ndef downgrade():\n    pass\ndef other(): pass\n",
+        Remarks(3, 6),
+    ),
+    "a reason": ('irreversible = "gone  for\\n good"', Remarks(irreversible="gone for good")),
+    "an annotated reason": ('"""x"""\nirreversible: str = "gone"', Remarks(irreversible="gone", irreversible_line=2)),
+    "no reason": ('irreversible = " "', Remarks()),
     "what is accepted": (
         """accepted = {"kept": "meant  so", 'rows': " ", "crash": reason, **more, 1: "x"}\naccepted: dict = {"downgrade": "d"}""",
-        Source(accepted={"kept": "meant so", "downgrade": "d"}),
+        Remarks(accepted={"kept": "meant so", "downgrade": "d"}),
     ),
-    "only a yes": ("irreversible = True", Source()),
-    "computed": ('irreversible = "a" + b', Source()),
-    "no Python": ("def (", Source()),
-    "a NUL": ("a\0", Source()),
+    "only a yes": ("irreversible = True", Remarks()),
+    "computed": ('irreversible = "a" + b', Remarks()),
+    "no Python": ("def (", Remarks()),
+    "a NUL": ("a\0", Remarks()),
 }
 
 
 @pytest.mark.parametrize(("text", "expected"), SOURCES.values(), ids=SOURCES)
-def test_a_revisions_text_is_read_without_running_it(text: str, expected: Source) -> None:
-    assert Source.read(text) == expected
+def test_a_revisions_text_is_read_without_running_it(text: str, expected: Remarks) -> None:
+    assert Remarks.read(text) == expected
 
 
 def test_a_finding_stands_at_the_function_that_it_is_about(findings: Findings) -> None:
@@ -105,7 +108,7 @@ def test_a_finding_overrules_that_it_passed_and_nothing_overrules_a_finding(find
 
 
 def test_what_a_revision_accepts_is_no_failure_and_is_told() -> None:
-    findings = Findings(DEFAULT_FAIL, {"r1": "v/r1.py"}, {"r1": Source(accepted={"kept": "meant so"})})
+    findings = Findings(DEFAULT_FAIL, {"r1": "v/r1.py"}, {"r1": Remarks(accepted={"kept": "meant so"})})
     findings.found(TrialCheck.KEPT, "r1", "rows are lost", ["more"])
     findings.found(TrialCheck.KEPT, "r1", "again")
     findings.found(TrialCheck.ROWS, "r1", "no")

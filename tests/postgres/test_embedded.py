@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,9 +29,10 @@ from migrate.shadow.embedded import (
     installed_binaries,
     throwaway_server,
 )
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 INSTALLED = [pytest.param(binaries, id=binaries.source) for binaries in installed_binaries()]
 WHEELS = [param for param in INSTALLED if not Path(str(param.id)).is_absolute()]
@@ -54,12 +54,6 @@ def ask(url: str, query: str) -> Any:
         cursor.execute(query)
         ((answer,),) = cursor.fetchall()
         return answer
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until the condition holds; the test's own timeout ends a wait in vain."""
-    while not condition():
-        time.sleep(0.02)
 
 
 def is_alive(pid: int) -> bool:
@@ -142,8 +136,8 @@ def test_it_dies_with_its_owner() -> None:
     with an_owner() as (owner, pid, folder, url), (folder / "server.log").open(encoding="utf-8") as log:
         assert ask(url, "SELECT 1") == 1
         owner.kill()
-        until(lambda: not is_alive(pid))
-        until(lambda: not folder.exists())
+        until(lambda: not is_alive(pid), seconds=60)
+        until(lambda: not folder.exists(), seconds=60)
         # It was told to: without its folder a server ends too, but in a panic and as late as a minute after.
         last_words = log.read()
         assert "received immediate shutdown request" in last_words

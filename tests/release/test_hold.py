@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import psycopg2
 import pytest
 
 EXPAND = 'op.execute("ALTER TABLE orders ADD COLUMN state text")'
@@ -21,15 +20,6 @@ NEW = (
     "UPDATE orders SET state = 'paid'",
     "DELETE FROM orders",
 )
-
-
-def runs(database, program):
-    try:
-        for statement in program:
-            database.execute(statement)
-    except psycopg2.Error:
-        return False
-    return True
 
 
 @pytest.fixture
@@ -59,13 +49,13 @@ def test_what_comes_before_the_first_that_breaks_is_applied_and_both_programs_ru
     assert broken.startswith("contract: column orders.old_state")
     (proof,) = result.named("proof.finished")
     assert (proof["proof"], proof["rows"]) == ("manifest", ["expand"])
-    assert runs(released, OLD)
-    assert runs(released, NEW)
+    assert released.runs(OLD)
+    assert released.runs(NEW)
     rest = run_migrate("up", "--breaking", "allow", database=released)
     assert (rest.exit_code, rest.finished["outcome"]) == (0, "applied")
     assert rest.finished["applied"] == ["contract", "index"]
-    assert not runs(released, OLD)
-    assert runs(released, NEW)
+    assert not released.runs(OLD)
+    assert released.runs(NEW)
 
 
 def test_a_program_starts_while_revisions_are_held_and_not_before(released, run_migrate):

@@ -11,6 +11,7 @@ import pytest
 
 from migrate.steps import watch as module
 from migrate.steps.watch import Watch
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -35,9 +36,8 @@ def blocked(database, table):
 
         waiting = threading.Thread(target=wait)
         waiting.start()
-        until = time.monotonic() + 20
-        while not database.scalar("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = %s", pid_of(waiter)):
-            assert time.monotonic() < until
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = %s"
+        until(lambda: database.scalar(waits, pid_of(waiter)), seconds=20)
         yield pid_of(waiter), pid_of(holder)
         holder.rollback()
         waiting.join()
@@ -69,9 +69,16 @@ def test_before_another_try_the_transactions_that_are_in_the_way_are_said(run, s
     assert said[-1].message.startswith(f"revision a1 will have to wait for backend {blocked[1]} (")
 
 
+def until_gone(database, pid):
+    """Return once the server has ended the backend of a client that has gone."""
+    there = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+    until(lambda: not database.scalar(there, pid), seconds=20)
+
+
 def test_an_answer_is_lost_where_the_child_waits_and_its_backend_is_gone(run, database):
     with closing(database.connect()) as connection:
         pid = pid_of(connection)
+    until_gone(database, pid)
     watch = Watch(run)
     assert watch.look(pid, "a1", None) is None
     assert watch.look(pid, "a1", time.monotonic()) is None  # only just
@@ -85,9 +92,7 @@ def test_a_transaction_that_the_server_has_rolled_back_is_not_waited_for(run, da
         cursor.execute("SELECT txid_current()")
         pid, xid = pid_of(connection), cursor.fetchone()[0]
         assert Watch(run).look(pid, "a1", None, xid) is None
-    until = time.monotonic() + 20
-    while database.scalar("SELECT count(*) FROM pg_stat_activity WHERE pid = %s", pid):
-        assert time.monotonic() < until
+    until_gone(database, pid)
     watch = Watch(run)
     assert watch.look(pid, "a1", None, xid) is None  # it may be only just gone
     monkeypatch.setattr(module, "LOST_S", 0.0)

@@ -13,6 +13,8 @@ import psycopg2
 from psycopg2 import sql
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class, psycopg2 spells it small
 
 # What breaks code that splits, formats or unquotes a URL by hand. Each role's password adds a random part to it.
@@ -109,6 +111,15 @@ class Database:
     def execute(self, statement: LiteralString | sql.Composable, *params: object) -> None:
         """Execute the statement, in autocommit, on a connection of its own."""
         self._run(statement, params)
+
+    def runs(self, program: Iterable[LiteralString]) -> bool:
+        """Whether a program of these statements works on this database."""
+        try:
+            for statement in program:
+                self.execute(statement)
+        except psycopg2.Error:
+            return False
+        return True
 
     def rows(self, statement: LiteralString | sql.Composable, *params: object) -> list[tuple[Any, ...]]:
         """Return every row of the query."""

@@ -9,9 +9,8 @@ if TYPE_CHECKING:
 
     from migrate.core.history.graph import Graph, Revision
     from migrate.core.manifest.manifest import Manifest
+    from migrate.core.manifest.match import Rows
     from migrate.core.schema.compatibility import Break
-
-Rows = tuple[str, ...]
 
 
 def released_at(manifest: Manifest, graph: Graph, rows: Rows, released: Rows, applied: Collection[str]) -> Rows:
