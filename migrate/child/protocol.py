@@ -12,6 +12,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin, get_type_hints
 
+from migrate.core.foresee.watched import Relation, Trace
 from migrate.postgres.fence import Fence
 from migrate.postgres.suspect import Suspect
 
@@ -55,6 +56,7 @@ class Wanted(NamedTuple):
 
     compares: bool = False  # the models with the database, in place of the revisions
     is_recorded: bool = False  # tell each statement (`Sent`)
+    is_watched: bool = False  # tell what each revision was seen to do (`Watched`)
     only: str | None = None  # go back this one revision, which no target of Alembic's can say where branches meet
     crash_after: int | None = None  # end the connection after so many statements of the revision
 
@@ -131,6 +133,15 @@ class Sent(NamedTuple):
 
     revision: str
     sql: str
+
+
+class Watched(NamedTuple):
+    """What a revision was seen to do, before it is committed."""
+
+    revision: str
+    relations: tuple[Relation, ...]  # that were there before it
+    traces: tuple[Trace, ...]  # of its statements, and of Alembic's that write down where it is
+    lock_timeout_ms: int  # as the revision found it
 
 
 class ModelDifference(NamedTuple):
@@ -260,7 +271,7 @@ class Failed(NamedTuple):
     left_nothing: bool = False
 
 
-Notice: TypeAlias = Ready | Waiting | Sent | Compared
+Notice: TypeAlias = Ready | Waiting | Sent | Watched | Compared
 Question: TypeAlias = Connected | Began | Autocommitting | Applied | Committed  # answered with `Go` or `Halt`
 Ending: TypeAlias = History | Done | Declined | Doubtful | Halted | Failed
 Heard: TypeAlias = Notice | Question | Starting | Ending

@@ -19,6 +19,7 @@ from migrate.child.channel import Stopped
 from migrate.child.commits import OwnCommits
 from migrate.child.course import Course, Refused
 from migrate.child.driver import commits_by_itself, driver_of, in_transaction, is_autocommit, is_outside
+from migrate.child.effects import EffectWatch
 from migrate.child.guard_fence import GuardFence
 from migrate.child.hook import Hook, Observer
 from migrate.child.losses import Losses
@@ -74,6 +75,7 @@ class Seam:
         self._division = Division(self.course, wanted=task.divides)
         self._commits = OwnCommits()
         self._fence = GuardFence(self.course)
+        self._effects = EffectWatch(self.course) if task.wanted.is_watched else None
         self.losses = Losses(self.course, self._commits, self._fence)
         self._beside = Beside(self.course, self._fence, self._commits, self.losses)
         self._of_env_py = Hook(self._division)
@@ -96,6 +98,8 @@ class Seam:
         yield self._fence
         if self._task.wanted.is_recorded:
             yield Recorder(self.course)
+        if self._effects is not None:
+            yield self._effects
         yield self.losses  # the last before a statement: it may send a part of it
         if self._task.wanted.crash_after is not None:
             yield Crash(self.course, self._task.wanted.crash_after)
@@ -310,6 +314,8 @@ class Seam:
         xid = course.xid if connection.in_transaction() else None
         self._start = self._channel.start(Starting(course.current, xid))
         self.losses.begin(connection)
+        if self._effects is not None:
+            self._effects.begin(connection)
         if self._start.may_commit or is_autocommit(connection):
             self._commits.watch(connection)
 
@@ -318,6 +324,8 @@ class Seam:
         connection = ctx.connection
         assert connection is not None
         self._commits.stop()
+        if self._effects is not None:
+            self._effects.end(connection)
         problem = None
         is_recorded = True
         start = self._start

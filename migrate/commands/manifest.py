@@ -364,6 +364,7 @@ def _build(work: Work, major: int, replayed: Replayed | None, used: Collection[s
             used,
             spellings=replayed.spellings,
             after=replayed.after,
+            observed=replayed.observed,
         )
     except MalformedManifest as fault:
         raise bad_manifest(work.path, fault) from fault

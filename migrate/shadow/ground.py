@@ -16,6 +16,7 @@ from migrate.core import shadow as shadows
 from migrate.core.decide.policy import Policy
 from migrate.core.decide.widths import ALEMBICS, too_narrow
 from migrate.core.events import Event, Level, Name
+from migrate.core.foresee.observed import Observed
 from migrate.core.problems import Stop, advice, migrate, problem, shell, stop
 from migrate.core.quoting import identifier, word
 from migrate.core.schema.differences import within
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from migrate.child.protocol import Wanted
+    from migrate.child.protocol import Wanted, Watched
     from migrate.core.decide.plan import Downgrade, Upgrade
     from migrate.core.events import Emit
     from migrate.core.image import Image
@@ -364,6 +365,17 @@ class Ground:
                 qualified=where.qualified,
             )
         return Seen(rows, schema, where)
+
+    def observed(self, watched: Watched) -> Observed:
+        """What the child has told of a revision in the database at hand."""
+        version_schema = self.run.before.server.schema
+        return Observed(
+            {relation.oid: relation for relation in watched.relations},
+            watched.traces,
+            self._target.default_schema(version_schema) or "",
+            (version_schema or "", self._target.version_table),
+            watched.lock_timeout_ms,
+        )
 
     def known_to(self, manifest: Manifest, schema: Mapping[str, str]) -> Mapping[str, str]:
         """What of a shadow's schema the manifest speaks of: a baseline brings other people's schemas along."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrate.child.protocol import Wanted
+from migrate.child.protocol import Sent, Wanted
 from migrate.core.decide.plan import Upgrade
 from migrate.core.history.faults import HistoryFault
 from migrate.core.problems import Stop
@@ -15,7 +15,6 @@ from migrate.core.problems import Stop
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from migrate.child.protocol import Sent
     from migrate.core.events import Emit
     from migrate.shadow.ground import Ground
 
@@ -36,4 +35,5 @@ def _record(ground: Ground, rows: Sequence[str], upgrade: Upgrade) -> list[Sent]
         before = ground.image.graph.pending(tuple(rows[:number]), row)
         assert not isinstance(before, HistoryFault)
         ground.carry_out(Upgrade(row, before))
-    return ground.carry_out(upgrade, wanted=Wanted(is_recorded=True)).sent
+    seen = ground.carry_out(upgrade, wanted=Wanted(is_recorded=True)).seen
+    return [each for each in seen if isinstance(each, Sent)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg2
 
+from migrate.child.protocol import Wanted, Watched
 from migrate.core.decide.plan import Upgrade
 from migrate.core.decide.policy import Transaction
 from migrate.core.decide.replay import (
@@ -34,6 +35,7 @@ from migrate.shadow.spelling import other_spellings, spellings_carried_over, spe
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from migrate.core.foresee.observed import Observed
     from migrate.core.history.graph import Revision
     from migrate.core.history.siblings import After
     from migrate.core.manifest.entries import OtherSpellings
@@ -56,6 +58,7 @@ class Replayed:
         default_factory=dict
     )  # siblings that revisions build on without saying so
     spellings: dict[Definition, tuple[str, ...]] = field(default_factory=dict)  # how else definitions are printed
+    observed: dict[str, Observed] = field(default_factory=dict)  # what the revisions that were read did
 
     def within(self, places: Collection[str]) -> Replayed:
         """The same, without what is in other schemas than the default one and these beside it."""
@@ -67,6 +70,7 @@ class Replayed:
             {rows: within(schema, places) for rows, schema in self.joined.items()},
             self.after,
             self.spellings,
+            self.observed,
         )
 
 
@@ -357,7 +361,11 @@ class Replay:
             self._ground.context.emit(Event(Name.IMAGE_WARNING, said, Level.WARN))
             raise _Undivided
 
-        self._ground.carry_out(step, on_commit=read, on_together=look_at_each)
+        wanted = Wanted(is_watched=any(revision.id in each.reads for revision in step.pending))
+        done = self._ground.carry_out(step, wanted=wanted, on_commit=read, on_together=look_at_each)
+        for seen in done.seen:
+            if isinstance(seen, Watched) and seen.revision in each.reads:
+                self._found.observed[seen.revision] = self._ground.observed(seen)
         for revision in step.pending:
             if revision.id in each.reads and revision.id not in self._found.schemas:
                 raise _not_there(revision.id, self._ground.see().rows)

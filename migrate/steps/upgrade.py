@@ -34,6 +34,7 @@ from migrate.child.protocol import (
     Task,
     Waiting,
     Wanted,
+    Watched,
 )
 from migrate.core.decide.plan import Upgrade
 from migrate.core.decide.policy import Transaction
@@ -105,7 +106,7 @@ class Upgrading:
         # the tables whose rows tell whether a downgrade loses any
         self.watched: list[Suspect] = []
         self.models: Sequence[ModelDifference] | None = None  # what the models differ in, where that was asked
-        self.sent: list[Sent] = []  # where that was asked
+        self.seen: list[Sent | Watched] = []  # what revisions do, where that was asked
         self._wanted = wanted or Wanted()
         self._session: dict[str, str] = {}
 
@@ -293,8 +294,8 @@ class Upgrading:
                     raise cancelled(self.attempt)
                 case Compared(differences):
                     self.models = differences
-                case Sent():
-                    self.sent.append(message)
+                case Sent() | Watched():
+                    self.seen.append(message)
                 case Connected():
                     self._note_connected(message)
                     worker.send(Go())

@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 from migrate.child import protocol as p
+from migrate.core.foresee.watched import Lock, Relation, Trace
 from migrate.postgres.fence import Fence
 from migrate.postgres.suspect import Suspect
 
@@ -39,6 +40,7 @@ TOLD = (
     p.Waiting("answer", 4),
     p.Waiting(None, 0),
     p.Sent("a1", "SELECT 1"),
+    p.Watched("a1", (Relation(7, "public", "t", "r", 9),), (Trace(("said",), (Lock(7, "ShareLock", 0, 9),), 5),), 5),
     p.Compared((p.ModelDifference("add table t", ""),)),
     p.Compared(None),
     p.Connected(12, one_transaction=True, kept="because", is_alone=False, is_anew=True),

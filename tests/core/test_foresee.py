@@ -34,6 +34,8 @@ from migrate.core.foresee.needs import (
     NoOverlap,
     NoRow,
 )
+from migrate.core.foresee.observed import Observed, effects_of
+from migrate.core.foresee.watched import Lock, Relation, Trace
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.manifest.building import build
 from migrate.core.manifest.entries import Foreseen, MalformedManifest
@@ -454,3 +456,165 @@ def test_keys_of_another_shape_are_malformed() -> None:
     text = manifest({"r1": SEEN}).serialise().replace('"writes rows of t"', "7")
     with pytest.raises(MalformedManifest, match="effects is no list of texts"):
         Manifest.parse(text)
+
+
+# What was observed
+
+
+RELATIONS = {
+    relation.oid: relation
+    for relation in (
+        Relation(1, "public", "orders", "r", 11),
+        Relation(2, "public", "ix", "i", 12, 1),
+        Relation(3, "crm", "customers", "r", 13, written=7),
+        Relation(4, "public", "sums", "m", 14),
+        Relation(5, "public", "alembic_version", "r", 15),
+    )
+}
+VERSIONS = "public", "alembic_version"
+ORDERS = {"table orders": "table", "column orders.a": "integer", "index orders.ix": "btree (a)"}
+AT_ALL, SHARED, SRE, ROWS = "AccessExclusiveLock", "ShareLock", "ShareRowExclusiveLock", "RowExclusiveLock"
+
+
+def said(*messages: str, locks: list[Lock] | None = None, limit: int = 2000, **how: bool) -> Trace:
+    return Trace(messages, tuple(locks or ()), limit, **how)
+
+
+def on(relation: int, mode: str, written: int = 0, file: int | None = None) -> Lock:
+    known = RELATIONS.get(relation)
+    return Lock(relation, mode, written, file if file is not None else known.file if known else 99)
+
+
+VERSION_ROW = said(locks=[on(5, ROWS, 1)])
+
+
+@pytest.mark.parametrize(
+    ("statements", "after", "lines"),
+    [
+        ([said("something else", locks=[on(99, AT_ALL)])], {}, []),
+        ([said(locks=[on(1, AT_ALL)]), VERSION_ROW], {}, ["blocks reads and writes of orders: brief"]),
+        ([said(locks=[on(1, AT_ALL, file=0)])], {}, ["blocks reads and writes of orders: brief"]),
+        (
+            [said(locks=[on(1, SHARED)]), said(locks=[on(1, SHARED), on(1, AT_ALL)]), said(locks=[on(1, AT_ALL)])],
+            {},
+            [
+                "blocks reads and writes of orders: brief",
+                "blocks reads and writes of orders through 1 more statement",
+                "blocks writes of orders through 2 more statements",
+            ],
+        ),
+        (
+            [said(locks=[on(1, SHARED)]), said(locks=[on(1, SHARED)]), *[said(commits=True)]]
+            + [said(locks=[on(1, AT_ALL)]) for _ in range(3)],
+            {},
+            [
+                "blocks reads and writes of orders: brief",
+                "blocks reads and writes of orders through 2 more statements",
+            ],
+        ),
+        (
+            [
+                said(
+                    'rewriting table "orders"',
+                    'building index "ix" on table "orders" serially',
+                    locks=[on(1, AT_ALL, file=20)],
+                )
+            ],
+            {},
+            ["blocks reads and writes of orders: rewrite"],
+        ),
+        (
+            [said('building index "i2" on table "orders" with request for 2 parallel workers', locks=[on(1, SHARED)])],
+            {},
+            ["blocks writes of orders: builds index i2"],
+        ),
+        (
+            [said('building index "i2" on table "orders" serially', commits=True, concurrently=True)],
+            {},
+            ["concurrent build of index i2 on orders"],
+        ),
+        ([said('building index "i2" on table "pg_toast_7" serially')], {}, []),
+        (
+            [said('verifying table "orders"', locks=[on(1, AT_ALL)])],
+            {"column orders.a": "integer not null", "constraint orders.c": "CHECK ((a > 0))"},
+            ["blocks reads and writes of orders: scan (a is made not null, c is added)"],
+        ),
+        (
+            [
+                said(
+                    'existing constraints on column "orders.a" are sufficient to prove that it does not contain nulls'
+                ),
+                said('verifying table "orders"', locks=[on(1, "ShareUpdateExclusiveLock")]),
+            ],
+            {
+                "column orders.a": "integer not null",
+                "column orders.b": "text",
+                "table orders": "table partition of p FOR VALUES IN (1)",
+                "table other": "table",
+                "function f()": "x",
+                "constraint orders.n": "CHECK ((a > 0)) NOT VALID",
+            },
+            ["concurrent scan of orders (it becomes a partition)"],
+        ),
+        (
+            [said('validating foreign key constraint "fk"', locks=[on(1, SRE), on(3, SRE)])],
+            {
+                "constraint orders.fk": "FOREIGN KEY (a) REFERENCES crm.customers(id)",
+                "constraint orders.c": "CHECK ((a > 0))",
+                "constraint other.fk": "CHECK ((a > 0))",
+            },
+            [
+                "blocks writes of crm.customers: foreign key fk of orders",
+                "blocks writes of orders: foreign key fk to crm.customers",
+            ],
+        ),
+        (
+            [said('validating foreign key constraint "fk"')],
+            {"constraint orders.fk": "FOREIGN KEY (a) REFERENCES crm.customers(id)"},
+            ["concurrent scan of orders (foreign key fk is validated)"],
+        ),
+        (
+            [said('validating foreign key constraint "fk"', locks=[on(3, SRE)])],
+            {"constraint made.fk": "FOREIGN KEY (a) REFERENCES crm.customers(id)"},
+            ["blocks writes of crm.customers: foreign key fk of made"],
+        ),
+        ([said(locks=[on(1, ROWS, 3)]), said(locks=[on(1, ROWS, 3)])], {}, ["writes rows of orders"]),
+        ([said(locks=[on(3, ROWS, 7)]), said(locks=[on(3, ROWS, 0)])], {}, []),
+        ([said(locks=[on(3, ROWS, 2)])], {}, ["writes rows of crm.customers"]),
+        (
+            [said('building index "ix" on table "orders" serially', locks=[on(1, AT_ALL, file=20)])],
+            {},
+            ["blocks reads and writes of orders: brief", "writes rows of orders (all are removed)"],
+        ),
+        (
+            [said(locks=[on(1, AT_ALL, file=20)])],
+            {},
+            ["blocks reads and writes of orders: brief", "writes rows of orders (all are removed)"],
+        ),
+        ([said(locks=[on(4, AT_ALL, file=20)])], {}, ["blocks reads and writes of sums: rewrite"]),
+        ([said(locks=[on(4, "ExclusiveLock")])], {}, []),
+        ([said(locks=[on(2, AT_ALL)])], {}, ["blocks reads and writes of orders: brief"]),
+        ([said(limit=60000), said(limit=1500)], {}, ["raises lock_timeout to 60s"]),
+        ([said(limit=2500)], {}, ["raises lock_timeout to 2500ms"]),
+        ([said(limit=0)], {}, ["raises lock_timeout to 0 (no limit)"]),
+    ],
+)
+def test_effects_come_from_what_the_server_says_and_locks(
+    statements: list[Trace], after: dict[str, str], lines: list[str]
+) -> None:
+    seen = Observed(RELATIONS, tuple(statements), "public", VERSIONS, 2000)
+    assert [effects.line(effect) for effect in effects_of(seen, ORDERS, ORDERS | after)] == lines
+
+
+def test_an_index_that_goes_is_named_and_one_that_goes_with_its_table_is_not() -> None:
+    seen = Observed(RELATIONS, (said(locks=[on(1, AT_ALL)]),), "public", VERSIONS, 2000)
+    kept = {identity: text for identity, text in ORDERS.items() if not identity.startswith("index")}
+    assert effects_of(seen, ORDERS, kept) == (Brief("orders", Blocks.ALL, "drops index ix"),)
+    assert effects_of(seen, ORDERS, {}) == (Brief("orders", Blocks.ALL),)
+
+
+def test_the_manifest_has_what_a_replay_has_seen() -> None:
+    revisions = [Revision("r0", (), (), (), "", "r0.py", "0")]
+    seen = Observed({}, (said(limit=0),), "public", VERSIONS, 2000)
+    made = build(17, Graph(revisions), {"r0": ORDERS}, observed={"r0": seen})
+    assert made.effects_of("r0") == (Raised("lock_timeout", "0 (no limit)"),)

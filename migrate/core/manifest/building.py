@@ -6,6 +6,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from migrate.core.foresee.effects import line
+from migrate.core.foresee.observed import effects_of
 from migrate.core.history.siblings import with_siblings
 from migrate.core.manifest.entries import Baseline, Entry, Foreseen, OtherSpellings
 from migrate.core.manifest.manifest import Manifest
@@ -14,6 +16,7 @@ from migrate.core.schema.differences import changes, fingerprint, place_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from migrate.core.foresee.observed import Observed
     from migrate.core.history.graph import Graph
     from migrate.core.schema.differences import Schema
 
@@ -29,12 +32,13 @@ def build(
     spellings: OtherSpellings = MappingProxyType({}),
     after: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     foreseen: Mapping[str, Foreseen] = MappingProxyType({}),
+    observed: Mapping[str, Observed] = MappingProxyType({}),
 ) -> Manifest:
     """The manifest of a history, from the schema that a replay to exactly each revision left.
 
     `used` are the schemas beside the default one that `used_schemas` found, `spellings` how else the definitions are
-    printed, `after` which siblings revisions build on without `depends_on`, `foreseen` what was seen of the revisions that
-    were run. Revisions without a schema are taken from `previous`, which must have proven them (`Manifest.proven`). `graph` has no
+    printed, `after` which siblings revisions build on without `depends_on`, `foreseen` what is known of the revisions
+    that were run, `observed` what they did, from which their effects follow. Revisions without a schema are taken from `previous`, which must have proven them (`Manifest.proven`). `graph` has no
     faults. Raises KeyError where a revision is in neither, and MalformedManifest where `previous` proves nothing.
     """
     known = {entry.revision.id: entry for entry in previous.revisions} if previous is not None else {}
@@ -54,6 +58,9 @@ def build(
         old, new = ({i: some[i] for i in differing if i in some} for some in (before, schema))
         lines = changes(old, new, spellings)
         seen = foreseen.get(revision.id, Foreseen())
+        if revision.id in observed:
+            effects = effects_of(observed[revision.id], before, schema)
+            seen = replace(seen, effects=tuple(map(line, effects)))
         siblings = after.get(revision.id, ())
         entries.append(Entry(revision, fingerprint(schema), tuple(lines), siblings, seen.effects, seen.needs))
     return Manifest(postgres, tuple(entries), baseline, tuple(sorted(used)))

@@ -1,0 +1,120 @@
+"""Watches what the statements of a revision do in a throw-away database: PostgreSQL's messages, its locks, rows written."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from migrate.child.driver import commits_by_itself, driver_of, in_transaction, rows_by_driver
+from migrate.child.hook import Observer
+from migrate.child.protocol import Watched
+from migrate.core.foresee.watched import Lock, Relation, Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.engine import Connection
+
+    from migrate.child.course import Course
+    from migrate.child.hook import Statement
+
+_CONCURRENTLY: Final = re.compile(r"\bconcurrently\b", re.IGNORECASE)
+_LIMIT: Final = "(SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'lock_timeout')"
+_LISTEN: Final = f"SELECT pg_catalog.set_config('client_min_messages', 'debug1', false), {_LIMIT}"
+_STOP: Final = "SELECT pg_catalog.set_config('client_min_messages', 'notice', false)"
+_RELATIONS: Final = """
+    SELECT c.oid::bigint, CAST(n.nspname AS text), CAST(c.relname AS text), CAST(c.relkind AS text),
+           c.relfilenode::bigint, coalesce(i.indrelid, 0)::bigint, pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid)
+             + pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) + pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+     WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'f', 'i', 'I') AND n.nspname NOT LIKE 'pg_toast%'
+"""
+# Whoever writes rows holds a lock on their table, so that only those are counted. A dropped table has no row in pg_class.
+_LOCKS: Final = f"""
+    SELECT l.relation::bigint, l.mode,
+           CASE WHEN l.mode = 'RowExclusiveLock' THEN pg_catalog.pg_stat_get_xact_tuples_inserted(l.relation)
+             + pg_catalog.pg_stat_get_xact_tuples_updated(l.relation)
+             + pg_catalog.pg_stat_get_xact_tuples_deleted(l.relation) ELSE 0 END,
+           coalesce(c.relfilenode, 0)::bigint, {_LIMIT}
+      FROM (SELECT 1) AS always
+      LEFT JOIN pg_catalog.pg_locks l
+        ON l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted AND l.relation >= 16384
+           AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')
+      LEFT JOIN pg_catalog.pg_class c ON c.oid = l.relation
+"""
+
+
+class EffectWatch(Observer):
+    """Follows the statements of one revision after the other, and tells what each revision was seen to do."""
+
+    def __init__(self, course: Course) -> None:
+        self._course = course
+        self._driver: Any = None  # the connection that is listened to
+        self._revision: str | None = None  # the one that is watched
+        self._heard: list[str] = []
+        self._relations: tuple[Relation, ...] = ()
+        self._traces: list[Trace] = []
+        self._limit = 0  # the revision found it so
+
+    def begin(self, connection: Connection) -> None:
+        """A revision begins: remember what is there, under its name."""
+        driver = driver_of(connection)
+        if driver is not self._driver:
+            self._driver = driver
+            _listen(driver, self._heard.append)
+        with in_transaction(connection):
+            self._limit = int(rows_by_driver(connection, _LISTEN)[0][1])
+            self._relations = tuple(Relation(*row) for row in rows_by_driver(connection, _RELATIONS))
+        self._traces = []
+        self._revision = self._course.current
+
+    def sending(self, statement: Statement) -> None:
+        """What is heard from here on is of this statement."""
+        del statement
+        self._heard.clear()
+
+    def sent(self, statement: Statement) -> None:
+        """Look at what it has said and what it holds; one that commits by itself holds no lock any more."""
+        if self._revision is None:
+            return
+        commits = commits_by_itself(statement.connection)
+        heard = tuple(self._heard)
+        found = [] if commits else rows_by_driver(statement.connection, _LOCKS)
+        locks = tuple(Lock(*row[:4]) for row in found if row[0] is not None)
+        limit = int(found[0][4]) if found else self._limit
+        concurrently = _CONCURRENTLY.search(statement.sql) is not None
+        self._traces.append(Trace(heard, locks, limit, commits, concurrently))
+
+    def end(self, connection: Connection) -> None:
+        """The revision is done: tell what it was seen to do."""
+        revision, self._revision = self._revision, None
+        if revision is None:
+            return
+        rows_by_driver(connection, _STOP)
+        self._course.channel.tell(Watched(revision, self._relations, tuple(self._traces), self._limit))
+
+
+def _listen(driver: Any, hear: Callable[[str], object]) -> None:
+    """Hear what the server says on a connection, whichever driver it is; one that cannot say so is not heard."""
+    inner = getattr(driver, "driver_connection", None) or getattr(driver, "_connection", driver)
+    if hasattr(inner, "add_notice_handler"):  # psycopg
+        inner.add_notice_handler(lambda said: hear(said.message_primary or ""))
+    elif hasattr(inner, "notices"):  # psycopg2: any list will do
+        inner.notices = _Notices(hear)
+    elif hasattr(inner, "add_log_listener"):  # asyncpg
+        with suppress(Exception):
+            inner.add_log_listener(lambda _, said: hear(said.message or ""))
+
+
+class _Notices(list[str]):
+    """psycopg2's list of notices, which tells each and keeps none: `DEBUG:  rewriting table "t"`."""
+
+    def __init__(self, hear: Callable[[str], object]) -> None:
+        super().__init__()
+        self._hear = hear
+
+    def append(self, said: str) -> None:
+        """One message, with its severity before it."""
+        self._hear(said.partition(":")[2].strip())

@@ -1,0 +1,208 @@
+"""What a revision does to a table that was there stands in the manifest, whichever way the revision says it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import RunMigrate
+    from tests.support.project import Project
+    from tests.support.server import Server
+
+TABLES = """
+op.execute('''
+    CREATE TABLE customers (id bigint PRIMARY KEY, email text);
+    CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint, state varchar(20), amount int);
+    CREATE INDEX ix_old ON orders (amount);
+    ALTER TABLE orders ADD CONSTRAINT ck_there CHECK (amount > 0) NOT VALID;
+    ALTER TABLE orders ADD CONSTRAINT fk_there FOREIGN KEY (customer_id) REFERENCES customers NOT VALID;
+    CREATE TABLE apart (id bigint PRIMARY KEY, customer_id bigint, CONSTRAINT has CHECK (customer_id IS NOT NULL));
+    CREATE TABLE going (id bigint PRIMARY KEY);
+    CREATE MATERIALIZED VIEW sums AS SELECT sum(amount) AS amount FROM orders;
+''')
+"""
+# What is done, in SQL; the same by an operation, where there is one; what the manifest says of it.
+HAZARDS = {
+    "index": (
+        "CREATE INDEX ix ON orders (state)",
+        'op.create_index("ix", "orders", ["state"])',
+        ["blocks writes of orders: builds index ix"],
+    ),
+    "drop_index": (
+        "DROP INDEX ix_old",
+        'op.drop_index("ix_old", "orders")',
+        ["blocks reads and writes of orders: brief (drops index ix_old)"],
+    ),
+    "unique": (
+        "ALTER TABLE orders ADD CONSTRAINT uq UNIQUE (state)",
+        'op.create_unique_constraint("uq", "orders", ["state"])',
+        ["blocks reads and writes of orders: builds index uq"],
+    ),
+    "exclude": (
+        "ALTER TABLE orders ADD CONSTRAINT ex EXCLUDE USING btree (state WITH =)",
+        None,
+        ["blocks reads and writes of orders: builds index ex"],
+    ),
+    "foreign_key": (
+        "ALTER TABLE orders ADD CONSTRAINT fk FOREIGN KEY (customer_id) REFERENCES customers",
+        'op.create_foreign_key("fk", "orders", "customers", ["customer_id"], ["id"])',
+        [
+            "blocks writes of customers: foreign key fk of orders",
+            "blocks writes of orders: foreign key fk to customers",
+        ],
+    ),
+    "check": (
+        "ALTER TABLE orders ADD CONSTRAINT ck CHECK (amount < 9)",
+        'op.create_check_constraint("ck", "orders", "amount < 9")',
+        ["blocks reads and writes of orders: scan (ck is added)"],
+    ),
+    "not_null": (
+        "ALTER TABLE customers ALTER email SET NOT NULL",
+        'op.alter_column("customers", "email", nullable=False)',
+        ["blocks reads and writes of customers: scan (email is made not null)"],
+    ),
+    "volatile_default": (
+        "ALTER TABLE orders ADD code uuid DEFAULT gen_random_uuid()",
+        'op.add_column("orders", sa.Column("code", sa.Text, server_default=sa.text("gen_random_uuid()::text")))',
+        ["blocks reads and writes of orders: rewrite"],
+    ),
+    "stored": (
+        "ALTER TABLE orders ADD twice int GENERATED ALWAYS AS (amount * 2) STORED",
+        None,
+        ["blocks reads and writes of orders: rewrite"],
+    ),
+    "type": (
+        "ALTER TABLE orders ALTER state TYPE varchar(5)",
+        'op.alter_column("orders", "state", type_=sa.String(5))',
+        ["blocks reads and writes of orders: rewrite"],
+    ),
+    "unlogged": (
+        "ALTER TABLE apart SET UNLOGGED",
+        None,
+        ["blocks reads and writes of apart: rewrite"],
+    ),
+    "refresh": (
+        "REFRESH MATERIALIZED VIEW sums",
+        None,
+        ["blocks reads and writes of sums: rewrite"],
+    ),
+    "trigger": (
+        "ALTER TABLE orders DISABLE TRIGGER USER",
+        None,
+        ["blocks writes of orders: brief"],
+    ),
+    "update": (
+        "INSERT INTO customers SELECT g, 'x' FROM generate_series(1, 3) g",
+        None,
+        ["writes rows of customers"],
+    ),
+    "truncate": (
+        "TRUNCATE apart",
+        None,
+        ["blocks reads and writes of apart: brief", "writes rows of apart (all are removed)"],
+    ),
+    "lock_timeout": (
+        "SET LOCAL lock_timeout = '60s'",
+        None,
+        ["raises lock_timeout to 60s"],
+    ),
+    "dropped": (
+        "DROP TABLE going",
+        'op.drop_table("going")',
+        ["blocks reads and writes of going: brief"],
+    ),
+}
+SAFE = {
+    "concurrent_index": (
+        'with op.get_context().autocommit_block():\n    op.create_index("ix", "orders", ["state"], postgresql_concurrently=True)',
+        ["concurrent build of index ix on orders"],
+    ),
+    "check_not_valid": (
+        'op.execute("ALTER TABLE orders ADD CONSTRAINT ck CHECK (amount < 9) NOT VALID")',
+        ["blocks reads and writes of orders: brief"],
+    ),
+    "check_validated": (
+        'op.execute("ALTER TABLE orders VALIDATE CONSTRAINT ck_there")',
+        ["concurrent scan of orders (ck_there is validated)"],
+    ),
+    "key_validated": (
+        'op.execute("ALTER TABLE orders VALIDATE CONSTRAINT fk_there")',
+        ["concurrent scan of orders (foreign key fk_there is validated)"],
+    ),
+    "not_null_by_check": (
+        'op.alter_column("apart", "customer_id", nullable=False)',
+        ["blocks reads and writes of apart: brief"],
+    ),
+    "constant_default": (
+        'op.add_column("orders", sa.Column("kind", sa.Text, server_default="x", nullable=False))',
+        ["blocks reads and writes of orders: brief"],
+    ),
+    "wider": (
+        'op.alter_column("orders", "state", type_=sa.String(50))',
+        ["blocks reads and writes of orders: brief"],
+    ),
+    "new_table": (
+        'op.create_table("made", sa.Column("id", sa.Integer, primary_key=True))\nop.create_index("ix_made", "made", ["id"])',
+        [],
+    ),
+}
+WAYS = ("op", "execute", "helper")
+
+
+def effects(
+    project: Project, server: Server, run_migrate: RunMigrate, bodies: dict[str, str], header: str = ""
+) -> dict[str, list[str]]:
+    """What the manifest says of revisions that each follow the one with the tables, on a branch of their own.
+
+    The replay also runs all branches together, so that none may stand in the way of another.
+    """
+    project.revision("tables", upgrade=TABLES)
+    for id_, body in bodies.items():
+        project.revision(id_, down="tables", upgrade=body, header=header)
+    ended = run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}, timeout_seconds=120)
+    assert ended.exit_code == 0, ended.stdout
+    revisions = json.loads((project.versions.parent / "manifest.json").read_text())["revisions"]
+    return {each["id"]: each["effects"] for each in revisions}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_hazard_is_named_whichever_way_it_is_said(
+    project: Project, server: Server, run_migrate: RunMigrate, way: str
+) -> None:
+    bodies = {}
+    for id_, (sql, operation, _) in HAZARDS.items():
+        if way == "op" and operation is None:
+            continue
+        bodies[id_] = {"op": operation or "", "execute": f'op.execute("{sql}")', "helper": f'through("{sql}")'}[way]
+    header = "def through(sql):\n    op.get_bind().exec_driver_sql(sql)\n"
+    found = effects(project, server, run_migrate, bodies, header)
+    assert found == {"tables": []} | {id_: HAZARDS[id_][2] for id_ in bodies}
+
+
+def test_the_safe_forms_block_nobody_for_long(project: Project, server: Server, run_migrate: RunMigrate) -> None:
+    found = effects(project, server, run_migrate, {id_: body for id_, (body, _) in SAFE.items()})
+    assert found == {"tables": []} | {id_: lines for id_, (_, lines) in SAFE.items()}
+
+
+def test_a_lock_that_is_held_while_more_runs_says_through_how_many_statements(
+    project: Project, server: Server, run_migrate: RunMigrate
+) -> None:
+    body = (
+        'op.execute("ALTER TABLE orders ADD x int")\nop.execute("SELECT 1")\nop.execute("UPDATE customers SET id = id")'
+    )
+    found = effects(project, server, run_migrate, {"held": body})
+    assert found["held"] == [
+        "blocks reads and writes of orders: brief",
+        "blocks reads and writes of orders through 2 more statements",
+    ]
+
+
+def test_rows_that_an_earlier_revision_wrote_are_not_those_of_the_next(
+    project: Project, server: Server, run_migrate: RunMigrate
+) -> None:
+    project.revision("next", down="first", upgrade="op.execute(\"UPDATE customers SET email = 'x' WHERE false\")")
+    found = effects(project, server, run_migrate, {"first": 'op.execute("INSERT INTO customers VALUES (1)")'})
+    assert (found["first"], found["next"]) == (["writes rows of customers"], [])
