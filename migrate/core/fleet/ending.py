@@ -1,0 +1,58 @@
+"""What a fleet came to: one exit code and one last line for all of its tenants."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from migrate.core.decide.outcome import LISTED_IDS, Result
+from migrate.core.problems.catalogue import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_OPERATOR: Final = frozenset({ExitCode.PARTIAL, ExitCode.UNPROVEN, ExitCode.UNKNOWN, ExitCode.GUARD_LOST})
+
+
+@dataclass(frozen=True, slots=True)
+class TenantEnd:
+    """How one tenant ended."""
+
+    tenant: str
+    result: Result
+    exit_code: ExitCode
+    problem: str | None = None  # its code in the catalogue
+    applied: int = 0
+    pending: int = 0
+
+
+def most_serious(codes: Iterable[ExitCode]) -> ExitCode:
+    """The code that stands for all: a person's first, then what no retry mends, then what one may mend, then 0.
+
+    Among those of one kind the highest, as the later a run fails, the more it has done.
+    """
+    return max(codes, key=lambda code: (_weight(code), code), default=ExitCode.OK)
+
+
+def fields_of(ends: Sequence[TenantEnd], not_begun: Sequence[str]) -> dict[str, object]:
+    """The fleet's part of ``run.finished``: counts, and the names of those that are not where they should be."""
+    failed = sorted(end.tenant for end in ends if end.exit_code is not ExitCode.OK)
+    behind = sorted({*not_begun, *(end.tenant for end in ends if end.exit_code is ExitCode.OK and end.pending)})
+    counts = Counter(str(end.result) for end in ends)
+    return {
+        "tenants": len(ends) + len(not_begun),
+        "tenants_by_outcome": dict(sorted(counts.items())) | ({"not-begun": len(not_begun)} if not_begun else {}),
+        "tenants_failed": failed[:LISTED_IDS],
+        "tenants_failed_count": len(failed),
+        "tenants_pending": behind[:LISTED_IDS],
+        "tenants_pending_count": len(behind),
+    }
+
+
+def _weight(code: ExitCode) -> int:
+    if code in _OPERATOR:
+        return 3
+    if code is ExitCode.OK:
+        return 0
+    return 1 if code.retryable else 2
