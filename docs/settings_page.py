@@ -56,7 +56,7 @@ def page() -> str:
         facts = {
             "flag": flags and f"{flags} of {', '.join(f'`{verb}`' for verb in setting.verbs)}",
             "variable": f"`{setting.variable}`",
-            "key": f"`{setting.name}`" if setting.in_table else "",
+            "key": f"`{setting.key}`" if setting.in_table else "",
             "values": setting.kind.values,
             "default": _code(setting.shown_default),
         }

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from migrate.core.decide.policy import AdoptPolicy, Judgement, Limits, Policy
 from migrate.core.events import LogFormat
+from migrate.core.fleet.shard import Shard
 from migrate.core.problems import ExitCode, Problem, Stop
 from migrate.core.url import URL_VARIABLES
 from migrate.settings import SETTINGS, Setting, Settings, Source, environment_secrets, load, settings_options
@@ -28,6 +29,7 @@ from migrate.settings.kinds import (
     Duration,
     File,
     Number,
+    Part,
     Secret,
     Selection,
     Switch,
@@ -99,6 +101,7 @@ OTHER_VALUES = {
     Arguments: ("tenant=a 'region=eu west'", ("tenant=a", "region=eu west")),
     Command: ("snap --now 'a b'", ("snap", "--now", "a b")),
     Secret: ("postgresql://other", "postgresql://other"),
+    Part: ("2/7", Shard(2, 7)),
 }
 
 
@@ -119,6 +122,7 @@ def value_of(found: Settings, name: str) -> object:
     limits = {"lock_tries": "lock_tries", "lock_budget": "lock_budget_s", "deadline": "deadline_s"}
     for owner, attribute in (
         (found.policy, name),
+        (found.fleet, {"tenant": "names"}.get(name, name.removeprefix("tenants_")) if name != "schemas" else ""),
         (found.limits, limits.get(name, name.replace("_timeout", "_s"))),
         (found, name),
     ):
@@ -135,14 +139,14 @@ def test_each_setting_reaches_its_place_from_the_variable_and_the_key(setting: S
     assert found.provenance[setting.name].source is Source.ENVIRONMENT
     assert f"{setting.name} = {setting.kind.show(value)} ({setting.variable})" in found.described()
     spelled = text if isinstance(setting.kind, Switch) else f'"{text}"'
-    project(tmp_path, f"{setting.name} = {spelled}")
+    project(tmp_path, f"{setting.key} = {spelled}")
     if setting.in_table:
         found = settings(cwd=tmp_path)
         expected = tmp_path / "other" if isinstance(value, Path) else value
         assert value_of(found, setting.name) == expected
         assert found.provenance[setting.name].source is Source.TABLE
     else:
-        assert setting.name in refusal(cwd=tmp_path).why
+        assert setting.key in refusal(cwd=tmp_path).why
 
 
 def run_verb(verb: str, arguments: list[str], environ: dict[str, str]) -> tuple[int, str, dict[str, Any]]:

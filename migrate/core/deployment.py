@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from migrate.core.fleet.shard import Shard
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -122,6 +124,29 @@ def platform_deadline(environ: Mapping[str, str]) -> tuple[float, str] | None:
     if platform is None or phase is None or not environ.get(phase.variable, "").startswith(phase.prefix):
         return None
     return phase.deadline_s, platform.name
+
+
+_ARRAYS: Final = (  # variables of the index, from 0, and of the count
+    ("CLOUD_RUN_TASK_INDEX", "CLOUD_RUN_TASK_COUNT"),
+    ("AWS_BATCH_JOB_ARRAY_INDEX", "AWS_BATCH_JOB_ARRAY_SIZE"),
+)
+_INDEX: Final = "JOB_COMPLETION_INDEX"  # of Kubernetes' indexed jobs, which do not tell how many there are
+
+
+def platform_shard(environ: Mapping[str, str], count: int | None) -> Shard | None:
+    """The part of all work that the platform gives this machine; ``count`` where it tells only which one it is."""
+    for index, size in _ARRAYS:
+        told = _shard(environ.get(index, ""), environ.get(size, ""))
+        if told is not None:
+            return told
+    return _shard(environ.get(_INDEX, ""), str(count)) if count is not None else None
+
+
+def _shard(index: str, count: str) -> Shard | None:
+    try:
+        return Shard.parse(f"{index}/{count}")
+    except ValueError:
+        return None
 
 
 def _platform(environ: Mapping[str, str]) -> Platform | None:

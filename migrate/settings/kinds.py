@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from migrate.core.fleet.shard import Shard
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from enum import StrEnum
@@ -262,6 +264,22 @@ class Arguments(Words):
     def show(self, value: Iterable[str]) -> str:
         """As a variable has them."""
         return shlex.join(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of several equal parts: I/N."""
+
+    metavar: str
+    values: str
+
+    def read(self, value: object) -> Shard:
+        """Two numbers with a slash in between."""
+        return Shard.parse(_text(value).strip())
+
+    def show(self, value: Shard) -> str:
+        """The same."""
+        return f"{value.index}/{value.count}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.decide.policy import BackupPolicy, Limits, Policy
-from migrate.core.deployment import platform_deadline
+from migrate.core.deployment import platform_deadline, platform_shard
+from migrate.core.fleet.policy import Fleet
 from migrate.core.problems import in_order, problem, shell, stop
 from migrate.core.target import Target, UrlUnavailable
 from migrate.core.url import URL_COMMAND, DatabaseUrl, MalformedUrl
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _PYPROJECT: Final = "pyproject.toml"
 _SHOWN_CHARACTERS: Final = 60
 _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
+_BY_KEY: Final = {setting.key: setting for setting in SETTINGS if setting.in_table}
 _VARIABLES: Final = {setting.variable for setting in SETTINGS} | {"MIGRATE_DATABASE_URL", "MIGRATE_DATABASE_URL_FILE"}
 
 
@@ -63,6 +65,7 @@ class Settings:
 
     policy: Policy
     limits: Limits
+    fleet: Fleet
     provenance: Mapping[str, Origin]
     warnings: tuple[str, ...]
     _values: Mapping[str, Any] = field(repr=False)
@@ -196,17 +199,17 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> tup
                 faults.append(_fault_of_variable(setting, text, error))
             else:
                 origin = Origin(Source.ENVIRONMENT, setting.variable)
-        elif setting.in_table and setting.name in table:
+        elif setting.in_table and setting.key in table:
             try:
-                value = _read_key(setting, table[setting.name])
+                value = _read_key(setting, table[setting.key])
             except ValueError as error:
-                faults.append(_fault_of_key(setting, table[setting.name], error))
+                faults.append(_fault_of_key(setting, table[setting.key], error))
             else:
                 origin = Origin(Source.TABLE, f"{_PYPROJECT} {TABLE}")
                 value = folder / value if isinstance(setting.kind, File) else value
         values[setting.name] = value
         provenance[setting.name] = origin
-    faults += [_fault_of_unknown_key(key) for key in table if key not in _BY_NAME or not _BY_NAME[key].in_table]
+    faults += [_fault_of_unknown_key(key) for key in table if key not in _BY_KEY]
     fault: Problem | None = None
     if faults:
         fault = problem(
@@ -221,6 +224,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> tup
         values["deadline"], platform = limit
         provenance["deadline"] = Origin(Source.PLATFORM, f"{platform}'s limit")
     settings = Settings(
+        fleet=Fleet(**_fields_of(Fleet, _of_fleet(values, environ))),
         policy=Policy(**_fields_of(Policy, values)),
         limits=Limits(**_fields_of(Limits, {_limit(each): values[each.name] for each in SETTINGS})),
         provenance=provenance,
@@ -233,7 +237,14 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> tup
     return settings, fault
 
 
-def _fields_of(of: type[Policy | Limits | Settings], values: Mapping[str, Any]) -> dict[str, Any]:
+def _of_fleet(values: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """The values that `Fleet` has, by its fields' names."""
+    own = {name.removeprefix("tenants_"): value for name, value in values.items() if name.startswith("tenants_")}
+    shard = values["shard"] or platform_shard(environ, values["tenants_shards"])
+    return own | {"names": values["tenant"], "shard": shard} | {name: values[name] for name in ("verify_all", "create")}
+
+
+def _fields_of(of: type[Policy | Limits | Fleet | Settings], values: Mapping[str, Any]) -> dict[str, Any]:
     return {each.name: values[each.name] for each in fields(of) if each.name in values}
 
 
@@ -280,10 +291,19 @@ def _read_table(
             faults.append(_Fault(f"{path} is not valid TOML ({said})", f"correct {path}"))
             continue
         if isinstance(table, dict):
-            return folder, table
+            return folder, _flat(table)
         if table is not None:
             faults.append(_Fault(f"tool.migrate in {path} is no table", f"write {TABLE} as a table in {path}"))
     return cwd, {}
+
+
+def _flat(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With the keys of the table in it as keys with a dot."""
+    tenants = table.get("tenants")
+    if not isinstance(tenants, dict):
+        return table
+    others = {key: value for key, value in table.items() if key != "tenants"}
+    return others | {f"tenants.{key}": value for key, value in tenants.items()}
 
 
 def quoted(value: object) -> str:
@@ -302,15 +322,15 @@ def _fault_of_variable(setting: Setting, text: str, error: ValueError) -> _Fault
 
 def _fault_of_key(setting: Setting, value: object, error: ValueError) -> _Fault:
     shown = "" if isinstance(setting.kind, SECRET_KINDS) else f" {quoted(value)},"
-    why = f"{setting.name} in {TABLE},{shown} {error}"
+    why = f"{setting.key} in {TABLE},{shown} {error}"
     if not setting.shown_default:
-        return _Fault(why, f"take {setting.name} out of {TABLE}")
+        return _Fault(why, f"take {setting.key} out of {TABLE}")
     quote = "" if isinstance(setting.kind, Switch | Number) else '"'
-    return _Fault(why, f"write {setting.name} = {quote}{setting.shown_default}{quote} in {TABLE}")
+    return _Fault(why, f"write {setting.key} = {quote}{setting.shown_default}{quote} in {TABLE}")
 
 
 def _fault_of_unknown_key(key: str) -> _Fault:
-    near = _nearest(key, [setting.name for setting in SETTINGS if setting.in_table])
+    near = _nearest(key, list(_BY_KEY))
     why = f"{TABLE} has {quoted(key)}, which is no setting"
     return _Fault(why, f"rename it to {near}" if near else f"take {quoted(key)} out of {TABLE}")
 

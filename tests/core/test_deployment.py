@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.deployment import platform_context, platform_deadline
+from migrate.core.deployment import platform_context, platform_deadline, platform_shard
+from migrate.core.fleet.shard import Shard
 
 CASES = [
     ({}, {}),
@@ -67,3 +68,20 @@ def test_the_context_of_a_platform(environ: dict[str, str], expected: dict[str, 
 )
 def test_the_deadline_of_a_platform(environ: dict[str, str], expected: tuple[float, str] | None) -> None:
     assert platform_deadline(environ) == expected
+
+
+@pytest.mark.parametrize(
+    ("environ", "count", "shard"),
+    [
+        ({}, None, None),
+        ({}, 4, None),
+        ({"JOB_COMPLETION_INDEX": "3"}, 4, Shard(3, 4)),
+        ({"JOB_COMPLETION_INDEX": "3"}, None, None),
+        ({"JOB_COMPLETION_INDEX": "4"}, 4, None),
+        ({"CLOUD_RUN_TASK_INDEX": "0", "CLOUD_RUN_TASK_COUNT": "2"}, None, Shard(0, 2)),
+        ({"AWS_BATCH_JOB_ARRAY_INDEX": "1", "AWS_BATCH_JOB_ARRAY_SIZE": "2"}, 9, Shard(1, 2)),
+        ({"AWS_BATCH_JOB_ARRAY_INDEX": "1"}, None, None),
+    ],
+)
+def test_the_part_of_the_work_that_a_platform_gives_a_machine(environ, count, shard):
+    assert platform_shard(environ, count) == shard

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from migrate.core.decide.outcome import Result
 from migrate.core.fleet.ending import TenantEnd, fields_of, most_serious
-from migrate.core.fleet.tenants import MalformedTenants, Shard, Tenant, chosen, divided, named, read_lines, read_rows
-from migrate.core.problems.catalogue import ExitCode
+from migrate.core.fleet.shard import Shard
+from migrate.core.fleet.tenants import MalformedTenants, Tenant, chosen, divided, named, read_lines, read_rows
+from migrate.core.problems import ExitCode
 from migrate.core.url import DatabaseUrl
 
 URL = "postgresql://app:secret@db.example/acme"
@@ -139,9 +140,7 @@ def test_each_tenant_is_in_exactly_one_shard(names, count):
 
 
 def test_the_shards_are_the_same_in_every_process():
-    program = (
-        "from migrate.core.fleet.tenants import Shard; print([Shard.parse('1/3').has(f't{n}') for n in range(99)])"
-    )
+    program = "from migrate.core.fleet.shard import Shard; print([Shard.parse('1/3').has(f't{n}') for n in range(99)])"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     mine = [Shard(1, 3).has(f"t{n}") for n in range(99)]
     assert told.strip() == str(mine)

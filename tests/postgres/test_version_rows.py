@@ -61,7 +61,9 @@ def test_more_than_a_chunk_is_asked_in_several(database, connection, asked, monk
 
 
 def test_what_is_not_there_has_no_rows_and_a_schema_that_is_not_there_is_left_out(database, connection):
-    database.execute("CREATE SCHEMA bare; CREATE SCHEMA several; CREATE TABLE several.alembic_version (version_num text)")
+    database.execute(
+        "CREATE SCHEMA bare; CREATE SCHEMA several; CREATE TABLE several.alembic_version (version_num text)"
+    )
     database.execute("INSERT INTO several.alembic_version VALUES ('b'), ('a')")
     found = rows_of_schemas(connection, ["bare", "several", "nobody"], TABLE, lock_timeout_s=0.1)
     assert found == {"bare": (), "several": ("a", "b")}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.decide.outcome import LISTED_IDS, Result
-from migrate.core.problems.catalogue import ExitCode
+from migrate.core.problems import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -12,6 +11,8 @@ from migrate.core.url import DatabaseUrl, MalformedUrl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from migrate.core.fleet.shard import Shard
 
 _KEYS = frozenset({"tenant", "url", "schema", "database"})
 
@@ -36,27 +37,6 @@ class Tenant:
     def filled(self, text: str) -> str:
         """The text of a ``-x`` argument, with ``{tenant}`` and ``{schema}`` filled in."""
         return text.replace("{tenant}", self.name).replace("{schema}", self.schema or "")
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """The ``index``-th of ``count`` parts of a fleet, counted from 0."""
-
-    index: int
-    count: int
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """Read ``I/N``. Raises ValueError with the end of a sentence that begins with the text."""
-        index, slash, count = text.partition("/")
-        if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-            raise ValueError("is not I/N with I from 0 to N - 1, such as 0/4")
-        return cls(int(index), int(count))
-
-    def has(self, name: str) -> bool:
-        """Whether the tenant belongs to this part: by its name alone, so that every machine and release agrees."""
-        digest = hashlib.sha256(name.encode()).digest()
-        return int.from_bytes(digest[:8]) % self.count == self.index
 
 
 def read_lines(text: str) -> list[Tenant]:
