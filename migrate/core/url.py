@@ -264,6 +264,12 @@ class DatabaseUrl:
         raw = changed._render(other._scheme, self.password, self.parameters)  # noqa: SLF001 - it is of this class
         return replace(changed, raw=raw)
 
+    def with_database(self, name: str) -> Self:
+        """Another database of the same server."""
+        changed = replace(self, database=name)
+        raw = changed._render(self._scheme, self.password, self.parameters)  # noqa: SLF001 - it is of this class
+        return replace(changed, raw=raw)
+
     def __repr__(self) -> str:
         """Without the password."""
         return f"DatabaseUrl({self.redacted!r})"

@@ -18,9 +18,9 @@ from migrate.core.decide.policy import (
     Transaction,
 )
 from migrate.core.events import LogFormat
-from migrate.core.fleet.policy import Fleet, OnFailure
 from migrate.core.notification import Occasion
 from migrate.core.trial_checks import DEFAULT_FAIL, TrialCheck
+from migrate.settings.fleet import Fleet, OnFailure
 from migrate.settings.kinds import (
     Addresses,
     Arguments,

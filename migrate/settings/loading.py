@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.decide.policy import BackupPolicy, Limits, Policy
 from migrate.core.deployment import platform_deadline, platform_shard
-from migrate.core.fleet.policy import Fleet
 from migrate.core.problems import in_order, problem, shell, stop
 from migrate.core.target import Target, UrlUnavailable
 from migrate.core.url import URL_COMMAND, DatabaseUrl, MalformedUrl
@@ -21,6 +20,7 @@ from migrate.core.wording import counted
 from migrate.regular_files import read
 from migrate.settings.database_url import read_database_url
 from migrate.settings.declarations import SETTINGS, TABLE, VARIABLE_PREFIX, Setting
+from migrate.settings.fleet import Fleet
 from migrate.settings.kinds import SECRET_KINDS, Arguments, Duration, File, Number, Switch, Words
 
 if TYPE_CHECKING:

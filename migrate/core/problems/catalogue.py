@@ -61,6 +61,16 @@ _KINDS: Final = (
         OF_THE_CASE,
     ),
     Kind(
+        "bad-tenants",
+        ExitCode.CONFIG,
+        "The tenants cannot be listed",
+        "What `[tool.migrate.tenants]` names as the list of tenants is not there, or is no such list.",
+        "Nothing was changed in any tenant.",
+        advice(
+            "Run the query or the program of [tool.migrate.tenants] by hand, or look at its file: one tenant a row or a line"
+        ),
+    ),
+    Kind(
         "sync-driver",
         ExitCode.CONFIG,
         "No async driver is named",
