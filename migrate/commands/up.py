@@ -34,6 +34,10 @@ def up(*, as_json: bool, **flags: Any) -> Answer:
     """
 
     def body(session: Session) -> Report:
+        if session.settings.fleet.sources:
+            from migrate.job import fleet
+
+            return fleet.up(session, flags)
         return Report(release.up(session.order(), session.begin()), {})
 
     return conduct("up", flags, body, speech=Speech.JSON if as_json else Speech.LINES)

@@ -22,6 +22,7 @@ class Name(Explained):
     """Every event, with what it means (docs/reference/events.md is made from the docstrings)."""
 
     RUN_STARTED = "run.started", "the verb began; carries the context fields"
+    TENANT_FINISHED = "tenant.finished", "one tenant of a fleet is done with: outcome, exit code, and why"
     RUN_FINISHED = "run.finished", "the last line: outcome, exit code, what was applied and what is pending"
     IMAGE_LOADED = "image.loaded", "the revision graph of this image was read; `read_by` says how (scan, alembic)"
     IMAGE_WARNING = "image.warning", "something about the image that does not stop the run"

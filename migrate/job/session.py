@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from migrate.context import Context
 from migrate.core.problems import Stop, problem, shell, stop
@@ -18,6 +18,7 @@ from migrate.output.heartbeat import Pulse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from migrate.core.events import Event
     from migrate.core.history.faults import HistoryFault
     from migrate.core.history.graph import Revision
     from migrate.core.image import Image
@@ -27,16 +28,29 @@ if TYPE_CHECKING:
     from migrate.core.target import Target
     from migrate.history import AlembicConfig, Scan
     from migrate.job.images import Sources
-    from migrate.job.voice import Voice
     from migrate.settings import Settings
     from migrate.steps.order import BackupPlace, Order, Project
+
+
+class Speaker(Protocol):
+    """To whom a session says what happens: a verb's voice, or the fleet that it is a part of."""
+
+    @property
+    def run_id(self) -> str:
+        """Whose run it is."""
+
+    def emit(self, event: Event) -> None:
+        """Something happened."""
+
+    def bind(self, **context: object) -> None:
+        """What is learned on the way, for the first and the last line."""
 
 
 class Session:
     """One process's run of one verb."""
 
     def __init__(
-        self, verb: str, settings: Settings, voice: Voice, redactor: Redactor, interruption: Interruption
+        self, verb: str, settings: Settings, voice: Speaker, redactor: Redactor, interruption: Interruption
     ) -> None:
         pulse = Pulse(voice.emit)
         self.settings = settings
@@ -50,7 +64,7 @@ class Session:
             interruption=interruption,
             emit=pulse.emit,
             beat=pulse.beat,
-            bind=voice.log.bind,
+            bind=voice.bind,
             redact=redactor.text,
         )
         self.cwd = working_folder()

@@ -79,7 +79,7 @@ class Voice:
         again: Invocation,
         began_s: float,
     ) -> None:
-        self.run_id = os.urandom(6).hex()
+        self.run_id: Final = os.urandom(6).hex()
         self.concluded: Report | None = None
         self._verb = verb
         self._settings = settings
@@ -118,6 +118,10 @@ class Voice:
             case Speech.TEXT if self._is_for_people and event.level < Level.WARN:
                 return
         self.log.emit(replace(event, fields=self._with_fixes(event.fields)))
+
+    def bind(self, **context: object) -> None:
+        """Add to what the first and the last line say."""
+        self.log.bind(**context)
 
     def conclude(self, report: Report) -> Answer:
         """Say the last word, and close the log. A signal may ask for it while it is being said."""

@@ -10,7 +10,6 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from migrate.child.parent import Worker
 from migrate.child.protocol import Servers
 from migrate.core import shadow as shadows
 from migrate.core.decide.policy import Policy
@@ -28,7 +27,7 @@ from migrate.postgres.guard import GuardKey, guard
 from migrate.postgres.ledger import Ledger
 from migrate.postgres.observe import in_snapshot, observe, user_schemas, version_rows
 from migrate.shadow.databases import CONNECT_S, load_baseline
-from migrate.steps.environment import child_environment
+from migrate.steps.kept_child import KeptChild
 from migrate.steps.run import Run
 from migrate.steps.upgrade import Upgrading
 
@@ -111,7 +110,7 @@ class Ground:
         self._is_there = False  # a database of that name
         self._entered = ExitStack()
         self._run: Run | None = None
-        self._worker: Worker | None = None
+        self._child = KeptChild()
 
     @property
     def image(self) -> Image:
@@ -214,6 +213,7 @@ class Ground:
                     # Alembic's order of several branches follows the hash seed: two replays must not differ by it.
                     environ={**self._environment(target.url), "PYTHONHASHSEED": "0"},
                     log_queries=False,
+                    child=self._child,
                 )
                 run = Run(
                     order,
@@ -251,25 +251,14 @@ class Ground:
             run.control.interruption = self.context.interruption
         return upgrading
 
-    def lend(self, run: Run) -> tuple[Worker, bool]:
-        """The child for a run, and whether it is a new one."""
-        is_new = self._worker is None or not self._worker.is_alive
-        if self._worker is None or is_new:
-            self.end_child()
-            self._worker = Worker(environ=child_environment(run), cwd=run.order.project.cwd, emit=run.context.emit)
-        self._worker.wake = (run.context.interruption.fd, run.held.lost_fd)
-        return self._worker, is_new
-
     @property
     def has_child(self) -> bool:
         """Whether there is a child already, which may know things of an earlier database."""
-        return self._worker is not None
+        return self._child.is_there
 
     def end_child(self) -> None:
         """Let the next run have a new child."""
-        if self._worker is not None:
-            self._worker.end()
-            self._worker = None
+        self._child.end()
 
     # What a revision misses here
 
@@ -404,14 +393,6 @@ class _Kept(Upgrading):
     def __init__(self, ground: Ground, run: Run, plan: Upgrade | Downgrade, wanted: Wanted | None) -> None:
         super().__init__(run, plan, wanted)
         self._ground = ground
-
-    @contextmanager
-    def ready_worker(self) -> Iterator[Worker]:
-        """The child that is there, or a new one where it is gone."""
-        worker, is_new = self._ground.lend(self.run)
-        if is_new:
-            self.expect_ready(worker)
-        yield worker
 
     def settable(self) -> dict[str, str]:
         """The settings that the server allows, asked for once: every database is of one server, and of one role."""

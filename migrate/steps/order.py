@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
     from migrate.core.image import Image
     from migrate.core.target import Target
+    from migrate.steps.kept_child import KeptChild
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +54,5 @@ class Order:
     faults_in: Callable[[Sequence[Revision]], Sequence[HistoryFault]]  # files that Python would refuse
     log_queries: bool = False
     backup: BackupPlace | None = None
+    child: KeptChild | None = None  # for several runs; without it a run has a child of its own
     holds_guard: bool = False  # whoever looks now is the one run that may touch the target

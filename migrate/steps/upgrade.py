@@ -144,12 +144,16 @@ class Upgrading:
     @contextmanager
     def ready_worker(self) -> Iterator[Worker]:
         """The child that runs the revisions. Raises Stop where it does not start."""
-        with Worker(
-            environ=child_environment(self.run),
-            cwd=self.run.order.project.cwd,
-            emit=self.run.context.emit,
-            wake=(self.run.context.interruption.fd, self.run.held.lost_fd),
-        ) as worker:
+        run = self.run
+        environ, cwd, emit = child_environment(run), run.order.project.cwd, run.context.emit
+        wake = (run.context.interruption.fd, run.held.lost_fd)
+        if run.order.child is not None:
+            worker, is_new = run.order.child.lend(environ, cwd, emit, wake)
+            if is_new:
+                self.expect_ready(worker)
+            yield worker
+            return
+        with Worker(environ=environ, cwd=cwd, emit=emit, wake=wake) as worker:
             self.expect_ready(worker)
             yield worker
 

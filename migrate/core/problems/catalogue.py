@@ -71,6 +71,14 @@ _KINDS: Final = (
         ),
     ),
     Kind(
+        "tenants-failed",
+        ExitCode.FAILED,
+        "Not every tenant is at head",
+        "The run of one or more tenants failed or was refused; the exit code is that of the most serious of them.",
+        "The other tenants are applied and proven. Running it again takes those that are left.",
+        shell(again()),
+    ),
+    Kind(
         "sync-driver",
         ExitCode.CONFIG,
         "No async driver is named",

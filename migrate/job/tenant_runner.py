@@ -1,0 +1,128 @@
+"""A process that takes tenant after tenant, so that env.py and its application are imported once for all of them.
+
+Started by `migrate.job.fleet`, to which it says everything: it prints nothing itself. What it is given and what it tells
+are the types below, pickled: both ends are the same files.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection as Line
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from migrate.core.fleet.ending import TenantEnd
+from migrate.core.problems import Stop
+from migrate.core.redaction import Redactor
+from migrate.job import signals
+from migrate.job import up as release
+from migrate.job.session import Session
+from migrate.job.tenants import order_of
+from migrate.job.voice import working_folder
+from migrate.settings import environment_secrets, load
+from migrate.steps.kept_child import KeptChild
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from migrate.core.decide.outcome import Outcome
+    from migrate.core.events import Event
+    from migrate.core.fleet.tenants import Tenant
+
+_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+
+
+class Begin(NamedTuple):
+    """What a runner must know before its first tenant."""
+
+    verb: str
+    flags: Mapping[str, Any]
+    run_id: str
+    started_s: float  # monotonic: the deadline is the fleet's
+
+
+class Said(NamedTuple):
+    """An event of one tenant's run."""
+
+    tenant: str
+    event: Event
+
+
+class Took(NamedTuple):
+    """A tenant is done with, as well as it can be."""
+
+    end: TenantEnd
+    outcome: Outcome
+
+
+class _Relay:
+    """Speaks for a session as `Voice` does, over the line."""
+
+    def __init__(self, line: Line, run_id: str) -> None:
+        self.run_id = run_id
+        self.tenant = ""
+        self._line = line
+
+    def emit(self, event: Event) -> None:
+        """Hand an event to the fleet."""
+        self._line.send(Said(self.tenant, event))
+
+    def bind(self, **_context: object) -> None:
+        """The first and the last line are the fleet's."""
+
+
+def main(fd: int) -> None:
+    """Take tenants until the line ends."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+    os.set_inheritable(fd, False)  # noqa: FBT003 - the name of the function says what it is
+    line = Line(fd)
+    begin: Begin = line.recv()
+    settings, fault = load(begin.flags, os.environ, working_folder())
+    assert fault is None, "the fleet has refused it"
+    redactor = Redactor(environment_secrets(os.environ, working_folder(), ()))
+    relay = _Relay(line, begin.run_id)
+    with signals.interruption(on_overdue=lambda _signum: os._exit(1)) as interruption, suppress(EOFError):
+        session = Session(begin.verb, settings, relay, redactor, interruption)
+        session.context = replace(session.context, started_s=begin.started_s)
+        with closing_child(KeptChild()) as child:
+            while True:
+                tenant: Tenant = line.recv()
+                relay.tenant = tenant.name
+                line.send(_take(session, tenant, child))
+
+
+@contextmanager
+def closing_child(child: KeptChild) -> Iterator[KeptChild]:
+    """End it with the runner."""
+    try:
+        yield child
+    finally:
+        child.end()
+
+
+def _take(session: Session, tenant: Tenant, child: KeptChild) -> Took:
+    progress = session.begin()
+    if tenant.url is not None:
+        session.redactor.learn(tenant.url.secrets)
+    try:
+        order = replace(order_of(tenant, session.order()), child=child)
+        outcome = release.up(order, progress)
+    except Stop as stopped:
+        from migrate.core.decide.outcome import refusal
+
+        outcome = refusal(stopped.problem)
+    found = outcome.problem.kind.code if outcome.problem is not None else None
+    end = TenantEnd(tenant.name, outcome.result, outcome.exit_code, found, len(outcome.applied), len(outcome.pending))
+    return Took(end, outcome)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

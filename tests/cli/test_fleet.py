@@ -1,0 +1,134 @@
+"""Many tenants, one release: a run, a guard and a proof each, and one last line for all."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlsplit
+
+import pytest
+
+# Alembic's cookbook, "Rudimental Schema-Level Multi Tenancy": the tenant is an argument.
+COOKBOOK = """
+import os
+from alembic import context
+from sqlalchemy import create_engine, pool, text
+tenant = context.get_x_argument(as_dictionary=True)["tenant"]
+engine = create_engine(os.environ["DATABASE_URL"].replace("postgresql://", "postgresql+psycopg2://"),
+                       poolclass=pool.NullPool)
+with engine.connect() as connection:
+    connection.execute(text(f'SET search_path TO "{tenant}"'))
+    connection.commit()
+    connection.dialect.default_schema_name = tenant
+    context.configure(connection=connection, target_metadata=None)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+SCHEMAS = """
+[tool.migrate]
+x = ["tenant={schema}"]
+[tool.migrate.tenants]
+schemas = "tenant_%"
+"""
+
+
+@pytest.fixture
+def cookbook(project):
+    """A project whose env.py is told the tenant, with two revisions."""
+    project.write_env()
+    project.env.write_text(COOKBOOK)
+    project.revision("r1", upgrade="op.execute('CREATE TABLE a (id integer)')")
+    project.revision("r2", down="r1", upgrade="op.execute('CREATE TABLE b (id integer)')")
+    (project.path / "pyproject.toml").write_text(SCHEMAS)
+    return project
+
+
+def provision(database, count, prefix="tenant_"):
+    names = [f"{prefix}{n}" for n in range(count)]
+    for name in names:
+        database.execute(f'CREATE SCHEMA "{name}"')
+    return names
+
+
+def by_tenant(result):
+    return {line["tenant"]: line for line in result.named("tenant.finished")}
+
+
+def test_every_tenant_is_applied_proven_and_passed_over_by_the_next_run(cookbook, database, run_migrate):
+    names = provision(database, 5)
+    first = run_migrate("up", database=database, cwd=cookbook.path)
+    assert first.exit_code == 0, first.stdout.decode()
+    assert {name: line["applied"] for name, line in by_tenant(first).items()} == dict.fromkeys(names, ["r1", "r2"])
+    assert {line["tenant"] for line in first.named("proof.finished")} == set(names)
+    assert (first.finished["outcome"], first.finished["tenants"], first.finished["tenants_by_outcome_applied"]) == (
+        "applied", 5, 5,
+    )  # fmt: skip
+    again = run_migrate("up", database=database, cwd=cookbook.path)
+    assert (again.exit_code, again.finished["outcome"]) == (0, "noop")
+    assert again.named("revision.started") == again.named("step.started") == []
+
+
+def test_a_tenant_that_fails_stops_nobody_and_is_named_with_its_own_code(cookbook, database, run_migrate):
+    provision(database, 4)
+    database.execute("CREATE TABLE tenant_1.b (id integer); CREATE TABLE tenant_2.other (id integer)")
+    result = run_migrate("up", database=database, cwd=cookbook.path)
+    codes = {name: line["exit_code"] for name, line in by_tenant(result).items()}
+    assert codes == {"tenant_0": 0, "tenant_1": 15, "tenant_2": 15, "tenant_3": 0}
+    assert (result.exit_code, result.finished["problem"]) == (15, "tenants-failed")
+    assert result.finished["tenants_failed"] == ["tenant_1", "tenant_2"]
+    database.execute("DROP TABLE tenant_1.b; DROP TABLE tenant_2.other")
+    assert run_migrate("up", database=database, cwd=cookbook.path).exit_code == 0
+
+
+def test_no_other_begins_where_a_canary_fails(cookbook, database, run_migrate):
+    provision(database, 4)
+    database.execute("CREATE TABLE tenant_2.other (id integer)")
+    result = run_migrate("up", "--tenants-canary", "tenant_2", database=database, cwd=cookbook.path)
+    assert result.exit_code == 15
+    assert set(by_tenant(result)) == {"tenant_2"}
+    assert result.finished["tenants_pending"] == ["tenant_0", "tenant_1", "tenant_3"]
+    assert "3 tenants were not begun" in result.finished["why"]
+
+
+def test_tenants_are_taken_by_name_by_pattern_and_by_shard(cookbook, database, run_migrate):
+    names = provision(database, 6)
+    one = run_migrate("up", "--tenant", "tenant_3", database=database, cwd=cookbook.path)
+    assert set(by_tenant(one)) == {"tenant_3"}
+    some = run_migrate("up", "--tenants-exclude", "*_0,*_1,*_2", database=database, cwd=cookbook.path)
+    assert set(by_tenant(some)) == {"tenant_3", "tenant_4", "tenant_5"}
+    parts = [
+        set(by_tenant(run_migrate("up", "--shard", f"{n}/3", database=database, cwd=cookbook.path))) for n in range(3)
+    ]
+    assert sorted(name for part in parts for name in part) == names
+    unknown = run_migrate("up", "--tenant", "nobody", database=database, cwd=cookbook.path)
+    assert (unknown.exit_code, unknown.finished["problem"]) == (10, "bad-tenants")
+
+
+def test_a_database_per_tenant(project, make_database, run_migrate):
+    project.write_env()
+    project.revision("r1", upgrade="op.execute('CREATE TABLE a (id integer)')")
+    databases = [make_database() for _ in range(3)]
+    lines = [json.dumps({"tenant": f"t{n}", "url": each.url}) for n, each in enumerate(databases)]
+    (project.path / "tenants.jsonl").write_text("\n".join(lines))
+    (project.path / "pyproject.toml").write_text('[tool.migrate.tenants]\nfile = "tenants.jsonl"\n')
+    result = run_migrate("up", database=databases[0], cwd=project.path)
+    assert result.exit_code == 0, result.stdout.decode()
+    for each in databases:
+        assert each.rows("SELECT version_num FROM alembic_version") == [("r1",)]
+        password = urlsplit(each.url).password
+        assert password is None or password not in result.stdout.decode()
+
+
+def test_the_manifest_of_one_proves_all_and_finds_the_one_that_drifted(cookbook, database, run_migrate, write_manifest):
+    cookbook.revision("r3", down="r2", upgrade="op.execute('CREATE TABLE c (id integer)')")
+    provision(database, 3)
+    made = run_migrate(
+        "manifest", "-x", "tenant=public", cwd=cookbook.path, env={"MIGRATE_SHADOW_URL": database.server.admin_url}
+    )
+    assert made.exit_code == 0, made.stdout.decode()
+    held = run_migrate("up", "--target", "r2", database=database, cwd=cookbook.path)
+    assert held.exit_code == 0, held.stdout.decode()
+    database.execute("ALTER TABLE tenant_1.a ADD COLUMN extra integer; DROP TABLE tenant_1.b")
+    result = run_migrate("up", database=database, cwd=cookbook.path)
+    codes = {name: line["exit_code"] for name, line in by_tenant(result).items()}
+    assert codes == {"tenant_0": 0, "tenant_1": 17, "tenant_2": 0}
+    assert {line["proof"] for line in result.named("proof.finished")} == {"manifest"}
