@@ -114,7 +114,11 @@ def _take(session: Session, tenant: Tenant, child: KeptChild) -> Took:
         session.redactor.learn(tenant.url.secrets)
     try:
         order = replace(order_of(tenant, session.order()), child=child)
+        has_seen_another = child.is_there
         outcome = release.up(order, progress)
+        if has_seen_another and outcome.problem is not None and outcome.problem.kind.code == "other-database":
+            child.end()  # the application keeps the URL that it read when it was imported
+            outcome = release.up(order, session.begin())
     except Stop as stopped:
         from migrate.core.decide.outcome import refusal
 

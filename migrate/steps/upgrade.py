@@ -340,7 +340,7 @@ class Upgrading:
             ),
             env_py=project.env_py,
             flask_app=project.flask_app,
-            environ=variables(run, target) if target is not run.order.target else {},
+            environ=variables(run, target) if target is not run.order.target or run.order.child is not None else {},
             divides=self._divides,
             goes_on=self._goes_on,
             keeps=self._keeps,
