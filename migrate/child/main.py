@@ -7,25 +7,22 @@ A process of its own, because a revision may do what it likes to its interpreter
 from __future__ import annotations
 
 import ctypes
-import inspect
 import os
 import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never
-from weakref import WeakSet
 
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 from migrate.child import driver_fence, scripts
 from migrate.child import records as foreign_records
 from migrate.child.channel import Channel, DriverWatch, Stopped
 from migrate.child.config import load_config
 from migrate.child.course import Refused, Unsure
+from migrate.child.engines import Engines
 from migrate.child.errors import is_refused_block, report
 from migrate.child.flask_context import NoApplication, application_context
 from migrate.child.protocol import (
@@ -227,26 +224,15 @@ def main(fd: int) -> None:
     foreign_records.capture(lambda record: _say(record, channel))
     DriverWatch(channel).start()
     channel.tell(Ready())
-    engines: WeakSet[Engine] = WeakSet()
-    event.listen(Engine, "engine_connect", lambda connection, *_: engines.add(connection.engine))
+    engines = Engines()
     while True:
         match channel.receive():
             case LoadHistory(setup):
                 load_history(setup, channel)
             case Task() as task:
-                # an application's own engine keeps connections to a database that was replaced since
-                for engine in list(engines):
-                    _forget_connections(engine)
+                engines.begin(task.search_path)
                 run(task, channel)
             case Start() | Go() | Halt() as answer:
                 channel.refuse(answer)
             case never:
                 assert_never(never)
-
-
-def _forget_connections(engine: Engine) -> None:
-    """Let an engine's pool begin anew, without a word on its old connections: they are another event loop's, or cut."""
-    if "close" in inspect.signature(engine.dispose).parameters:  # since SQLAlchemy 1.4.33
-        engine.dispose(close=False)
-    else:
-        engine.dispose()

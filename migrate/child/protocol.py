@@ -82,6 +82,7 @@ class Task(NamedTuple):
     servers: Servers | None  # the only ones, in a shadow's run
     wanted: Wanted
     looks: bool = False  # only at where env.py goes: nothing is run
+    search_path: str | None = None  # the one schema of env.py's connections, where they are to be told
     held: tuple[str, ...] = ()  # revisions on the way to the target that are not run, with all that build on them
 
 

@@ -31,6 +31,7 @@ class Target:
     version_table_schema: str | None = None
     schemas: tuple[str, ...] = ()
     used: tuple[str, ...] = ()
+    search_path: str | None = None  # a schema that env.py's connections are told, where env.py does not know of it
     renew: Callable[[], DatabaseUrl] | None = field(default=None, compare=False, repr=False)
 
     def schemas_beside(self, schema: str | None) -> tuple[str, ...]:

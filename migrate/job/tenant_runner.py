@@ -10,7 +10,7 @@ import ctypes
 import os
 import signal
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection as Line
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -27,7 +27,7 @@ from migrate.settings import environment_secrets, load
 from migrate.steps.kept_child import KeptChild
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from migrate.core.decide.outcome import Outcome
     from migrate.core.events import Event
@@ -92,20 +92,11 @@ def main(fd: int) -> None:
     with signals.interruption(on_overdue=lambda _signum: os._exit(1)) as interruption, suppress(EOFError):
         session = Session(begin.verb, settings, relay, redactor, interruption)
         session.context = replace(session.context, started_s=begin.started_s)
-        with closing_child(KeptChild()) as child:
+        with closing(KeptChild()) as child:
             while True:
                 tenant: Tenant = line.recv()
                 relay.tenant = tenant.name
                 line.send(_take(session, tenant, child))
-
-
-@contextmanager
-def closing_child(child: KeptChild) -> Iterator[KeptChild]:
-    """End it with the runner."""
-    try:
-        yield child
-    finally:
-        child.end()
 
 
 def _take(session: Session, tenant: Tenant, child: KeptChild) -> Took:
@@ -113,11 +104,11 @@ def _take(session: Session, tenant: Tenant, child: KeptChild) -> Took:
     if tenant.url is not None:
         session.redactor.learn(tenant.url.secrets)
     try:
-        order = replace(order_of(tenant, session.order()), child=child)
+        order = replace(order_of(tenant, session.order(), session.settings.fleet), child=child)
         has_seen_another = child.is_there
         outcome = release.up(order, progress)
         if has_seen_another and outcome.problem is not None and outcome.problem.kind.code == "other-database":
-            child.end()  # the application keeps the URL that it read when it was imported
+            child.close()  # the application keeps the URL that it read when it was imported
             outcome = release.up(order, session.begin())
     except Stop as stopped:
         from migrate.core.decide.outcome import refusal

@@ -76,7 +76,7 @@ def _rows(
         connection.close()
 
 
-def target_of(tenant: Tenant, fleet_target: Target) -> Target:
+def target_of(tenant: Tenant, fleet_target: Target, *, search_path: bool = False) -> Target:
     """Where a tenant is: its schema holds its version table, and the names that its revisions do not qualify."""
     url = tenant.url or fleet_target.url
     if tenant.database is not None:
@@ -84,10 +84,15 @@ def target_of(tenant: Tenant, fleet_target: Target) -> Target:
     found = replace(fleet_target, url=url) if url is fleet_target.url else replace(fleet_target, url=url, renew=None)
     if tenant.schema is None:
         return found
-    return replace(found, version_table_schema=tenant.schema, schemas=(tenant.schema,))
+    told = tenant.schema if search_path else None
+    return replace(found, version_table_schema=tenant.schema, schemas=(tenant.schema,), search_path=told)
 
 
-def order_of(tenant: Tenant, order: Order) -> Order:
+def order_of(tenant: Tenant, order: Order, fleet: Fleet) -> Order:
     """The order for one tenant; env.py learns it from ``-x`` arguments in which its name and schema stand."""
     arguments = tuple(tenant.filled(argument) for argument in order.project.x)
-    return replace(order, target=target_of(tenant, order.target), project=replace(order.project, x=arguments))
+    return replace(
+        order,
+        target=target_of(tenant, order.target, search_path=fleet.search_path),
+        project=replace(order.project, x=arguments),
+    )

@@ -258,7 +258,7 @@ class Ground:
 
     def end_child(self) -> None:
         """Let the next run have a new child."""
-        self._child.end()
+        self._child.close()
 
     # What a revision misses here
 

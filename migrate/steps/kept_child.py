@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class KeptChild:
-    """One child process after the other: a new one only where the last is gone. To be ended."""
+    """One child process after the other: a new one only where the last is gone. To be closed."""
 
     def __init__(self) -> None:
         self._worker: Worker | None = None
@@ -28,12 +28,12 @@ class KeptChild:
         """The child for a run, and whether it is a new one, which alone is given ``environ`` and ``emit``."""
         is_new = self._worker is None or not self._worker.is_alive
         if self._worker is None or is_new:
-            self.end()
+            self.close()
             self._worker = Worker(environ=environ, cwd=cwd, emit=emit)
         self._worker.wake = wake
         return self._worker, is_new
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Let the next run have a new child."""
         if self._worker is not None:
             self._worker.end()

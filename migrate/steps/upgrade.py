@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 
 import psycopg2
@@ -65,6 +65,7 @@ from migrate.steps.failure import (
     schema_now,
     taken_back,
 )
+from migrate.steps.kept_child import KeptChild
 from migrate.steps.oversight import TICK_S, Overseer
 from migrate.steps.watch import Watch
 
@@ -145,16 +146,12 @@ class Upgrading:
     def ready_worker(self) -> Iterator[Worker]:
         """The child that runs the revisions. Raises Stop where it does not start."""
         run = self.run
-        environ, cwd, emit = child_environment(run), run.order.project.cwd, run.context.emit
         wake = (run.context.interruption.fd, run.held.lost_fd)
-        if run.order.child is not None:
-            worker, is_new = run.order.child.lend(environ, cwd, emit, wake)
+        with ExitStack() as stack:
+            child = run.order.child or stack.enter_context(closing(KeptChild()))
+            worker, is_new = child.lend(child_environment(run), run.order.project.cwd, run.context.emit, wake)
             if is_new:
                 self.expect_ready(worker)
-            yield worker
-            return
-        with Worker(environ=environ, cwd=cwd, emit=emit, wake=wake) as worker:
-            self.expect_ready(worker)
             yield worker
 
     def _close_dead(self) -> None:
@@ -352,6 +349,7 @@ class Upgrading:
             is_pooled=run.before.server.pooled,
             servers=run.servers,
             wanted=self._wanted,
+            search_path=run.order.target.search_path,
             held=tuple(each.id for each in self.plan.held) if isinstance(self.plan, Upgrade) else (),
         )
 

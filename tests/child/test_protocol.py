@@ -31,6 +31,7 @@ TASK = p.Task(
     is_pooled=False,
     servers=p.Servers("postgresql://h/d", ("other:5433",)),
     wanted=p.Wanted(crash_after=3),
+    search_path="tenant_a",
 )
 ERROR = p.Error("ProgrammingError", "no \ud800 \n\0 table", ("ProgrammingError",), "42P01", file="/a.py", line=3)
 ORDERS = (p.LoadHistory(SETUP), TASK, p.Start(7, "UPDATE", may_commit=True), p.Start(None, "", may_commit=False), p.Go(), p.Halt())  # fmt: skip

@@ -1,0 +1,51 @@
+"""The engines of env.py and of its application, which outlive a run where the child serves several."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+from weakref import WeakSet
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+
+class Engines:
+    """Every engine that connects, from now on; ``search_path`` is set in each new connection, where there is one."""
+
+    def __init__(self) -> None:
+        self.search_path: str | None = None
+        self._known: WeakSet[Engine] = WeakSet()
+        # before the dialect asks for the schema that is the default: it has to be told this one
+        event.listen(Engine, "connect", self._connected, insert=True)
+        event.listen(Engine, "engine_connect", self._used)
+
+    def begin(self, search_path: str | None) -> None:
+        """Another run begins: an application's own engine keeps connections to a database that was replaced since."""
+        self.search_path = search_path
+        for engine in list(self._known):
+            _forget_connections(engine)
+
+    def _connected(self, connection: Any, _record: object) -> None:
+        if self.search_path is None:
+            return
+        was = connection.autocommit
+        connection.autocommit = True  # else the setting would end with the driver's first rollback
+        cursor = connection.cursor()
+        quoted = self.search_path.replace('"', '""').replace("%", "%%")
+        cursor.execute(f'SET search_path TO "{quoted}"')
+        cursor.close()
+        connection.autocommit = was
+
+    def _used(self, connection: Any, *_branch: object) -> None:
+        self._known.add(connection.engine)
+        if self.search_path is not None:
+            connection.dialect.default_schema_name = self.search_path
+
+
+def _forget_connections(engine: Engine) -> None:
+    """Let an engine's pool begin anew, without a word on its old connections: they are another event loop's, or cut."""
+    if "close" in inspect.signature(engine.dispose).parameters:  # since SQLAlchemy 1.4.33
+        engine.dispose(close=False)
+    else:
+        engine.dispose()
