@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from migrate.commands.up import EXITS
-from migrate.commands.verb import verb
+from migrate.commands.verb import fleet_report, verb
 from migrate.core.decide.outcome import Result
 from migrate.core.events import Event, Level, Name
 from migrate.core.problems import ExitCode, migrate
@@ -73,6 +73,8 @@ def adopt(
         raise click.UsageError(message)
 
     def body(session: Session) -> Report:
+        if session.settings.fleet.sources:
+            return fleet_report(session, flags)
         by_word: Override | Acceptance | None = None
         if accepts:
             by_word = Acceptance(at, reason or "the differences are meant")

@@ -8,7 +8,7 @@ import click
 
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.usage import report_usage
-from migrate.commands.verb import verb
+from migrate.commands.verb import fleet_report, verb
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Adopt, Plan, Upgrade
 from migrate.core.decide.state import name as position_name
@@ -65,6 +65,8 @@ def plan(*, as_json: bool, exit_code: bool, with_sql: bool, form: str, base: str
         return Answer(report_usage(click.UsageError("--sql is for --format text."), ["plan"], {"plan"}))
 
     def body(session: Session) -> Report:
+        if session.settings.fleet.sources and base is None:
+            return fleet_report(session, flags)
         if base is not None:
             return _review_from(session, base)
         judged, outcome = release.plan(session.order(), session.begin())

@@ -8,7 +8,7 @@ import click
 
 from migrate.commands.plan import as_text, describe, is_pending, said
 from migrate.commands.up import LOOKING_EXITS
-from migrate.commands.verb import verb
+from migrate.commands.verb import fleet_report, verb
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.problems import ExitCode
 from migrate.job import up as release
@@ -35,6 +35,8 @@ def status(*, as_json: bool, exit_code: bool, **flags: Any) -> Answer:
     """
 
     def body(session: Session) -> Report:
+        if session.settings.fleet.sources:
+            return fleet_report(session, flags)
         judged, outcome = release.plan(session.order(), session.begin())
         if judged is None:
             return Report(outcome, {})

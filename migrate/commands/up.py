@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from migrate.commands.verb import verb
+from migrate.commands.verb import fleet_report, verb
 from migrate.core.problems import ExitCode
 from migrate.job import up as release
 from migrate.job.front_door import conduct
@@ -35,9 +35,7 @@ def up(*, as_json: bool, **flags: Any) -> Answer:
 
     def body(session: Session) -> Report:
         if session.settings.fleet.sources:
-            from migrate.job import fleet
-
-            return fleet.up(session, flags)
+            return fleet_report(session, flags)
         return Report(release.up(session.order(), session.begin()), {})
 
     return conduct("up", flags, body, speech=Speech.JSON if as_json else Speech.LINES)

@@ -10,7 +10,10 @@ from migrate.core.problems import EXIT_MEANINGS, ExitCode
 from migrate.settings import settings_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from migrate.job.session import Session
+    from migrate.job.voice import Report
 
 
 class _Verb(click.Command):
@@ -39,3 +42,10 @@ def verb(
         return command
 
     return declare
+
+
+def fleet_report(session: Session, flags: Mapping[str, Any]) -> Report:
+    """What the verb comes to for every tenant."""
+    from migrate.job import fleet  # a release of one database needs none of it
+
+    return fleet.carry_out(session, flags)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from migrate.commands.up import LOOKING_EXITS
-from migrate.commands.verb import verb
+from migrate.commands.verb import fleet_report, verb
 from migrate.core.problems import shell, stop
 from migrate.core.quoting import word
 from migrate.core.url import DatabaseUrl, MalformedUrl
@@ -53,6 +53,8 @@ def verify(*, as_json: bool, at: str | None, against: str | None, form: str | No
         raise click.UsageError("--against takes no URL: other users can read a command line; use env:VARIABLE")
 
     def body(session: Session) -> Report:
+        if session.settings.fleet.sources:
+            return fleet_report(session, flags)
         other = other_of(session, against) if against is not None else None
         verified, outcome = compare(session.order(), session.begin(), at, other)
         return Report(outcome, describe(verified), text=rendered(verified, form or "text"))

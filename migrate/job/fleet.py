@@ -29,7 +29,7 @@ from migrate.core.problems import ExitCode, Stop, problem
 from migrate.core.wording import counted
 from migrate.job.look import refuse_image_faults
 from migrate.job.tenant_runner import Begin, Said, Took
-from migrate.job.tenants import list_tenants, target_of
+from migrate.job.tenants import target_of
 from migrate.job.voice import Report
 from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.postgres.connection import connect_with_retry
@@ -52,13 +52,13 @@ _RUNNER: Final = (
 )
 
 
-def up(session: Session, flags: Mapping[str, Any]) -> Report:
-    """Bring every tenant to the image's head. Raises Stop where there is no list, or no image."""
-    refuse_image_faults(session.order())
+def carry_out(session: Session, flags: Mapping[str, Any]) -> Report:
+    """Do for every tenant what the verb does for one database. Raises Stop where there is no list, or no image."""
+    refuse_image_faults(session.fleet_order())
     fleet = _Fleet(session, flags)
-    fleet.release(list_tenants(session))
+    fleet.release(session.tenants())
     # who was provisioned meanwhile is not left behind until the next release
-    late = [tenant for tenant in list_tenants(session) if tenant.name not in fleet.seen]
+    late = [tenant for tenant in session.tenants() if tenant.name not in fleet.seen]
     if late and fleet.goes_on:
         fleet.release(late)
     return fleet.report()
@@ -99,7 +99,7 @@ class _Fleet:
     # Who is done already
 
     def _pass_over_those_at_head(self, tenants: Sequence[Tenant]) -> None:
-        if self._settings.verify_all:
+        if self._settings.verify_all or self._context.verb == "verify":
             return
         by_database: dict[object, list[Tenant]] = {}
         for tenant in tenants:
@@ -110,7 +110,7 @@ class _Fleet:
 
     def _at_head(self, tenants: Sequence[Tenant]) -> Iterable[Tenant]:
         """Those of one database whose version rows leave nothing to apply; who cannot be asked is looked at alone."""
-        target = target_of(tenants[0], self._session.target)
+        target = target_of(tenants[0], self._session.fleet_target)
         try:
             connection = connect_with_retry(target, self._context, CONTROL_NAME)
         except Stop:
@@ -196,7 +196,7 @@ class _Fleet:
         fields = fields_of(ends, not_begun)
         applied = sum(1 for end in ends if end.applied)
         if code is ExitCode.OK and not not_begun:
-            said = f"up: {counted(len(ends), 'tenant')} at head, {applied} of them changed"
+            said = f"{self._context.verb}: {counted(len(ends), 'tenant')} at head, {applied} of them changed"
             return Report(Outcome(Result.APPLIED if applied else Result.NOOP), fields, message=said)
         failed = [end for end in ends if end.exit_code is not ExitCode.OK]
         named = ", ".join(f"{end.tenant} ({int(end.exit_code)} {end.problem})" for end in failed[:10])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from migrate.core.events import Event
+    from migrate.core.fleet.tenants import Tenant
     from migrate.core.history.faults import HistoryFault
     from migrate.core.history.graph import Revision
     from migrate.core.image import Image
@@ -105,7 +106,31 @@ class Session:
 
     @cached_property
     def target(self) -> Target:
-        """The target. Raises Stop."""
+        """The target: of several tenants the one that is named. Raises Stop."""
+        if self._tenant is None:
+            return self.fleet_target
+        from migrate.job.tenants import target_of
+
+        return target_of(self._tenant, self.fleet_target, search_path=self.settings.fleet.search_path)
+
+    @cached_property
+    def _tenant(self) -> Tenant | None:
+        """The one that a verb for one database is about, where there are several."""
+        if not self.settings.fleet.sources:
+            return None
+        from migrate.job.tenants import one_tenant
+
+        return one_tenant(self.tenants(), self.settings.fleet, self.context.verb)
+
+    def tenants(self) -> list[Tenant]:
+        """The tenants that this run takes. Raises Stop or Interrupted."""
+        from migrate.job.tenants import list_tenants
+
+        return list_tenants(self.settings.fleet, self.fleet_target, self.context, self.cwd, self.redactor.learn)
+
+    @cached_property
+    def fleet_target(self) -> Target:
+        """Where the settings lead: the target, or where its tenants are. Raises Stop."""
         found = self.aimed(self.settings.target(self.redactor.learn))
         self.context.bind(url_from=found.url_from, server_address=found.url.address, db_name=found.url.database)
         return found
@@ -179,7 +204,15 @@ class Session:
 
     def order(self) -> Order:
         """What `migrate.job.up` is given. Raises Stop for every fault that needs no database."""
-        target = self.target  # a fault of the settings is reported before one of the image
+        if self._tenant is None:
+            return self.fleet_order()
+        from migrate.job.tenants import order_of
+
+        return order_of(self._tenant, self.fleet_order(), self.settings.fleet)
+
+    def fleet_order(self) -> Order:
+        """The order that each tenant's is made from. Raises Stop."""
+        target = self.fleet_target  # a fault of the settings is reported before one of the image
         return self.order_for(target, self.image)
 
     def order_for(self, target: Target, image: Image) -> Order:

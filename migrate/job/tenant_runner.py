@@ -16,7 +16,6 @@ from multiprocessing.connection import Connection as Line
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from migrate.core.fleet.ending import TenantEnd
-from migrate.core.problems import Stop
 from migrate.core.redaction import Redactor
 from migrate.job import signals
 from migrate.job import up as release
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from migrate.core.decide.outcome import Outcome
     from migrate.core.events import Event
     from migrate.core.fleet.tenants import Tenant
+    from migrate.job.progress import Progress
+    from migrate.steps.order import Order
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
@@ -100,23 +101,34 @@ def main(fd: int) -> None:
 
 
 def _take(session: Session, tenant: Tenant, child: KeptChild) -> Took:
-    progress = session.begin()
     if tenant.url is not None:
         session.redactor.learn(tenant.url.secrets)
-    try:
-        order = replace(order_of(tenant, session.order(), session.settings.fleet), child=child)
-        has_seen_another = child.is_there
-        outcome = release.up(order, progress)
-        if has_seen_another and outcome.problem is not None and outcome.problem.kind.code == "other-database":
-            child.close()  # the application keeps the URL that it read when it was imported
-            outcome = release.up(order, session.begin())
-    except Stop as stopped:
-        from migrate.core.decide.outcome import refusal
-
-        outcome = refusal(stopped.problem)
+    order = replace(order_of(tenant, session.fleet_order(), session.settings.fleet), child=child)
+    has_seen_another = child.is_there
+    outcome = _outcome(order, session.begin())
+    if has_seen_another and outcome.problem is not None and outcome.problem.kind.code == "other-database":
+        child.close()  # the application keeps the URL that it read when it was imported
+        outcome = _outcome(order, session.begin())
     found = outcome.problem.kind.code if outcome.problem is not None else None
     end = TenantEnd(tenant.name, outcome.result, outcome.exit_code, found, len(outcome.applied), len(outcome.pending))
     return Took(end, outcome)
+
+
+def _outcome(order: Order, progress: Progress) -> Outcome:
+    """What the verb comes to for one tenant."""
+    match order.context.verb:
+        case "up":
+            return release.up(order, progress)
+        case "adopt":
+            from migrate.job.recovery import adopt
+
+            return adopt(order, progress)[1]
+        case "verify":
+            from migrate.job.verify import verify
+
+            return verify(order, progress, None, None)[1]
+        case _:  # plan and status
+            return release.plan(order, progress)[1]
 
 
 if __name__ == "__main__":

@@ -17,9 +17,11 @@ from migrate.regular_files import read
 from migrate.settings.program_output import NoOutput, output_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
     from migrate.context import Context
     from migrate.core.target import Target
-    from migrate.job.session import Session
     from migrate.settings.fleet import Fleet
     from migrate.steps.order import Order
 
@@ -30,35 +32,48 @@ _SCHEMAS: Final = r"""
 """
 
 
-def list_tenants(session: Session) -> list[Tenant]:
-    """The tenants that this run takes, by name. Raises Stop (`bad-tenants`, and those of connecting) or Interrupted."""
-    fleet = session.settings.fleet
+def list_tenants(
+    fleet: Fleet, target: Target, context: Context, cwd: Path, learn: Callable[[Iterable[str]], None]
+) -> list[Tenant]:
+    """The tenants that this run takes, by name; ``learn`` is told the secrets of their URLs.
+
+    Raises Stop (`bad-tenants`, and those of connecting) or Interrupted.
+    """
     if len(fleet.sources) > 1:
         raise stop("bad-tenants", f"{' and '.join(fleet.sources)} are set: tenants are listed in one place")
     try:
-        listed = chosen(_all(session, fleet), include=fleet.include, exclude=fleet.exclude, shard=fleet.shard)
+        listed = chosen(
+            _all(fleet, target, context, cwd), include=fleet.include, exclude=fleet.exclude, shard=fleet.shard
+        )
         taken = named(listed, fleet.names) if fleet.names else listed
     except MalformedTenants as error:
         raise stop("bad-tenants", f"{fleet.sources[0]}: {error}") from None
-    session.redactor.learn(secret for tenant in taken if tenant.url is not None for secret in tenant.url.secrets)
+    learn(secret for tenant in taken if tenant.url is not None for secret in tenant.url.secrets)
     return taken
 
 
-def _all(session: Session, fleet: Fleet) -> list[Tenant]:
+def one_tenant(tenants: Sequence[Tenant], fleet: Fleet, verb: str) -> Tenant:
+    """The one that a verb for one database is about. Raises Stop (`tenant-needed`)."""
+    if len(fleet.names) != 1:
+        raise stop("tenant-needed", f"there are {len(tenants)} tenants, and migrate {verb} is about one")
+    return tenants[0]
+
+
+def _all(fleet: Fleet, target: Target, context: Context, cwd: Path) -> list[Tenant]:
     if fleet.file is not None:
         try:
-            return read_lines(read(session.cwd / fleet.file, most=_MOST_BYTES).decode("utf-8", "replace"))
+            return read_lines(read(cwd / fleet.file, most=_MOST_BYTES).decode("utf-8", "replace"))
         except OSError as error:
             raise MalformedTenants(f"{fleet.file} cannot be read: {error.strerror or error}") from None
     if fleet.command is not None:
         try:
-            return read_lines(output_of(fleet.command, os.environ, session.cwd, purpose="which prints the tenants"))
+            return read_lines(output_of(fleet.command, os.environ, cwd, purpose="which prints the tenants"))
         except NoOutput as error:
             raise MalformedTenants(str(error)) from None
     if fleet.schemas is not None:
-        return read_rows(_rows(session.target, session.context, _SCHEMAS, {"pattern": fleet.schemas}))
+        return read_rows(_rows(target, context, _SCHEMAS, {"pattern": fleet.schemas}))
     assert fleet.query is not None
-    return read_rows(_rows(session.target, session.context, fleet.query, None))
+    return read_rows(_rows(target, context, fleet.query, None))
 
 
 def _rows(

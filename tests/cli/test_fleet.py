@@ -37,7 +37,9 @@ def cookbook(project):
     project.write_env()
     project.env.write_text(COOKBOOK)
     project.revision("r1", upgrade="op.execute('CREATE TABLE a (id integer)')")
-    project.revision("r2", down="r1", upgrade="op.execute('CREATE TABLE b (id integer)')")
+    project.revision(
+        "r2", down="r1", upgrade="op.execute('CREATE TABLE b (id integer)')", downgrade="op.execute('DROP TABLE b')"
+    )
     (project.path / "pyproject.toml").write_text(SCHEMAS)
     return project
 
@@ -161,7 +163,7 @@ def test_an_env_py_that_knows_nothing_of_tenants_is_given_their_search_path(proj
 
 def test_five_kinds_of_trouble_are_five_codes_and_running_it_again_converges(cookbook, database, run_migrate):
     """Drifted, locked, without rights, refused by its rows, gone: the others are applied and proven."""
-    ill = "import time\nop.execute(\"SELECT 1 / n FROM rows\")"
+    ill = 'import time\nop.execute("SELECT 1 / n FROM rows")'
     cookbook.revision("r3", down="r2", upgrade="op.execute('CREATE TABLE IF NOT EXISTS rows (n integer)')")
     names = provision(database, 8)
     made = run_migrate(
@@ -180,9 +182,7 @@ def test_five_kinds_of_trouble_are_five_codes_and_running_it_again_converges(coo
     blocker = database.connect(application_name="a report")
     blocker.cursor().execute("LOCK TABLE tenant_2.a IN ACCESS SHARE MODE")
     try:
-        result = run_migrate(
-            "up", "--lock-timeout", "100ms", "--lock-tries", "2", database=database, cwd=cookbook.path
-        )
+        result = run_migrate("up", "--lock-timeout", "100ms", "--lock-tries", "2", database=database, cwd=cookbook.path)
     finally:
         blocker.close()
     codes = {name: line["exit_code"] for name, line in by_tenant(result).items()}
@@ -194,3 +194,50 @@ def test_five_kinds_of_trouble_are_five_codes_and_running_it_again_converges(coo
     again = run_migrate("up", database=database, cwd=cookbook.path)
     assert again.exit_code == 0, again.stdout.decode()
     assert {line["tenant"] for line in again.named("revision.started")} == {f"tenant_{n}" for n in (1, 2, 3, 4)}
+
+
+def test_who_looks_understands_tenants_and_who_is_about_one_wants_its_name(cookbook, database, run_migrate):
+    names = provision(database, 3)
+    made = run_migrate(
+        "manifest", "-x", "tenant=public", cwd=cookbook.path, env={"MIGRATE_SHADOW_URL": database.server.admin_url}
+    )
+    assert made.exit_code == 0, made.stdout.decode()
+    pending = {
+        name: line["pending"]
+        for name, line in by_tenant(run_migrate("plan", database=database, cwd=cookbook.path)).items()
+    }
+    assert pending == {name: ["r1", "r2"] for name in names}
+    assert run_migrate("up", "--tenant", "tenant_1", database=database, cwd=cookbook.path).exit_code == 0
+    seen = run_migrate("status", database=database, cwd=cookbook.path)
+    assert seen.finished["tenants_pending"] == ["tenant_0", "tenant_2"]
+    assert run_migrate("up", database=database, cwd=cookbook.path).exit_code == 0
+    database.execute("ALTER TABLE tenant_2.a ADD COLUMN extra integer")
+    verified = run_migrate("verify", "--extra", "fail", database=database, cwd=cookbook.path)
+    assert {name: line["exit_code"] for name, line in by_tenant(verified).items()} == {
+        "tenant_0": 0, "tenant_1": 0, "tenant_2": 17,
+    }  # fmt: skip
+    nobody = run_migrate("down", "--to", "r1", database=database, cwd=cookbook.path)
+    assert (nobody.exit_code, nobody.finished["problem"]) == (10, "tenant-needed")
+    down = run_migrate(
+        "down", "--to", "r1", "--allow-data-loss", "--tenant", "tenant_0",
+        database=database, cwd=cookbook.path,
+    )  # fmt: skip
+    assert down.exit_code == 0, down.stdout.decode()
+    assert database.rows("SELECT version_num FROM tenant_0.alembic_version") == [("r1",)]
+    assert database.rows("SELECT version_num FROM tenant_1.alembic_version") == [("r2",)]
+
+
+def test_tenants_that_nobody_recorded_are_adopted_in_one_run(cookbook, database, run_migrate):
+    names = provision(database, 6)
+    made = run_migrate(
+        "manifest", "-x", "tenant=public", cwd=cookbook.path, env={"MIGRATE_SHADOW_URL": database.server.admin_url}
+    )
+    assert made.exit_code == 0, made.stdout.decode()
+    for number, name in enumerate(names):
+        database.execute(f"CREATE TABLE {name}.a (id integer)")
+        if number % 2:
+            database.execute(f"CREATE TABLE {name}.b (id integer)")
+    result = run_migrate("adopt", database=database, cwd=cookbook.path)
+    assert result.exit_code == 0, result.stdout.decode()
+    found = {name: database.rows(f"SELECT version_num FROM {name}.alembic_version") for name in names}
+    assert found == {name: [("r2",) if number % 2 else ("r1",)] for number, name in enumerate(names)}

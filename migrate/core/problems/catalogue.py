@@ -79,6 +79,14 @@ _KINDS: Final = (
         shell(again()),
     ),
     Kind(
+        "tenant-needed",
+        ExitCode.CONFIG,
+        "The verb is about one tenant",
+        "There are several tenants, and what was asked for is done to one database.",
+        "Nothing was changed.",
+        shell(again("--tenant NAME")),
+    ),
+    Kind(
         "sync-driver",
         ExitCode.CONFIG,
         "No async driver is named",
