@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection as Line
 from multiprocessing.connection import wait
@@ -25,6 +25,7 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.fleet.ending import TenantEnd, fields_of, most_serious
 from migrate.core.fleet.tenants import Tenant, divided
 from migrate.core.history.faults import HistoryFault
+from migrate.core.interruption import Interrupted
 from migrate.core.problems import ExitCode, Stop, problem
 from migrate.core.wording import counted
 from migrate.job.look import refuse_image_faults
@@ -56,11 +57,11 @@ def carry_out(session: Session, flags: Mapping[str, Any]) -> Report:
     """Do for every tenant what the verb does for one database. Raises Stop where there is no list, or no image."""
     refuse_image_faults(session.fleet_order())
     fleet = _Fleet(session, flags)
-    fleet.release(session.tenants())
-    # who was provisioned meanwhile is not left behind until the next release
-    late = [tenant for tenant in session.tenants() if tenant.name not in fleet.seen]
-    if late and fleet.goes_on:
-        fleet.release(late)
+    session.so_far = fleet.report
+    with suppress(Interrupted):  # it is in the report, with those that were not begun
+        fleet.release(session.tenants())
+        if fleet.goes_on:  # who was provisioned meanwhile is not left behind until the next release
+            fleet.release([tenant for tenant in session.tenants() if tenant.name not in fleet.seen])
     return fleet.report()
 
 

@@ -100,10 +100,9 @@ class _FrontDoor:
 
     def end_at_once(self, signum: int) -> None:
         """End the process where a signal's grace is over, with what is known by then."""
-        outcome = _interrupted(signum, "the signal's grace ran out while the run was waiting")
-        if self.session is not None and self.session.progress is not None:
-            outcome = self.session.progress.cut_short(signum)
-        answer = self.voice.conclude(self.voice.concluded or Report(outcome, {}))
+        known = self.session.cut_short(signum) if self.session is not None else None
+        late = Report(_interrupted(signum, "the signal's grace ran out while the run was waiting"), {})
+        answer = self.voice.conclude(self.voice.concluded or known or late)
         if answer.text is not None:  # whoever asked for one object gets it, too
             os.write(1, f"{answer.text}\n".encode())
         os._exit(answer.exit_code)

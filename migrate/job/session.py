@@ -12,11 +12,11 @@ from migrate.context import Context
 from migrate.core.problems import Stop, problem, shell, stop
 from migrate.core.quoting import word
 from migrate.job.progress import Progress
-from migrate.job.voice import working_folder
+from migrate.job.voice import Report, working_folder
 from migrate.output.heartbeat import Pulse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from migrate.core.events import Event
     from migrate.core.fleet.tenants import Tenant
@@ -56,6 +56,7 @@ class Session:
         pulse = Pulse(voice.emit)
         self.settings = settings
         self.progress: Progress | None = None
+        self.so_far: Callable[[], Report] | None = None  # what a fleet has come to, at any time
         self.redactor = redactor
         self.context = Context(
             verb=verb,
@@ -196,6 +197,12 @@ class Session:
         from migrate.history import check_syntax
 
         return check_syntax(self.scan, revisions)
+
+    def cut_short(self, signum: int) -> Report | None:
+        """The end as it is known where a signal's grace is over; None before anything began."""
+        if self.so_far is not None:
+            return self.so_far()
+        return Report(self.progress.cut_short(signum), {}) if self.progress is not None else None
 
     def begin(self) -> Progress:
         """The progress of a run that begins now: from here on the signals' thread may ask it how far the run has come."""
