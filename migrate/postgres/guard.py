@@ -183,16 +183,20 @@ def _now() -> float:
 
 
 @contextmanager
-def guard(connection: Connection, key: GuardKey, context: Context) -> Iterator[Held]:
+def guard(
+    connection: Connection, key: GuardKey, context: Context, *, is_known_to_others: bool = True
+) -> Iterator[Held]:
     """Hold the guard on ``connection``, which does nothing else from here on and is closed at the end.
 
-    Polls for as long as the limits say, then waits as long for what a dead run still has at work on the server. Raises
-    Stop (`guard-busy`, `orphan-worker`, `deadline`, `connection-lost`) or Interrupted.
+    Polls for as long as the limits say, then waits as long for what a dead run still has at work on the server, which
+    is nothing in a database that is not ``is_known_to_others``. Raises Stop (`guard-busy`, `orphan-worker`, `deadline`,
+    `connection-lost`) or Interrupted.
     """
     connection.wait_s = HEARTBEAT_ANSWER_S
     try:
         held = _take(connection, key, context)
-        _wait_for_orphans(connection, key, context)
+        if is_known_to_others:
+            _wait_for_orphans(connection, key, context)
     except psycopg2.Error as error:
         raise problem_of(error, doing="taking the guard") from error
     held.start()

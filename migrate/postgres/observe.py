@@ -317,6 +317,18 @@ def observe(
     )
 
 
+def observe_versions(connection: Connection, target: Target) -> Observation:
+    """The server and the version rows alone, for a database in which there is nothing else to decide about.
+
+    Raises Stop, and psycopg2.Error.
+    """
+    server = read_server(connection, target)
+    if server.schema is None or server.unseen is not None or not server.may_read_versions:
+        refuse_missing_rights(server, target)
+    has_rows = server.has_version_table
+    return Observation(server, version_rows(connection, server.schema, target.version_table) if has_rows else ())
+
+
 def in_snapshot(connection: Connection, limits: Limits, read: Callable[[], Read]) -> Read:
     """What is read in one REPEATABLE READ, READ ONLY transaction. Raises Stop as `observe` does."""
     reads = 0
@@ -344,12 +356,8 @@ def _observe(
     *,
     with_schema: bool,
 ) -> Observation:
-    server = read_server(connection, target)
-    if server.schema is None or server.unseen is not None or not server.may_read_versions:
-        refuse_missing_rights(server, target)
-    rows: tuple[str, ...] = ()
-    if server.has_version_table:
-        rows = version_rows(connection, server.schema, target.version_table)
+    versions = observe_versions(connection, target)
+    server, rows = versions.server, versions.rows
     there = server.schema if server.schema_exists else None
     schemas = target.schemas_beside(there)
     objects: tuple[str, ...] = ()
@@ -384,9 +392,8 @@ def _observe(
             raise
         connection.run("ROLLBACK TO SAVEPOINT ledger")
         is_locked = True
-    return Observation(
-        server=server,
-        rows=rows,
+    return replace(
+        versions,
         objects=objects,
         schema=live,
         ledger=known.applied,

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -39,6 +40,9 @@ CREATE_S: Final = 300.0  # a copy of a large baseline takes its time
 _STRATEGY_SINCE: Final = 150000  # CREATE DATABASE … STRATEGY; the older ones know only file_copy
 # The copy by files makes two checkpoints: cheap where nothing is synchronised. Else a small one is cheaper through the log.
 _SMALL_BYTES: Final = 64 * 1024 * 1024
+LEAVE_S: Final = 0.1  # for a session of which the connection was closed
+ENDED_S: Final = 5.0  # for one that was ended
+_IS_USED: Final = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE datname = %(name)s)"
 _ROLES: Final = "SELECT oid, rolname FROM pg_catalog.pg_roles"
 _DUMP: Final = b"PGDMP"  # how pg_dump's custom format begins
 # pg_dump writes these for psql alone (since its releases of August 2025, CVE-2025-8714).
@@ -118,6 +122,7 @@ class Shadow:
 
     def drop(self, name: str) -> None:
         """Drop a database that `create` made, and whatever is still connected to it. Raises Stop."""
+        self._until_left(name, LEAVE_S)
         self._run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", "dropping a shadow database")
 
     def make_role(self, name: str, *, owns: bool) -> bool:
@@ -145,6 +150,17 @@ class Shadow:
             f"SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = '{name}'",
             "ending the sessions of a shadow database",
         )
+        self._until_left(name, ENDED_S)
+
+    def _until_left(self, name: str, within_s: float) -> None:
+        """Wait for sessions that are ending: the server itself would look for them again only after 100 ms (procarray.c)."""
+        assert self._admin is not None
+        until = time.monotonic() + within_s
+        try:
+            while self._admin.row(_IS_USED, {"name": name})[0] and time.monotonic() < until:
+                time.sleep(0.002)
+        except psycopg2.Error as error:
+            raise problem_of(error, doing="waiting for the sessions of a shadow database") from error
 
     def url_of(self, name: str) -> DatabaseUrl:
         """The URL of a database that `create` made."""

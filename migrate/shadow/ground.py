@@ -25,7 +25,7 @@ from migrate.postgres.backend_names import CONTROL_NAME, GUARD_NAME
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.guard import GuardKey, guard
 from migrate.postgres.ledger import Ledger
-from migrate.postgres.observe import in_snapshot, observe, user_schemas, version_rows
+from migrate.postgres.observe import in_snapshot, observe_versions, user_schemas, version_rows
 from migrate.shadow.databases import CONNECT_S, load_baseline
 from migrate.steps.kept_child import KeptChild
 from migrate.steps.run import Run
@@ -135,7 +135,8 @@ class Ground:
         with closing(self.connect(target, CONTROL_NAME)) as connection:
             if self._schema is not None:
                 connection.run(f"CREATE SCHEMA IF NOT EXISTS {identifier(self._schema)}")
-            rows = observe(connection, target, self.context.limits, hashes={}, with_schema=False).rows
+            limits = self.context.limits
+            rows = in_snapshot(connection, limits, lambda: observe_versions(connection, target)).rows
         if rows and self.baseline is not None:
             raise stop(
                 "bad-baseline",
@@ -199,11 +200,12 @@ class Ground:
         pulse = Pulse(self.context.emit)
         context = replace(self.context, emit=pulse.emit, beat=pulse.beat, started_s=pulse.started_s)
         with closing(self.connect(target, CONTROL_NAME)) as control:
-            before = observe(control, target, context.limits, hashes={}, with_schema=False)
+            before = in_snapshot(control, context.limits, lambda: observe_versions(control, target))
             with guard(
                 self.connect(target, GUARD_NAME),
                 GuardKey.of(before.server.schema, target.version_table),
-                context.silent(),  # nobody else knows of this database
+                context.silent(),
+                is_known_to_others=False,
             ) as held:
                 order = replace(
                     self.order,
