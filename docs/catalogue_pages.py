@@ -28,7 +28,7 @@ they judged without it, by `up`, `plan`, `status` and `wait` alike, until the sc
 _DECADES = (
     ("0-3", "the answer to a question: done, a bug, wrong flags, or revisions are pending"),
     (
-        "10-17",
+        "10-18",
         "of this run's revisions nothing is left half done (15: of an earlier run's it may be); a person must act",
     ),
     ("20-25", "nothing of the failing revision is in the database; the same run may succeed later"),

@@ -32,6 +32,7 @@ from migrate.settings.kinds import (
     Part,
     Secret,
     Selection,
+    Size,
     Switch,
     Text,
     Words,
@@ -96,6 +97,7 @@ OTHER_VALUES = {
     Switch: ("true", True),
     Number: ("7", 7),
     Duration: ("42s", 42.0),
+    Size: ("42MB", 42 << 20),
     Words: ("a, b", ("a", "b")),
     Addresses: ("json://a/?to=b,c json://d", ("json://a/?to=b,c", "json://d")),
     Arguments: ("tenant=a 'region=eu west'", ("tenant=a", "region=eu west")),
@@ -394,6 +396,32 @@ def test_a_time_that_is_shown_reads_as_the_same_time(milliseconds: int) -> None:
 )
 def test_times(text: str, seconds: float) -> None:
     assert Duration().read(text) == seconds
+
+
+@given(st.integers(0, 1024**5))
+def test_a_size_that_is_shown_reads_as_the_same_size(number: int) -> None:
+    assert Size().read(Size().show(number)) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1GB", 1 << 30),
+        ("1.5 gb", 3 << 29),
+        ("500MB", 500 << 20),
+        ("0", 0),
+        ("8192", 8192),
+        (" 2 TB ", 2 << 40),
+        ("3B", 3),
+    ],
+)
+def test_sizes(text: str, number: int) -> None:
+    assert Size().read(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "1 GiB", "-1", "1,5GB", "much", "2000TB", "1e9"])
+def test_what_is_not_a_size_is_refused(text: str) -> None:
+    assert "heavy_over" in refusal({"MIGRATE_HEAVY_OVER": text or "x"}).why.lower()
 
 
 @pytest.mark.parametrize("word", ["1", "true", "YES", " on "])

@@ -53,7 +53,8 @@ EXITS = tuple(
     code
     for code in ExitCode
     if code
-    not in {ExitCode.PENDING, ExitCode.POLICY, ExitCode.STATE, ExitCode.AHEAD, ExitCode.DRIFT, ExitCode.BUSY, ExitCode.DEADLINE}
+    not in {ExitCode.PENDING, ExitCode.POLICY, ExitCode.STATE, ExitCode.AHEAD, ExitCode.DRIFT, ExitCode.DATA, ExitCode.BUSY,
+                    ExitCode.DEADLINE}
 )  # fmt: skip
 SHOWN_CHANGES: Final = 50  # of a check; each is a log line
 _HASH: Final = re.compile(r'\s*"(?:schema|sha256)": "')

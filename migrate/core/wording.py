@@ -28,3 +28,13 @@ def clauses(parts: Iterable[str], most: int = LISTED) -> str:
 def _first(parts: Sequence[str], most: int, between: str, last: str) -> str:
     more = f"{last}{len(parts) - most} more" if len(parts) > most else ""
     return between.join(parts[:most]) + more
+
+
+def size(number: int) -> str:
+    """A number of bytes, in the units that PostgreSQL prints."""
+    value, unit = float(number), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1024:  # noqa: PLR2004 - what a unit is larger by
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.0f} {unit}"

@@ -22,16 +22,6 @@ def age(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def size(number: int) -> str:
-    """A number of bytes for people, in the units that PostgreSQL prints."""
-    value, unit = float(number), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 1024:  # noqa: PLR2004 - what a unit is larger by
-            break
-        value, unit = value / 1024, larger
-    return f"{value:.0f} {unit}"
-
-
 def listed(names: Sequence[str]) -> str:
     """The end of a sentence that counts them: `: a, b`; empty for none."""
     return f": {shortened(names, MOST)}" if names else ""

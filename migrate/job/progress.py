@@ -239,6 +239,7 @@ _REFUSALS = frozenset(
         ExitCode.STATE,
         ExitCode.AHEAD,
         ExitCode.DRIFT,
+        ExitCode.DATA,
     },
 )
 

@@ -10,7 +10,9 @@ from migrate.core.decide.policy import (
     AheadPolicy,
     BackupPolicy,
     BreakingPolicy,
+    DataPolicy,
     EditedPolicy,
+    HeavyPolicy,
     Judgement,
     Limits,
     Policy,
@@ -33,6 +35,7 @@ from migrate.settings.kinds import (
     Part,
     Secret,
     Selection,
+    Size,
     Switch,
     Text,
     Words,
@@ -295,6 +298,39 @@ SETTINGS: Final = (
         "What a pending change that breaks the release which is still running does to a run. `hold` applies what comes"
         " before the first such revision and ends with 0; a later run with `allow` does the rest. Without a manifest that is"
         " not compared: `warn` says so, and `refuse` and `hold` refuse whatever is pending.",
+        verbs=_DECIDING_VERBS,
+    ),
+    Setting(
+        "data",
+        Choice(DataPolicy),
+        _policy.data,
+        "What rows against which a pending revision would fail do to a run: the manifest has from a trial what a revision"
+        " needs, and the database is asked before anything is changed. `warn` says it, `off` does not ask. Without it:"
+        " refuse. A need that was not proven only warns, and so does one that was not answered in time. Set to `refuse`, it"
+        " also refuses where the manifest does not say what a pending revision needs.",
+        verbs=_DECIDING_VERBS,
+    ),
+    Setting(
+        "data_timeout",
+        Duration(minimum_s=0.01),
+        _limits.data_s,
+        "How long one such question may take; then its answer is not known, and the run goes on.",
+        verbs=_DECIDING_VERBS,
+    ),
+    Setting(
+        "heavy",
+        Choice(HeavyPolicy),
+        _policy.heavy,
+        "What a pending revision that rewrites, scans or builds an index on a large table, and blocks reads or writes of"
+        " others meanwhile, does to a run. `refuse` also refuses where the manifest does not say what a pending revision"
+        " does.",
+        verbs=_DECIDING_VERBS,
+    ),
+    Setting(
+        "heavy_over",
+        Size(),
+        _policy.heavy_over,
+        "Which table is large: of more bytes, with its indexes, toast and partitions.",
         verbs=_DECIDING_VERBS,
     ),
     Setting(

@@ -149,6 +149,35 @@ class Duration:
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """A number of bytes, in the units of PostgreSQL, each 1024 of the one before; a bare number means bytes."""
+
+    metavar: str = "SIZE"
+    values: str = "size such as 500MB, 1GB, 2TB, from 0 to 1024TB"
+
+    def read(self, value: object) -> int:
+        """A number, or a number with one of the units kB, MB, GB, TB, in any case."""
+        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
+        found = re.fullmatch(r"([0-9]{1,16}(?:\.[0-9]{1,6})?)\s*(b|kb|mb|gb|tb|)", text.strip().lower(), re.ASCII)
+        if found is None:
+            raise ValueError("is not a size such as 500MB, 1GB or 2TB")
+        unit: int = 1024 ** _UNITS.index(found[2] or "b")
+        number = round(float(found[1]) * unit)
+        if number > 1024**5:
+            raise ValueError("is more than 1024TB")
+        return number
+
+    def show(self, value: int) -> str:
+        """In the largest unit that needs no fraction."""
+        power = next((at for at in range(len(_UNITS) - 1, 0, -1) if value and value % 1024**at == 0), 0)
+        unit = ("", "kB", "MB", "GB", "TB")[power]
+        return f"{value // 1024**power}{unit}"
+
+
+_UNITS: Final = ("b", "kb", "mb", "gb", "tb")
+
+
+@dataclass(frozen=True, slots=True)
 class Number:
     """A whole number."""
 

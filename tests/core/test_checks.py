@@ -60,7 +60,7 @@ from migrate.doctor.facts import (
     Vacuum,
     VersionTable,
 )
-from migrate.doctor.wording import age, size
+from migrate.doctor.wording import age
 
 SERVER = Server(
     version_num=170010,
@@ -575,10 +575,3 @@ def test_what_is_residue_is_not_told_as_drift_too(more, expected):
 @pytest.mark.parametrize(("seconds", "said"), [(None, "0 s"), (59.9, "59 s"), (61, "1 min"), (7260, "2 h 1 min")])
 def test_age(seconds, said):
     assert age(seconds) == said
-
-
-@pytest.mark.parametrize(
-    ("number", "said"), [(0, "0 bytes"), (2048, "2 kB"), (3 << 20, "3 MB"), (1 << 40, "1 TB"), (1 << 51, "2048 TB")]
-)
-def test_size(number, said):
-    assert size(number) == said

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from migrate.core.decide.backup import with_backup
-from migrate.core.decide.decision import UNCOMPARED, decide
+from migrate.core.decide.decision import UNCOMPARED, decide, would_run
 from migrate.core.decide.findings import refuse_downgrade, sentence
+from migrate.core.decide.foreseen import Heavy, Unanswered, Unforeseen, Unmet, found_in, note_of
 from migrate.core.decide.observation import InvalidIndex, Unfinished, UnprovenRun
 from migrate.core.decide.outcome import Result
 from migrate.core.decide.plan import Adopt, Backup, Downgrade, HeldRevision, Plan, Refusal, Repair, Upgrade
@@ -17,7 +18,9 @@ from migrate.core.decide.policy import (
     AheadPolicy,
     BackupPolicy,
     BreakingPolicy,
+    DataPolicy,
     EditedPolicy,
+    HeavyPolicy,
     Judgement,
     Policy,
     Stale,
@@ -39,6 +42,9 @@ from migrate.core.decide.state import (
     Unproven,
     Untracked,
 )
+from migrate.core.foresee.effects import Blocks, Brief, Rewrite
+from migrate.core.foresee.live import Against, Later, LiveEffect, LiveNeed, Met, NotKnown, Outlook, TableSize
+from migrate.core.foresee.needs import Need, NoNull
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.image import Image
 from migrate.core.manifest.building import build
@@ -672,3 +678,133 @@ def test_without_a_manifest_nothing_tells_what_to_hold():
     decision = decide(IMAGE, State(BEHIND), Policy(**HOLD))
     assert isinstance(decision, Refusal)
     assert "policy holds what does (breaking=hold)" in decision.problem.why
+
+
+# What comes next: rows against a need, effects that are heavy on this database, and what is not known
+
+GIB = 1 << 30
+ELEVEN = Against(11, "SELECT * FROM public.t WHERE a IS NULL")
+PROVEN = Unmet((LiveNeed(TWO, Need(NoNull("t", "a"), proven=True), ELEVEN),))
+NOT_PROVEN = Unmet((LiveNeed(TWO, Need(NoNull("t", "a"), proven=False), ELEVEN),))
+SLOW = Unanswered((LiveNeed(TWO, Need(NoNull("t", "a"), proven=True), NotKnown("no answer within 10 s")),))
+UNSAID = Unforeseen((TWO,), (TWO,))
+HEAVY = Heavy((LiveEffect(TWO, Rewrite("t", Blocks.ALL), TableSize(2 * GIB, 7_000_000, 1200)),), GIB)
+DATA, OVER = {"data": DataPolicy.REFUSE}, {"heavy": HeavyPolicy.REFUSE}
+BROKEN_TWO = {"breaking": BreakingPolicy.REFUSE}
+RUNS = None
+
+FORESEEN = [
+    # findings, policy, the code of the refusal (None: it runs), how many warnings
+    ((PROVEN,), {}, "data", 0),
+    ((PROVEN,), DATA, "data", 0),
+    ((PROVEN,), {"data": DataPolicy.WARN}, RUNS, 1),
+    ((NOT_PROVEN,), {}, RUNS, 1),
+    ((NOT_PROVEN,), DATA, RUNS, 1),
+    ((SLOW,), {}, RUNS, 1),
+    ((SLOW,), DATA, RUNS, 1),
+    ((UNSAID,), {}, RUNS, 0),
+    ((UNSAID,), {"data": DataPolicy.WARN}, RUNS, 0),
+    ((UNSAID,), DATA, "not-foreseen", 0),
+    ((UNSAID,), OVER, "not-foreseen", 0),
+    ((Unforeseen((TWO,), ()),), OVER, RUNS, 0),
+    ((Unforeseen((), (TWO,)),), DATA, RUNS, 0),
+    ((HEAVY,), {}, RUNS, 1),
+    ((HEAVY,), {"heavy": HeavyPolicy.ALLOW}, RUNS, 0),
+    ((HEAVY,), OVER, "heavy-change", 0),
+    # the order: drift, data, heavy, breaking
+    ((Drifted(MISSING), PROVEN), {}, "drift", 0),
+    ((PROVEN, HEAVY), OVER, "data", 0),
+    ((HEAVY, Breaking(BROKEN_BY)), {**OVER, **BROKEN_TWO}, "heavy-change", 0),
+    ((HEAVY, Breaking(BROKEN_BY)), BROKEN_TWO, "breaking-change", 0),
+]
+
+
+@pytest.mark.parametrize("position", [BEHIND, Untracked(("table t",), Exact(("one",))), Empty((TWO,))])
+@pytest.mark.parametrize(("findings", "policy", "code", "warnings"), FORESEEN)
+def test_what_comes_next_is_judged_by_policy(position, findings, policy, code, warnings):
+    decision = decide(KNOWING, State(position, findings), Policy(adopt=AdoptPolicy.EXACT, **policy))
+    if isinstance(position, Empty) and code in {"drift", "breaking-change"}:  # there is neither schema nor release
+        return
+    if code is None:
+        assert isinstance(decision, Plan), decision
+        assert len(decision.warnings) == warnings
+    else:
+        assert isinstance(decision, Refusal), decision
+        assert decision.problem.kind.code == code
+
+
+def test_rows_against_a_need_are_counted_and_never_shown():
+    decision = decide(KNOWING, State(BEHIND, (PROVEN,)), Policy())
+    assert isinstance(decision, Refusal)
+    assert decision.problem.why == "no NULL in t.a: 11 are against it (revision two, versions/two.py)"
+    assert str(decision.problem.fix) == "SELECT * FROM public.t WHERE a IS NULL;   -- mend what it shows, or have the revision do it"
+    assert (int(decision.problem.exit_code), decision.problem.exit_code.retryable) == (18, False)
+    assert Against(1000, "").sentence() == "at least 1,000 are against it"
+    assert Against(1, "").sentence() == "1 is against it"
+
+
+def test_a_refusal_for_data_names_only_what_is_proven():
+    both = Unmet((*NOT_PROVEN.needs, LiveNeed(TWO, Need(NoNull("t", "b"), proven=True), ELEVEN)))
+    decision = decide(KNOWING, State(BEHIND, (both,)), Policy())
+    assert isinstance(decision, Refusal)
+    assert "t.b" in decision.problem.why
+    assert "t.a" not in decision.problem.why
+
+
+def test_an_effect_is_said_with_what_its_table_is_like_here():
+    assert sentence(HEAVY) == (
+        "on a table of more than 1 GB: blocks reads and writes of t, 2 GB (about 7,000,000 rows), 1,200 writes a minute:"
+        " rewrite (revision two, versions/two.py)"
+    )
+    assert sentence(UNSAID) == "the manifest does not say the effects and needs of 1 pending revision (two)"
+
+
+@pytest.mark.parametrize(
+    ("policy", "kinds", "note"),
+    [
+        ({}, [Unforeseen, Unmet, Unanswered, Heavy], True),
+        ({"heavy_over": 3 * GIB}, [Unforeseen, Unmet, Unanswered], True),
+        ({"data": DataPolicy.OFF}, [Unmet, Unanswered, Unforeseen, Heavy], True),
+        ({"data": DataPolicy.OFF, "heavy": HeavyPolicy.ALLOW}, [Unmet, Unanswered, Heavy], False),
+    ],
+)
+def test_what_is_foreseen_is_found_in_the_order_of_judgement(policy, kinds, note):
+    need = Need(NoNull("t", "a"), proven=True)
+    answers = (ELEVEN, NotKnown("no answer within 10 s"), Met(), Later(), None)
+    small = TableSize(1)
+    outlook = Outlook(
+        (
+            *HEAVY.effects,
+            LiveEffect(TWO, Rewrite("t", Blocks.ALL), small),
+            LiveEffect(TWO, Rewrite("new", Blocks.ALL)),
+            LiveEffect(TWO, Brief("t", Blocks.ALL), TableSize(2 * GIB)),
+        ),
+        tuple(LiveNeed(TWO, need, answer) for answer in answers),
+        (TWO,),
+        (TWO,),
+    )
+    assert [type(finding) for finding in found_in(outlook, Policy(**policy))] == kinds
+    assert (note_of(outlook, Policy(**policy)) is not None) is note
+    assert note_of(Outlook(), Policy()) is None
+
+
+@pytest.mark.parametrize(
+    ("findings", "policy", "runs"),
+    [
+        ((), {}, (TWO,)),
+        ((PROVEN,), {}, (TWO,)),
+        ((Breaking(BROKEN_BY),), {"breaking": BreakingPolicy.REFUSE}, (TWO,)),
+        ((Breaking(BROKEN_BY),), {"breaking": BreakingPolicy.HOLD}, ()),
+        ((Drifted(MISSING),), {}, ()),
+    ],
+)
+def test_only_what_this_run_would_run_is_asked_about(findings, policy, runs):
+    assert would_run(KNOWING, State(BEHIND, findings), Policy(**policy)) == runs
+
+
+@pytest.mark.parametrize(("policy", "said"), [(DATA, "(data=refuse)"), (OVER, "(heavy=refuse)")])
+def test_without_a_manifest_nothing_tells_what_comes_next(policy, said):
+    decision = decide(IMAGE, State(BEHIND), Policy(**policy))
+    assert isinstance(decision, Refusal)
+    assert decision.problem.kind.code == "no-manifest"
+    assert said in decision.problem.why

@@ -21,6 +21,7 @@ from migrate.core.foresee.effects import (
     RowsWritten,
     Scan,
 )
+from migrate.core.foresee.live import Against, Answer, Later, LiveEffect, LiveNeed, Met, NotKnown, Outlook, TableSize
 from migrate.core.foresee.needs import (
     Condition,
     Fits,
@@ -41,6 +42,8 @@ from migrate.core.manifest.building import build
 from migrate.core.manifest.entries import Foreseen, MalformedManifest
 from migrate.core.manifest.manifest import Manifest
 from migrate.core.schema.differences import name
+
+REVISION = Revision("r0", (), (), (), "", "r0.py", "0")
 
 EFFECTS: list[tuple[str, Effect]] = [
     ("blocks reads and writes of orders: rewrite", Rewrite("orders", Blocks.ALL)),
@@ -618,3 +621,48 @@ def test_the_manifest_has_what_a_replay_has_seen() -> None:
     seen = Observed({}, (said(limit=0),), "public", VERSIONS, 2000)
     made = build(17, Graph(revisions), {"r0": ORDERS}, observed={"r0": seen})
     assert made.effects_of("r0") == (Raised("lock_timeout", "0 (no limit)"),)
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (TableSize(41 << 30, writes_a_minute=1200), "41 GB, 1,200 writes a minute"),
+        (TableSize(41 << 30, 9000, None, 17), "41 GB (about 9,000 rows), 17 rows written since its statistics began"),
+        (TableSize(8192), "8 kB"),
+    ],
+)
+def test_what_a_table_is_like(size: TableSize, said: str) -> None:
+    assert size.sentence() == said
+
+
+@pytest.mark.parametrize(
+    ("effect", "said"),
+    [
+        (Rewrite("orders", Blocks.ALL), "blocks reads and writes of orders, 41 GB: rewrite"),
+        (IndexBuild('"a: b"', Blocks.WRITES, "ix"), 'blocks writes of "a: b", 41 GB: builds index ix'),
+        (IndexBuild("orders", Blocks.NOTHING, "ix"), "concurrent build of index ix on orders, 41 GB"),
+        (RowsWritten("orders"), "writes rows of orders, 41 GB"),
+        (Held("orders", Blocks.ALL, 2), "blocks reads and writes of orders through 2 more statements"),
+        (Raised("lock_timeout", "1min"), "raises lock_timeout to 1min"),
+    ],
+)
+def test_an_effect_with_the_size_of_its_table(effect: Effect, said: str) -> None:
+    assert LiveEffect(REVISION, effect, TableSize(41 << 30)).sentence() == said
+    assert LiveEffect(REVISION, effect).sentence() == effects.line(effect)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "not asked"),
+        (Met(), "yes"),
+        (Against(11, "SELECT"), "11 are against it"),
+        (Later(), "asked just before its revision"),
+        (NotKnown("no answer within 10 s"), "not known, no answer within 10 s"),
+    ],
+)
+def test_a_need_with_its_answer(answer: Answer | None, said: str) -> None:
+    need = LiveNeed(REVISION, Need(NoNull("t", "a"), proven=True), answer)
+    assert need.sentence() == f"no NULL in t.a: {said}"
+    assert Outlook(needs=(need,)).of("r0") == (need.sentence(),)
+    assert Outlook(needs=(need,)).of("r1") == ()

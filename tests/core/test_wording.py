@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import migrate
-from migrate.core.wording import clauses, counted, shortened
+from migrate.core.wording import clauses, counted, shortened, size
 
 PACKAGE = Path(migrate.__file__).parent
 # A number, put into a text before a noun in the plural.
@@ -51,3 +51,10 @@ def test_the_search_finds_what_it_must() -> None:
 def test_nothing_is_counted_by_hand(module: Path) -> None:
     found = [each[0] for each in COUNTED_BY_HAND.finditer(module.read_text("utf-8")) if each[1] not in NO_NOUN]
     assert found == []
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(0, "0 bytes"), (2048, "2 kB"), (3 << 20, "3 MB"), (1 << 40, "1 TB"), (1 << 51, "2048 TB")]
+)
+def test_size(number, said):
+    assert size(number) == said

@@ -6,9 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
 from migrate.core.decide.findings import held_by, judge, problem_of_incomparable, sentence, warnings_of, without_healed
+from migrate.core.decide.foreseen import FORESEEN
 from migrate.core.decide.outcome import Result
 from migrate.core.decide.plan import Adopt, Decision, HeldRevision, Plan, Refusal, Repair, Upgrade
-from migrate.core.decide.policy import AdoptPolicy, AheadPolicy, BreakingPolicy, Judgement
+from migrate.core.decide.policy import (
+    AdoptPolicy,
+    AheadPolicy,
+    BreakingPolicy,
+    DataPolicy,
+    HeavyPolicy,
+    Judgement,
+)
 from migrate.core.decide.policy import Stale as StalePolicy
 from migrate.core.decide.state import (
     Ahead,
@@ -45,7 +53,7 @@ UNCOMPARED = "without a manifest it is not compared whether the pending change b
 
 
 def decide(image: Image, state: State, policy: Policy) -> Decision:
-    """The plan, or the first refusal in the order image, position, stale, residue, edited, drift."""
+    """The plan, or the first refusal in the order image, position, stale, residue, edited, drift, data, heavy, breaking."""
     refused = refuse_image(image, policy)
     if refused is not None:
         return refused
@@ -186,11 +194,15 @@ def _from_nothing(findings: Sequence[Finding], policy: Policy, upgrade: Upgrade)
     """The whole history; but what the ledger knows to be committed of its beginning may be rows, or in other schemas."""
     warnings = warnings_of([finding for finding in findings if isinstance(finding, Unproven)], policy)
     residue = next((finding for finding in findings if isinstance(finding, Residue)), None)
-    if residue is None:
-        return Plan((upgrade,), Result.APPLIED, warnings)
-    if policy.heal:
-        return Plan((Repair(_items(residue)), upgrade), Result.APPLIED, warnings)
-    return Refusal(problem("residue", sentence(residue), items=_items(residue)))
+    if residue is not None and not policy.heal:
+        return Refusal(problem("residue", sentence(residue), items=_items(residue)))
+    foreseen = [finding for finding in findings if isinstance(finding, FORESEEN)]  # tables of others in schemas beside
+    for finding in foreseen:
+        refused = judge(finding, policy)
+        if refused is not None:
+            return refused
+    warnings += warnings_of(foreseen, policy)
+    return Plan((*([Repair(_items(residue))] if residue else []), upgrade), Result.APPLIED, warnings)
 
 
 def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade, image: Image) -> Decision:
@@ -228,11 +240,31 @@ def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade, image
 
 
 def refuse_uncompared(image: Image, policy: Policy) -> Refusal | None:
-    """The refusal where policy lets nothing break and, without a manifest, nothing says whether something would."""
-    if image.manifest is not None or policy.breaking not in {BreakingPolicy.REFUSE, BreakingPolicy.HOLD}:
+    """The refusal where policy asks what comes next, and without a manifest nothing says it."""
+    if image.manifest is not None:
+        return None
+    for key, asked in (("data", policy.data is DataPolicy.REFUSE), ("heavy", policy.heavy is HeavyPolicy.REFUSE)):
+        if asked:
+            why = f"without a manifest it is not known what the pending change does and needs, and policy asks ({key}=refuse)"
+            return Refusal(problem("no-manifest", why))
+    if policy.breaking not in {BreakingPolicy.REFUSE, BreakingPolicy.HOLD}:
         return None
     does = "refuses" if policy.breaking is BreakingPolicy.REFUSE else "holds"
     return Refusal(problem("no-manifest", f"{UNCOMPARED}, and policy {does} what does (breaking={policy.breaking})"))
+
+
+def would_run(image: Image, state: State, policy: Policy) -> tuple[Revision, ...]:
+    """The pending revisions that a run would run, whatever the rows and the sizes of tables are; none where it refuses."""
+    holds = policy.breaking is BreakingPolicy.HOLD
+    lenient = replace(
+        policy,
+        breaking=BreakingPolicy.HOLD if holds else BreakingPolicy.ALLOW,
+        data=DataPolicy.OFF,
+        heavy=HeavyPolicy.ALLOW,
+    )
+    decision = decide(image, state, lenient)
+    steps = decision.steps if isinstance(decision, Plan) else ()
+    return tuple(revision for step in steps if isinstance(step, Upgrade) for revision in step.pending)
 
 
 def _items(residue: Residue) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
+from migrate.core.decide import foreseen
+from migrate.core.decide.foreseen import Heavy, Unanswered, Unforeseen, Unmet
 from migrate.core.decide.plan import HeldRevision, Refusal
 from migrate.core.decide.policy import BreakingPolicy, EditedPolicy, Judgement
 from migrate.core.decide.state import Breaking, Drifted, Edited, Incomparable, Lacking, Residue, Unproven, named
@@ -68,6 +70,8 @@ def judge(finding: Finding, policy: Policy) -> Refusal | None:
             return Refusal(problem_of_incomparable(finding))
         case Lacking():
             return None
+        case Unmet() | Unanswered() | Unforeseen() | Heavy():
+            return foreseen.refuse(finding, policy)
         case Breaking(breaks=breaks):
             if policy.breaking is not BreakingPolicy.REFUSE:
                 return None
@@ -109,6 +113,8 @@ def warnings_of(findings: Iterable[Finding], policy: Policy) -> tuple[str, ...]:
             continue
         if isinstance(finding, Breaking) and policy.breaking is BreakingPolicy.ALLOW:
             continue
+        if isinstance(finding, foreseen.FORESEEN) and not foreseen.is_said(finding, policy):
+            continue
         said.append(sentence(finding))
     return tuple(said)
 
@@ -142,6 +148,8 @@ def sentence(finding: Finding) -> str:
             )
         case Lacking():
             return finding.sentence()
+        case Unmet() | Unanswered() | Unforeseen() | Heavy():
+            return foreseen.sentence(finding)
         case Breaking(breaks=breaks):
             parts = [f"{broken.sentence} (revision {revision.id}, {revision.file})" for broken, revision in breaks]
             return f"the pending change breaks the release that is still running: {clauses(parts)}"

@@ -54,6 +54,22 @@ class BreakingPolicy(StrEnum):
     HOLD = "hold"
 
 
+class DataPolicy(StrEnum):
+    """What rows against which a pending revision would fail do to the run."""
+
+    REFUSE = "refuse"
+    WARN = "warn"
+    OFF = "off"
+
+
+class HeavyPolicy(StrEnum):
+    """What a pending revision that blocks others for as long as a large table takes does to the run."""
+
+    WARN = "warn"
+    REFUSE = "refuse"
+    ALLOW = "allow"
+
+
 class Transaction(StrEnum):
     """How revisions are grouped into transactions."""
 
@@ -83,6 +99,9 @@ class Policy:
     edited: EditedPolicy = EditedPolicy.REFUSE
     stale: Stale = Stale.REFUSE
     breaking: BreakingPolicy = BreakingPolicy.WARN
+    data: DataPolicy | None = None  # None: as `refuse`, but for what nobody knows
+    heavy: HeavyPolicy = HeavyPolicy.WARN
+    heavy_over: int = 1 << 30  # bytes
     backup: BackupPolicy = BackupPolicy.OFF
     strict: bool = False
     heal: bool = False
@@ -102,6 +121,7 @@ class Limits:
     deadline_s: float = 0.0  # 0: no deadline
     wait_s: float = 600.0
     backup_s: float = 3600.0  # 0: no limit
+    data_s: float = 10.0  # of one question
 
     def deadline_at(self, started_s: float) -> float:
         """When the deadline comes, on the clock on which the run started at ``started_s``; infinity without one."""

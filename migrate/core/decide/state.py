@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from migrate.core.decide.foreseen import ForeseenFinding
 from migrate.core.decide.observation import CHANGE_SIGNS
 from migrate.core.history.faults import HistoryFault
 from migrate.core.manifest.match import Exact, Nearest
@@ -158,7 +159,7 @@ class Breaking:
     serves_image: bool = False
 
 
-Finding = Unproven | Residue | Edited | Drifted | Incomparable | Lacking | Breaking
+Finding = Unproven | Residue | Edited | Drifted | Incomparable | Lacking | ForeseenFinding | Breaking
 
 
 @dataclass(frozen=True, slots=True)

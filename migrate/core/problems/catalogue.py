@@ -118,7 +118,8 @@ _KINDS: Final = (
         "no-manifest",
         ExitCode.CONFIG,
         "This image has no manifest",
-        "The verb, or the policy breaking=refuse or hold, compares with the manifest, and there is none beside the versions folder.",
+        "The verb, or a policy (breaking=refuse or hold, data=refuse, heavy=refuse), asks the manifest, and there is none beside the"
+        " versions folder.",
         "Nothing was changed.",
         shell(
             migrate("manifest"),
@@ -347,6 +348,27 @@ _KINDS: Final = (
         shell(migrate("up", "--breaking warn"), note="after the old release has been stopped"),
     ),
     Kind(
+        "heavy-change",
+        ExitCode.POLICY,
+        "A pending revision blocks others for long",
+        "A pending revision rewrites, scans or builds an index on a table that is larger than heavy_over, and blocks reads or"
+        " writes of others meanwhile; policy is heavy=refuse.",
+        "Nothing was changed.",
+        shell(
+            migrate("up", "--heavy warn"),
+            note="at a quiet time; or write the revision in the way that blocks nobody",
+        ),
+    ),
+    Kind(
+        "not-foreseen",
+        ExitCode.POLICY,
+        "It is not known what a pending revision does",
+        "Policy (data=refuse, heavy=refuse) asks what pending revisions do to tables and need of their rows, and the manifest"
+        " does not say it of one: an older version of migrate wrote it, or the revision was edited since.",
+        "Nothing was changed.",
+        shell(migrate("manifest"), note="then commit the file that it writes"),
+    ),
+    Kind(
         "files-exist",
         ExitCode.POLICY,
         "The files are there already",
@@ -552,6 +574,14 @@ _KINDS: Final = (
         "`migrate verify --against` compared a schema with that of a revision, another database or another image.",
         "Nothing was changed.",
         shell(migrate("verify", "--against {against}", "--format sql"), note="what would lead from one to the other"),
+    ),
+    Kind(
+        "data",
+        ExitCode.DATA,
+        "Rows would make a pending revision fail",
+        "The manifest has from a trial what the rows must be like for a pending revision to pass, and some are not.",
+        "Nothing of that revision was changed. The message names the table and what is wrong; no value of a row is shown.",
+        OF_THE_CASE,
     ),
     Kind(
         "unreachable",

@@ -25,6 +25,7 @@ class ExitCode(IntEnum):
     STATE = 15
     AHEAD = 16
     DRIFT = 17
+    DATA = 18
     UNREACHABLE = 20
     BUSY = 21
     BLOCKED = 22
@@ -77,6 +78,7 @@ EXIT_MEANINGS: Final[Mapping[ExitCode, str]] = MappingProxyType(
         ExitCode.STATE: "the database is in a state that needs a person: untracked, unknown, split, residue",
         ExitCode.AHEAD: "the database is newer than this image and not compatible with it",
         ExitCode.DRIFT: "the live schema is not what its revision says",
+        ExitCode.DATA: "the rows that are there would make a pending revision fail; nothing of it was changed",
         ExitCode.UNREACHABLE: "the server could not be reached",
         ExitCode.BUSY: "another run holds the guard",
         ExitCode.BLOCKED: "a lock was not granted in time",

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from migrate.core.problems import in_order, migrate, problem, shell, sql
 from migrate.core.quoting import identifier, literal
-from migrate.core.wording import counted
+from migrate.core.wording import counted, size
 from migrate.doctor.check import Passed, Warned, check
-from migrate.doctor.wording import MOST, age, listed, size
+from migrate.doctor.wording import MOST, age, listed
 
 if TYPE_CHECKING:
     from migrate.core.problems import Fix

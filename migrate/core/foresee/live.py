@@ -1,0 +1,138 @@
+"""What comes next, on this database: effects with the sizes of their tables, and needs with their answers.
+
+`Outlook` is a pure value, for whoever renders it: `plan`, `doctor`, a report. Each part has its sentence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, assert_never
+
+from migrate.core.wording import size
+
+if TYPE_CHECKING:
+    from migrate.core.foresee.effects import Effect
+    from migrate.core.foresee.needs import Need
+    from migrate.core.history.graph import Revision
+
+COUNTED: Final = 1000
+"""How many rows that are against a need are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableSize:
+    """A table as it is now, with its partitions, toast and indexes; None: not known."""
+
+    bytes: int
+    rows: int | None = None  # as PostgreSQL estimates
+    writes_a_minute: int | None = None  # rows, on average since the statistics were reset
+    written: int | None = None  # rows, since then
+
+    def sentence(self) -> str:
+        """E.g. ``41 GB (about 120,000,000 rows), 1,200 writes a minute``."""
+        rows = f" (about {self.rows:,} rows)" if self.rows is not None else ""
+        said = f"{size(self.bytes)}{rows}"
+        if self.writes_a_minute is not None:
+            return f"{said}, {self.writes_a_minute:,} writes a minute"
+        return said if self.written is None else f"{said}, {self.written:,} rows written since its statistics began"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEffect:
+    """What a pending revision was seen to do to a table, and the table as it is here; None: it is not here yet."""
+
+    revision: Revision
+    effect: Effect
+    size: TableSize | None = None
+
+    def sentence(self) -> str:
+        """The effect's line with the table's facts behind its name."""
+        from migrate.core.foresee.effects import Held, Raised, line
+
+        said = line(self.effect)
+        if self.size is None or isinstance(self.effect, Held | Raised):
+            return said
+        start, colon, cause = said.partition(f" of {self.effect.table}: ")
+        if colon and start.startswith("blocks "):
+            return f"{start} of {self.effect.table}, {self.size.sentence()}: {cause}"
+        return f"{said}, {self.size.sentence()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """No row is against the need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """Rows (of duplicates: keys) are against it: how many, counted up to a bound, and the SELECT that shows them."""
+
+    rows: int
+    select: str
+
+    def sentence(self) -> str:
+        """How many; never what is in them."""
+        if self.rows >= COUNTED:
+            return f"at least {COUNTED:,} are against it"
+        return f"{self.rows:,} {'is' if self.rows == 1 else 'are'} against it"
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """It can be asked only when an earlier revision has made its object or written its rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotKnown:
+    """It was asked, and there is no answer."""
+
+    why: str
+
+
+Answer = Met | Against | Later | NotKnown
+
+
+@dataclass(frozen=True, slots=True)
+class LiveNeed:
+    """What the rows must be like for a pending revision to pass, and whether they are; None: nobody has asked."""
+
+    revision: Revision
+    need: Need
+    answer: Answer | None = None
+
+    def sentence(self) -> str:
+        """The need's line, and its answer."""
+        from migrate.core.foresee.needs import line
+
+        said = line(self.need)
+        match self.answer:
+            case None:
+                return f"{said}: not asked"
+            case Met():
+                return f"{said}: yes"
+            case Against():
+                return f"{said}: {self.answer.sentence()}"
+            case Later():
+                return f"{said}: asked just before its revision"
+            case NotKnown(why):
+                return f"{said}: not known, {why}"
+            case _:
+                assert_never(self.answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What the pending revisions that a run would run are going to do and need, in their order.
+
+    ``unknown_needs`` and ``unknown_effects`` are the revisions of which the manifest does not say it.
+    """
+
+    effects: tuple[LiveEffect, ...] = ()
+    needs: tuple[LiveNeed, ...] = ()
+    unknown_effects: tuple[Revision, ...] = ()
+    unknown_needs: tuple[Revision, ...] = ()
+
+    def of(self, revision: str) -> tuple[str, ...]:
+        """Of one revision, each effect and each need as a sentence."""
+        parts: tuple[LiveEffect | LiveNeed, ...] = (*self.effects, *self.needs)
+        return tuple(part.sentence() for part in parts if part.revision.id == revision)
