@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +11,7 @@ import click
 
 from migrate.commands.verb import verb
 from migrate.core.decide.outcome import Outcome, Result
-from migrate.core.deployment import RAILWAY_JSON_ENDS
+from migrate.core.platform_files import PLATFORMS
 from migrate.core.problems import ExitCode, stop
 from migrate.core.start_command import gated, without_shell
 from migrate.job.front_door import conduct
@@ -35,21 +34,37 @@ _JOB_HEADER: Final = """\
 #   kubectl replace --force -f deploy/kubernetes/job.yaml
 #   kubectl wait --for=condition=complete --timeout=35m job/{project}-migrate
 """
-_HOOK_HEADER: Final = """\
+_HOOK_HEADERS: Final = {
+    "helm": """\
 # The release job as a hook: `helm upgrade` changes nothing of the release before it has ended well.
-"""
+""",
+    "argo-cd": """\
+# The release job as a hook: a sync applies nothing of a later wave before it has ended well.
+""",
+}
 _CONTRACT_HEADER: Final = """\
 # The second job of a release, after the old one has stopped: it applies what the first has held.
 """
-_HOOK: Final = """\
+_HELM: Final = """\
   annotations:
     helm.sh/hook: {when}
     helm.sh/hook-weight: "-5"
     # The job of the last release is kept until the next one, so that its log can be read.
     helm.sh/hook-delete-policy: before-hook-creation
 """
-_BEFORE: Final = "pre-install,pre-upgrade"
-_AFTER: Final = "post-install,post-upgrade"
+# Not PreSync, which comes before the chart's own secrets; within a sync, what has a lower wave is there before.
+_ARGO_CD: Final = """\
+  annotations:
+    argocd.argoproj.io/hook: {when}
+    argocd.argoproj.io/sync-wave: "-5"
+    # The job of the last release is kept until the next one, so that its log can be read.
+    argocd.argoproj.io/hook-delete-policy: BeforeHookCreation
+"""
+# How a platform that runs the Job by itself is told when: the annotations, before the release and after it.
+_HOOKS: Final = {
+    "helm": (_HELM, "pre-install,pre-upgrade", "post-install,post-upgrade"),
+    "argo-cd": (_ARGO_CD, "Sync", "PostSync"),
+}
 # started, not healthy: a health check is not everybody's, and the job waits for the server by itself
 _COMPOSE_DATABASE: Final = """\
     depends_on:
@@ -60,102 +75,12 @@ _COMPOSE_FILES: Final = ("compose.yaml", "compose.yml", "docker-compose.yaml", "
 _COMPOSE_SERVICE: Final = re.compile(r"""^ +["']?(db|database|postgres|postgresql)["']? *:""", re.MULTILINE)
 _START: Final = "uvicorn app:app --host 0.0.0.0 --port {port}"
 # Where the program has to listen: Fly's internal_port, which the file sets, is a number; Railway and Heroku choose one.
-_PORTS: Final = {"railway": "$PORT", "railway-json": "$PORT", "heroku": "$PORT", "fly": "8080"}
+_PORTS: Final = {
+    **dict.fromkeys(("railway", "railway-py", "railway-json", "heroku", "render"), "$PORT"),
+    "fly": "8080",
+}
 _RAILWAY_LIMIT_S: Final = 3600  # the longest that Railway takes
 _RAILWAY_DEADLINE: Final = "59m"  # a minute less, to cancel the statement, roll back and say so
-_INSTALL: Final = "install migrate into the service's image: pip install migrate-job   # or a clone of it"
-
-
-@dataclass(frozen=True, slots=True)
-class Platform:
-    """The files that one platform needs (path in the repository -> template), and what is left for the user to do."""
-
-    files: Mapping[str, str]
-    next: tuple[str, ...]
-    contract: Mapping[str, str]  # the same for the second job, where it has a file of its own
-    contracting: str  # how the second job is run, once the old release has stopped
-
-
-PLATFORMS: Final[Mapping[str, Platform]] = {
-    "railway": Platform(
-        {".railway/railway.ts": "railway.ts"},
-        (
-            _INSTALL,
-            "npm install --save-dev railway   # the SDK that the file is checked against",
-            "railway config plan   # then: railway config apply",
-        ),
-        {},
-        "railway ssh -- migrate up --strict --breaking allow   # in the new deployment, once the old one has stopped",
-    ),
-    "railway-json": Platform(
-        {"railway.json": "railway.json"},
-        (
-            f"Railway does not read railway.json any more from {RAILWAY_JSON_ENDS} on: migrate init railway",
-            _INSTALL,
-            "railway up   # or push: a service that used railway.json before 2026-08-28 reads it from the repository",
-        ),
-        {},
-        "railway ssh -- migrate up --strict --breaking allow   # in the new deployment, once the old one has stopped",
-    ),
-    "compose": Platform(
-        {"compose.release.yaml": "compose.release.yaml"},
-        (
-            _INSTALL,
-            "export DATABASE_URL=...",
-            "docker compose -f compose.yaml -f compose.release.yaml run --build --rm migrate   # first: a refusal leaves all",
-            "docker compose -f compose.yaml -f compose.release.yaml up --build --detach",
-        ),
-        {},
-        "docker compose -f compose.yaml -f compose.release.yaml run --rm contract   # once the old release has stopped",
-    ),
-    "kubernetes": Platform(
-        {"deploy/kubernetes/job.yaml": "job.yaml"},
-        (
-            _INSTALL,
-            "kubectl create secret generic {project}-database --from-file=url=FILE   # FILE holds the URL alone",
-            "kubectl replace --force -f deploy/kubernetes/job.yaml",
-            "kubectl wait --for=condition=complete --timeout=35m job/{project}-migrate   # then roll out the service",
-        ),
-        {"deploy/kubernetes/contract.yaml": "job.yaml"},
-        "kubectl replace --force -f deploy/kubernetes/contract.yaml   # once the old pods are gone: kubectl rollout status",
-    ),
-    "helm": Platform(
-        {"templates/migrate-job.yaml": "job.yaml"},
-        (
-            _INSTALL,
-            "move templates/migrate-job.yaml into the chart, and set migrateImage in values.yaml",
-            "helm upgrade --install {project} CHART --timeout 35m   # the default of 5m would end the hook",
-        ),
-        {"templates/migrate-contract.yaml": "job.yaml"},
-        "helm upgrade --wait ...   # runs templates/migrate-contract.yaml when the new pods are ready; move it into the chart, too",
-    ),
-    "heroku": Platform(
-        {"Procfile": "Procfile"},
-        (
-            "add migrate-job to requirements.txt",
-            "git push heroku main",
-        ),
-        {},
-        "heroku run migrate up --strict --breaking allow   # once the old dynos have stopped",
-    ),
-    "fly": Platform(
-        {"fly.toml": "fly.toml"},
-        (_INSTALL, "fly secrets set DATABASE_URL=...   # the direct URL, not a pooler's", "fly deploy"),
-        {},
-        "fly ssh console -C 'migrate up --strict --breaking allow'   # once the old machines have stopped",
-    ),
-    "github-actions": Platform(
-        {".github/workflows/release.yml": "release.yml"},
-        (
-            _INSTALL,
-            "gh variable set REGISTRY; gh secret set REGISTRY_USER; gh secret set REGISTRY_TOKEN",
-            "gh secret set DATABASE_URL --env production",
-            "git tag v1 && git push origin v1",
-        ),
-        {},
-        "the job contract runs in the environment contract: give that the secret DATABASE_URL, and a reviewer",
-    ),
-}
 
 
 @verb("init", exits=(ExitCode.OK, ExitCode.INTERNAL, ExitCode.USAGE, ExitCode.CONFIG, ExitCode.POLICY), settings=False)
@@ -177,9 +102,16 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
     is_flag=True,
     help="Two jobs: the first holds what breaks the running release, the second applies that once it has stopped.",
 )
+@click.option(
+    "--scheduled-verify",
+    is_flag=True,
+    help="Also a job that compares the live schema with the manifest every night, and fails for drift.",
+)
 @click.option("--force", is_flag=True, help="Replace files that are there with other content.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def init(*, platform: str, contract: bool, force: bool, as_json: bool, **names: str | None) -> Answer:
+def init(
+    *, platform: str, contract: bool, scheduled_verify: bool, force: bool, as_json: bool, **names: str | None
+) -> Answer:
     """Write the files with which PLATFORM runs `migrate up` before the service starts, and say what to do next."""
 
     def body(session: Session) -> Report:
@@ -192,6 +124,15 @@ def init(*, platform: str, contract: bool, force: bool, as_json: bool, **names: 
         if contract:
             second = values | _contracting(platform)
             texts |= {path: render(template, second) for path, template in chosen.contract.items()}
+        if scheduled_verify:
+            if not chosen.verify:
+                known = ", ".join(name for name, each in PLATFORMS.items() if each.verify)
+                raise stop(
+                    "usage",
+                    f"{platform} has no schedule that init could write a file for; these have: {known}",
+                    names={"verb": "init"},
+                )
+            texts |= {path: render(template, values) for path, template in chosen.verify.items()}
         _refuse_to_replace(folder, texts, platform, force=force)
         there = [path for path, text in texts.items() if _holds(folder / path, text)]
         for path, text in texts.items():
@@ -200,6 +141,8 @@ def init(*, platform: str, contract: bool, force: bool, as_json: bool, **names: 
         steps = [step.format(project=values["project-name"]) for step in chosen.next]
         if contract:
             steps.append(chosen.contracting)
+        if scheduled_verify:
+            steps.append(chosen.verifying)
         if platform in _PORTS and names["start"] is None:
             steps.insert(
                 0, f"the start command is a guess, {values['start-line']}: migrate init {platform} --start '...'"
@@ -241,14 +184,14 @@ def placeholders(folder: Path, platform: str, names: Mapping[str, str | None]) -
             raise stop(
                 "usage", f"{flag} cannot be {value!r}: it has to match {allowed.pattern}", names={"verb": "init"}
             )
-    is_helm = platform == "helm"
+    hook, before, _ = _HOOKS.get(platform, ("", "", ""))
     return {
         "project": json.dumps(project),
         "project-name": project,
         "service": json.dumps(service),
         "service-name": service,
         "database": _COMPOSE_DATABASE.format(database=database) if database else "",
-        "image": '"{{ .Values.migrateImage }}"' if is_helm else image,
+        "image": '"{{ .Values.migrateImage }}"' if platform == "helm" else image,
         "image-name": image.partition(":")[0].partition("@")[0],
         "dockerfile": json.dumps(names["dockerfile"]),
         "start-line": start,
@@ -257,8 +200,8 @@ def placeholders(folder: Path, platform: str, names: Mapping[str, str | None]) -
         "limit": str(_RAILWAY_LIMIT_S),
         "deadline": _RAILWAY_DEADLINE,
         "health": json.dumps(names["health"]),
-        "header": _HOOK_HEADER if is_helm else _JOB_HEADER.format(project=project),
-        "annotations": _HOOK.format(when=_BEFORE) if is_helm else "",
+        "header": _HOOK_HEADERS.get(platform) or _JOB_HEADER.format(project=project),
+        "annotations": hook.format(when=before),
         "component": "migrate",
         "breaking": "",
         "breaking-words": "",
@@ -278,11 +221,12 @@ def _holding(platform: str, values: Mapping[str, str]) -> dict[str, str]:
 
 def _contracting(platform: str) -> dict[str, str]:
     """What is other in the second of two jobs that have a file each."""
+    hook, _, after = _HOOKS.get(platform, ("", "", ""))
     return {
         "component": "contract",
         "breaking-words": ', "--breaking", "allow"',
         "header": _CONTRACT_HEADER,
-        "annotations": _HOOK.format(when=_AFTER) if platform == "helm" else "",
+        "annotations": hook.format(when=after),
     }
 
 

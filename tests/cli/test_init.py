@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from migrate.commands.init import PLATFORMS
+from migrate.core.platform_files import PLATFORMS
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -89,7 +89,7 @@ def test_people_are_told_in_words(project, run_migrate):
     again = run_migrate("init", "fly", env={"MIGRATE_LOG_FORMAT": "text"})
     assert b"unchanged fly.toml\n" in again.stdout
     result = run_migrate("init", env={"MIGRATE_LOG_FORMAT": "text"})
-    assert b"Choose from: railway, railway-json, " in result.stdout
+    assert b"Choose from: railway, railway-py, railway-json, " in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,20 @@ import tomllib
 import pytest
 import yaml
 
+from migrate.core.problems import ExitCode
 from tests.platforms.validators import (
     ROOT,
+    check_azure_job,
     check_compose,
+    check_ecs,
+    check_gitlab,
     check_kubernetes,
     check_railway_json,
+    check_railway_py,
     check_railway_ts,
     check_workflow,
+    check_yaml,
+    run,
 )
 
 pytestmark = pytest.mark.deep
@@ -44,6 +51,20 @@ def test_railway(run_migrate, project, tmp_path):
     of_json = check_railway_json(written(run_migrate, project, "railway-json"))
     assert of_json["deploy"].pop("preDeployCommand") == ["migrate up --strict --deadline 59m"]
     assert (web["build"], web["deploy"]) == (of_json["build"], of_json["deploy"])
+
+
+def test_railway_in_python_describes_what_the_one_in_typescript_does(run_migrate, project, tmp_path):
+    of_typescript = check_railway_ts(written(run_migrate, project, "railway"), tmp_path / "workbench")
+    file = written(run_migrate, project, "railway-py")
+    run("ruff", "check", "--select", "E,F,I", file)
+    described = check_railway_py(file)
+    services = [
+        next(each for each in found["resources"] if each["type"] == "service") for found in (of_typescript, described)
+    ]
+    keys = ("name", "build", "deploy", "variables")
+    assert [{key: each[key] for key in keys} for each in services[:1]] == [
+        {key: each[key] for key in keys} for each in services[1:]
+    ]
 
 
 def test_compose(run_migrate, project):
@@ -79,6 +100,65 @@ def test_kubernetes_and_helm(run_migrate, project):
         check_kubernetes(file)
         job = yaml.safe_load(file.read_text(encoding="utf-8"))
         assert job["spec"]["template"]["spec"]["containers"][0]["image"] == image
+
+
+def test_argo_cd_runs_the_job_within_the_sync_before_what_needs_it(run_migrate, project):
+    file = written(run_migrate, project, "argo-cd")
+    check_kubernetes(file)
+    found = yaml.safe_load(file.read_text(encoding="utf-8"))["metadata"]["annotations"]
+    # PreSync comes before the secrets of the chart
+    assert found["argocd.argoproj.io/hook"] == "Sync"
+    assert int(found["argocd.argoproj.io/sync-wave"]) < 0
+
+
+def test_ecs(run_migrate, project):
+    result = run_migrate("init", "ecs", *NAMES)
+    definition, script = (project.path / path for path in result.finished["written"])
+    found = check_ecs(definition)
+    assert found["containerDefinitions"][0]["command"] == ["migrate", "up", "--strict"]
+    assert found["containerDefinitions"][0]["image"] == NAMES[5]
+    run("shellcheck", script)
+
+
+def test_azure_container_apps(run_migrate, project):
+    result = run_migrate("init", "azure-container-apps", *NAMES)
+    job, script = (project.path / path for path in result.finished["written"])
+    container = check_azure_job(job)["properties"]["template"]["containers"][0]
+    assert (container["image"], container["args"]) == (NAMES[5], ["up", "--strict"])
+    run("shellcheck", script)
+
+
+def test_render(run_migrate, project):
+    file = written(run_migrate, project, "render")
+    check_yaml(file)
+    (web,) = yaml.safe_load(file.read_text(encoding="utf-8"))["services"]
+    assert web["preDeployCommand"] == "migrate up --strict"
+    assert web["dockerCommand"] == f"migrate wait -- {START}"
+    assert web["healthCheckPath"] == "/healthz"
+
+
+def test_gitlab_ci(run_migrate, project):
+    file = written(run_migrate, project, "gitlab-ci")
+    found = check_gitlab(file)["migrate"]
+    assert found["script"] == ["migrate up --strict"]
+    assert {*found["retry"]["exit_codes"]} - {137} == {int(code) for code in ExitCode if code.retryable}
+
+
+def test_a_nightly_look_for_drift(run_migrate, project):
+    for platform, check in (
+        ("github-actions", check_workflow),
+        ("gitlab-ci", check_gitlab),
+        ("kubernetes", check_kubernetes),
+    ):
+        result = run_migrate("init", platform, "--scheduled-verify", *NAMES)
+        assert result.exit_code == 0, result.stdout
+        file = project.path / result.finished["written"][-1]
+        check(file)
+        assert "verify" in file.name
+        assert "migrate verify" in file.read_text(encoding="utf-8").replace('", "', " ").replace('"$IMAGE"', "migrate")
+    refused = run_migrate("init", "render", "--scheduled-verify")
+    assert refused.exit_code == ExitCode.USAGE
+    assert not (project.path / "render.yaml").exists()
 
 
 def test_heroku(run_migrate, project):
@@ -131,6 +211,29 @@ def test_the_two_jobs_of_kubernetes_and_helm(run_migrate, project):
         assert [each["metadata"]["name"] for each in found] == ["shop-2-migrate", "shop-2-contract"]
     hooks = [each["metadata"]["annotations"]["helm.sh/hook"] for each in found]
     assert hooks == ["pre-install,pre-upgrade", "post-install,post-upgrade"]
+
+
+def test_the_two_jobs_of_argo_cd(run_migrate, project):
+    files = both(run_migrate, project, "argo-cd")
+    found = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files]
+    assert [each["spec"]["template"]["spec"]["containers"][0]["command"][1:] for each in found] == [EXPANDS, CONTRACTS]
+    assert [each["metadata"]["annotations"]["argocd.argoproj.io/hook"] for each in found] == ["Sync", "PostSync"]
+
+
+def test_the_two_jobs_of_azure_container_apps(run_migrate, project):
+    job, _, contract = both(run_migrate, project, "azure-container-apps")
+    found = [check_azure_job(file)["properties"]["template"]["containers"][0]["args"] for file in (job, contract)]
+    assert found == [EXPANDS, CONTRACTS]
+
+
+def test_the_two_jobs_of_gitlab_ci(run_migrate, project):
+    files = both(run_migrate, project, "gitlab-ci")
+    jobs = [next(iter(check_gitlab(file).values())) for file in files]
+    assert [job["script"] for job in jobs] == [
+        ["migrate up --strict --breaking hold"],
+        [f"migrate {' '.join(CONTRACTS)}"],
+    ]
+    assert jobs[1]["rules"][0]["when"] == "manual"
 
 
 def test_the_two_jobs_of_github_actions(run_migrate, project):

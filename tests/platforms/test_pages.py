@@ -8,7 +8,7 @@ import click
 import pytest
 
 from migrate.cli import VERBS, cli
-from migrate.commands.init import PLATFORMS
+from migrate.core.platform_files import PLATFORMS
 from migrate.core.problems import ExitCode
 from tests.platforms.validators import ROOT
 
@@ -60,5 +60,5 @@ def test_the_codes_that_are_tried_again_are_those_that_may_succeed(page) -> None
 
 def test_every_platform_that_init_knows_has_a_page() -> None:
     pages = {page.stem for page in PAGES}
-    family = {"railway-json": "railway", "helm": "kubernetes"}
+    family = {"railway-json": "railway", "railway-py": "railway", "helm": "kubernetes"}
     assert {family.get(platform, platform) for platform in PLATFORMS} <= pages

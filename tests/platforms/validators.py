@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
+import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import botocore.session
+import botocore.validate
+import yaml
+from azure.mgmt.appcontainers import models
+from railway_sdk import create_railway_context
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -51,6 +59,63 @@ def check_railway_ts(file: Path, workbench: Path) -> dict[str, Any]:
     tsx = NODE_MODULES / "tsx" / "dist" / "cli.mjs"
     described: dict[str, Any] = json.loads(run("node", tsx, "evaluate.ts", ".railway/railway.ts", cwd=workbench))
     return described
+
+
+def check_railway_py(file: Path) -> dict[str, Any]:
+    """Run the file with Railway's SDK as Railway's CLI would; the project that it describes, in the CLI's own form."""
+    described: dict[str, Any] = runpy.run_path(str(file))["main"](
+        create_railway_context(environment="production")
+    ).to_graph()
+    return described
+
+
+def check_gitlab(file: Path) -> dict[str, Any]:
+    """Check against GitLab's schema; the file's content."""
+    run("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", file)
+    check_yaml(file)
+    found: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return found
+
+
+def check_ecs(file: Path) -> dict[str, Any]:
+    """Check against the model of the API that AWS's own tools are made from: a key that it does not know is a finding."""
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    model = botocore.session.get_session().get_service_model("ecs")
+    shape = model.operation_model("RegisterTaskDefinition").input_shape
+    report = botocore.validate.ParamValidator().validate(found, shape)
+    assert not report.has_errors(), report.generate_report()
+    return found
+
+
+def check_azure_job(file: Path) -> dict[str, Any]:
+    """Check the keys against the models of Azure's SDK, which knows no file: one that they do not have is a finding."""
+    check_yaml(file)
+    found: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    assert not list(_unknown(models.Job, {key: found[key] for key in found if key != "type"}))
+    return found
+
+
+def _unknown(model: Any, value: Mapping[str, Any]) -> Iterator[str]:
+    """The keys of a value that a model of Azure's SDK does not have, at any depth."""
+    model({})  # the SDK fills its tables in when a model is made for the first time
+    kinds = typing.get_type_hints(model, localns={"_models": models})
+    attributes = {field._rest_name: name for name, field in model._attr_to_rest_field.items()}
+    for key, content in value.items():
+        if key not in attributes:
+            yield f"{model.__name__}.{key}"
+            continue
+        inner = [
+            kind for kind in _flat(kinds[attributes[key]]) if getattr(kind, "__module__", "") == models.Job.__module__
+        ]
+        for each in content if isinstance(content, list) else [content]:
+            if inner and isinstance(each, dict):
+                yield from _unknown(inner[0], each)
+
+
+def _flat(kind: Any) -> Iterator[Any]:
+    for part in typing.get_args(kind):
+        yield from _flat(part)
+    yield kind
 
 
 def check_compose(file: Path) -> None:
