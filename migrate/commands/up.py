@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from migrate.commands.verb import fleet_report, verb
-from migrate.core.problems import ExitCode
+from migrate.core.problems import ExitCode, stop
 from migrate.job import up as release
 from migrate.job.front_door import conduct
 from migrate.job.voice import Answer, Report, Speech
@@ -34,7 +34,10 @@ def up(*, as_json: bool, **flags: Any) -> Answer:
     """
 
     def body(session: Session) -> Report:
-        if session.settings.fleet.sources:
+        fleet = session.settings.fleet
+        if fleet.create and not (fleet.sources and fleet.names):
+            raise stop("tenant-needed", "--create makes the schema of a tenant that --tenant names, and none is named")
+        if fleet.sources:
             return fleet_report(session, flags)
         return Report(release.up(session.order(), session.begin()), {})
 

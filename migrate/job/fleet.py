@@ -7,50 +7,39 @@ came to together. A runner that dies costs the tenant that it had, and nobody el
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
-import time
 from collections import deque
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection as Line
+from dataclasses import replace
 from multiprocessing.connection import wait
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
-import migrate
-from migrate.core.decide.outcome import Outcome, Result
+from migrate.core.decide.outcome import Outcome, Result, refusal
 from migrate.core.events import Event, Level, Name
 from migrate.core.fleet.ending import TenantEnd, fields_of, most_serious
 from migrate.core.fleet.tenants import Tenant, divided
-from migrate.core.history.faults import HistoryFault
 from migrate.core.interruption import Interrupted
-from migrate.core.problems import ExitCode, Stop, problem
+from migrate.core.problems import ExitCode, Stop, problem, stop
+from migrate.core.problems.fix import ProjectFlag, with_completed_fixes
+from migrate.core.problems.fix import migrate as run_of
+from migrate.core.quoting import word
 from migrate.core.wording import counted
 from migrate.job.look import refuse_image_faults
+from migrate.job.runner_process import RunnerProcess
 from migrate.job.tenant_runner import Begin, Said, Took
-from migrate.job.tenants import target_of
+from migrate.job.tenants import create_schema, see_all, target_of
 from migrate.job.voice import Report
-from migrate.postgres.backend_names import CONTROL_NAME
-from migrate.postgres.connection import connect_with_retry
-from migrate.postgres.observe import read_server
-from migrate.postgres.version_rows import rows_of_schemas
+from migrate.settings import TENANT_FLAG_VERBS
 from migrate.settings.fleet import OnFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from migrate.job.session import Session
 
 _MOST_PARALLEL: Final = 4
 _TAKES: Final = 100  # tenants, after which a runner makes room for a new one: what user code keeps does not add up
-_LOCK_S: Final = 0.2  # of the question to all at once: who is locked is looked at alone
 _TICK_S: Final = 0.5
-_RUNNER: Final = (
-    "import sys; sys.path.insert(0, sys.argv[1]); import migrate.job.tenant_runner as runner; sys.path.pop(0);"
-    " runner.main(int(sys.argv[2]))"
-)
+_BY_ROWS: Final = frozenset({"up", "plan", "status"})  # verbs that have nothing to do where no revision is left
 
 
 def carry_out(session: Session, flags: Mapping[str, Any]) -> Report:
@@ -61,7 +50,8 @@ def carry_out(session: Session, flags: Mapping[str, Any]) -> Report:
     with suppress(Interrupted):  # it is in the report, with those that were not begun
         fleet.release(session.tenants())
         if fleet.goes_on:  # who was provisioned meanwhile is not left behind until the next release
-            fleet.release([tenant for tenant in session.tenants() if tenant.name not in fleet.seen])
+            fleet.release([tenant for tenant in session.tenants() if fleet.is_open(tenant)])
+        fleet.leave_out_the_absent()
     return fleet.report()
 
 
@@ -69,24 +59,33 @@ class _Fleet:
     """The tenants of one run, and how far they have come."""
 
     def __init__(self, session: Session, flags: Mapping[str, Any]) -> None:
-        self.seen: dict[str, Tenant] = {}
         self._session = session
         self._context = session.context
         self._settings = session.settings.fleet
         self._begin = Begin(self._context.verb, dict(flags), self._context.run_id, self._context.started_s)
+        self._seen: dict[str, Tenant] = {}
+        self._absent: dict[str, Tenant] = {}  # listed, and yet to be made
         self._ends: dict[str, TenantEnd] = {}
         self._goes_on = True  # nobody has said that no other tenant may begin
+        flags_of_all = session.settings.project_flags()
+        self._project_flags = [flag for flag in flags_of_all if flag.names != ("--tenant",)]
 
     @property
     def goes_on(self) -> bool:
         """Whether another tenant may begin."""
         return self._goes_on and self._context.interruption.signum is None and self._context.time_left_s > 0
 
+    def is_open(self, tenant: Tenant) -> bool:
+        """Whether nobody has looked after it yet."""
+        return tenant.name not in self._seen or tenant.name in self._absent
+
     def release(self, tenants: Sequence[Tenant]) -> None:
         """Take these tenants: the canaries, then the others, then once more those that may be tried again."""
-        self.seen |= {tenant.name: tenant for tenant in tenants}
-        self._pass_over_those_at_head(tenants)
-        left = [tenant for tenant in tenants if tenant.name not in self._ends]
+        self._seen |= {tenant.name: tenant for tenant in tenants}
+        for tenant in tenants:
+            self._absent.pop(tenant.name, None)
+        self._look_at_all(tenants)
+        left = [tenant for tenant in tenants if tenant.name not in {*self._ends, *self._absent}]
         canaries, others = divided(left, self._settings.canary)
         if canaries:
             self._take(canaries)
@@ -97,38 +96,46 @@ class _Fleet:
         if again and self.goes_on:
             self._take(again)
 
-    # Who is done already
+    def leave_out_the_absent(self) -> None:
+        """Those that are listed and were not made until the end are nobody's fault."""
+        for name in list(self._absent):
+            del self._absent[name]
+            self._note(TenantEnd(name, Result.NOOP, ExitCode.OK, is_there=False), Outcome(Result.NOOP))
 
-    def _pass_over_those_at_head(self, tenants: Sequence[Tenant]) -> None:
-        if self._settings.verify_all or self._context.verb == "verify":
-            return
+    # All at once
+
+    def _look_at_all(self, tenants: Sequence[Tenant]) -> None:
+        """Ask each database once about all of its tenants: who is there, and who is done already."""
         by_database: dict[object, list[Tenant]] = {}
         for tenant in tenants:
             by_database.setdefault((tenant.url, tenant.database), []).append(tenant)
+        policy = self._session.settings.policy
+        by_rows = self._context.verb in _BY_ROWS and not self._settings.verify_all
         for group in by_database.values():
-            for tenant in self._at_head(group):
-                self._note(TenantEnd(tenant.name, Result.NOOP, ExitCode.OK), Outcome(Result.NOOP))
+            self._context.go_on("while the tenants were looked at")
+            target = target_of(group[0], self._session.fleet_target)
+            seen = see_all(group, target, self._context, self._session.image.graph, policy.target)
+            for tenant in seen.absent:
+                self._meet_absent(tenant)
+            for tenant, rows in seen.at_head.items() if by_rows else ():
+                end = TenantEnd(tenant.name, Result.NOOP, ExitCode.OK, rows=rows)
+                self._note(end, Outcome(Result.NOOP, from_revision=rows, to_revision=rows))
 
-    def _at_head(self, tenants: Sequence[Tenant]) -> Iterable[Tenant]:
-        """Those of one database whose version rows leave nothing to apply; who cannot be asked is looked at alone."""
-        target = target_of(tenants[0], self._session.fleet_target)
-        try:
-            connection = connect_with_retry(target, self._context, CONTROL_NAME)
-        except Stop:
+    def _meet_absent(self, tenant: Tenant) -> None:
+        """One that is asked for by its name is made, or said to be missing; others may be made meanwhile."""
+        if tenant.name not in self._settings.names:
+            self._absent[tenant.name] = tenant
             return
         try:
-            where = {tenant.schema or read_server(connection, target).schema or "": tenant for tenant in tenants}
-            found = rows_of_schemas(connection, list(where), target.version_table, lock_timeout_s=_LOCK_S)
-        except Exception:  # noqa: BLE001 - each of them is asked once more by its own run, which says what is wrong
-            return
-        finally:
-            connection.close()
-        graph = self._session.image.graph
-        for schema, rows in found.items():
-            if rows and all(row in graph for row in rows):
-                pending = graph.pending(rows, self._session.settings.policy.target)
-                if not isinstance(pending, HistoryFault) and not pending:
-                    yield where[schema]
+            if not self._settings.create or tenant.schema is None:
+                what = f"schema {tenant.schema}" if tenant.schema is not None else "database"
+                why = f"tenant {tenant.name} has no {what} yet"
+                raise stop("missing-tenant", why, names={"tenant": tenant.name})
+            create_schema(tenant.schema, target_of(tenant, self._session.fleet_target), self._context)
+        except Stop as stopped:
+            found = stopped.problem
+            end = TenantEnd(tenant.name, Result.REFUSED, found.exit_code, found.kind.code)
+            self._note(end, refusal(found))
 
     # The others
 
@@ -136,7 +143,7 @@ class _Fleet:
         waiting = deque(tenants)
         most = self._settings.parallel or min(os.cpu_count() or 1, _MOST_PARALLEL)
         with ExitStack() as stack:
-            runners = [_Runner(self._begin, self._session.cwd) for _ in range(min(most, len(waiting)))]
+            runners = [RunnerProcess(self._begin, self._session.cwd) for _ in range(min(most, len(waiting)))]
             for runner in runners:
                 stack.enter_context(runner)
             while (waiting and self.goes_on) or any(runner.tenant is not None for runner in runners):
@@ -145,7 +152,7 @@ class _Fleet:
                         runner.take(waiting.popleft())
                 self._listen(runners)
 
-    def _listen(self, runners: Sequence[_Runner]) -> None:
+    def _listen(self, runners: Sequence[RunnerProcess]) -> None:
         """Hear what the runners say, for a moment; a signal is handed on to them once."""
         self._context.beat()
         signum = self._context.interruption.signum
@@ -157,12 +164,12 @@ class _Fleet:
             for runner in runners:
                 runner.interrupt(signum)
 
-    def _hear(self, runner: _Runner) -> None:
+    def _hear(self, runner: RunnerProcess) -> None:
         tenant = runner.tenant
         assert tenant is not None
         match runner.hear():
             case Said(name, event):
-                self._context.emit(replace(event, fields={**event.fields, "tenant": name}))
+                self._say(name, event)
             case Took(end, outcome):
                 runner.tenant = None
                 self._note(end, outcome)
@@ -180,16 +187,24 @@ class _Fleet:
     def _note(self, end: TenantEnd, outcome: Outcome) -> None:
         self._ends[end.tenant] = end
         why = f": {outcome.problem.why}" if outcome.problem is not None else ""
-        said = f"tenant {end.tenant}: {end.result}{why}"
+        said = (
+            f"tenant {end.tenant}: {end.result}{why}" if end.is_there else f"tenant {end.tenant} is not provisioned yet"
+        )
         level = Level.INFO if end.exit_code is ExitCode.OK else Level.ERROR
-        self._context.emit(Event(Name.TENANT_FINISHED, said, level, {**outcome.fields(), "tenant": end.tenant}))
+        self._say(end.tenant, Event(Name.TENANT_FINISHED, said, level, outcome.fields()))
+
+    def _say(self, tenant: str, event: Event) -> None:
+        """A line of one tenant; what its fixes run is run for it alone."""
+        own = ProjectFlag(("--tenant",), word(tenant), TENANT_FLAG_VERBS)
+        fields = with_completed_fixes(event.fields, (*self._project_flags, own), run_of(self._context.verb))
+        self._context.emit(replace(event, fields={**fields, "tenant": tenant}))
 
     # What it came to
 
     def report(self) -> Report:
         """The fleet's end: the counts, and the code that stands for all."""
         ends = list(self._ends.values())
-        not_begun = sorted(self.seen.keys() - self._ends.keys())
+        not_begun = sorted(self._seen.keys() - self._ends.keys())
         code = most_serious(end.exit_code for end in ends)
         signum = self._context.interruption.signum
         if signum is not None and code is ExitCode.OK:
@@ -201,87 +216,9 @@ class _Fleet:
             return Report(Outcome(Result.APPLIED if applied else Result.NOOP), fields, message=said)
         failed = [end for end in ends if end.exit_code is not ExitCode.OK]
         named = ", ".join(f"{end.tenant} ({int(end.exit_code)} {end.problem})" for end in failed[:10])
-        why = f"{counted(len(failed), 'tenant')} of {len(self.seen)} failed: {named}"
+        why = f"{counted(len(failed), 'tenant')} of {len(self._seen)} failed: {named}"
         if not_begun:
             why += f"; {counted(len(not_begun), 'tenant was', 'tenants were')} not begun"
         found = problem("tenants-failed", why, exit_code=code if code is not ExitCode.OK else ExitCode.DEADLINE)
         result = Result.INTERRUPTED if signum is not None else Result.FAILED
         return Report(Outcome(result, found.exit_code, found), fields)
-
-
-@dataclass(slots=True)
-class _Runner:
-    """One process that takes tenants."""
-
-    begin: Begin
-    cwd: Path
-    tenant: Tenant | None = None
-    taken: int = 0
-    _line: Line | None = None
-    _process: subprocess.Popen[bytes] | None = None
-    _told: bool = False
-
-    def __enter__(self) -> Self:
-        """It is started with its first tenant."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End it: one that is idle ends with its line."""
-        self._end()
-
-    @property
-    def line(self) -> Line:
-        """Where it speaks."""
-        assert self._line is not None
-        return self._line
-
-    def take(self, tenant: Tenant) -> None:
-        """Give it a tenant."""
-        if self._process is None:
-            self._start()
-        self.tenant, self.taken = tenant, self.taken + 1
-        self.line.send(tenant)
-
-    def hear(self) -> Said | Took | None:
-        """What it says; None where it is gone."""
-        try:
-            said: Said | Took = self.line.recv()
-        except (EOFError, OSError):
-            return None
-        return said
-
-    def interrupt(self, signum: int) -> None:
-        """Hand a signal on, once."""
-        if self._process is not None and not self._told:
-            self._told = True
-            self._process.send_signal(signum)
-
-    def renew(self) -> None:
-        """Let the next tenant have a new process."""
-        self._end()
-        self.taken = 0
-
-    def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _RUNNER, str(Path(migrate.__file__).parents[1]), str(theirs.fileno())],
-                cwd=self.cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-            )
-        self._line = Line(ours.detach())
-        self._line.send(self.begin)
-
-    def _end(self) -> None:
-        if self._line is not None:
-            self._line.close()
-        if self._process is not None:
-            until = time.monotonic() + 2.0
-            while self._process.poll() is None and time.monotonic() < until:
-                time.sleep(0.02)
-            self._process.kill()
-            self._process.wait()
-        self._line = self._process = None

@@ -103,7 +103,10 @@ def main(fd: int) -> None:
 def _take(session: Session, tenant: Tenant, child: KeptChild) -> Took:
     if tenant.url is not None:
         session.redactor.learn(tenant.url.secrets)
-    order = replace(order_of(tenant, session.fleet_order(), session.settings.fleet), child=child)
+    fleet_order = session.fleet_order()
+    # a run of its own, in the ledger and for whoever waits for it; by its name one sees whose part it is
+    context = replace(session.context, run_id=f"{session.context.run_id}-{os.urandom(4).hex()}")
+    order = order_of(tenant, replace(fleet_order, context=context, child=child), session.settings.fleet)
     has_seen_another = child.is_there
     outcome = _outcome(order, session.begin())
     if has_seen_another and outcome.problem is not None and outcome.problem.kind.code == "other-database":

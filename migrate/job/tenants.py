@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import psycopg2
+import psycopg2.errors
 
 from migrate.core.fleet.tenants import MalformedTenants, Tenant, chosen, named, read_lines, read_rows
-from migrate.core.problems import stop
+from migrate.core.history.faults import HistoryFault
+from migrate.core.problems import Stop, sql, stop
+from migrate.core.quoting import identifier
+from migrate.core.wording import counted
 from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.errors import problem_of
+from migrate.postgres.ledger import target_key
+from migrate.postgres.observe import read_server
+from migrate.postgres.version_rows import rows_of_schemas, unproven_targets
 from migrate.regular_files import read
 from migrate.settings.program_output import NoOutput, output_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from migrate.context import Context
+    from migrate.core.history.graph import Graph
     from migrate.core.target import Target
     from migrate.settings.fleet import Fleet
     from migrate.steps.order import Order
 
 _MOST_BYTES: Final = 1 << 24
+_CONNECT_S: Final = 5.0  # a server that is away is waited for by the run of each of its tenants
+_LOCK_S: Final = 0.2  # of the question to all at once: who is locked is looked at alone
+# with those that are asked for by name, which may be yet to be made
 _SCHEMAS: Final = r"""
-    SELECT nspname FROM pg_catalog.pg_namespace
-     WHERE nspname LIKE %(pattern)s AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+    SELECT name FROM (SELECT nspname::text FROM pg_catalog.pg_namespace UNION SELECT unnest(%(names)s::text[])) n (name)
+     WHERE name LIKE %(pattern)s AND name !~ '^pg_' AND name <> 'information_schema'
 """
 
 
@@ -55,7 +67,10 @@ def list_tenants(
 def one_tenant(tenants: Sequence[Tenant], fleet: Fleet, verb: str) -> Tenant:
     """The one that a verb for one database is about. Raises Stop (`tenant-needed`)."""
     if len(fleet.names) != 1:
-        raise stop("tenant-needed", f"there are {len(tenants)} tenants, and migrate {verb} is about one")
+        raise stop(
+            "tenant-needed",
+            f"{counted(len(tenants), 'tenant is', 'tenants are')} listed, and migrate {verb} is about one",
+        )
     return tenants[0]
 
 
@@ -71,7 +86,7 @@ def _all(fleet: Fleet, target: Target, context: Context, cwd: Path) -> list[Tena
         except NoOutput as error:
             raise MalformedTenants(str(error)) from None
     if fleet.schemas is not None:
-        return read_rows(_rows(target, context, _SCHEMAS, {"pattern": fleet.schemas}))
+        return read_rows(_rows(target, context, _SCHEMAS, {"pattern": fleet.schemas, "names": list(fleet.names)}))
     assert fleet.query is not None
     return read_rows(_rows(target, context, fleet.query, None))
 
@@ -87,6 +102,67 @@ def _rows(
         if connection.closed:
             raise problem_of(error, doing="listing the tenants", connection=connection) from error
         raise MalformedTenants(f"the query fails: {error.diag.message_primary or type(error).__name__}") from None
+    finally:
+        connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one question told of a database's tenants; of whom it tells nothing, they are looked at one by one."""
+
+    at_head: Mapping[Tenant, tuple[str, ...]]  # with their version rows
+    absent: Sequence[Tenant]  # there is no such schema, or no such database
+
+
+def see_all(tenants: Sequence[Tenant], target: Target, context: Context, graph: Graph, goal: str) -> Seen:
+    """Ask one database about its tenants; ``target`` is that of one of them, and ``goal`` where they are to go.
+
+    One that an earlier run has left unproven is not at head: its schema is yet to be proven.
+    """
+    short = replace(context.silent(), limits=replace(context.limits, connect_s=_CONNECT_S))
+    try:
+        connection = connect_with_retry(target, short, CONTROL_NAME)
+    except Stop as stopped:
+        return Seen({}, tenants if stopped.problem.kind.code == "no-database" else ())
+    try:
+        default = None
+        if any(tenant.schema is None for tenant in tenants):
+            default = read_server(connection, target).schema
+        where = {tenant.schema or default or "": tenant for tenant in tenants}
+        found = rows_of_schemas(connection, list(where), target.version_table, lock_timeout_s=_LOCK_S)
+        unproven = unproven_targets(connection, lock_timeout_s=_LOCK_S)
+    except (psycopg2.Error, Stop):
+        return Seen({}, ())
+    finally:
+        connection.close()
+    at_head = {
+        where[schema]: rows
+        for schema, rows in found.items()
+        if rows and target_key(schema, target.version_table) not in unproven and _is_at(graph, rows, goal)
+    }
+    return Seen(at_head, [tenant for schema, tenant in where.items() if tenant.schema and schema not in found])
+
+
+def _is_at(graph: Graph, rows: tuple[str, ...], goal: str) -> bool:
+    if not all(row in graph for row in rows) or graph.split(rows):
+        return False
+    pending = graph.pending(rows, goal)
+    return not isinstance(pending, HistoryFault) and not pending
+
+
+def create_schema(schema: str, target: Target, context: Context) -> None:
+    """Make a new tenant's schema. Raises Stop or Interrupted."""
+    connection = connect_with_retry(target, context, CONTROL_NAME)
+    try:
+        with suppress(psycopg2.errors.UniqueViolation):  # somebody else has made it in this moment
+            connection.run(f"CREATE SCHEMA IF NOT EXISTS {identifier(schema)}")
+    except psycopg2.errors.InsufficientPrivilege as error:
+        role, database = connection.row("SELECT user, pg_catalog.current_database()")
+        grant = sql(f"GRANT CREATE ON DATABASE {identifier(database)} TO {identifier(role)};")
+        why = f"role {role} may not create schema {schema}"
+        raise stop("missing-privilege", why, fix=grant, sqlstate=error.pgcode) from error
+    except psycopg2.Error as error:
+        raise problem_of(error, doing=f"creating schema {schema}", connection=connection) from error
     finally:
         connection.close()
 

@@ -143,17 +143,18 @@ _UNFINISHED: Final = f"""
            coalesce(s.details -> 'residue', '[]')
       FROM migrate.step s WHERE {_OPEN} ORDER BY s.step_id
 """
-# The last run that tells whether the target is as it should be: one that ended well, or one that changed it, or was ended
-# by what it found, without the proof. A repair proves what it repaired.
-_UNPROVEN: Final = """
+# Of the runs that tell whether the target is as it should be, which the last one decides: one that ended well, or one that
+# changed it, or was ended by what it found, without the proof. A repair proves what it repaired.
+TELLS_OF_TARGET: Final = """
+    (r.exit_code IN (31, 32) OR r.problem = 'several-targets' OR (r.exit_code = 0 AND r.verb <> 'repair')
+     OR (r.exit_code IS DISTINCT FROM 0
+         AND EXISTS (SELECT FROM migrate.step s WHERE s.run_id = r.run_id AND s.status = 'finished'
+                        AND s.kind IN ('upgrade', 'downgrade'))))
+"""
+_UNPROVEN: Final = f"""
     SELECT r.run_id, r.exit_code, coalesce(r.result -> 'differences', r.result -> 'residue', '[]'),
            coalesce(r.problem = 'several-targets', false)
-      FROM migrate.run r
-     WHERE r.target = %(target)s
-       AND (r.exit_code IN (31, 32) OR r.problem = 'several-targets' OR (r.exit_code = 0 AND r.verb <> 'repair')
-            OR (r.exit_code IS DISTINCT FROM 0
-                AND EXISTS (SELECT FROM migrate.step s WHERE s.run_id = r.run_id AND s.status = 'finished'
-                               AND s.kind IN ('upgrade', 'downgrade'))))
+      FROM migrate.run r WHERE r.target = %(target)s AND {TELLS_OF_TARGET}
      ORDER BY r.started_at DESC LIMIT 1
 """
 # A part of a revision that an operator's word has closed, while the revision is still to be applied.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 import psycopg2
 from psycopg2 import sql
 
+from migrate.postgres import ledger
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -21,6 +23,24 @@ _TABLES: Final = """
       LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = %(table)s AND c.relkind IN ('r', 'p')
      WHERE n.nspname = ANY (%(schemas)s)
 """
+
+_UNPROVEN: Final = f"""
+    SELECT target FROM (
+        SELECT DISTINCT ON (r.target) r.target, r.exit_code FROM migrate.run r
+         WHERE {ledger.TELLS_OF_TARGET} ORDER BY r.target, r.started_at DESC
+    ) last WHERE exit_code IS DISTINCT FROM 0
+"""
+
+
+def unproven_targets(connection: Connection, *, lock_timeout_s: float) -> frozenset[str]:
+    """The ledger's keys of the targets whose last run has not proven what it did; nothing where there is no ledger.
+
+    Raises psycopg2.Error, for a ledger that is locked as well.
+    """
+    if not ledger.exists(connection):
+        return frozenset()
+    with connection.transaction("READ COMMITTED READ ONLY", lock_timeout_s=lock_timeout_s):
+        return frozenset(row[0] for row in connection.rows(_UNPROVEN))
 
 
 def rows_of_schemas(

@@ -5,13 +5,16 @@ default.
 """
 
 from migrate.settings.database_url import environment_secrets
-from migrate.settings.declarations import CHANGING_VERBS, SETTINGS, Setting
+from migrate.settings.declarations import CHANGING_VERBS, SETTINGS
 from migrate.settings.flags import settings_options
+from migrate.settings.fleet_declarations import TENANT_FLAG_VERBS
 from migrate.settings.loading import Origin, Settings, Source, load
+from migrate.settings.setting import Setting
 
 __all__ = [
     "CHANGING_VERBS",
     "SETTINGS",
+    "TENANT_FLAG_VERBS",
     "Origin",
     "Setting",
     "Settings",

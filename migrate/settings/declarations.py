@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from migrate.core.decide.policy import (
     AdoptPolicy,
@@ -22,7 +21,7 @@ from migrate.core.decide.policy import (
 from migrate.core.events import LogFormat
 from migrate.core.notification import Occasion
 from migrate.core.trial_checks import DEFAULT_FAIL, TrialCheck
-from migrate.settings.fleet import Fleet, OnFailure
+from migrate.settings.fleet_declarations import FLEET_SETTINGS
 from migrate.settings.kinds import (
     Addresses,
     Arguments,
@@ -30,9 +29,7 @@ from migrate.settings.kinds import (
     Command,
     Duration,
     File,
-    Kind,
     Number,
-    Part,
     Secret,
     Selection,
     Size,
@@ -40,53 +37,7 @@ from migrate.settings.kinds import (
     Text,
     Words,
 )
-
-VARIABLE_PREFIX: Final = "MIGRATE_"
-TABLE: Final = "[tool.migrate]"
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting. Its variable and, unless `flags` says otherwise, its flag are made from its name.
-
-    `verbs` take it as a flag; the variable and the key count for every verb. `finds_project`: without it a command finds
-    another project, so that the commands of printed fixes carry it.
-    """
-
-    name: str
-    kind: Kind
-    default: Any
-    help: str
-    verbs: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
-    in_table: bool = True
-    finds_project: bool = False
-
-    @property
-    def key(self) -> str:
-        """The key below `[tool.migrate]`, with a dot where it is one of a table in it."""
-        return self.name.replace("tenants_", "tenants.", 1)
-
-    @property
-    def variable(self) -> str:
-        """The environment variable."""
-        return VARIABLE_PREFIX + self.name.upper()
-
-    @property
-    def flag_names(self) -> tuple[str, ...]:
-        """The flags, the long one last; empty where no verb takes one."""
-        if not self.verbs:
-            return ()
-        if self.flags:
-            return self.flags
-        dashed = self.name.replace("_", "-")
-        return (f"--{dashed}/--no-{dashed}",) if isinstance(self.kind, Switch) else (f"--{dashed}",)
-
-    @property
-    def shown_default(self) -> str:
-        """The default, as a person would write it; empty where there is none."""
-        return "" if self.default is None else self.kind.show(self.default)
-
+from migrate.settings.setting import Setting
 
 _TARGET_VERBS: Final = (
     "up", "plan", "status", "wait", "verify", "adopt", "repair", "down", "restore", "doctor", "history", "report",
@@ -98,12 +49,10 @@ CHANGING_VERBS: Final = ("up", "adopt", "repair", "down", "restore")
 _RETRYING_VERBS: Final = ("up", "adopt", "repair", "down")
 _RUNNING_VERBS: Final = ("up", "down")
 _DRIFT_VERBS: Final = ("up", "plan", "status", "wait", "verify", "down", "doctor", "report")
-_TENANT_VERBS: Final = ("up", "plan", "status", "wait", "verify", "adopt", "doctor", "history", "report")
 _COMPARING_VERBS: Final = (*_DRIFT_VERBS, "adopt", "repair")
 
 _policy: Final = Policy()
 _limits: Final = Limits()
-_fleet: Final = Fleet()
 
 SETTINGS: Final = (
     Setting(
@@ -478,115 +427,7 @@ SETTINGS: Final = (
         "When to tell.",
         verbs=CHANGING_VERBS,
     ),
-    Setting(
-        "tenants_query",
-        Text("SQL", "SQL"),
-        None,
-        "A query on the target that lists the tenants: the tenant's name, and in a second and a third column its schema"
-        " and its database. With one column, a tenant's schema has its name.",
-    ),
-    Setting(
-        "tenants_schemas",
-        Text("PATTERN", "pattern as of LIKE, such as tenant_%"),
-        None,
-        "The schemas of the target's database that are tenants: those that match.",
-    ),
-    Setting(
-        "tenants_file",
-        File(),
-        None,
-        "A file with a tenant a line: a URL, whose database names it, or an object with some of the keys tenant, url,"
-        " schema, database.",
-    ),
-    Setting(
-        "tenants_command",
-        Command(),
-        None,
-        "A program that prints such lines. No shell is used, and its output is never shown.",
-    ),
-    Setting(
-        "tenants_include",
-        Words("PATTERN,...", "patterns of tenants, such as 'eu_*'"),
-        (),
-        "The tenants that this release is for. Without it: all.",
-        verbs=_TENANT_VERBS,
-    ),
-    Setting(
-        "tenants_exclude",
-        Words("PATTERN,...", "patterns of tenants, such as 'test_*'"),
-        (),
-        "Tenants that this release is not for.",
-        verbs=_TENANT_VERBS,
-    ),
-    Setting(
-        "tenants_canary",
-        Words("PATTERN,...", "patterns of tenants"),
-        (),
-        "The tenants that come first: the others begin when all of these are proven, and not at all where one is not.",
-        verbs=("up",),
-    ),
-    Setting(
-        "tenants_search_path",
-        Switch(),
-        default=_fleet.search_path,
-        help="Set `search_path` to the tenant's schema in env.py's connections, and look for the version table there, as"
-        " Alembic's cookbook does: for an env.py that knows nothing of tenants.",
-    ),
-    Setting(
-        "tenants_parallel",
-        Number(1, 64),
-        None,
-        "How many tenants are taken at once, each with connections of its own. Without it: as many as there are cores, four"
-        " at most.",
-        verbs=("up", "adopt"),
-    ),
-    Setting(
-        "tenants_on_failure",
-        Choice(OnFailure),
-        _fleet.on_failure,
-        "What a tenant that fails does to those that were not begun: they go on, or nobody else begins.",
-        verbs=("up", "adopt"),
-    ),
-    Setting(
-        "tenants_shards",
-        Number(1, 10_000),
-        None,
-        "Into how many parts the tenants are divided, where the platform tells each machine only its own number:"
-        " JOB_COMPLETION_INDEX of Kubernetes' indexed jobs.",
-        verbs=_TENANT_VERBS,
-    ),
-    Setting(
-        "tenant",
-        Words("NAME,...", "names of tenants"),
-        (),
-        "Take these tenants alone.",
-        verbs=(*_TENANT_VERBS, "down", "repair"),
-        in_table=False,
-    ),
-    Setting(
-        "shard",
-        Part("I/N", "part of all tenants, from 0/N to N-1/N"),
-        None,
-        "Take this part of the tenants alone; which one a tenant is in follows from its name. Cloud Run's tasks and AWS"
-        " Batch's arrays tell it by themselves.",
-        verbs=_TENANT_VERBS,
-        in_table=False,
-    ),
-    Setting(
-        "verify_all",
-        Switch(),
-        default=_fleet.verify_all,
-        help="Look at the schema of tenants at head as well, which are otherwise passed over.",
-        verbs=("up",),
-    ),
-    Setting(
-        "create",
-        Switch(),
-        default=_fleet.create,
-        help="Make the schema of a tenant that is named with --tenant and has none.",
-        verbs=("up",),
-        in_table=False,
-    ),
+    *FLEET_SETTINGS,
     Setting("service", Text("NAME", "name"), "migrate", "The field `service` of each log line."),
     Setting(
         "debug",

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from migrate.settings.declarations import SETTINGS, Setting
+from migrate.settings.declarations import SETTINGS
 from migrate.settings.kinds import SECRET_KINDS, Arguments, Duration, Kind, Switch, Words
 from migrate.settings.loading import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from migrate.settings.setting import Setting
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 _VERBS: Final = {verb for setting in SETTINGS for verb in setting.verbs}

@@ -19,9 +19,10 @@ from migrate.core.url import URL_COMMAND, DatabaseUrl, MalformedUrl
 from migrate.core.wording import counted
 from migrate.regular_files import read
 from migrate.settings.database_url import read_database_url
-from migrate.settings.declarations import SETTINGS, TABLE, VARIABLE_PREFIX, Setting
+from migrate.settings.declarations import SETTINGS
 from migrate.settings.fleet import Fleet
 from migrate.settings.kinds import SECRET_KINDS, Arguments, Duration, File, Number, Switch, Words
+from migrate.settings.setting import TABLE, VARIABLE_PREFIX, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

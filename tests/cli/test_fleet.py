@@ -241,3 +241,72 @@ def test_tenants_that_nobody_recorded_are_adopted_in_one_run(cookbook, database,
     assert result.exit_code == 0, result.stdout.decode()
     found = {name: database.rows(f"SELECT version_num FROM {name}.alembic_version") for name in names}
     assert found == {name: [("r2",) if number % 2 else ("r1",)] for number, name in enumerate(names)}
+
+
+def test_a_tenant_that_a_run_left_unproven_is_not_passed_over_and_each_has_its_own_rows_in_the_ledger(
+    cookbook, database, run_migrate
+):
+    names = provision(database, 3)
+    assert run_migrate("up", database=database, cwd=cookbook.path).exit_code == 0
+    runs = database.rows("SELECT target, run_id FROM migrate.run WHERE verb = 'up' ORDER BY 1")
+    assert [target for target, _ in runs] == [f"{name}.alembic_version" for name in names]
+    assert len({run_id for _, run_id in runs}) == len({run_id.split("-")[0] for _, run_id in runs}) * 3
+    database.execute(
+        "INSERT INTO migrate.run (run_id, target, verb, version, exit_code, outcome, finished_at, result)"
+        " VALUES ('x', 'tenant_1.alembic_version', 'up', '1', 32, 'failed', now(),"
+        ' \'{"differences": ["table a is missing"]}\')'
+    )
+    again = run_migrate("up", database=database, cwd=cookbook.path)
+    assert {name: line["exit_code"] for name, line in by_tenant(again).items() if line["exit_code"]} == {"tenant_1": 32}
+
+
+def test_version_rows_that_contradict_themselves_are_no_head(cookbook, database, run_migrate):
+    provision(database, 2)
+    assert run_migrate("up", database=database, cwd=cookbook.path).exit_code == 0
+    database.execute("INSERT INTO tenant_1.alembic_version VALUES ('r1')")
+    again = run_migrate("up", database=database, cwd=cookbook.path)
+    assert {name: line["exit_code"] for name, line in by_tenant(again).items()} == {"tenant_0": 0, "tenant_1": 15}
+    assert "--tenant tenant_1" in by_tenant(again)["tenant_1"]["fix"]
+
+
+def test_a_tenant_that_is_named_is_made_where_that_is_allowed_and_missing_where_it_is_not(
+    cookbook, database, run_migrate
+):
+    provision(database, 1)
+    refused = run_migrate("up", "--tenant", "tenant_9", database=database, cwd=cookbook.path)
+    assert (refused.exit_code, by_tenant(refused)["tenant_9"]["problem"]) == (13, "missing-tenant")
+    assert by_tenant(refused)["tenant_9"]["fix"].startswith("migrate up --tenant tenant_9 --create")
+    made = run_migrate("up", "--tenant", "tenant_9", "--create", database=database, cwd=cookbook.path)
+    assert made.exit_code == 0, made.stdout.decode()
+    assert database.rows("SELECT version_num FROM tenant_9.alembic_version") == [("r2",)]
+    assert [line["tenant"] for line in made.named("proof.finished")] == ["tenant_9"]
+    nobody = run_migrate("up", "--create", database=database, cwd=cookbook.path)
+    assert (nobody.exit_code, nobody.finished["problem"]) == (10, "tenant-needed")
+    database.as_superuser.execute(f"REVOKE CREATE ON DATABASE {database.name} FROM {database.user}")
+    denied = run_migrate("up", "--tenant", "tenant_8", "--create", database=database, cwd=cookbook.path)
+    assert denied.exit_code in {0, 14}, denied.stdout.decode()
+
+
+def test_who_is_listed_and_not_provisioned_is_no_fault_and_who_is_made_meanwhile_is_caught(
+    cookbook, database, run_migrate
+):
+    """The last canary makes two tenants: one that was listed before and had no schema, one that was not listed."""
+    database.execute("CREATE TABLE public.customers (name text)")
+    database.execute("INSERT INTO public.customers VALUES ('tenant_0'), ('tenant_1'), ('never')")
+    database.execute("CREATE SCHEMA tenant_0")
+    (cookbook.path / "pyproject.toml").write_text(
+        SCHEMAS.replace('schemas = "tenant_%"', "query = 'SELECT name FROM public.customers'")
+    )
+    cookbook.revision(
+        "r1",
+        upgrade="op.execute('CREATE TABLE a (id integer)')\n"
+        "op.execute('CREATE SCHEMA IF NOT EXISTS tenant_1; CREATE SCHEMA IF NOT EXISTS tenant_2')\n"
+        "op.execute(\"INSERT INTO public.customers SELECT 'tenant_2' WHERE current_schema() = 'tenant_0'\")",
+    )
+    result = run_migrate("up", database=database, cwd=cookbook.path)
+    assert result.exit_code == 0, result.stdout.decode()
+    assert {name: line["applied"] for name, line in by_tenant(result).items()} == {
+        "tenant_0": ["r1", "r2"], "tenant_1": ["r1", "r2"], "tenant_2": ["r1", "r2"], "never": [],
+    }  # fmt: skip
+    assert result.finished["tenants_not_provisioned"] == ["never"]
+    assert result.finished["tenants_by_outcome_not_provisioned"] == 1

@@ -737,7 +737,10 @@ def test_rows_against_a_need_are_counted_and_never_shown():
     decision = decide(KNOWING, State(BEHIND, (PROVEN,)), Policy())
     assert isinstance(decision, Refusal)
     assert decision.problem.why == "no NULL in t.a: 11 are against it (revision two, versions/two.py)"
-    assert str(decision.problem.fix) == "SELECT * FROM public.t WHERE a IS NULL;   -- mend what it shows, or have the revision do it"
+    assert (
+        str(decision.problem.fix)
+        == "SELECT * FROM public.t WHERE a IS NULL;   -- mend what it shows, or have the revision do it"
+    )
     assert (int(decision.problem.exit_code), decision.problem.exit_code.retryable) == (18, False)
     assert Against(1000, "").sentence() == "at least 1,000 are against it"
     assert Against(1, "").sentence() == "1 is against it"

@@ -172,7 +172,7 @@ def test_the_last_line_counts_all_and_names_fifty():
     ]
     told = fields_of(ends, ["late"])
     assert told["tenants"] == 63
-    assert told["tenants_by_outcome"] == {"applied": 1, "failed": 60, "noop": 1, "not-begun": 1}
+    assert told["tenants_by_outcome"] == {"applied": 1, "failed": 60, "noop": 1, "not_begun": 1}
     assert (len(told["tenants_failed"]), told["tenants_failed_count"]) == (50, 60)
     assert (told["tenants_pending"], told["tenants_pending_count"]) == (["held", "late"], 2)
-    assert "not-begun" not in fields_of(ends, [])["tenants_by_outcome"]
+    assert "not_begun" not in fields_of(ends, [])["tenants_by_outcome"]

@@ -25,6 +25,8 @@ class TenantEnd:
     problem: str | None = None  # its code in the catalogue
     applied: int = 0
     pending: int = 0
+    rows: Sequence[str] = ()  # of its version table, at the end
+    is_there: bool = True  # it is listed, and its schema or its database is yet to be made: that is no fault
 
 
 def most_serious(codes: Iterable[ExitCode]) -> ExitCode:
@@ -38,15 +40,18 @@ def most_serious(codes: Iterable[ExitCode]) -> ExitCode:
 def fields_of(ends: Sequence[TenantEnd], not_begun: Sequence[str]) -> dict[str, object]:
     """The fleet's part of ``run.finished``: counts, and the names of those that are not where they should be."""
     failed = sorted(end.tenant for end in ends if end.exit_code is not ExitCode.OK)
+    absent = sorted(end.tenant for end in ends if not end.is_there)
     behind = sorted({*not_begun, *(end.tenant for end in ends if end.exit_code is ExitCode.OK and end.pending)})
-    counts = Counter(str(end.result) for end in ends)
+    counts = Counter(str(end.result) for end in ends if end.is_there)
+    counts |= Counter({"not_begun": len(not_begun), "not_provisioned": len(absent)})
     return {
         "tenants": len(ends) + len(not_begun),
-        "tenants_by_outcome": dict(sorted(counts.items())) | ({"not-begun": len(not_begun)} if not_begun else {}),
+        "tenants_by_outcome": {name: count for name, count in sorted(counts.items()) if count},
         "tenants_failed": failed[:LISTED_IDS],
         "tenants_failed_count": len(failed),
         "tenants_pending": behind[:LISTED_IDS],
         "tenants_pending_count": len(behind),
+        **({"tenants_not_provisioned": absent[:LISTED_IDS]} if absent else {}),
     }
 
 

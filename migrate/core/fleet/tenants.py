@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from migrate.core.url import DatabaseUrl, MalformedUrl
+from migrate.core.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,7 +64,7 @@ def read_rows(rows: Iterable[Sequence[object]]) -> list[Tenant]:
     found = []
     for number, row in enumerate(rows, 1):
         if not 1 <= len(row) <= 3:  # noqa: PLR2004 - the columns that have a meaning
-            raise MalformedTenants(f"the query has {len(row)} columns: it must have one to three")
+            raise MalformedTenants(f"the query has {counted(len(row), 'column')}: it must have one to three")
         name, schema, database = (*row, None, None)[:3]
         if name is None or not str(name):
             raise MalformedTenants(f"row {number} of the query has no tenant in its first column")

@@ -87,6 +87,14 @@ _KINDS: Final = (
         shell(again("--tenant NAME")),
     ),
     Kind(
+        "missing-tenant",
+        ExitCode.TARGET,
+        "The tenant is not provisioned",
+        "A tenant that --tenant names has no schema or no database yet. One that is listed and not named is passed over.",
+        "Nothing was changed.",
+        shell(migrate("up", "--tenant {tenant}", "--create"), note="makes a schema; a database is made by createdb"),
+    ),
+    Kind(
         "sync-driver",
         ExitCode.CONFIG,
         "No async driver is named",
@@ -449,9 +457,11 @@ _KINDS: Final = (
         "No revision of another target was run by this run. The ledger keeps it: the next run first runs env.py once without"
         " a revision, and refuses again if env.py still goes on to another target.",
         advice(
-            "let {env_py} migrate one target, such as the schema in MIGRATE_VERSION_TABLE_SCHEMA, and run ",
+            "let {env_py} migrate one target without a loop, the one that it is told:"
+            ' context.get_x_argument(as_dictionary=True)["schema"]; then list them in [tool.migrate.tenants], such as'
+            ' schemas = "tenant_%", with the argument in x of [tool.migrate] (docs/how-to/many-tenants.md), and run ',
             again(),
-            " once for each",
+            " once for all of them",
         ),
     ),
     Kind(

@@ -1,0 +1,127 @@
+"""The settings of a fleet, `[tool.migrate.tenants]`, and the flags that choose among its tenants."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from migrate.settings.fleet import Fleet, OnFailure
+from migrate.settings.kinds import Choice, Command, File, Number, Part, Switch, Text, Words
+from migrate.settings.setting import Setting
+
+_TENANT_VERBS: Final = ("up", "plan", "status", "wait", "verify", "adopt", "doctor", "history", "report")
+TENANT_FLAG_VERBS: Final = (*_TENANT_VERBS, "down", "repair", "restore")
+
+_fleet: Final = Fleet()
+
+FLEET_SETTINGS: Final = (
+    Setting(
+        "tenants_query",
+        Text("SQL", "SQL"),
+        None,
+        "A query on the target that lists the tenants: the tenant's name, and in a second and a third column its schema"
+        " and its database. With one column, a tenant's schema has its name.",
+    ),
+    Setting(
+        "tenants_schemas",
+        Text("PATTERN", "pattern as of LIKE, such as tenant_%"),
+        None,
+        "The schemas of the target's database that are tenants: those that match.",
+    ),
+    Setting(
+        "tenants_file",
+        File(),
+        None,
+        "A file with a tenant a line: a URL, whose database names it, or an object with some of the keys tenant, url,"
+        " schema, database.",
+    ),
+    Setting(
+        "tenants_command",
+        Command(),
+        None,
+        "A program that prints such lines. No shell is used, and its output is never shown.",
+    ),
+    Setting(
+        "tenants_include",
+        Words("PATTERN,...", "patterns of tenants, such as 'eu_*'"),
+        (),
+        "The tenants that this release is for. Without it: all.",
+        verbs=_TENANT_VERBS,
+    ),
+    Setting(
+        "tenants_exclude",
+        Words("PATTERN,...", "patterns of tenants, such as 'test_*'"),
+        (),
+        "Tenants that this release is not for.",
+        verbs=_TENANT_VERBS,
+    ),
+    Setting(
+        "tenants_canary",
+        Words("PATTERN,...", "patterns of tenants"),
+        (),
+        "The tenants that come first: the others begin when all of these are proven, and not at all where one is not.",
+        verbs=("up",),
+    ),
+    Setting(
+        "tenants_search_path",
+        Switch(),
+        default=_fleet.search_path,
+        help="Set `search_path` to the tenant's schema in env.py's connections, and look for the version table there, as"
+        " Alembic's cookbook does: for an env.py that knows nothing of tenants.",
+    ),
+    Setting(
+        "tenants_parallel",
+        Number(1, 64),
+        None,
+        "How many tenants are taken at once, each with connections of its own. Without it: as many as there are cores, four"
+        " at most.",
+        verbs=("up", "adopt"),
+    ),
+    Setting(
+        "tenants_on_failure",
+        Choice(OnFailure),
+        _fleet.on_failure,
+        "What a tenant that fails does to those that were not begun: they go on, or nobody else begins.",
+        verbs=("up", "adopt"),
+    ),
+    Setting(
+        "tenants_shards",
+        Number(1, 10_000),
+        None,
+        "Into how many parts the tenants are divided, where the platform tells each machine only its own number:"
+        " JOB_COMPLETION_INDEX of Kubernetes' indexed jobs.",
+        verbs=_TENANT_VERBS,
+    ),
+    Setting(
+        "tenant",
+        Words("NAME,...", "names of tenants"),
+        (),
+        "Take these tenants alone.",
+        verbs=TENANT_FLAG_VERBS,
+        in_table=False,
+        finds_project=True,
+    ),
+    Setting(
+        "shard",
+        Part("I/N", "part of all tenants, from 0/N to N-1/N"),
+        None,
+        "Take this part of the tenants alone; which one a tenant is in follows from its name. Cloud Run's tasks and AWS"
+        " Batch's arrays tell it by themselves.",
+        verbs=_TENANT_VERBS,
+        in_table=False,
+    ),
+    Setting(
+        "verify_all",
+        Switch(),
+        default=_fleet.verify_all,
+        help="Look at the schema of tenants at head as well, which are otherwise passed over, with --strict too.",
+        verbs=("up",),
+    ),
+    Setting(
+        "create",
+        Switch(),
+        default=_fleet.create,
+        help="Make the schema of a tenant that is named with --tenant and has none.",
+        verbs=("up",),
+        in_table=False,
+    ),
+)

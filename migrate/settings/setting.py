@@ -1,0 +1,57 @@
+"""What a setting is: its name, type, default, help and the verbs that take it as a flag."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from migrate.settings.kinds import Switch
+
+if TYPE_CHECKING:
+    from migrate.settings.kinds import Kind
+
+VARIABLE_PREFIX: Final = "MIGRATE_"
+TABLE: Final = "[tool.migrate]"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting. Its variable and, unless `flags` says otherwise, its flag are made from its name.
+
+    `verbs` take it as a flag; the variable and the key count for every verb. `finds_project`: without it a command finds
+    another project, so that the commands of printed fixes carry it.
+    """
+
+    name: str
+    kind: Kind
+    default: Any
+    help: str
+    verbs: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    in_table: bool = True
+    finds_project: bool = False
+
+    @property
+    def key(self) -> str:
+        """The key below `[tool.migrate]`, with a dot where it is one of a table in it."""
+        return self.name.replace("tenants_", "tenants.", 1)
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return VARIABLE_PREFIX + self.name.upper()
+
+    @property
+    def flag_names(self) -> tuple[str, ...]:
+        """The flags, the long one last; empty where no verb takes one."""
+        if not self.verbs:
+            return ()
+        if self.flags:
+            return self.flags
+        dashed = self.name.replace("_", "-")
+        return (f"--{dashed}/--no-{dashed}",) if isinstance(self.kind, Switch) else (f"--{dashed}",)
+
+    @property
+    def shown_default(self) -> str:
+        """The default, as a person would write it; empty where there is none."""
+        return "" if self.default is None else self.kind.show(self.default)
