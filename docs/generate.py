@@ -10,7 +10,8 @@ from migrate.core.problems import CATALOGUE
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 
-import catalogue_pages  # noqa: E402 - both are found beside this file, wherever it is started
+import catalogue_pages  # noqa: E402 - all are found beside this file, wherever it is started
+import schema_pages  # noqa: E402
 import settings_page  # noqa: E402
 
 
@@ -22,6 +23,9 @@ def pages() -> dict[Path, str]:
         DOCS / "reference" / "trial.md": catalogue_pages.trial_page(),
         DOCS / "reference" / "exit-codes.md": catalogue_pages.exit_codes_page(),
         DOCS / "reference" / "settings.md": settings_page.page(),
+        DOCS / "schemas" / "settings.schema.json": schema_pages.settings_schema(),
+        DOCS / "schemas" / "log-line.schema.json": schema_pages.log_line_schema(),
+        DOCS / "schemas" / "manifest.schema.json": schema_pages.manifest_schema(),
         **{DOCS / "problems" / f"{kind.code}.md": catalogue_pages.problem_page(kind) for kind in CATALOGUE.values()},
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,7 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.history.faults import HistoryFault
 from migrate.core.problems import ExitCode, stop
 from migrate.core.wording import clauses
+from migrate.history.changed_files import changed_files
 from migrate.job import progress
 from migrate.job import up as release
 from migrate.job.front_door import conduct
@@ -53,22 +55,43 @@ if TYPE_CHECKING:
     metavar="REVISION",
     help="With --format markdown: the revisions after this one, or after `base`, without any database.",
 )
+@click.option(
+    "--base",
+    "branch",
+    metavar="BRANCH",
+    help="With --format markdown: the revisions that this branch adds to another, e.g. origin/main, without any database.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def plan(*, as_json: bool, exit_code: bool, with_sql: bool, form: str, base: str | None, **flags: Any) -> Answer:
+def plan(
+    *,
+    as_json: bool,
+    exit_code: bool,
+    with_sql: bool,
+    form: str,
+    base: str | None,
+    branch: str | None,
+    **flags: Any,
+) -> Answer:
     """Show what `migrate up` would do: the state, the decision and the pending revisions. Changes nothing.
 
     Exits with the refusal that `migrate up` would give.
     """
-    if base is not None and form != "markdown":
-        return Answer(report_usage(click.UsageError("--from is for --format markdown."), ["plan"], {"plan"}))
+    without_database = [name for name, value in (("--from", base), ("--base", branch)) if value is not None]
+    if without_database and form != "markdown":
+        wrong = f"{without_database[0]} is for --format markdown."
+        return Answer(report_usage(click.UsageError(wrong), ["plan"], {"plan"}))
+    if len(without_database) > 1:
+        return Answer(report_usage(click.UsageError("--from and --base exclude each other."), ["plan"], {"plan"}))
     if form == "markdown" and with_sql:
         return Answer(report_usage(click.UsageError("--sql is for --format text."), ["plan"], {"plan"}))
 
     def body(session: Session) -> Report:
-        if session.settings.fleet.sources and base is None:
+        if session.settings.fleet.sources and not without_database:
             return fleet_report(session, flags)
         if base is not None:
             return _review_from(session, base)
+        if branch is not None:
+            return _review(session.image, _rows_of(session, branch))
         judged, outcome = release.plan(session.order(), session.begin())
         missing = session.missing_driver if outcome.pending else None
         if missing is not None:
@@ -109,6 +132,19 @@ def _review_from(session: Session, base: str) -> Report:
     rows = image.graph.rows_at(base) if base != "base" else frozenset()
     if isinstance(rows, HistoryFault):
         raise stop("unknown-target", rows.message, names={"heads": image.graph.heads}, fix=rows.fix)
+    return _review(image, rows)
+
+
+def _rows_of(session: Session, branch: str) -> frozenset[str]:
+    """The version rows of a database at what another branch has. Raises Stop."""
+    graph = session.image.graph
+    new = changed_files(session.config.root, session.config.version_locations, branch, verb="plan", only_new=True)
+    added = [each.id for each in graph if os.path.realpath(session.scan.paths[each.file]) in new]
+    return graph.tips(frozenset(each.id for each in graph) - graph.descendants(added))
+
+
+def _review(image: Image, rows: frozenset[str]) -> Report:
+    """The comment for what comes after these version rows. Raises Stop."""
     pending = image.graph.pending(rows, "heads")
     if isinstance(pending, HistoryFault):
         raise stop("bad-history", pending.message, fix=pending.fix)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -22,6 +21,7 @@ from migrate.core.problems import ExitCode, Stop, alembic, problem, shell, stop
 from migrate.core.quoting import Quoted
 from migrate.core.trial_checks import TrialCheck
 from migrate.core.wording import counted
+from migrate.history.changed_files import changed_files
 from migrate.job.front_door import conduct
 from migrate.job.shadow import lend_ground, manifest_baseline
 from migrate.job.voice import Answer, Report, Speech
@@ -117,32 +117,10 @@ def _selected(session: Session, image: Image, since: str | None, base: str | Non
         there = graph.ancestors(rows)
         return tuple(revision for revision in order if revision.id not in there)
     if base is not None:
-        changed = _changed_files(session, base)
+        changed = changed_files(session.config.root, session.config.version_locations, base, verb="test")
         paths = session.scan.paths
         return tuple(revision for revision in order if os.path.realpath(paths[revision.file]) in changed)
     return order
-
-
-def _changed_files(session: Session, base: str) -> frozenset[str]:
-    """The files of the versions folders that differ from where the branch left ``base``, committed or not."""
-    folders = [str(folder) for folder in session.config.version_locations]
-    root = _git(session, "rev-parse", "--show-toplevel")[0]
-    fork = _git(session, "merge-base", base, "HEAD")[0]
-    names = _git(session, "diff", "--name-only", "-z", "--diff-filter=d", fork, "--", *folders)
-    names += _git(session, "ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", *folders)
-    return frozenset(os.path.realpath(os.path.join(root, name)) for name in names)  # noqa: PTH118 - texts from git
-
-
-def _git(session: Session, *arguments: str) -> list[str]:
-    """What git prints, divided at NUL or line ends. Raises Stop where there is no git or it refuses."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=session.config.root, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        raise stop("usage", "--base needs git, which is not installed", names={"verb": "test"}) from error
-    if done.returncode != 0:
-        said = (done.stderr.strip().splitlines() or ["no answer"])[-1]
-        raise stop("usage", f"--base: git {arguments[0]}: {said}", names={"verb": "test"})
-    return [name for name in done.stdout.replace("\n", "\0").split("\0") if name]
 
 
 def _try(session: Session, image: Image, selected: Sequence[Revision], baseline: Path | None) -> Trial:

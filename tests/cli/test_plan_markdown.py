@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from migrate.core.decide.review import Reviewed
@@ -68,3 +70,35 @@ def test_nothing_in_it_is_markup_and_what_is_not_known_is_said():
     assert "- no NULL in t.a" in text
     assert text.count("not known") == 2
     assert "No change of the schema." in text
+
+
+def git(project, *arguments):
+    named = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main"]
+    subprocess.run(["git", *named, *arguments], cwd=project.path, check=True, capture_output=True)
+
+
+def test_without_a_database_what_this_branch_adds_to_another_is_told(image, run_migrate, write_manifest):
+    for arguments in (("init",), ("add", "."), ("commit", "-m", "made"), ("checkout", "-b", "feature")):
+        git(image, *arguments)
+    nothing = run_migrate("plan", "--format", "markdown", "--base", "main")
+    assert nothing.exit_code == 0, nothing.stdout
+    image.revision("added", down="contract", upgrade='op.execute("CREATE TABLE more (id integer)")', message="add")
+    write_manifest()
+    for commit in (False, True):
+        if commit:
+            git(image, "add", ".")
+            git(image, "commit", "-m", "added")
+        text = run_migrate("plan", "--format", "markdown", "--base", "main").stdout.decode()
+        assert "### Migrations: 1 revision after contract" in text
+        assert "#### added: add" in text
+
+
+def test_a_branch_that_git_does_not_know_and_both_ways_at_once_are_refused(image, run_migrate):
+    git(image, "init")
+    unknown = run_migrate("plan", "--format", "markdown", "--base", "origin/nowhere")
+    assert (unknown.exit_code, unknown.finished["problem"]) == (2, "usage")
+    assert "origin/nowhere" in unknown.finished["why"]
+    both = run_migrate("plan", "--format", "markdown", "--base", "main", "--from", "made")
+    assert both.exit_code == 2
+    alone = run_migrate("plan", "--base", "main")
+    assert alone.exit_code == 2

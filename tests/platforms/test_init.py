@@ -176,7 +176,7 @@ def test_fly(run_migrate, project):
 def test_github_actions(run_migrate, project):
     file = written(run_migrate, project, "github-actions")
     check_workflow(file)
-    ours = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))
+    ours = yaml.safe_load((ROOT / "examples/newsifier/.github/workflows/release.yml").read_text(encoding="utf-8"))
     users = yaml.safe_load(file.read_text(encoding="utf-8"))
     steps = [jobs["jobs"]["migrate"]["steps"] for jobs in (ours, users)]
     assert steps[0] == steps[1], "the loop that is tested here is the one that users get"

@@ -19,7 +19,7 @@ EXAMPLES = [
     ROOT / "Procfile",
     ROOT / "docker-compose.test.yml",
     ROOT / ".railway" / "railway.ts",
-    ROOT / ".github" / "workflows" / "release.yml",
+    ROOT / "examples" / "newsifier" / ".github" / "workflows" / "release.yml",
 ]
 # How a release is written down: a command line of its own, a quoted one, or a list.
 RELEASE = re.compile(

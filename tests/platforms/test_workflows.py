@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from migrate import __version__
 from migrate.core.problems import ExitCode
 from tests.platforms.validators import ROOT, check_workflow
 
@@ -18,18 +20,24 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.deep
 
 WORKFLOWS = ROOT / ".github" / "workflows"
+EXAMPLE = ROOT / "examples" / "newsifier" / ".github" / "workflows" / "release.yml"
+FILES = [*sorted(WORKFLOWS.glob("*.yml")), EXAMPLE]
 KILLED = 137  # the engine's own, when nobody was there to say anything else
 RETRIED = {int(code) for code in ExitCode if code.retryable} | {KILLED}
 
 
-def workflow(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((WORKFLOWS / name).read_text(encoding="utf-8"))
+def workflow(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
     return found
 
 
-@pytest.mark.parametrize("name", ["ci.yml", "release.yml"])
-def test_each_is_clean(name: str) -> None:
-    check_workflow(WORKFLOWS / name)
+def name_of(file: Path) -> str:
+    return str(file.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_each_is_clean(file: Path) -> None:
+    check_workflow(file)
 
 
 def test_the_check_finds_a_script_that_a_title_could_rewrite(tmp_path) -> None:
@@ -40,16 +48,20 @@ def test_the_check_finds_a_script_that_a_title_could_rewrite(tmp_path) -> None:
         check_workflow(file)
 
 
-@pytest.mark.parametrize("name", ["ci.yml", "release.yml"])
-def test_nothing_is_permitted_that_is_not_asked_for(name: str) -> None:
-    found = workflow(name)
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_nothing_is_permitted_that_is_not_asked_for(file: Path) -> None:
+    found = workflow(file)
     assert found["permissions"] == {}
-    assert {str(job["permissions"]) for job in found["jobs"].values()} == {"{'contents': 'read'}"}
+    # An identity is given to what publishes and signs, and to nothing that runs the code of a test.
+    publishing = {"publish", "image"} if file == WORKFLOWS / "release.yml" else set()
+    for name, job in found["jobs"].items():
+        assert "write" not in {right for what, right in job["permissions"].items() if what != "id-token"}
+        assert ("id-token" in job["permissions"]) == (name in publishing)
 
 
-@pytest.mark.parametrize("name", ["ci.yml", "release.yml"])
-def test_every_action_is_pinned_to_a_commit(name: str) -> None:
-    uses = re.findall(r"uses: (\S+)(.*)", (WORKFLOWS / name).read_text(encoding="utf-8"))
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_every_action_is_pinned_to_a_commit(file: Path) -> None:
+    uses = re.findall(r"uses: (\S+)(.*)", file.read_text(encoding="utf-8"))
     assert uses
     for action, rest in uses:
         assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action), action
@@ -57,17 +69,39 @@ def test_every_action_is_pinned_to_a_commit(name: str) -> None:
 
 
 def test_the_image_that_was_tested_and_published_is_the_one_that_migrates() -> None:
-    jobs = workflow("release.yml")["jobs"]
-    assert jobs["publish"]["needs"] == "test"
+    jobs = workflow(EXAMPLE)["jobs"]
     assert jobs["migrate"]["needs"] == "publish"
     assert jobs["migrate"]["env"]["IMAGE"].endswith("@${{ needs.publish.outputs.digest }}")
     (build,) = (step for step in jobs["publish"]["steps"] if step.get("id") == "build")
     assert (build["with"]["sbom"], build["with"]["provenance"]) == (True, "mode=max")
 
 
+def test_only_the_wheel_that_was_tried_on_every_python_is_published() -> None:
+    jobs = workflow(WORKFLOWS / "release.yml")["jobs"]
+    assert jobs["smoke"]["needs"] == "build"
+    promised = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert jobs["smoke"]["strategy"]["matrix"]["python"] == promised
+    for name in ("publish", "image"):
+        assert jobs[name]["needs"] == ["test", "smoke"]
+    assert jobs["publish"]["environment"] == "pypi"
+    assert not any("checkout" in step.get("uses", "") for step in jobs["publish"]["steps"])
+    (build,) = (step for step in jobs["image"]["steps"] if step.get("id") == "build")
+    assert build["with"]["platforms"] == "linux/amd64,linux/arm64"
+    assert (build["with"]["sbom"], build["with"]["provenance"]) == (True, "mode=max")
+
+
+def test_the_version_that_a_tag_names_is_looked_up_where_it_stands() -> None:
+    (step,) = (
+        step for step in workflow(WORKFLOWS / "release.yml")["jobs"]["build"]["steps"] if "tag" in step.get("name", "")
+    )
+    for tag, code in ((f"v{__version__}", 0), ("v0.0.0", 1)):
+        env = {**os.environ, "GITHUB_REF_NAME": tag}
+        assert subprocess.run(["bash", "-c", step["run"]], cwd=ROOT, env=env, check=False).returncode == code
+
+
 def try_again(tmp_path: Path, codes: list[int]) -> tuple[int, list[str], list[str]]:
     """Run the step's script with a `docker` that exits with these codes: its exit code, the calls, the pauses."""
-    (step,) = (step for step in workflow("release.yml")["jobs"]["migrate"]["steps"] if "run" in step)
+    (step,) = (step for step in workflow(EXAMPLE)["jobs"]["migrate"]["steps"] if "run" in step)
     (tmp_path / "codes").write_text("\n".join(map(str, [*codes, 99])), encoding="utf-8")
     stubs = {
         "docker": 'echo "$*" >> "$HERE/calls"; echo "$MIGRATE_DEADLINE" > "$HERE/deadline"; code=$(head -n 1 "$HERE/codes"); sed -i 1d "$HERE/codes"; exit "$code"',
@@ -101,7 +135,7 @@ def test_success_is_not_tried_again(tmp_path) -> None:
     assert (tmp_path / "deadline").read_text(encoding="utf-8").rstrip("s\n") in {
         str(3300 - spent) for spent in range(99)
     }
-    assert workflow("release.yml")["jobs"]["migrate"]["timeout-minutes"] * 60 > 3300
+    assert workflow(EXAMPLE)["jobs"]["migrate"]["timeout-minutes"] * 60 > 3300
 
 
 @pytest.mark.parametrize("code", sorted({int(code) for code in ExitCode} - RETRIED - {0}))
