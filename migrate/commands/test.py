@@ -16,6 +16,7 @@ from migrate.commands.verb import verb
 from migrate.core.decide.decision import refuse_image
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.replay import applied_in_order, lines
+from migrate.core.events import Event, Name
 from migrate.core.history.faults import HistoryFault
 from migrate.core.problems import ExitCode, Stop, alembic, problem, shell, stop
 from migrate.core.quoting import Quoted
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
     from migrate.core.history.siblings import After
     from migrate.core.image import Image
+    from migrate.core.url import DatabaseUrl
     from migrate.job.session import Session
     from migrate.shadow.ground import Ground
 
@@ -60,6 +62,14 @@ MODELS_FIX: Final = shell(
     help="Write GitHub's annotations to this file, to be printed by a later step.",
 )
 @click.option("--list", "only_list", is_flag=True, help="Only say which revisions and checks there are.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown"]),
+    default="text",
+    show_default=True,
+    help="With --on, markdown: a comment for a pull request with what was measured.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def test(
     *,
@@ -70,6 +80,7 @@ def test(
     junit: Path | None,
     annotations: Path | None,
     only_list: bool,
+    form: str,
     **flags: Any,
 ) -> Answer:
     """Try the revisions in a throw-away database, never in the target.
@@ -78,12 +89,30 @@ def test(
     cut off after each of its statements and run again. Which findings fail the run is policy: --fail. A revision
     that cannot go back says so at the top of its file: irreversible = "the reason"; one whose finding is meant:
     accepted = {"kept": "the reason"}.
+
+    With --on URL the pending revisions are run on a clone of the real database instead, for good, and measured: time,
+    bytes, rows, and which tables were locked for how long.
     """
+    chosen = [
+        name
+        for name, value in {
+            "--since": since, "--base": base, "--baseline": baseline, "--junit": junit, "--annotations": annotations,
+            "--list": only_list,
+        }.items()
+        if value
+    ]  # fmt: skip
     if since is not None and base is not None:
         raise click.UsageError("give --since or --base, not both")
 
     def body(session: Session) -> Report:
         began = time.monotonic()
+        clone = session.settings.clone_url()
+        if clone is not None:
+            if chosen:
+                raise stop("usage", f"{chosen[0]} is not for a run on a clone ({clone[1]})", names={"verb": "test"})
+            return _measure(session, *clone, as_markdown=form == "markdown", as_json=as_json)
+        if form != "text":
+            raise stop("usage", "--format markdown is for --on", names={"verb": "test"})
         image = _image(session)
         selected = _selected(session, image, since, base)
         if only_list:
@@ -93,7 +122,31 @@ def test(
         _write(session, found, junit, annotations, duration_s=time.monotonic() - began)
         return _report(session, found, as_json=as_json)
 
-    return conduct("test", flags, body, speech=Speech.JSON if as_json else Speech.LINES)
+    product = Speech.PRODUCT if form == "markdown" else Speech.LINES
+    return conduct("test", flags, body, speech=Speech.JSON if as_json else product)
+
+
+def _measure(session: Session, url: DatabaseUrl, url_from: str, *, as_markdown: bool, as_json: bool) -> Report:
+    """What the pending revisions cost a clone. Raises Stop, also where it is the database of the settings."""
+    from migrate.job import up as release
+    from migrate.job.clone import clone_order
+    from migrate.output.measured import measured_markdown, measured_text
+    from migrate.steps.gauge import Gauge
+
+    order = clone_order(session, url, url_from)
+    with Gauge(order.target, order.context) as gauge:
+        outcome = release.up(replace(order, gauge=gauge), session.begin())
+    messages = {revision.id: revision.message for revision in order.image.graph.revisions}
+    for each in gauge.measured:
+        said = measured_text([each], messages)
+        order.context.emit(Event(Name.REVISION_MEASURED, said.replace("\n", ";"), fields=each.fields()))
+    if as_markdown:
+        failed = outcome.problem.why if outcome.problem is not None else None
+        text = measured_markdown(gauge.measured, messages, failed=failed)
+    else:
+        text = measured_text(gauge.measured, messages)
+    fields = {"measured": [each.to_json() for each in gauge.measured]} if as_json else {}
+    return Report(outcome, fields, text=text or None)
 
 
 def _image(session: Session) -> Image:

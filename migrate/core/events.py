@@ -31,14 +31,6 @@ class Name(Explained):
     SHADOW_STARTED = "shadow.started", "a throw-away server or database for a replay is ready"
     STATE_OBSERVED = "state.observed", "the position of the database against the image"
     STATE_FINDING = "state.finding", "a finding beside the position: drift, residue, an edited revision"
-    DATA_ASKED = (
-        "data.asked",
-        "whether the rows are as pending revisions need them: how many needs were asked, and are not met",
-    )
-    EFFECT_FORESEEN = (
-        "effect.foreseen",
-        "what a pending revision was seen to do to a table, for as long as it takes, and the table's size here",
-    )
     DECISION_MADE = "decision.made", "the plan; a refusal is the last line's problem"
     GUARD_WAITING = "guard.waiting", "another run holds the guard; who, and since when"
     GUARD_ACQUIRED = "guard.acquired", "this run holds the guard"
@@ -62,6 +54,7 @@ class Name(Explained):
     REPAIR_ACTION = "repair.action", "one thing that an earlier run left is about to be put right"
     REVISION_STARTED = "revision.started", "a revision is about to run"
     REVISION_FINISHED = "revision.finished", "a revision ran; committed unless the transaction spans all of them"
+    REVISION_MEASURED = "revision.measured", "what one commit cost a clone (`test --on`): time, bytes, rows, locks held"
     REVISION_RETRY = "revision.retry", "a lock was not granted; the revision was rolled back and is tried again"
     REVISION_FAILED = "revision.failed", "a revision raised or was ended"
     REVISION_OUTPUT = "revision.output", "a line that env.py or a revision printed"

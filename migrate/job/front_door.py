@@ -56,7 +56,7 @@ def conduct(
 
 def _secrets(verb: str, flags: Mapping[str, Any], settings: Settings | None) -> tuple[str, ...]:
     """What must not be said from the first word on."""
-    named = {"--shadow-url": str(flags["shadow_url"])} if flags.get("shadow_url") else {}
+    named = {name: str(flags[name]) for name in ("shadow_url", "test_on") if flags.get(name)}
     addresses = settings.notify if settings is not None and verb in CHANGING_VERBS else ()
     known = environment_secrets({**os.environ, **named}, working_folder(), sys.argv[1:])
     return (*known, *secrets_in(addresses))

@@ -67,7 +67,7 @@ def lend_ground(
                 os.environ,
                 target=target.url if target.url_from else None,
                 more=session.settings.shadow_environ,
-                written=_written(session.cwd / ".env"),
+                written=written_variables(session.cwd / ".env"),
             ),
             allowed=session.settings.shadow_allow,
             baseline=baseline,
@@ -99,7 +99,7 @@ def _lend_shadow(session: Session, image: Image) -> AbstractContextManager[Shado
     return shadow(url, session.context, url_from=url_from)
 
 
-def _written(file: Path) -> dict[str, str]:
+def written_variables(file: Path) -> dict[str, str]:
     """The variables of a file that applications read by themselves; empty where there is none."""
     try:
         text = file.read_text("utf-8", "replace")

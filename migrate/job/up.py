@@ -169,7 +169,11 @@ def carry_out(order: Order, run: Run, judged: Judged, progress: Progress) -> Non
             case Upgrade() | Downgrade():
                 from migrate.steps.upgrade import Upgrading
 
-                Upgrading(run, step).carry_out()
+                gauge = order.gauge
+                upgrading = Upgrading(run, step, gauge.wanted(run.before.server) if gauge is not None else None)
+                if gauge is not None:
+                    gauge.follow(upgrading.seen)
+                upgrading.carry_out()
             case Adopt():
                 from migrate.steps.adopt import adopt
 

@@ -167,6 +167,16 @@ SETTINGS: Final = (
         verbs=_SHADOW_VERBS,
     ),
     Setting(
+        "test_on",
+        Secret("URL", "URL of PostgreSQL"),
+        None,
+        "A clone of the real database (a branch, a restored backup): the pending revisions are run there, for good, and"
+        " measured. The database of the other settings is refused, by whatever name.",
+        verbs=("test",),
+        flags=("--on",),
+        in_table=False,
+    ),
+    Setting(
         "test_fail",
         Selection("CHECK,...", ", ".join(TrialCheck), TrialCheck),
         DEFAULT_FAIL,

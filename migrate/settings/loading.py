@@ -120,14 +120,21 @@ class Settings:
 
     def shadow_url(self) -> tuple[DatabaseUrl, str] | None:
         """Where shadow databases are made, and the setting's name. Raises Stop (`bad-database-url`)."""
-        text, source = self._values["shadow_url"], self.provenance["shadow_url"].name
+        return self._url("shadow_url")
+
+    def clone_url(self) -> tuple[DatabaseUrl, str] | None:
+        """The clone that is measured, and the setting's name. Raises Stop (`bad-database-url`)."""
+        return self._url("test_on")
+
+    def _url(self, setting: str) -> tuple[DatabaseUrl, str] | None:
+        text, source = self._values[setting], self.provenance[setting].name
         if text is None:
             return None
         try:
             return DatabaseUrl.parse(text), source
         except MalformedUrl as error:
             why = f"The value of {source} is no PostgreSQL URL. {error}"
-            raise stop("bad-database-url", why, names={"variable": "MIGRATE_SHADOW_URL"}) from None
+            raise stop("bad-database-url", why, names={"variable": f"MIGRATE_{setting.upper()}"}) from None
 
     def described(self) -> list[str]:
         """Each setting with its value and where that came from: `lock_timeout = 2s (MIGRATE_LOCK_TIMEOUT)`."""

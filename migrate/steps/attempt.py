@@ -54,6 +54,8 @@ class Attempt:
     def begin(self, at: AtWork) -> None:
         """A revision is about to run."""
         self.current = at
+        if self.run.order.gauge is not None:
+            self.run.order.gauge.began(self)
         what = "revision" if self.kind == "upgrade" else "downgrade of revision"
         said = f"{what} {at.id}: {at.revision.message if at.revision else ''}".rstrip(": ")
         self.run.context.emit(Event(Name.REVISION_STARTED, said, fields=self.fields(at)))
@@ -85,6 +87,8 @@ class Attempt:
     def committed(self, ids: Collection[str] | None = None) -> None:
         """All that was applied is in the database (or only those of ``ids``, where a commit's answer was lost)."""
         done = [at for at in self.uncommitted if ids is None or at.id in ids]
+        if done and self.run.order.gauge is not None:
+            self.run.order.gauge.committed([at.id for at in done])
         for at in done:
             self.run.applied.append(at.id)
             if at.ledger_problem is not None:

@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from migrate.child.protocol import Servers
     from migrate.context import Context
     from migrate.core.decide.policy import Policy
     from migrate.core.history.faults import HistoryFault
     from migrate.core.history.graph import Revision
     from migrate.core.image import Image
     from migrate.core.target import Target
+    from migrate.steps.gauge import Gauge
     from migrate.steps.kept_child import KeptChild
 
 
@@ -56,3 +58,5 @@ class Order:
     backup: BackupPlace | None = None
     child: KeptChild | None = None  # for several runs; without it a run has a child of its own
     holds_guard: bool = False  # whoever looks now is the one run that may touch the target
+    servers: Servers | None = None  # the only ones that env.py may connect to, where the target is a clone
+    gauge: Gauge | None = None  # measures the revisions

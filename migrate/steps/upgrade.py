@@ -347,7 +347,7 @@ class Upgrading:
             guard_every_s=HEARTBEAT_S,
             session=self._session,
             is_pooled=run.before.server.pooled,
-            servers=run.servers,
+            servers=run.servers or run.order.servers,
             wanted=self._wanted,
             search_path=run.order.target.search_path,
             held=tuple(each.id for each in self.plan.held) if isinstance(self.plan, Upgrade) else (),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from migrate.core.foresee.watched import Relation, Trace
     from migrate.core.schema.differences import Schema
 
-_MODES: Final = {
+MODES: Final = {
     "AccessExclusiveLock": Blocks.ALL,
     "ExclusiveLock": Blocks.WRITES,
     "ShareRowExclusiveLock": Blocks.WRITES,
@@ -125,7 +125,7 @@ class _Effects:
         """By table that was there before, the strongest that others wait for; whoever plans a query locks its indexes."""
         found: dict[int, Blocks] = {}
         for lock in statement.locks:
-            blocks = _MODES.get(lock.mode, Blocks.NOTHING)
+            blocks = MODES.get(lock.mode, Blocks.NOTHING)
             known = self._seen.relations.get(lock.relation)
             if blocks is Blocks.NOTHING or known is None:
                 continue

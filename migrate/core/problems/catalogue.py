@@ -168,6 +168,17 @@ _KINDS: Final = (
         shell("unset MIGRATE_SHADOW_URL", note="the embedded server is used; or, knowing that: --shadow-beside-target"),
     ),
     Kind(
+        "clone-is-target",
+        ExitCode.TARGET,
+        "The clone is the real database",
+        "`migrate test --on` runs revisions for good, and its URL leads to the database that the settings name, or may do so.",
+        "No revision was run, and nothing was changed.",
+        shell(
+            'migrate test --on "$CLONE_URL"',
+            note="a branch, a restored backup or a copy; of one server, another database",
+        ),
+    ),
+    Kind(
         "bad-baseline",
         ExitCode.CONFIG,
         "The baseline cannot be used",
