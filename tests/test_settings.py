@@ -118,8 +118,8 @@ def other_value(setting: Setting) -> tuple[str, object]:
 
 
 def value_of(found: Settings, name: str) -> object:
-    if name == "shadow_url":
-        url = found.shadow_url()
+    if name in {"shadow_url", "test_on"}:
+        url = found.shadow_url() if name == "shadow_url" else found.clone_url()
         return url and url[0].raw
     limits = {"lock_tries": "lock_tries", "lock_budget": "lock_budget_s", "deadline": "deadline_s"}
     for owner, attribute in (

@@ -31,6 +31,14 @@ class Name(Explained):
     SHADOW_STARTED = "shadow.started", "a throw-away server or database for a replay is ready"
     STATE_OBSERVED = "state.observed", "the position of the database against the image"
     STATE_FINDING = "state.finding", "a finding beside the position: drift, residue, an edited revision"
+    DATA_ASKED = (
+        "data.asked",
+        "whether the rows are as pending revisions need them: how many needs were asked, and are not met",
+    )
+    EFFECT_FORESEEN = (
+        "effect.foreseen",
+        "what a pending revision was seen to do to a table, for as long as it takes, and the table's size here",
+    )
     DECISION_MADE = "decision.made", "the plan; a refusal is the last line's problem"
     GUARD_WAITING = "guard.waiting", "another run holds the guard; who, and since when"
     GUARD_ACQUIRED = "guard.acquired", "this run holds the guard"

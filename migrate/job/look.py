@@ -15,6 +15,7 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.history.faults import HistoryFault
 from migrate.core.manifest.match import Nearest
 from migrate.core.problems import Stop, stop
+from migrate.job.outlook import look_ahead
 from migrate.job.progress import Judged, held_in_words, kind_of, pending_of, plan_in_words
 from migrate.postgres.backend_names import GUARD_NAME
 from migrate.postgres.connection import connect_with_retry
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from migrate.steps.patience import Patience
 
 _RELEASES: Final = ("up", "wait")
+_LOOKS_AHEAD: Final = ("up", "plan")
 
 
 def refuse_image_faults(order: Order) -> None:
@@ -126,6 +128,9 @@ def rows_named(order: Order, revisions: str) -> tuple[str, ...]:
 def judge(order: Order, connection: Connection, seen: Judged | None = None) -> Judged:
     """Observe, classify, decide; says the state and, beside it, every finding that was not ``seen`` already."""
     image, observation, state = observed(order, connection)
+    outlook = None
+    if order.context.verb in _LOOKS_AHEAD:
+        outlook, state = look_ahead(order, connection, image, observation, state, seen.outlook if seen else None)
     decision = decide(image, state, order.policy)
     if isinstance(decision, Plan):
         refuse_broken_files(order.faults_in(pending_of(state)))
@@ -152,7 +157,7 @@ def judge(order: Order, connection: Connection, seen: Judged | None = None) -> J
         order.context.emit(
             Event(Name.DECISION_MADE, plan_in_words(decision), fields={"steps": [kind_of(s) for s in decision.steps]})
         )
-    return Judged(observation, state, decision)
+    return Judged(observation, state, decision, outlook)
 
 
 def narrow_for(order: Order, server: Server, decision: Plan) -> Problem | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.observation import Observation
     from migrate.core.decide.plan import Decision, HeldRevision, Step
     from migrate.core.decide.state import State
+    from migrate.core.foresee.live import Outlook
     from migrate.core.history.graph import Revision
     from migrate.core.problems import Problem
     from migrate.steps.run import Run
@@ -32,6 +33,7 @@ class Judged:
     observation: Observation
     state: State
     decision: Decision
+    outlook: Outlook | None = None  # what comes next, where revisions would run and the manifest tells
 
 
 def pending_of(state: State) -> tuple[Revision, ...]:

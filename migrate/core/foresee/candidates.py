@@ -159,7 +159,7 @@ class _Candidates:
         new = {
             text.removeprefix(prefix) for text in self._after.keys() - self._before.keys() if text.startswith(prefix)
         }
-        return bool(new.intersection(_names(definition.partition(" REFERENCES ")[0])))
+        return bool(new.intersection(names_in(definition.partition(" REFERENCES ")[0])))
 
 
 def _condition(definition: str) -> str:
@@ -171,7 +171,7 @@ def _without_texts(definition: str) -> str:
     return re.sub(r"'(?:[^']|'')*'", "''", definition)
 
 
-def _names(definition: str) -> set[str]:
+def names_in(definition: str) -> set[str]:
     """The words of a definition, as identities write names; some of them may be columns."""
     words = _WORD.findall(definition)
     return {name(word[1:-1].replace('""', '"')) if word[0] == '"' else name(word) for word in words if word[0] != "'"}

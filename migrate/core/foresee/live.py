@@ -69,11 +69,12 @@ class Against:
 
     rows: int
     select: str
+    is_counted: bool = True  # False: there was no time to count
 
     def sentence(self) -> str:
         """How many; never what is in them."""
-        if self.rows >= COUNTED:
-            return f"at least {COUNTED:,} are against it"
+        if self.rows >= COUNTED or not self.is_counted:
+            return f"at least {self.rows:,} {'is' if self.rows == 1 else 'are'} against it"
         return f"{self.rows:,} {'is' if self.rows == 1 else 'are'} against it"
 
 

@@ -1,0 +1,147 @@
+"""What the manifest expects of pending revisions, and which of their needs only earlier ones make askable."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, assert_never
+
+from migrate.core.foresee.candidates import names_in
+from migrate.core.foresee.effects import RowsWritten
+from migrate.core.foresee.live import Later, LiveEffect, LiveNeed, Outlook
+from migrate.core.foresee.needs import (
+    Fits,
+    Fulfils,
+    HasParent,
+    NoDuplicates,
+    NoLabel,
+    NoNull,
+    NoOverlap,
+    NoRow,
+)
+from migrate.core.schema.differences import dotted, is_spelling, name, parse, parse_column, read_change
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from migrate.core.foresee.effects import Effect
+    from migrate.core.foresee.needs import Condition
+    from migrate.core.history.graph import Revision
+    from migrate.core.manifest.manifest import Manifest
+
+_NAMED: Final = frozenset({"domain", "enum", "type", "range", "function", "collation"})
+_CHILD: Final = re.compile(r"[+~] table .*\btable (?:partition of |inherits \()(?P<parent>[^\s,)]+)", re.DOTALL)
+
+
+def expected(manifest: Manifest, revisions: Sequence[Revision]) -> Outlook:
+    """The effects and the needs of these revisions, in their order, before anybody has looked at a database.
+
+    Of a revision whose file is not the manifest's, nothing is known.
+    """
+    effects: list[LiveEffect] = []
+    needs: list[LiveNeed] = []
+    unknown_effects: list[Revision] = []
+    unknown_needs: list[Revision] = []
+    earlier = _Earlier(_parents(manifest))
+    for revision in revisions:
+        entry = manifest.revisions[manifest.position_of[revision.id]]
+        is_known = entry.revision.sha256 == revision.sha256
+        does = manifest.effects_of(revision.id) if is_known else None
+        wants = manifest.needs_of(revision.id) if is_known else None
+        if does is None:
+            unknown_effects.append(revision)
+        if wants is None:
+            unknown_needs.append(revision)
+        effects += [LiveEffect(revision, effect) for effect in does or ()]
+        needs += [
+            LiveNeed(revision, need, Later() if earlier.is_in_the_way(need.condition) else None) for need in wants or ()
+        ]
+        earlier.add(entry.changes, does)
+    return Outlook(tuple(effects), tuple(needs), tuple(unknown_effects), tuple(unknown_needs))
+
+
+class _Earlier:
+    """What the revisions before one make, and whose rows they write."""
+
+    def __init__(self, parents: Mapping[str, str]) -> None:
+        self._made: set[tuple[str, str]] = set()  # of a column its table, else nothing, and the name
+        self._written: set[str] = set()
+        self._parents = parents
+        self._may_write_any = False
+
+    def add(self, changes: Iterable[str], effects: Iterable[Effect] | None) -> None:
+        """One more revision; of effects that are not known, any table may have been written."""
+        for line in changes:
+            if not is_spelling(line):
+                self._note(line)
+        for effect in effects or ():
+            if isinstance(effect, RowsWritten):
+                self._write(effect.table)
+        self._may_write_any = self._may_write_any or effects is None
+
+    def _write(self, table: str | None) -> None:
+        while table is not None:
+            self._written.add(table)
+            table = self._parents.get(table)
+
+    def is_in_the_way(self, condition: Condition) -> bool:
+        """Whether the condition can be asked only after these revisions."""
+        tables = [condition.table, *([condition.parent] if isinstance(condition, HasParent) else [])]
+        if self._may_write_any or not self._written.isdisjoint(tables):
+            return True
+        words = _names(condition)
+        return any(("", table) in self._made for table in tables) or any(
+            made in words and (not owner or owner in tables) for owner, made in self._made
+        )
+
+    def _note(self, line: str) -> None:
+        identity, definition = read_change(line)
+        if definition is None:
+            return
+        parsed = parse(identity)
+        if parsed.kind == "table" and line.startswith("+"):
+            self._made.add(("", dotted(parsed.path)))
+        elif parsed.kind == "table":  # attached, or detached: the rows of the other table are others now
+            self._write(dotted(parsed.path))
+        elif parsed.kind == "column":
+            if line.startswith("+") or not _keeps_type(line, identity, definition):
+                self._made.add((dotted(parsed.owner), name(parsed.path[-1])))
+        elif parsed.kind in _NAMED:
+            self._made.add(("", name(parsed.path[-1])))
+
+
+def _parents(manifest: Manifest) -> dict[str, str]:
+    """Of what is a partition, or inherits, the table in whose rows its rows are."""
+    baseline = manifest.baseline.changes if manifest.baseline is not None else ()
+    lines = (line for changes in (baseline, *(entry.changes for entry in manifest.revisions)) for line in changes)
+    found = ((line, _CHILD.match(line)) for line in lines if line.startswith(("+ table ", "~ table ")))
+    return {dotted(parse(read_change(line)[0]).path): child["parent"] for line, child in found if child is not None}
+
+
+def _names(condition: Condition) -> set[str]:
+    """What the condition names in its table, and what else its expressions may name."""
+    match condition:
+        case NoRow():
+            return set()
+        case NoNull(column=column):
+            return {column}
+        case NoDuplicates(key=key, where=where):
+            return names_in(f"{key} {where}")
+        case Fulfils(check=check, column=column):
+            return names_in(f"{check} {column}")
+        case HasParent(columns=columns, references=references):
+            return names_in(f"{columns} {references}")
+        case NoOverlap(exclude=exclude):
+            return names_in(exclude)
+        case Fits(column=column, type=type_):
+            return names_in(f"{column} {type_}")
+        case NoLabel(column=column):
+            return {column}
+        case _:
+            assert_never(condition)
+
+
+def _keeps_type(line: str, identity: str, definition: str) -> bool:
+    """Whether a column that is changed holds the values that it held; in doubt it does not."""
+    before = line.removeprefix(f"~ {identity}: ")
+    type_ = parse_column(definition).type
+    return before != line and before.startswith((f"{type_} -> ", f"{type_} not null", f"{type_} default "))

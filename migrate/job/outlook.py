@@ -1,0 +1,145 @@
+"""What comes next: what the manifest expects of the pending revisions, joined with what only the live database knows."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, assert_never
+
+from migrate.core.decide.decision import would_run
+from migrate.core.decide.foreseen import found_in, note_of
+from migrate.core.decide.policy import DataPolicy
+from migrate.core.decide.state import Breaking
+from migrate.core.events import Event, Name
+from migrate.core.foresee.live import Against, Later, Met, NotKnown
+from migrate.core.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from migrate.core.decide.observation import Observation
+    from migrate.core.decide.policy import Policy
+    from migrate.core.decide.state import Finding, State
+    from migrate.core.foresee.live import Answer, LiveNeed, Outlook
+    from migrate.core.image import Image
+    from migrate.postgres.connection import Connection
+    from migrate.steps.order import Order
+
+
+def look_ahead(
+    order: Order,
+    connection: Connection,
+    image: Image,
+    observation: Observation,
+    state: State,
+    seen: Outlook | None = None,
+) -> tuple[Outlook | None, State]:
+    """What the revisions that this run would run do and need here, and the state with what is found of that.
+
+    None where no revision would run, or where there is no manifest. What was asked and not answered when it was ``seen``
+    is not asked again. Raises Stop, Interrupted or psycopg2.Error.
+    """
+    pending = would_run(image, state, order.policy) if image.manifest is not None else ()
+    if image.manifest is None or not pending:
+        return None, state
+    from migrate.core.decide.expected import expected
+
+    outlook = with_sizes(expected(image.manifest, pending), order, connection, observation)
+    if order.policy.data is not DataPolicy.OFF:
+        outlook = replace(outlook, needs=_asked(order, connection, observation, outlook.needs, seen))
+    if seen is None:
+        _say(order, outlook)
+    return outlook, replace(state, findings=_joined(state.findings, outlook, order.policy))
+
+
+def _joined(findings: Sequence[Finding], outlook: Outlook, policy: Policy) -> tuple[Finding, ...]:
+    """The findings in the order in which they are judged."""
+    before = [finding for finding in findings if not isinstance(finding, Breaking)]
+    return (*before, *found_in(outlook, policy), *(finding for finding in findings if isinstance(finding, Breaking)))
+
+
+def with_sizes(outlook: Outlook, order: Order, connection: Connection, observation: Observation) -> Outlook:
+    """The effects with the sizes of their tables, as far as they are there."""
+    from migrate.core.foresee.effects import table_of
+    from migrate.postgres.sizes import table_sizes
+
+    tables = {table for each in outlook.effects if (table := table_of(each.effect)) is not None}
+    default = order.target.default_schema(observation.server.schema)
+    found = table_sizes(connection, tables, default=default, lock_timeout_s=order.context.limits.lock_s)
+    return replace(
+        outlook, effects=tuple(replace(each, size=found.get(table_of(each.effect) or "")) for each in outlook.effects)
+    )
+
+
+def _asked(
+    order: Order, connection: Connection, observation: Observation, needs: Sequence[LiveNeed], seen: Outlook | None
+) -> tuple[LiveNeed, ...]:
+    """The needs with their answers, but for those that can only be asked later."""
+    if not any(each.answer is None for each in needs):
+        return tuple(needs)
+    from migrate.postgres.questions import Asking, answer
+
+    context = order.context
+    asking = Asking.of(
+        observation.server, order.target, context.limits, lambda: context.go_on("while the rows were asked")
+    )
+    known = {
+        (each.revision.id, each.need): each.answer
+        for each in (seen.needs if seen is not None else ())
+        if isinstance(each.answer, NotKnown)
+    }
+    began = time.monotonic()
+
+    def ask(each: LiveNeed) -> Answer:
+        return known.get((each.revision.id, each.need)) or answer(connection, each.need.condition, asking)
+
+    found = tuple(each if each.answer is not None else replace(each, answer=ask(each)) for each in needs)
+    say_answers(context.emit, found, round((time.monotonic() - began) * 1000))
+    return found
+
+
+def say_answers(emit: Callable[[Event], None], needs: Collection[LiveNeed], took_ms: int) -> None:
+    """That the rows were asked, and how many needs they do not fulfil."""
+    numbers = {"asked": 0, "against": 0, "unknown": 0, "later": 0}
+    for each in needs:
+        match each.answer:
+            case None:
+                continue
+            case Later():
+                numbers["later"] += 1
+                continue
+            case Met():
+                pass
+            case Against():
+                numbers["against"] += 1
+            case NotKnown():
+                numbers["unknown"] += 1
+            case _:
+                assert_never(each.answer)
+        numbers["asked"] += 1
+    said = f"{counted(numbers['asked'], 'need')} of pending revisions asked in {took_ms} ms"
+    said += f": {numbers['against']} not met" if numbers["against"] else ": all met" if not numbers["unknown"] else ""
+    said += f", {numbers['unknown']} not known" if numbers["unknown"] else ""
+    said += f"; {numbers['later']} to be asked just before their revisions" if numbers["later"] else ""
+    emit(Event(Name.DATA_ASKED, said, fields={**numbers, "duration_ms": took_ms}))
+
+
+def _say(order: Order, outlook: Outlook) -> None:
+    """Once: what the manifest does not say, and each effect that blocks others for as long as its table takes."""
+    from migrate.core.foresee.effects import is_heavy, table_of
+
+    note = note_of(outlook, order.policy)
+    if note is not None:
+        order.context.emit(Event(Name.STATE_FINDING, note))
+    for each in outlook.effects:
+        if each.size is None or not is_heavy(each.effect):
+            continue
+        fields = {
+            "revision": each.revision.id,
+            "table": table_of(each.effect),
+            "table_bytes": each.size.bytes,
+            "table_rows": each.size.rows,
+            "writes_a_minute": each.size.writes_a_minute,
+        }
+        said = f"revision {each.revision.id} {each.sentence()}"
+        order.context.emit(Event(Name.EFFECT_FORESEEN, said, fields=fields))

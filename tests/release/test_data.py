@@ -1,0 +1,135 @@
+"""Rows that would make a pending revision fail are found before anything is changed; those that it mends hold nobody up."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.needs import forget, set_needs
+
+BASE = """
+op.execute('''
+    CREATE TABLE customers (id integer PRIMARY KEY, email text);
+    CREATE TABLE orders (id integer PRIMARY KEY, customer_id integer);
+    CREATE TABLE payments (order_id integer, customer_id integer);
+''')
+"""
+NOT_NULL = 'op.alter_column("customers", "email", nullable=False)'
+EMAIL = ["no NULL in customers.email"]
+
+
+@pytest.fixture
+def released(project, database, run_migrate):
+    """A database at `made`, and an image whose next revision makes customers.email not null."""
+    project.revision("made", upgrade=BASE)
+    assert run_migrate("up", database=database).exit_code == 0
+    project.revision("notes", down="made", upgrade='op.execute("CREATE TABLE notes (id integer)")')
+    project.revision("required", down="notes", upgrade=NOT_NULL)
+    return database
+
+
+@pytest.fixture
+def known(project, released, write_manifest):
+    write_manifest()
+    set_needs(project.manifest, {"required": EMAIL})
+    return released
+
+
+def eleven(database):
+    database.execute(
+        "INSERT INTO customers SELECT g, CASE WHEN g > 11 THEN 'somebody@example.org' END FROM generate_series(1, 30) g"
+    )
+
+
+def test_eleven_rows_stop_the_run_before_anything_is_changed_and_none_does_when_they_are_mended(known, run_migrate):
+    eleven(known)
+    for verb in ("plan", "up"):
+        result = run_migrate(verb, database=known)
+        result.check_clean()
+        last = result.finished
+        assert (result.exit_code, last["problem"], last["outcome"]) == (18, "data", "refused")
+        assert last["exit_name"] == "data"
+        assert last["retryable"] is False
+        assert last["why"].startswith("no NULL in customers.email: 11 are against it (revision required, ")
+        assert last["fix"].startswith("SELECT * FROM public.customers WHERE email IS NULL;")
+        assert last["needs"] == ["no NULL in customers.email: 11 are against it"]
+        assert b"somebody" not in result.stdout
+    assert known.rows("SELECT version_num FROM alembic_version") == [("made",)]
+    assert known.rows("SELECT to_regclass('notes')") == [(None,)]
+    select = last["fix"].partition(";")[0]
+    assert len(known.rows(select)) == 11
+    known.execute("UPDATE customers SET email = 'nobody' WHERE email IS NULL")
+    up = run_migrate("up", database=known)
+    up.check_clean()
+    assert (up.exit_code, up.finished["applied"]) == (0, ["notes", "required"])
+    (asked, again) = up.named("data.asked")
+    assert (asked["asked"], asked["against"], asked["unknown"]) == (1, 0, 0)
+    assert again["asked"] == 1
+
+
+def test_a_backfill_that_only_production_has_rows_for_warns_and_runs(project, released, run_migrate, write_manifest):
+    fill = (
+        'op.execute("UPDATE orders SET customer_id = p.customer_id FROM payments p'
+        ' WHERE p.order_id = orders.id AND orders.customer_id IS NULL")\n'
+        'op.alter_column("orders", "customer_id", nullable=False)'
+    )
+    project.revision("filled", down="required", upgrade=fill)
+    write_manifest()
+    set_needs(project.manifest, {"filled": ["not proven: no NULL in orders.customer_id"]})
+    released.execute("INSERT INTO orders VALUES (1, NULL), (2, 5)")
+    released.execute("INSERT INTO payments VALUES (1, 7)")
+    result = run_migrate("up", database=released)
+    result.check_clean()
+    assert result.exit_code == 0
+    (finding,) = [e for e in result.named("state.finding") if "not proven" in e["message"]]
+    assert finding["level"] == "warn"
+    assert finding["message"].startswith("not proven: no NULL in orders.customer_id: 1 is against it")
+    assert released.rows("SELECT customer_id FROM orders ORDER BY id") == [(7,), (5,)]
+
+
+@pytest.mark.parametrize(("policy", "code", "asked"), [("warn", 30, True), ("off", 30, False), ("refuse", 18, True)])
+def test_policy_decides_what_rows_against_a_need_do(known, run_migrate, policy, code, asked):
+    eleven(known)
+    result = run_migrate("up", "--data", policy, database=known)
+    assert result.exit_code == code
+    assert bool(result.named("data.asked")) is asked
+    assert any("11 are against it" in e["message"] for e in result.named("state.finding")) is (policy == "warn")
+
+
+def test_only_what_this_run_would_run_is_asked(known, run_migrate):
+    eleven(known)
+    for flags in (("--target", "notes"), ("--breaking", "hold")):
+        plan = run_migrate("plan", *flags, database=known)
+        assert (plan.exit_code, plan.named("data.asked")) == (0, []), flags
+    held = run_migrate("up", "--breaking", "hold", database=known)
+    assert (held.exit_code, held.finished["applied"]) == (0, ["notes"])
+    refused = run_migrate("up", "--breaking", "refuse", database=known)
+    assert refused.exit_code == 18  # data is judged first
+
+
+def test_a_manifest_that_does_not_know_holds_up_only_who_asks_for_it(project, known, run_migrate):
+    forget(project.manifest)
+    eleven(known)
+    for flags, said in (("--data", "data=refuse"), ("--heavy", "heavy=refuse")):
+        refused = run_migrate("up", flags, "refuse", database=known)
+        assert (refused.exit_code, refused.finished["problem"]) == (12, "not-foreseen")
+        assert said in refused.finished["why"]
+    plan = run_migrate("plan", database=known)
+    plan.check_clean()
+    assert plan.exit_code == 0
+    notes = [e for e in plan.named("state.finding") if "the manifest does not say" in e["message"]]
+    assert [(e["level"], e["message"]) for e in notes] == [
+        ("info", "the manifest does not say the effects and needs of 2 pending revisions (notes, required)")
+    ]
+
+
+def test_a_role_without_the_right_to_read_is_told_so_and_runs(known, run_migrate, make_role):
+    role = make_role("reader")
+    known.execute("GRANT CREATE, USAGE ON SCHEMA public TO reader")
+    known.execute("GRANT ALL ON alembic_version TO reader")
+    plan = run_migrate("plan", database=known.as_role(role))
+    assert plan.exit_code == 0
+    assert any(
+        e["message"].startswith("no NULL in customers.email: not known, role")
+        and "may not read customers" in e["message"]
+        for e in plan.named("state.finding")
+    )
