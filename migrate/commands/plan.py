@@ -17,7 +17,6 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.history.faults import HistoryFault
 from migrate.core.problems import ExitCode, stop
 from migrate.core.wording import clauses
-from migrate.history.changed_files import changed_files
 from migrate.job import progress
 from migrate.job import up as release
 from migrate.job.front_door import conduct
@@ -137,6 +136,8 @@ def _review_from(session: Session, base: str) -> Report:
 
 def _rows_of(session: Session, branch: str) -> frozenset[str]:
     """The version rows of a database at what another branch has. Raises Stop."""
+    from migrate.history.changed_files import changed_files
+
     graph = session.image.graph
     new = changed_files(session.config.root, session.config.version_locations, branch, verb="plan", only_new=True)
     added = [each.id for each in graph if os.path.realpath(session.scan.paths[each.file]) in new]
