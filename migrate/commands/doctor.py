@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,7 +10,9 @@ import click
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
 from migrate.core.decide.outcome import Outcome, Result, refusal
-from migrate.core.problems import ExitCode
+from migrate.core.events import Event, Name
+from migrate.core.problems import ExitCode, Stop
+from migrate.core.wording import counted
 from migrate.doctor.check import Verdict
 from migrate.doctor.checks import worst
 from migrate.doctor.examination import Examination
@@ -34,9 +37,20 @@ def doctor(*, as_json: bool, **flags: Any) -> Answer:
     """
 
     def body(session: Session) -> Report:
+        if session.settings.fleet.sources:
+            _say_whose(session)
         return _report(Examination(session).conduct(), with_checks=as_json)
 
     return conduct("doctor", flags, body, examines=True, speech=Speech.JSON if as_json else Speech.LINES)
+
+
+def _say_whose(session: Session) -> None:
+    """Of several tenants the first is examined, unless another is named; `migrate status` looks at all."""
+    with suppress(Stop):  # it is found again by the check that needs it
+        tenants = session.tenants()
+        if tenants:
+            said = f"{counted(len(tenants), 'tenant is', 'tenants are')} listed; examined is {tenants[0].name}"
+            session.context.emit(Event(Name.TARGET_WARNING, said, fields={"tenant": tenants[0].name}))
 
 
 def _report(checked: Sequence[Checked], *, with_checks: bool) -> Report:

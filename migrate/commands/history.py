@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from migrate.job.session import Session
+    from migrate.steps.order import Order
 
 EXITS = (
     ExitCode.OK,
@@ -53,24 +54,55 @@ def history(*, as_json: bool, limit: int, **flags: Any) -> Answer:
     """Show the runs that the ledger recorded on this database: what was applied, when, and how it ended."""
 
     def body(session: Session) -> Report:
-        order = session.order()
-        with judging.connected(order, role="migrate:history:") as connection:
-            try:
-                server = read_server(connection, order.target)
-                key = ledger.target_key(server.schema, order.target.version_table)
-                runs = ledger.history(connection, key=key, limit=limit, lock_timeout_s=order.context.limits.lock_s)
-            except psycopg2.Error as error:
-                raise problem_of(error, doing="reading the ledger", connection=connection) from error
+        runs = _of_tenants(session, limit) if session.settings.fleet.sources else _of_one(session, limit)
         fields: dict[str, object] = {"runs_count": len(runs)}
         if as_json:
             fields["runs"] = [json.loads(json.dumps(run, default=as_text)) for run in runs]
         for run in runs:
             recorded = {**run, "steps": _steps(run)}
-            session.context.emit(Event(Name.RUN_RECORDED, _run(run), fields={"recorded": recorded}))
+            whose = {"tenant": recorded.pop("tenant")} if "tenant" in run else {}
+            session.context.emit(Event(Name.RUN_RECORDED, _run(run), fields={"recorded": recorded, **whose}))
         said = f"{counted(len(runs), 'run is', 'runs are')} recorded"
         return Report(Outcome(Result.NOOP), fields, text=listing(runs), message=said)
 
     return conduct("history", flags, body, speech=Speech.JSON if as_json else Speech.TEXT)
+
+
+def _of_one(session: Session, limit: int) -> list[dict[str, Any]]:
+    runs = _recorded(session.order(), {None: ""}, limit)
+    return [{name: value for name, value in run.items() if name != "target"} for run in runs]
+
+
+def _of_tenants(session: Session, limit: int) -> list[dict[str, Any]]:
+    """The runs of all tenants, the newest first: each database is asked once."""
+    from migrate.job.tenants import order_of
+
+    order = session.fleet_order()
+    by_database: dict[object, dict[str | None, str]] = {}
+    orders: dict[object, Order] = {}
+    for tenant in session.tenants():
+        place: object = (tenant.url, tenant.database)
+        orders.setdefault(place, order_of(tenant, order, session.settings.fleet))
+        by_database.setdefault(place, {})[tenant.schema] = tenant.name
+    runs = []
+    for where, names in by_database.items():
+        runs += _recorded(orders[where], names, limit)
+    runs.sort(key=lambda run: run["started_at"], reverse=True)
+    return [{("tenant" if name == "target" else name): value for name, value in run.items()} for run in runs[:limit]]
+
+
+def _recorded(order: Order, names: Mapping[str | None, str], limit: int) -> list[dict[str, Any]]:
+    """The runs of the targets of one database, by the names of their schemas; None: the connection's own."""
+    with judging.connected(order, role="migrate:history:") as connection:
+        try:
+            own = read_server(connection, order.target).schema
+            table = order.target.version_table
+            keys = {ledger.target_key(schema or own, table): name for schema, name in names.items()}
+            limit_s = order.context.limits.lock_s
+            runs = ledger.history(connection, keys=list(keys), limit=limit, lock_timeout_s=limit_s)
+        except psycopg2.Error as error:
+            raise problem_of(error, doing="reading the ledger", connection=connection) from error
+    return [{**run, "target": keys[run["target"]]} for run in runs]
 
 
 def listing(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -90,7 +122,8 @@ def _run(run: Mapping[str, Any]) -> str:
     # a run that was killed has said neither where it came to nor how it ended
     to = "not recorded" if run["to_revision"] is None else ", ".join(run["to_revision"]) or "base"
     way = f"{', '.join(run['from_revision']) or 'base'} -> {to}"
-    return f"{run['started_at']:%Y-%m-%d %H:%M:%S} {run['run_id']} {run['verb']}: {how}  {way}"
+    whose = f" {run['tenant']}" if "tenant" in run else ""
+    return f"{run['started_at']:%Y-%m-%d %H:%M:%S} {run['run_id']} {run['verb']}{whose}: {how}  {way}"
 
 
 def _steps(run: Mapping[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.history.faults import HistoryFault
 from migrate.core.problems import ExitCode, stop
 from migrate.core.wording import clauses
+from migrate.history.changed_files import changed_files
 from migrate.job import progress
 from migrate.job import up as release
 from migrate.job.front_door import conduct
@@ -86,7 +87,7 @@ def plan(
 
     def body(session: Session) -> Report:
         if session.settings.fleet.sources and not without_database:
-            return fleet_report(session, flags)
+            return fleet_report(session, flags, tells_pending=exit_code)
         if base is not None:
             return _review_from(session, base)
         if branch is not None:
@@ -136,8 +137,6 @@ def _review_from(session: Session, base: str) -> Report:
 
 def _rows_of(session: Session, branch: str) -> frozenset[str]:
     """The version rows of a database at what another branch has. Raises Stop."""
-    from migrate.history.changed_files import changed_files
-
     graph = session.image.graph
     new = changed_files(session.config.root, session.config.version_locations, branch, verb="plan", only_new=True)
     added = [each.id for each in graph if os.path.realpath(session.scan.paths[each.file]) in new]

@@ -64,12 +64,11 @@ def report(*, as_json: bool, html_file: Path | None, markdown_file: Path | None,
         raise click.UsageError("name a file: --html FILE, --markdown FILE or both")
 
     def body(session: Session) -> Report:
+        if session.settings.fleet.sources and not session.settings.fleet.names:
+            return _of_tenants(session, flags, html_file, markdown_file)
         page = cleaned(_read(session, limit), session.redactor.text)
         for file, render in files.items():
-            try:
-                file.write_text(render(page), encoding="utf-8", newline="\n")
-            except OSError as error:
-                raise stop("usage", f"{file} cannot be written: {error.strerror}", names={"verb": "report"}) from error
+            _write(file, render(page))
         written = ", ".join(map(str, files))
         return Report(
             Outcome(Result.NOOP),
@@ -80,6 +79,46 @@ def report(*, as_json: bool, html_file: Path | None, markdown_file: Path | None,
     return conduct("report", flags, body, speech=Speech.JSON if as_json else Speech.LINES)
 
 
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise stop("usage", f"{file} cannot be written: {error.strerror}", names={"verb": "report"}) from error
+
+
+def _of_tenants(
+    session: Session, flags: Mapping[str, Any], html_file: Path | None, markdown_file: Path | None
+) -> Report:
+    """The tenants by revision, the odd ones first; the page of one is made with --tenant."""
+    from migrate.job.fleet import carry_out
+    from migrate.output import fleet_table
+
+    run = carry_out(session, flags)
+    rows = run.grid()
+    odd = sum(row.is_odd for row in rows)
+    revisions, cells = fleet_table.marks(rows, session.image.graph)
+    page = fleet_table.FleetPage(
+        service=session.settings.service,
+        version=__version__,
+        made=moment(datetime.now(UTC)),
+        said=f"{counted(len(rows), 'tenant')}, {odd} to look at",
+        revisions=revisions,
+        rows=tuple(rows),
+        cells=cells,
+    )
+    page = cleaned(page, session.redactor.text)
+    if html_file is not None:
+        _write(html_file, fleet_table.as_html(page))
+    if markdown_file is not None:
+        _write(markdown_file, fleet_table.as_markdown(page))
+    files = [str(file) for file in (html_file, markdown_file) if file is not None]
+    return Report(
+        Outcome(Result.NOOP),
+        {**run.report().fields, "files": files},
+        message=f"report: {', '.join(files)} {'were' if len(files) > 1 else 'was'} written",
+    )
+
+
 def _read(session: Session, limit: int) -> Page:
     order = session.order()
     judging.refuse_image_faults(order)
@@ -87,7 +126,7 @@ def _read(session: Session, limit: int) -> Page:
         observation = judging.look(order, connection)
         key = ledger.target_key(observation.server.schema, order.target.version_table)
         try:
-            runs = ledger.history(connection, key=key, limit=limit, lock_timeout_s=order.context.limits.lock_s)
+            runs = ledger.history(connection, keys=[key], limit=limit, lock_timeout_s=order.context.limits.lock_s)
         except psycopg2.Error as error:
             raise problem_of(error, doing="reading the ledger", connection=connection) from error
     image = judging.with_sources(order.image, observation, order.source_of)

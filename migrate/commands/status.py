@@ -36,7 +36,7 @@ def status(*, as_json: bool, exit_code: bool, **flags: Any) -> Answer:
 
     def body(session: Session) -> Report:
         if session.settings.fleet.sources:
-            return fleet_report(session, flags)
+            return fleet_report(session, flags, tells_pending=exit_code, judges=exit_code)
         judged, outcome = release.plan(session.order(), session.begin())
         if judged is None:
             return Report(outcome, {})

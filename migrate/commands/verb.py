@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.problems import EXIT_MEANINGS, ExitCode
 from migrate.settings import settings_options
 
@@ -44,8 +46,22 @@ def verb(
     return declare
 
 
-def fleet_report(session: Session, flags: Mapping[str, Any]) -> Report:
-    """What the verb comes to for every tenant."""
-    from migrate.job import fleet  # a release of one database needs none of it
+def fleet_report(
+    session: Session, flags: Mapping[str, Any], *, tells_pending: bool = False, judges: bool = True
+) -> Report:
+    """What the verb comes to for every tenant.
 
-    return fleet.carry_out(session, flags)
+    ``tells_pending``: it ends with 3 where something is pending. Without ``judges`` a tenant that a run would refuse is
+    no failure of a verb that only tells.
+    """
+    from migrate.job import fleet  # a release of one database needs none of it
+    from migrate.output.fleet_table import as_text
+
+    run = fleet.carry_out(session, flags)
+    report = run.report()
+    outcome = report.outcome
+    if not judges and outcome.result is Result.FAILED:
+        why = outcome.problem.why if outcome.problem is not None else ""
+        report = replace(report, outcome=Outcome(Result.NOOP), message=f"up would not succeed for all: {why}")
+    is_pending = tells_pending and report.outcome.problem is None and bool(report.fields["tenants_pending_count"])
+    return replace(report, text=as_text(run.grid()), exit_code=ExitCode.PENDING if is_pending else None)

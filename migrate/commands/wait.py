@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,8 +30,10 @@ from migrate.postgres.connection import jitter
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from migrate.context import Context
     from migrate.core.events import Emit
     from migrate.job.session import Session
+    from migrate.steps.order import Order
 
 # The image or the settings would have to change; a migrate job that is about to run changes neither.
 HOPELESS: Final = frozenset(
@@ -72,7 +75,10 @@ def wait(*, as_json: bool, command: tuple[str, ...], **flags: Any) -> Answer:
         return _usage(f"{command[0]} is no program that can be started here.")
 
     def body(session: Session) -> Report:
-        return Report(_wait(session, command), {})
+        if session.settings.fleet.sources:
+            return Report(_wait(session, command, _Tenants(session)), {})
+        order = session.order()
+        return Report(_wait(session, command, lambda context: _look(session, order, context)), {})
 
     ignored = [number for number in signals.SIGNALS if signal.getsignal(number) is signal.SIG_IGN]  # by nohup, for one
     answer = conduct("wait", flags, body, speech=Speech.JSON if as_json else Speech.LINES)
@@ -92,22 +98,22 @@ def _usage(why: str) -> Answer:
     return Answer(report_usage(click.UsageError(why), ["wait"], {"wait"}))
 
 
-def _wait(session: Session, command: Sequence[str]) -> Outcome:
+_Look = Callable[["Context"], "tuple[bool, Outcome]"]  # whether it is ready, and what was found
+
+
+def _wait(session: Session, command: Sequence[str], look: _Look) -> Outcome:
     """Look until the database is ready, waiting is hopeless, or the time is up."""
-    order = session.order()
-    # whether what is pending may run is up to the job that runs it, and so is a backup: its volume is not seen from here
-    breaking = BreakingPolicy.ALLOW if order.image.manifest is None else BreakingPolicy.HOLD
-    policy = replace(order.policy, breaking=breaking, stale=Stale.WARN, backup=BackupPolicy.OFF)
-    until = time.monotonic() + order.context.limits.wait_s
+    wait_s = session.context.limits.wait_s
+    until = time.monotonic() + wait_s
     delay = _FIRST_PAUSE_S
     say = _Once(session.context.emit)
     beat = time.monotonic() + _HEARTBEAT_S
     while True:
         # An unreachable server is waited for as long as the whole wait lasts, not as long as a release would.
-        limits = replace(order.context.limits, connect_s=max(until - time.monotonic(), 1.0), deadline_s=0.0)
-        context = replace(order.context, limits=limits, emit=say)
-        judged, outcome = release.plan(replace(order, policy=policy, context=context), session.begin())
-        if judged is not None and outcome.problem is None and is_ready(judged):
+        limits = replace(session.context.limits, connect_s=max(until - time.monotonic(), 1.0), deadline_s=0.0)
+        context = replace(session.context, limits=limits, emit=say)
+        is_there, outcome = look(context)
+        if is_there:
             then = f"; starting {command[0]}" if command else ""
             session.context.emit(Event(Name.DECISION_MADE, f"the database is ready for this image{then}"))
             return outcome
@@ -115,7 +121,7 @@ def _wait(session: Session, command: Sequence[str]) -> Outcome:
             return outcome
         left = until - time.monotonic()
         if left <= 0:
-            return _out_of_time(outcome, order.context.limits.wait_s)
+            return _out_of_time(outcome, wait_s)
         if time.monotonic() >= beat:
             session.context.emit(Event(Name.HEARTBEAT, f"still waiting, {left:.0f} s left: {_why(outcome)}"))
             beat += _HEARTBEAT_S
@@ -124,6 +130,39 @@ def _wait(session: Session, command: Sequence[str]) -> Outcome:
             min(left, delay * jitter(0.75, 1.25))
         )  # it says itself what it waits for
         delay = min(delay * 1.5, _LONGEST_PAUSE_S)
+
+
+def _look(session: Session, order: Order, context: Context) -> tuple[bool, Outcome]:
+    # whether what is pending may run is up to the job that runs it, and so is a backup: its volume is not seen from here
+    breaking = BreakingPolicy.ALLOW if order.image.manifest is None else BreakingPolicy.HOLD
+    policy = replace(order.policy, breaking=breaking, stale=Stale.WARN, backup=BackupPolicy.OFF)
+    judged, outcome = release.plan(replace(order, policy=policy, context=context), session.begin())
+    return judged is not None and outcome.problem is None and is_ready(judged), outcome
+
+
+class _Tenants:
+    """Looks at a fleet: those that were seen ready are not looked at again, the others one by one, to the first that is not."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._order = session.fleet_order()
+        self._ready: set[str] = set()
+
+    def __call__(self, context: Context) -> tuple[bool, Outcome]:
+        """Look once."""
+        from migrate.job.tenants import order_of, see_groups
+
+        fleet, graph = self._session.settings.fleet, self._session.image.graph
+        tenants = self._session.tenants()
+        for seen in see_groups(tenants, self._order.target, context, graph, self._order.policy.target):
+            self._ready |= {tenant.name for tenant in (*seen.at_head, *seen.absent)}
+        for tenant in tenants:
+            if tenant.name not in self._ready:
+                is_there, outcome = _look(self._session, order_of(tenant, self._order, fleet), context)
+                if not is_there:
+                    return False, outcome
+                self._ready.add(tenant.name)
+        return True, Outcome(Result.NOOP)
 
 
 def _out_of_time(outcome: Outcome, wait_s: float) -> Outcome:

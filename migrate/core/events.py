@@ -22,6 +22,10 @@ class Name(Explained):
     """Every event, with what it means (docs/reference/events.md is made from the docstrings)."""
 
     RUN_STARTED = "run.started", "the verb began; carries the context fields"
+    TENANT_STARTED = (
+        "tenant.started",
+        "a tenant of a fleet is taken; `tenants_done` and `tenants` say how far the fleet is",
+    )
     TENANT_FINISHED = "tenant.finished", "one tenant of a fleet is done with: outcome, exit code, and why"
     RUN_FINISHED = "run.finished", "the last line: outcome, exit code, what was applied and what is pending"
     IMAGE_LOADED = "image.loaded", "the revision graph of this image was read; `read_by` says how (scan, alembic)"
@@ -71,10 +75,7 @@ class Name(Explained):
     STATEMENT_BLOCKED = "statement.blocked", "the running statement waits for a lock; who holds it"
     HEARTBEAT = "heartbeat", "the run is alive"
     CHECK_FINISHED = "check.finished", "a check of `doctor` passed, warns or fails; its evidence and its fix"
-    NOTIFY_WARNING = (
-        "notify.warning",
-        "somebody, or a collector of telemetry, could not be told how the run ended; the run is as it is",
-    )
+    NOTIFY_WARNING = "notify.warning", "somebody could not be told how the run ended; the run is as it is"
     TRIAL_REVISION = "trial.revision", "`test` has tried a revision"
     TRIAL_FINDING = "trial.finding", "`test` found a fault; its check, its place, and whether it fails the run"
     PROOF_FINISHED = "proof.finished", "the database was read again and is what the target says"

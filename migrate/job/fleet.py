@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from migrate.core.decide.outcome import Outcome, Result, refusal
 from migrate.core.events import Event, Level, Name
 from migrate.core.fleet.ending import TenantEnd, fields_of, most_serious
+from migrate.core.fleet.grid import grid
 from migrate.core.fleet.tenants import Tenant, divided
 from migrate.core.interruption import Interrupted
 from migrate.core.problems import ExitCode, Stop, problem, stop
@@ -26,7 +27,7 @@ from migrate.core.wording import counted
 from migrate.job.look import refuse_image_faults
 from migrate.job.runner_process import RunnerProcess
 from migrate.job.tenant_runner import Begin, Said, Took
-from migrate.job.tenants import create_schema, see_all, target_of
+from migrate.job.tenants import create_schema, see_groups, target_of
 from migrate.job.voice import Report
 from migrate.settings import TENANT_FLAG_VERBS
 from migrate.settings.fleet import OnFailure
@@ -34,28 +35,31 @@ from migrate.settings.fleet import OnFailure
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from migrate.core.fleet.grid import Row
     from migrate.job.session import Session
 
 _MOST_PARALLEL: Final = 4
 _TAKES: Final = 100  # tenants, after which a runner makes room for a new one: what user code keeps does not add up
 _TICK_S: Final = 0.5
-_BY_ROWS: Final = frozenset({"up", "plan", "status"})  # verbs that have nothing to do where no revision is left
+_BY_ROWS: Final = frozenset(
+    {"up", "plan", "status", "report"}
+)  # verbs that have nothing to do where no revision is left
 
 
-def carry_out(session: Session, flags: Mapping[str, Any]) -> Report:
+def carry_out(session: Session, flags: Mapping[str, Any]) -> FleetRun:
     """Do for every tenant what the verb does for one database. Raises Stop where there is no list, or no image."""
     refuse_image_faults(session.fleet_order())
-    fleet = _Fleet(session, flags)
+    fleet = FleetRun(session, flags)
     session.so_far = fleet.report
     with suppress(Interrupted):  # it is in the report, with those that were not begun
         fleet.release(session.tenants())
         if fleet.goes_on:  # who was provisioned meanwhile is not left behind until the next release
             fleet.release([tenant for tenant in session.tenants() if fleet.is_open(tenant)])
         fleet.leave_out_the_absent()
-    return fleet.report()
+    return fleet
 
 
-class _Fleet:
+class FleetRun:
     """The tenants of one run, and how far they have come."""
 
     def __init__(self, session: Session, flags: Mapping[str, Any]) -> None:
@@ -106,15 +110,10 @@ class _Fleet:
 
     def _look_at_all(self, tenants: Sequence[Tenant]) -> None:
         """Ask each database once about all of its tenants: who is there, and who is done already."""
-        by_database: dict[object, list[Tenant]] = {}
-        for tenant in tenants:
-            by_database.setdefault((tenant.url, tenant.database), []).append(tenant)
-        policy = self._session.settings.policy
         by_rows = self._context.verb in _BY_ROWS and not self._settings.verify_all
-        for group in by_database.values():
-            self._context.go_on("while the tenants were looked at")
-            target = target_of(group[0], self._session.fleet_target)
-            seen = see_all(group, target, self._context, self._session.image.graph, policy.target)
+        goal = self._session.settings.policy.target
+        graph = self._session.image.graph
+        for seen in see_groups(tenants, self._session.fleet_target, self._context, graph, goal):
             for tenant in seen.absent:
                 self._meet_absent(tenant)
             for tenant, rows in seen.at_head.items() if by_rows else ():
@@ -149,8 +148,15 @@ class _Fleet:
             while (waiting and self.goes_on) or any(runner.tenant is not None for runner in runners):
                 for runner in runners:
                     if runner.tenant is None and waiting and self.goes_on:
-                        runner.take(waiting.popleft())
+                        self._begin_one(runner, waiting.popleft())
                 self._listen(runners)
+
+    def _begin_one(self, runner: RunnerProcess, tenant: Tenant) -> None:
+        self._say(tenant.name, Event(Name.TENANT_STARTED, f"tenant {tenant.name}", fields=self._counts()))
+        runner.take(tenant)
+
+    def _counts(self) -> dict[str, object]:
+        return {"tenants_done": len(self._ends), "tenants": len(self._seen)}
 
     def _listen(self, runners: Sequence[RunnerProcess]) -> None:
         """Hear what the runners say, for a moment; a signal is handed on to them once."""
@@ -191,7 +197,7 @@ class _Fleet:
             f"tenant {end.tenant}: {end.result}{why}" if end.is_there else f"tenant {end.tenant} is not provisioned yet"
         )
         level = Level.INFO if end.exit_code is ExitCode.OK else Level.ERROR
-        self._say(end.tenant, Event(Name.TENANT_FINISHED, said, level, outcome.fields()))
+        self._say(end.tenant, Event(Name.TENANT_FINISHED, said, level, {**outcome.fields(), **self._counts()}))
 
     def _say(self, tenant: str, event: Event) -> None:
         """A line of one tenant; what its fixes run is run for it alone."""
@@ -200,6 +206,10 @@ class _Fleet:
         self._context.emit(replace(event, fields={**fields, "tenant": tenant}))
 
     # What it came to
+
+    def grid(self) -> list[Row]:
+        """Every tenant, the odd ones first."""
+        return grid(self._ends.values(), self._seen.keys() - self._ends.keys())
 
     def report(self) -> Report:
         """The fleet's end: the counts, and the code that stands for all."""
@@ -212,7 +222,9 @@ class _Fleet:
         fields = fields_of(ends, not_begun)
         applied = sum(1 for end in ends if end.applied)
         if code is ExitCode.OK and not not_begun:
-            said = f"{self._context.verb}: {counted(len(ends), 'tenant')} at head, {applied} of them changed"
+            left = sum(1 for end in ends if end.pending)
+            verb, count = self._context.verb, counted(len(ends), "tenant")
+            said = f"{verb}: {count}, {applied} changed, {left} with something pending"
             return Report(Outcome(Result.APPLIED if applied else Result.NOOP), fields, message=said)
         failed = [end for end in ends if end.exit_code is not ExitCode.OK]
         named = ", ".join(f"{end.tenant} ({int(end.exit_code)} {end.problem})" for end in failed[:10])

@@ -26,7 +26,7 @@ from migrate.settings import environment_secrets, load
 from migrate.steps.kept_child import KeptChild
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from migrate.core.decide.outcome import Outcome
     from migrate.core.events import Event
@@ -108,30 +108,32 @@ def _take(session: Session, tenant: Tenant, child: KeptChild) -> Took:
     context = replace(session.context, run_id=f"{session.context.run_id}-{os.urandom(4).hex()}")
     order = order_of(tenant, replace(fleet_order, context=context, child=child), session.settings.fleet)
     has_seen_another = child.is_there
-    outcome = _outcome(order, session.begin())
+    outcome, rows = _outcome(order, session.begin())
     if has_seen_another and outcome.problem is not None and outcome.problem.kind.code == "other-database":
         child.close()  # the application keeps the URL that it read when it was imported
-        outcome = _outcome(order, session.begin())
+        outcome, rows = _outcome(order, session.begin())
     found = outcome.problem.kind.code if outcome.problem is not None else None
-    end = TenantEnd(tenant.name, outcome.result, outcome.exit_code, found, len(outcome.applied), len(outcome.pending))
-    return Took(end, outcome)
+    applied, pending = len(outcome.applied), len(outcome.pending)
+    return Took(TenantEnd(tenant.name, outcome.result, outcome.exit_code, found, applied, pending, rows), outcome)
 
 
-def _outcome(order: Order, progress: Progress) -> Outcome:
-    """What the verb comes to for one tenant."""
+def _outcome(order: Order, progress: Progress) -> tuple[Outcome, Sequence[str]]:
+    """What the verb comes to for one tenant, and its version rows at the end."""
     match order.context.verb:
         case "up":
-            return release.up(order, progress)
+            outcome = release.up(order, progress)
         case "adopt":
             from migrate.job.recovery import adopt
 
-            return adopt(order, progress)[1]
+            outcome = adopt(order, progress)[1]
         case "verify":
             from migrate.job.verify import verify
 
-            return verify(order, progress, None, None)[1]
-        case _:  # plan and status
-            return release.plan(order, progress)[1]
+            outcome = verify(order, progress, None, None)[1]
+        case _:  # those that look
+            outcome = release.plan(order, progress)[1]
+    seen = progress.before.rows if progress.before is not None else ()
+    return outcome, tuple(outcome.to_revision or seen)
 
 
 if __name__ == "__main__":

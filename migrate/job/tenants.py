@@ -25,7 +25,7 @@ from migrate.regular_files import read
 from migrate.settings.program_output import NoOutput, output_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from migrate.context import Context
@@ -65,7 +65,9 @@ def list_tenants(
 
 
 def one_tenant(tenants: Sequence[Tenant], fleet: Fleet, verb: str) -> Tenant:
-    """The one that a verb for one database is about. Raises Stop (`tenant-needed`)."""
+    """The one that a verb for one database is about; `doctor` takes the first. Raises Stop (`tenant-needed`)."""
+    if verb == "doctor" and tenants:
+        return tenants[0]
     if len(fleet.names) != 1:
         raise stop(
             "tenant-needed",
@@ -141,6 +143,18 @@ def see_all(tenants: Sequence[Tenant], target: Target, context: Context, graph: 
         if rows and target_key(schema, target.version_table) not in unproven and _is_at(graph, rows, goal)
     }
     return Seen(at_head, [tenant for schema, tenant in where.items() if tenant.schema and schema not in found])
+
+
+def see_groups(
+    tenants: Sequence[Tenant], fleet_target: Target, context: Context, graph: Graph, goal: str
+) -> Iterator[Seen]:
+    """Ask each database once about all of its tenants. Raises Interrupted, and Stop (`deadline`)."""
+    by_database: dict[object, list[Tenant]] = {}
+    for tenant in tenants:
+        by_database.setdefault((tenant.url, tenant.database), []).append(tenant)
+    for group in by_database.values():
+        context.go_on("while the tenants were looked at")
+        yield see_all(group, target_of(group[0], fleet_target), context, graph, goal)
 
 
 def _is_at(graph: Graph, rows: tuple[str, ...], goal: str) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from migrate.core.problems import Fix, Kind
+    from migrate.output.fleet_line import FleetLine
 
 # Every control character, Unicode's line ends, directional marks and overrides, and what is no text at all.
 _ACTING: Final = re.compile("[\0-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
@@ -207,18 +208,21 @@ class Screen:
         self._counted = ""
         self._running = ""
         self._since = 0.0
+        self._fleet: FleetLine | None = None
 
     def show(self, fields: Mapping[str, object]) -> None:
         """Print the lines of one event above the live line, and keep that one up to date."""
         from rich.text import Text
 
         event = fields.get("event")
-        if event in self._ENDS_LIVE:
+        if "tenant" in fields and self._is_told_by_the_bar(fields):
+            return
+        if event in self._ENDS_LIVE and ("tenant" not in fields or self._fleet is None):
             self.close()
         lines = self._narration.lines(fields, self._console.width)
         if event in {Name.REVISION_STARTED, Name.STATEMENT_PROGRESS}:
             self._running = shown(fields.get("message", ""))
-        if event == Name.REVISION_STARTED:
+        if event == Name.REVISION_STARTED and self._fleet is None:
             self._counted = _counted(fields)
             self._start_live()
         again = event in self._ONCE and self._last.get(event) == lines
@@ -227,6 +231,18 @@ class Screen:
             return
         for line in lines:
             self._console.print(Text(line.text, style=line.style), soft_wrap=line.copied)
+
+    def _is_told_by_the_bar(self, fields: Mapping[str, object]) -> bool:
+        """A fleet's tenants stand in one live line; what is wrong with one is a line of its own."""
+        if fields.get("event") not in {Name.TENANT_STARTED, Name.TENANT_FINISHED} and self._fleet is None:
+            return False
+        if self._fleet is None:
+            from migrate.output.fleet_line import FleetLine
+
+            self._fleet = FleetLine(self._clock())
+            self._start_live()
+        self._fleet.note(fields)
+        return fields.get("level") not in {"warn", "error"}
 
     def close(self) -> None:
         """Take the live line away."""
@@ -253,6 +269,8 @@ class Screen:
         from rich.text import Text
 
         elapsed = self._clock() - self._since
+        if self._fleet is not None:
+            return Text(shown(self._fleet.text(self._clock())), style="cyan", no_wrap=True, overflow="ellipsis")
         frame = self._marks.frames[int(elapsed * 8) % len(self._marks.frames)]
         # The time comes first, because the end is cut off where the terminal is too narrow.
         text = f"{frame} {self._counted}{int(elapsed):>6} s  {self._running}"

@@ -219,8 +219,8 @@ _HISTORY: Final = """
                         round(extract(epoch FROM s.finished_at - s.started_at) * 1000))
                         || jsonb_strip_nulls(jsonb_build_object('backup_file', s.details -> 'backup_file',
                            'restore', s.details -> 'restore')) ORDER BY s.step_id)
-                       FROM migrate.step s WHERE s.run_id = r.run_id), '[]')
-      FROM migrate.run r WHERE r.target = %(target)s
+                       FROM migrate.step s WHERE s.run_id = r.run_id), '[]'), r.target
+      FROM migrate.run r WHERE r.target = ANY (%(targets)s)
      ORDER BY r.started_at DESC LIMIT %(limit)s
 """
 
@@ -274,7 +274,7 @@ def read(
     return Known(applied, unfinished, unproven, accepted, meant, released)
 
 
-def history(connection: Connection, *, key: str, limit: int, lock_timeout_s: float) -> list[dict[str, Any]]:
+def history(connection: Connection, *, keys: Sequence[str], limit: int, lock_timeout_s: float) -> list[dict[str, Any]]:
     """The newest runs first, each with its steps; an empty list where there is no ledger.
 
     Raises Stop for a ledger that this role may not read, and psycopg2.Error, for one that is locked as well.
@@ -288,9 +288,9 @@ def history(connection: Connection, *, key: str, limit: int, lock_timeout_s: flo
             why = f"role {role} may not read the ledger, the tables in schema migrate"
             raise stop("missing-privilege", why, fix=fix_of_ledger(role, is_there=True, writes=False))
         return []
-    names = [*(name for name in _COLUMNS_OF_RUN.split(",") if name not in {"target", "result"}), "steps"]
+    names = [*(name for name in _COLUMNS_OF_RUN.split(",") if name not in {"target", "result"}), "steps", "target"]
     with connection.transaction("READ COMMITTED READ ONLY", lock_timeout_s=lock_timeout_s):
-        found = connection.rows(_HISTORY, {"target": key, "limit": limit})
+        found = connection.rows(_HISTORY, {"targets": list(keys), "limit": limit})
     return [dict(zip(names, row, strict=True)) for row in found]
 
 

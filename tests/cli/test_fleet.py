@@ -163,7 +163,7 @@ def test_an_env_py_that_knows_nothing_of_tenants_is_given_their_search_path(proj
 
 def test_five_kinds_of_trouble_are_five_codes_and_running_it_again_converges(cookbook, database, run_migrate):
     """Drifted, locked, without rights, refused by its rows, gone: the others are applied and proven."""
-    ill = 'import time\nop.execute("SELECT 1 / n FROM rows")'
+    ill = 'op.execute("SELECT 1 / n FROM rows")\nop.execute("DROP SCHEMA IF EXISTS tenant_5 CASCADE")'
     cookbook.revision("r3", down="r2", upgrade="op.execute('CREATE TABLE IF NOT EXISTS rows (n integer)')")
     names = provision(database, 8)
     made = run_migrate(
@@ -182,13 +182,19 @@ def test_five_kinds_of_trouble_are_five_codes_and_running_it_again_converges(coo
     blocker = database.connect(application_name="a report")
     blocker.cursor().execute("LOCK TABLE tenant_2.a IN ACCESS SHARE MODE")
     try:
-        result = run_migrate("up", "--lock-timeout", "100ms", "--lock-tries", "2", database=database, cwd=cookbook.path)
+        result = run_migrate(
+            "up", "--lock-timeout", "100ms", "--lock-tries", "2", "--tenants-canary", "tenant_0",
+            database=database, cwd=cookbook.path,
+        )  # fmt: skip
     finally:
         blocker.close()
     codes = {name: line["exit_code"] for name, line in by_tenant(result).items()}
-    assert codes == {**dict.fromkeys(names, 0), "tenant_1": 17, "tenant_2": 22, "tenant_3": 14, "tenant_4": 30}
+    ill_ones = {"tenant_1": 17, "tenant_2": 22, "tenant_3": 14, "tenant_4": 30, "tenant_5": 13}
+    assert codes == {**dict.fromkeys(names, 0), **ill_ones}
     assert result.exit_code == 30
-    assert result.finished["tenants_failed"] == ["tenant_1", "tenant_2", "tenant_3", "tenant_4"]
+    assert result.finished["tenants_failed"] == list(ill_ones)
+    proven = {line["tenant"] for line in result.named("proof.finished")}
+    assert proven == {"tenant_0", "tenant_6", "tenant_7"}
     database.execute("CREATE TABLE tenant_1.b (id integer); DELETE FROM tenant_4.rows")
     database.as_superuser.execute(f"ALTER TABLE tenant_3.a OWNER TO {database.user}")
     again = run_migrate("up", database=database, cwd=cookbook.path)
@@ -228,7 +234,7 @@ def test_who_looks_understands_tenants_and_who_is_about_one_wants_its_name(cookb
 
 
 def test_tenants_that_nobody_recorded_are_adopted_in_one_run(cookbook, database, run_migrate):
-    names = provision(database, 6)
+    names = provision(database, 200)
     made = run_migrate(
         "manifest", "-x", "tenant=public", cwd=cookbook.path, env={"MIGRATE_SHADOW_URL": database.server.admin_url}
     )

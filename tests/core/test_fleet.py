@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from migrate.core.decide.outcome import Result
 from migrate.core.fleet.ending import TenantEnd, fields_of, most_serious
+from migrate.core.fleet.grid import counts, grid
 from migrate.core.fleet.shard import Shard
 from migrate.core.fleet.tenants import MalformedTenants, Tenant, chosen, divided, named, read_lines, read_rows
 from migrate.core.problems import ExitCode
@@ -176,3 +177,24 @@ def test_the_last_line_counts_all_and_names_fifty():
     assert (len(told["tenants_failed"]), told["tenants_failed_count"]) == (50, 60)
     assert (told["tenants_pending"], told["tenants_pending_count"]) == (["held", "late"], 2)
     assert "not_begun" not in fields_of(ends, [])["tenants_by_outcome"]
+
+
+def test_the_odd_ones_come_first_the_most_serious_before_the_others():
+    ends = [
+        TenantEnd("at head", Result.NOOP, ExitCode.OK, rows=("r2",)),
+        TenantEnd("behind", Result.NOOP, ExitCode.OK, pending=2),
+        TenantEnd("to come", Result.NOOP, ExitCode.OK, is_there=False),
+        TenantEnd("blocked", Result.FAILED, ExitCode.BLOCKED, "blocked", rows=("r1",)),
+        TenantEnd("partial", Result.FAILED, ExitCode.PARTIAL, "partly-committed", rows=("r1", "s1")),
+    ]
+    table = grid(ends, ["late"])
+    assert [(row.tenant, row.at, row.pending, row.said, row.is_odd) for row in table] == [
+        ("partial", "r1, s1", 0, "31 partly-committed", True),
+        ("blocked", "r1", 0, "22 blocked", True),
+        ("behind", "-", 2, "noop", True),
+        ("to come", "-", 0, "not provisioned", True),
+        ("late", "-", 0, "not begun", True),
+        ("at head", "r2", 0, "noop", False),
+    ]
+    assert counts(table[3:]) == [("-", 2), ("r2", 1)]
+    assert fields_of(ends, ["late"])["tenants_not_provisioned"] == ["to come"]

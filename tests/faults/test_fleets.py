@@ -11,15 +11,20 @@ import pytest
 from tests.cli.test_fleet import COOKBOOK, SCHEMAS, by_tenant, provision
 from tests.faults.conftest import GONE_SECONDS
 from tests.support.process import Running, migrate_command, minimal_environment
+from tests.support.server import Server, create_database, create_role
 from tests.support.waiting import until
 
-COUNT = 24
+COUNT = 200
 fault = pytest.mark.fault
 
 
 @pytest.fixture
 def fleet(project, database):
     """A project of two revisions, of which each leaves a row, and its tenants."""
+    return made(project, database)
+
+
+def made(project, database):
     project.write_env()
     project.env.write_text(COOKBOOK)
     project.revision(
@@ -27,7 +32,9 @@ def fleet(project, database):
         upgrade="op.execute('CREATE TABLE journal (revision text)')\nop.execute(\"INSERT INTO journal VALUES ('r1')\")",
     )
     project.revision(
-        "r2", down="r1", upgrade="op.execute('SELECT pg_sleep(0.1)')\nop.execute(\"INSERT INTO journal VALUES ('r2')\")"
+        "r2",
+        down="r1",
+        upgrade="op.execute('SELECT pg_sleep(0.02)')\nop.execute(\"INSERT INTO journal VALUES ('r2')\")",
     )
     (project.path / "pyproject.toml").write_text(SCHEMAS)
     provision(database, COUNT)
@@ -53,12 +60,12 @@ class Fleet:
         return running
 
     def journals(self):
-        names = [f"tenant_{n}" for n in range(COUNT)]
-        return {
-            name: [row[0] for row in self.database.rows(f"SELECT revision FROM {name}.journal ORDER BY 1")]
-            for name in names
-            if self.database.rows("SELECT to_regclass(%s) IS NOT NULL", f"{name}.journal") == [(True,)]
-        }
+        there = self.database.rows("SELECT schemaname FROM pg_tables WHERE tablename = 'journal'")
+        question = " UNION ALL ".join(f"SELECT '{name}', revision FROM {name}.journal" for (name,) in there)
+        found = {name: [] for (name,) in there}
+        for name, revision in self.database.rows(f"{question} ORDER BY 1, 2") if there else ():
+            found[name].append(revision)
+        return found
 
     def converges(self):
         """Nothing of the run is left, and another one brings every tenant to the head, each revision once."""
@@ -80,7 +87,7 @@ def below(pid):
 
 @fault(
     "kill -9 of a fleet's run",
-    "SIGKILL of the process in the middle of 24 tenants",
+    "SIGKILL of the process in the middle of 200 tenants",
     -9,
     "its runners and their children end with it",
 )
@@ -127,7 +134,7 @@ def test_child_killed(fleet):
 
 @fault(
     "SIGTERM in the middle of a fleet",
-    "after five tenants",
+    "after five of 200 tenants",
     143,
     "those at work are rolled back, the rest is named as not begun",
 )
@@ -144,7 +151,7 @@ def test_sigterm(fleet):
 
 @fault(
     "the deadline in the middle of a fleet",
-    "--deadline 4s",
+    "--deadline 4s, 200 tenants",
     25,
     "nobody begins after it; running it again takes the rest",
 )
@@ -158,7 +165,7 @@ def test_deadline(fleet):
 
 @fault(
     "two fleets at once",
-    "two runs over the same 24 tenants",
+    "two runs over the same 200 tenants",
     0,
     "each revision of each tenant is applied once; both end with 0",
 )
@@ -166,6 +173,27 @@ def test_two_at_once(fleet):
     runs = [fleet.up(), fleet.up()]
     results = [run.finish() for run in runs]
     assert [result.exit_code for result in results] == [0, 0], [result.stdout.decode()[-3000:] for result in results]
+    fleet.converges()
+
+
+@fault(
+    "the server is restarted in the middle of a fleet",
+    "a fast shutdown and a start, after five of 200 tenants",
+    0,
+    "who was at work is rolled back and tried again at the end, or named with 23; running it again takes what is left",
+)
+def test_restart(project, server_of_its_own):
+    server = Server(server_of_its_own.url())
+    role = create_role(server, name=None, password=None, options="NOSUPERUSER")
+    database = create_database(server, name=None, owner=role, encoding="UTF8", template="template0")
+    fleet = made(project, database)
+    running = fleet.in_the_middle()
+    server_of_its_own.stop("fast")
+    server_of_its_own.start()
+    result = running.finish()
+    result.check_clean()
+    assert {line["exit_code"] for line in by_tenant(result).values()} <= {0, 20, 23}
+    assert len(by_tenant(result)) == COUNT
     fleet.converges()
 
 

@@ -34,7 +34,7 @@ def most_serious(codes: Iterable[ExitCode]) -> ExitCode:
 
     Among those of one kind the highest, as the later a run fails, the more it has done.
     """
-    return max(codes, key=lambda code: (_weight(code), code), default=ExitCode.OK)
+    return max(codes, key=lambda code: (weight(code), code), default=ExitCode.OK)
 
 
 def fields_of(ends: Sequence[TenantEnd], not_begun: Sequence[str]) -> dict[str, object]:
@@ -55,7 +55,8 @@ def fields_of(ends: Sequence[TenantEnd], not_begun: Sequence[str]) -> dict[str, 
     }
 
 
-def _weight(code: ExitCode) -> int:
+def weight(code: ExitCode) -> int:
+    """How serious a code is: 0 where all is well."""
     if code in _OPERATOR:
         return 3
     if code is ExitCode.OK:

@@ -1,0 +1,80 @@
+"""Verbs that look at a fleet: a table, one answer for all, and what one tenant's name adds."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.test_fleet import by_tenant, cookbook, provision  # noqa: F401 - a fixture
+
+
+@pytest.fixture
+def half(cookbook, database, run_migrate):  # noqa: F811 - as above
+    """Of four tenants two are at head, one is not begun, one drifted on its way."""
+    provision(database, 4)
+    first = run_migrate("up", "--tenant", "tenant_0,tenant_1", database=database, cwd=cookbook.path)
+    assert first.exit_code == 0, first.stdout.decode()
+    database.execute("CREATE TABLE tenant_3.stranger (id integer)")
+    return cookbook
+
+
+def test_status_is_0_where_it_could_read_and_with_exit_code_the_states_decide(half, database, run_migrate):
+    told = run_migrate("status", "--log-format", "text", database=database, cwd=half.path)
+    assert told.exit_code == 0
+    lines = told.stdout.decode().splitlines()
+    table = [line.split() for line in lines[-5:]]
+    assert table[0] == ["tenant", "at", "pending", "state"]
+    assert [row[0] for row in table[1:]] == ["tenant_3", "tenant_2", "tenant_0", "tenant_1"]
+    assert table[1][-2:] == ["15", "untracked"]
+    assert table[2] == ["tenant_2", "-", "2", "noop"]
+    assert table[3] == ["tenant_0", "r2", "noop"]
+    judged = run_migrate("status", "--exit-code", database=database, cwd=half.path)
+    assert (judged.exit_code, judged.finished["tenants_failed"]) == (15, ["tenant_3"])
+    database.execute("DROP TABLE tenant_3.stranger")
+    for verb in ("status", "plan"):
+        assert run_migrate(verb, "--exit-code", database=database, cwd=half.path).exit_code == 3
+    assert run_migrate("up", database=database, cwd=half.path).exit_code == 0
+    assert run_migrate("status", "--exit-code", database=database, cwd=half.path).exit_code == 0
+
+
+def test_wait_ends_where_all_are_ready(half, database, run_migrate):
+    late = run_migrate("wait", "--timeout", "0", database=database, cwd=half.path)
+    assert late.exit_code == 15 or late.finished["problem"] == "not-ready", late.stdout.decode()
+    database.execute("DROP TABLE tenant_3.stranger")
+    assert run_migrate("up", database=database, cwd=half.path).exit_code == 0
+    assert run_migrate("wait", "--timeout", "0", database=database, cwd=half.path).exit_code == 0
+
+
+def test_history_has_the_runs_of_all_and_of_one(half, database, run_migrate):
+    every = run_migrate("history", database=database, cwd=half.path)
+    assert every.exit_code == 0, every.stdout.decode()
+    assert sorted(line["tenant"] for line in every.named("run.recorded")) == ["tenant_0", "tenant_1"]
+    one = run_migrate("history", "--tenant", "tenant_1", database=database, cwd=half.path)
+    assert [line["tenant"] for line in one.named("run.recorded")] == ["tenant_1"]
+
+
+def test_doctor_examines_the_first_and_says_so(half, database, run_migrate):
+    told = run_migrate("doctor", database=database, cwd=half.path)
+    assert any(line["message"] == "4 tenants are listed; examined is tenant_0" for line in told.named("target.warning"))
+    assert not [line for line in told.events if line.get("problem") == "tenant-needed"]
+
+
+def test_report_is_a_grid_of_tenants_by_revision_with_the_odd_ones_first(half, database, run_migrate):
+    told = run_migrate("report", "--html", "page.html", "--markdown", "page.md", database=database, cwd=half.path)
+    assert told.exit_code == 0, told.stdout.decode()
+    html = (half.path / "page.html").read_text()
+    places = [html.index(f'<th scope="row">tenant_{n}</th>') for n in (3, 2, 0, 1)]
+    assert places == sorted(places)
+    assert "4 tenants, 2 to look at" in html
+    assert html.count("✓") == 4
+    assert "| tenant_3 |" in (half.path / "page.md").read_text().replace("\\_", "_")
+    one = run_migrate("report", "--html", "one.html", "--tenant", "tenant_0", database=database, cwd=half.path)
+    assert one.exit_code == 0, one.stdout.decode()
+
+
+def test_every_line_of_a_tenant_says_whose_it_is(half, database, run_migrate):
+    told = run_migrate("up", database=database, cwd=half.path)
+    of_all = {"run.started", "run.finished", "image.loaded", "heartbeat", "image.warning", "target.warning"}
+    assert [line["event"] for line in told.events if "tenant" not in line and line["event"] not in of_all] == []
+    assert by_tenant(told)["tenant_3"]["exit_code"] == 15
+    assert [line["tenant"] for line in told.named("tenant.started")] == ["tenant_2", "tenant_3"]
+    assert told.named("tenant.started")[0]["tenants"] == 4
