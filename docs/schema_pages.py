@@ -17,14 +17,14 @@ from migrate.settings.kinds import (
     Command,
     Duration,
     File,
-    Kind,
+    Fraction,
     Number,
-    Part,
     Secret,
     Selection,
     Size,
     Switch,
     Text,
+    ValueKind,
     Words,
 )
 
@@ -59,7 +59,7 @@ def settings_schema() -> str:
     return _json(root)
 
 
-def _kind(kind: Kind) -> dict[str, Any]:
+def _kind(kind: ValueKind) -> dict[str, Any]:
     """What a key of this type takes; what TOML's own types cannot say is left to `migrate`, which checks it again."""
     match kind:
         case Choice():
@@ -85,7 +85,7 @@ def _kind(kind: Kind) -> dict[str, Any]:
             return {"anyOf": [_TEXT, {"type": "array", "items": {"enum": [str(word) for word in kind.of]}}]}
         case Addresses() | Arguments() | Words() | Command():
             return {"anyOf": [_TEXT, _LIST]}
-        case Part():
+        case Fraction():
             return {"type": "string", "pattern": r"^\s*[0-9]+/[0-9]+\s*$"}
         case Secret() | Text() | File():
             return {"type": "string", "minLength": 1}

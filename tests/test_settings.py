@@ -28,8 +28,8 @@ from migrate.settings.kinds import (
     Command,
     Duration,
     File,
+    Fraction,
     Number,
-    Part,
     Secret,
     Selection,
     Size,
@@ -103,7 +103,7 @@ OTHER_VALUES = {
     Arguments: ("tenant=a 'region=eu west'", ("tenant=a", "region=eu west")),
     Command: ("snap --now 'a b'", ("snap", "--now", "a b")),
     Secret: ("postgresql://other", "postgresql://other"),
-    Part: ("2/7", Shard(2, 7)),
+    Fraction: ("2/7", Shard(2, 7)),
 }
 
 

@@ -47,13 +47,13 @@ class Ended:
         return self.code == -signal.SIGKILL and not self.misspoken
 
     @property
-    def sentence(self) -> str:
+    def why(self) -> str:
         """How it ended, for people."""
         if self.misspoken:
             return f"what the process that ran the revisions said was not understood: {self.misspoken}"
         if self.code < 0:
-            why = ", as when memory has run out" if self.is_killed else ""
-            return f"the process that ran the revisions was killed by {_signal_name(-self.code)}{why}"
+            memory = ", as when memory has run out" if self.is_killed else ""
+            return f"the process that ran the revisions was killed by {_signal_name(-self.code)}{memory}"
         return f"the process that ran the revisions ended with code {self.code} before it was done"
 
 

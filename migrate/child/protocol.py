@@ -148,7 +148,7 @@ class Watched(NamedTuple):
 class ModelDifference(NamedTuple):
     """One operation of autogenerate: as a sentence, and as `alembic check` prints it, where that says more."""
 
-    said: str
+    sentence: str
     printed: str
 
 

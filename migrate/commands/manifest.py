@@ -266,7 +266,7 @@ def show(session: Session, at: str) -> Report:
     if isinstance(rows, HistoryFault):
         raise stop(
             "unknown-target",
-            rows.message,
+            rows.why,
             names={"heads": found.heads},
             fix=shell(
                 migrate("manifest", f"--at {word(found.heads[-1]) if found.heads else 'base'}"), note=str(rows.fix)

@@ -131,7 +131,7 @@ def _review_from(session: Session, base: str) -> Report:
     image = session.image
     rows = image.graph.rows_at(base) if base != "base" else frozenset()
     if isinstance(rows, HistoryFault):
-        raise stop("unknown-target", rows.message, names={"heads": image.graph.heads}, fix=rows.fix)
+        raise stop("unknown-target", rows.why, names={"heads": image.graph.heads}, fix=rows.fix)
     return _review(image, rows)
 
 
@@ -147,7 +147,7 @@ def _review(image: Image, rows: frozenset[str]) -> Report:
     """The comment for what comes after these version rows. Raises Stop."""
     pending = image.graph.pending(rows, "heads")
     if isinstance(pending, HistoryFault):
-        raise stop("bad-history", pending.message, fix=pending.fix)
+        raise stop("bad-history", pending.why, fix=pending.fix)
     start = tuple(sorted(rows))
     ids = tuple(revision.id for revision in pending)
     text = _comment(image, start, pending)

@@ -166,7 +166,7 @@ def _selected(session: Session, image: Image, since: str | None, base: str | Non
     if since is not None:
         rows = graph.resolve(since)
         if isinstance(rows, HistoryFault):
-            raise stop("unknown-target", rows.message, names={"heads": graph.heads}, fix=rows.fix)
+            raise stop("unknown-target", rows.why, names={"heads": graph.heads}, fix=rows.fix)
         there = graph.ancestors(rows)
         return tuple(revision for revision in order if revision.id not in there)
     if base is not None:
@@ -273,7 +273,7 @@ def _report(session: Session, found: Trial, *, as_json: bool) -> Report:
     several = f"{counted(len(failed), 'check')} fail the run, the first: " if len(failed) > 1 else ""
     why = problem(
         "failed-trial",
-        f"{several}{first.place or 'the history'}: {first.check}: {first.message}",
+        f"{several}{first.place or 'the history'}: {first.check}: {first.why}",
         names={"place": first.place or Quoted("the history"), "check": str(first.check)},
         fix=MODELS_FIX if first.check is TrialCheck.MODELS else None,
     )

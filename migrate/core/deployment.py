@@ -35,7 +35,7 @@ class ReleasePhase:
 
 
 @dataclass(frozen=True, slots=True)
-class Platform:
+class PlatformVariables:
     """The variables by which a platform tells a container where it is; of several, the first that is set counts.
 
     Only variables that the platform documents for the running container; what it does not tell stays out.
@@ -51,7 +51,7 @@ class Platform:
 
 PLATFORMS: Final = (
     # docs.railway.com, "Variables Reference"
-    Platform(
+    PlatformVariables(
         "railway",
         ("RAILWAY_DEPLOYMENT_ID", "RAILWAY_ENVIRONMENT_NAME"),
         environment=("RAILWAY_ENVIRONMENT_NAME",),
@@ -60,7 +60,7 @@ PLATFORMS: Final = (
     ),
     # devcenter.heroku.com, "Dyno Metadata"; all but DYNO need `heroku labs:enable runtime-dyno-metadata`. The limit:
     # "Release Phase"
-    Platform(
+    PlatformVariables(
         "heroku",
         ("DYNO",),
         environment=("HEROKU_APP_NAME",),
@@ -70,7 +70,7 @@ PLATFORMS: Final = (
     ),
     # fly.io/docs, "The Machine Runtime Environment"; the limit: "App configuration", release_command_timeout, which the
     # machine does not see where it is another
-    Platform(
+    PlatformVariables(
         "fly",
         ("FLY_APP_NAME",),
         environment=("FLY_APP_NAME",),
@@ -78,28 +78,28 @@ PLATFORMS: Final = (
         release_phase=ReleasePhase("RELEASE_COMMAND", "1", 300.0),
     ),
     # render.com/docs, "Default Environment Variables"
-    Platform(
+    PlatformVariables(
         "render",
         ("RENDER",),
         environment=("RENDER_SERVICE_NAME",),
         commit_sha=("RENDER_GIT_COMMIT",),
     ),
     # cloud.google.com/run/docs, "Container runtime contract": the first of each pair in a job, the second in a service
-    Platform(
+    PlatformVariables(
         "cloud-run",
         ("CLOUD_RUN_JOB", "K_SERVICE"),
         environment=("CLOUD_RUN_JOB", "K_SERVICE"),
         deployment_id=("CLOUD_RUN_EXECUTION", "K_REVISION"),
     ),
     # docs.github.com, "Variables reference"; before Kubernetes, where many runners are pods
-    Platform(
+    PlatformVariables(
         "github-actions",
         ("GITHUB_ACTIONS",),
         deployment_id=("GITHUB_RUN_ID",),
         commit_sha=("GITHUB_SHA",),
     ),
     # kubernetes.io/docs, "Service": set in every pod; the rest is for the pod's own spec to tell
-    Platform("kubernetes", ("KUBERNETES_SERVICE_HOST",)),
+    PlatformVariables("kubernetes", ("KUBERNETES_SERVICE_HOST",)),
 )
 
 
@@ -149,7 +149,7 @@ def _shard(index: str, count: str) -> Shard | None:
         return None
 
 
-def _platform(environ: Mapping[str, str]) -> Platform | None:
+def _platform(environ: Mapping[str, str]) -> PlatformVariables | None:
     return next((platform for platform in PLATFORMS if _first(environ, platform.recognised_by)), None)
 
 

@@ -112,7 +112,7 @@ class Examination:
             self._check(failing, image)
             return None
         faults = tuple(
-            problem("bad-history", fault.message, fix=fault.fix) for fault in session.faults_in(image.graph.revisions)
+            problem("bad-history", fault.why, fix=fault.fix) for fault in session.faults_in(image.graph.revisions)
         )
         policy = session.settings.policy
         self._check(project.image, facts.HistoryFacts(image, faults, policy))
@@ -155,11 +155,11 @@ class Examination:
         )
         if isinstance(observation, Problem) and connection.closed:
             raise Stop(observation)
-        compared: facts.Compared | None = None
+        compared: facts.AgainstImage | None = None
         if image is not None and not isinstance(observation, Problem):
             seen = judging.with_sources(image, observation, session.source_of)
             state = classify(seen, observation, policy.target, policy.ignore)
-            compared = facts.Compared(image, observation, state, policy)
+            compared = facts.AgainstImage(image, observation, state, policy)
         touched = self._touched(compared)
         diagnosis = diagnose(
             connection, target, limits, schema=there.schema, touched=touched, extensions=_extensions(image, touched)
@@ -181,7 +181,7 @@ class Examination:
         for check in pending.OBSTACLES:
             self._check(check, examined)
 
-    def _narrow(self, there: Server, target: Target, compared: facts.Compared | None) -> Problem | None:
+    def _narrow(self, there: Server, target: Target, compared: facts.AgainstImage | None) -> Problem | None:
         """Why the version table has no room for what is pending."""
         if compared is None:
             return None
@@ -195,7 +195,7 @@ class Examination:
             replayed={entry.revision.id for entry in manifest.revisions} if manifest is not None else (),
         )
 
-    def _backup(self, there: Server, target: Target, compared: facts.Compared) -> facts.BackupFacts | Problem:
+    def _backup(self, there: Server, target: Target, compared: facts.AgainstImage) -> facts.BackupFacts | Problem:
         image, state, policy = compared.image, compared.state, compared.policy
         session = self._session
         place = session.backup_place
@@ -213,7 +213,7 @@ class Examination:
         names = (str(place.folder) if place.folder else "", *place.command[:1])
         return facts.BackupFacts(tuple(filter(None, names)), fault, is_due)
 
-    def _touched(self, compared: facts.Compared | None) -> Touched:
+    def _touched(self, compared: facts.AgainstImage | None) -> Touched:
         """What the pending revisions touch, by their text and by their lines in the manifest."""
         found = Touched()
         if compared is None:

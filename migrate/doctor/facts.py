@@ -230,7 +230,7 @@ class Examined:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class AgainstImage:
     """The database against this image."""
 
     image: Image

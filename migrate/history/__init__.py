@@ -5,13 +5,13 @@ Never imports Alembic, a revision, env.py or the package they are in: two env.py
 
 from migrate.history.config import AlembicConfig, ConfigFault, ConfigFaultKind, load_config
 from migrate.history.env_py import guess_version_table, may_run_several_times, missing_driver, why_no_application
-from migrate.history.scan import Scan, check_syntax, scan
+from migrate.history.scan import Scanned, check_syntax, scan
 
 __all__ = [
     "AlembicConfig",
     "ConfigFault",
     "ConfigFaultKind",
-    "Scan",
+    "Scanned",
     "check_syntax",
     "guess_version_table",
     "load_config",

@@ -31,10 +31,10 @@ class ConfigFaultKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConfigFault:
-    """Why Alembic's configuration cannot be used. No value that could hold a secret is in `message`."""
+    """Why Alembic's configuration cannot be used. No value that could hold a secret is in `why`."""
 
     kind: ConfigFaultKind
-    message: str
+    why: str
     fix: str
 
 
@@ -72,9 +72,9 @@ def load_config(config_file: Path | None, cwd: Path, section: str = "alembic") -
 
 
 class _ConfigError(Exception):
-    def __init__(self, kind: ConfigFaultKind, message: str, fix: str) -> None:
-        super().__init__(message)
-        self.fault = ConfigFault(kind, message, fix)
+    def __init__(self, kind: ConfigFaultKind, why: str, fix: str) -> None:
+        super().__init__(why)
+        self.fault = ConfigFault(kind, why, fix)
 
 
 class _Options:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from migrate.core.manifest.entries import MalformedManifest
     from migrate.core.manifest.manifest import FileFindings, GraphFindings, Manifest
     from migrate.history.config import AlembicConfig
-    from migrate.history.scan import Scan
+    from migrate.history.scan import Scanned
 
 FILE_NAME: Final = "manifest.json"
 
@@ -54,14 +54,14 @@ def bad_manifest(path: Path, fault: MalformedManifest) -> Exception:
     """The problem for a manifest whose lines do not hold together, wherever that is noticed."""
     return stop(
         "bad-manifest",
-        f"{path}, line {fault.line}: {fault.reason}",
+        f"{path}, line {fault.line}: {fault.why}",
         names={"manifest": path},
         file=str(path),
         line=fault.line,
     )
 
 
-def hashes(scanned: Scan, revisions: Iterable[Revision]) -> dict[str, str]:
+def hashes(scanned: Scanned, revisions: Iterable[Revision]) -> dict[str, str]:
     """The SHA-256 of every revision file, by the name that the scan gives it."""
     known = {revision.file: revision.sha256 for revision in revisions}
     return {

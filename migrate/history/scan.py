@@ -17,7 +17,7 @@ from migrate.history.declarations import NOT_COMPILABLE, declared_by, dynamic, n
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
+class Scanned:
     """What the revision files declare, in the order in which Alembic reads them."""
 
     revisions: tuple[Revision, ...]
@@ -27,7 +27,7 @@ class Scan:
     """Real path of every file, by the name that `Revision.file` and `HistoryFault.files` give it."""
 
 
-def scan(config: AlembicConfig) -> Scan:
+def scan(config: AlembicConfig) -> Scanned:
     """Read every file that Alembic would load as a revision.
 
     A file that computes its identifiers when it runs becomes a fault of kind `DYNAMIC`: only Alembic can read that
@@ -53,10 +53,10 @@ def scan(config: AlembicConfig) -> Scan:
                 faults.append(outcome)
             else:
                 revisions.append(outcome)
-    return Scan(tuple(revisions), tuple(faults), paths)
+    return Scanned(tuple(revisions), tuple(faults), paths)
 
 
-def check_syntax(scanned: Scan, revisions: Iterable[Revision]) -> tuple[HistoryFault, ...]:
+def check_syntax(scanned: Scanned, revisions: Iterable[Revision]) -> tuple[HistoryFault, ...]:
     """Compile the files of `revisions`, without running them; return a fault for each that Python refuses."""
     faults: list[HistoryFault] = []
     for revision in revisions:

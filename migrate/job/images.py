@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from migrate.child.parent import Worker
     from migrate.child.protocol import History
     from migrate.context import Context
-    from migrate.history import AlembicConfig, Scan
+    from migrate.history import AlembicConfig, Scanned
     from migrate.settings import Settings
     from migrate.steps.order import Project
 
@@ -35,7 +35,7 @@ class Sources(NamedTuple):
     """Of what an image is made, and for which run."""
 
     config: AlembicConfig
-    scan: Scan
+    scan: Scanned
     project: Project
     settings: Settings
     context: Context
@@ -161,9 +161,9 @@ def _hear(worker: Worker, context: Context) -> History:
             case Failed(error=error):
                 said = error.message
             case Ended() as ended:
-                said = ended.sentence
+                said = ended.why
             case other:
-                said = worker.refuse(other).sentence
+                said = worker.refuse(other).why
         raise stop(
             "bad-history",
             f"the history computes its ids, and Alembic could not load it: {said}",

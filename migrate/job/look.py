@@ -120,7 +120,7 @@ def rows_named(order: Order, revisions: str) -> tuple[str, ...]:
     for name in names or [revisions]:
         found = graph.rows_at(name)
         if isinstance(found, HistoryFault):
-            raise stop("unknown-target", found.message, names={"heads": graph.heads})
+            raise stop("unknown-target", found.why, names={"heads": graph.heads})
         named |= found
     return tuple(sorted(graph.tips(graph.ancestors(named)))) if len(names) > 1 else tuple(sorted(named))
 
@@ -239,6 +239,6 @@ def refuse_broken_files(faults: Sequence[HistoryFault]) -> None:
     """Raises Stop for revisions to be run that do not compile: the graph is read from the head of their files only."""
     if faults:
         first = faults[0]
-        why = "; ".join(fault.message for fault in faults[:5])
+        why = "; ".join(fault.why for fault in faults[:5])
         file = first.files[0] if first.files else None
         raise stop("bad-history", why, fix=first.fix, file=file, line=first.line)

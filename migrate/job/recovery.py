@@ -110,7 +110,7 @@ def _in_time(order: Order) -> Callable[[], None]:
 def _number_said(identity: str, number: int | Uncounted) -> str:
     if isinstance(number, int):
         return counted(number, "row" if identity.startswith("table") else "value")
-    return f"not counted: {number.said}"
+    return f"not counted: {number.why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +358,7 @@ def judge_down(
     after = image.manifest.after if image.manifest is not None else {}
     gone = reverting(image.graph, observation.rows, target, after)
     if isinstance(gone, HistoryFault):
-        raise stop("unknown-target", gone.message, fix=gone.fix)
+        raise stop("unknown-target", gone.why, fix=gone.fix)
     if not gone:
         return Judged(observation, state, Plan()), None
     refused = refuse_downgrade(state, gone, order.policy)
@@ -397,9 +397,9 @@ def judge_down(
 
 def _uncounted(hidden: Mapping[str, Uncounted], server: Server, target: str) -> Stop:
     """The stop for tables of which this role does not see every row: what it would count is not what is lost."""
-    identity, why = next(iter(hidden.items()))
+    identity, first = next(iter(hidden.items()))
     place = place_of(identity, server.schema or "")
     table = ".".join(map(identifier, (place.schema, place.table)))
-    fix = fix_of_uncounted(why.said, role=server.user, database=server.database, table=table, target=target)
-    said = clauses(f"{identity}: {number.said}" for identity, number in hidden.items())
+    fix = fix_of_uncounted(first.why, role=server.user, database=server.database, table=table, target=target)
+    said = clauses(f"{identity}: {number.why}" for identity, number in hidden.items())
     return stop("missing-privilege", f"what would be lost cannot be counted: {said}", fix=fix)

@@ -28,7 +28,7 @@ from migrate.postgres.catalog import LEDGER
 from migrate.postgres.client_tools import find_client_tools, without_secrets
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.errors import problem_of
-from migrate.postgres.guard import GuardKey, guard
+from migrate.postgres.guard import GuardKey, guarded
 from migrate.postgres.ledger import Ledger, target_key
 from migrate.postgres.observe import read_server, refuse_wrong_server, version_rows
 from migrate.steps.control import without_ours
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from migrate.core.target import Target
     from migrate.postgres.client_tools import ClientTools
     from migrate.postgres.connection import Connection
-    from migrate.postgres.guard import Held
+    from migrate.postgres.guard import Guard
 
 CHUNK: Final = 1 << 16
 TICK_S: Final = 0.5
@@ -199,15 +199,15 @@ def restore(order: Restore) -> Outcome:
         contents = _contents(order, tools)
         key = GuardKey.of(server.schema, order.target.version_table)
         with (
-            guard(connection, key, order.context) as held,
+            guarded(connection, key, order.context) as guard,
             closing(connect_with_retry(order.target, order.context, WORKER_NAME)) as control,
         ):
             before = _rows(control, server, order.target)
-            _carry_out(order, control, server, tools, contents, held)
+            _carry_out(order, control, server, tools, contents, guard)
             after = _rows(control, read_server(control, order.target), order.target)
             outcome = Outcome(Result.RESTORED, from_revision=before, to_revision=after)
             ledger = Ledger(
-                control, order.context, key=target_key(server.schema, order.target.version_table), fence=held.fence
+                control, order.context, key=target_key(server.schema, order.target.version_table), fence=guard.fence
             )
             ledger.open(rows=before, environ=order.environ)
             ledger.close(outcome)
@@ -243,7 +243,7 @@ def _contents(order: Restore, tools: ClientTools) -> Contents:
 
 
 def _carry_out(
-    order: Restore, control: Connection, server: Server, tools: ClientTools, contents: Contents, held: Held
+    order: Restore, control: Connection, server: Server, tools: ClientTools, contents: Contents, guard: Guard
 ) -> None:
     schemas = order.target.schemas or order.target.schemas_beside(server.schema)
     try:
@@ -261,8 +261,8 @@ def _carry_out(
     }
     wait = f"{order.context.limits.lock_s * 1000:.0f}ms"
     # with the mark: who takes the guard while this transaction is open ends it before anything else
-    mark = f"DO $mark$ BEGIN PERFORM {held.fence.mark_transaction}; END $mark$;\n"
-    fence = f"DO $guard$ BEGIN IF NOT {held.fence.is_held} THEN RAISE 'the guard was lost'; END IF; END $guard$;\n"
+    mark = f"DO $mark$ BEGIN PERFORM {guard.fence.mark_transaction}; END $mark$;\n"
+    fence = f"DO $guard$ BEGIN IF NOT {guard.fence.is_held} THEN RAISE 'the guard was lost'; END IF; END $guard$;\n"
     head = f"BEGIN;\n{mark}{fence}SET LOCAL lock_timeout = '{wait}';\nSET LOCAL search_path = pg_catalog;\n{_EMPTY.format(**known)}"
     key = _literal(target_key(server.schema, order.target.version_table))
     tail = f"{_KEYS}{_CLOSE.format(target=key)}{fence}COMMIT;\n"
@@ -285,12 +285,12 @@ def _carry_out(
                 "--set=ON_ERROR_STOP=1",
                 f"--dbname={dsn}",
             ]
-            _pump(order, held, argv, psql, environ, head, tail)
+            _pump(order, guard, argv, psql, environ, head, tail)
 
 
 def _pump(
     order: Restore,
-    held: Held,
+    guard: Guard,
     argv: Sequence[str],
     psql: Sequence[str],
     environ: Mapping[str, str],
@@ -309,16 +309,16 @@ def _pump(
         try:
             with writer.stdin as into:
                 os.set_blocking(into.fileno(), False)
-                is_heard = _write(order, held, into.fileno(), head.encode())
+                is_heard = _write(order, guard, into.fileno(), head.encode())
                 while is_heard and (chunk := reader.stdout.read(CHUNK)):
-                    is_heard = _write(order, held, into.fileno(), chunk)
+                    is_heard = _write(order, guard, into.fileno(), chunk)
                 if is_heard and reader.wait() == 0:
-                    _write(order, held, into.fileno(), tail.encode())
+                    _write(order, guard, into.fileno(), tail.encode())
                 elif is_heard:
                     failed = _last_line(complaint) or f"pg_restore exited with {reader.returncode}"
             while writer.poll() is None:
-                _go_on(order, held)
-                select.select([order.context.interruption.fd, held.lost_fd], [], [], 0.05)
+                _go_on(order, guard)
+                select.select([order.context.interruption.fd, guard.lost_fd], [], [], 0.05)
         finally:
             reader.stdout.close()
             for process in (reader, writer):
@@ -334,13 +334,13 @@ def _pump(
             raise stop("restore-failed", f"{order.file}: {order.context.redact(failed)}", fix=fix)
 
 
-def _write(order: Restore, held: Held, fd: int, data: bytes) -> bool:
+def _write(order: Restore, guard: Guard, fd: int, data: bytes) -> bool:
     """Hand it over however long that takes; False where nobody reads any more."""
     rest = memoryview(data)
     while rest:
         _be_in_time(order)
-        _go_on(order, held)
-        _, writable, _ = select.select([order.context.interruption.fd, held.lost_fd], [fd], [], TICK_S)
+        _go_on(order, guard)
+        _, writable, _ = select.select([order.context.interruption.fd, guard.lost_fd], [fd], [], TICK_S)
         if writable:
             try:
                 rest = rest[os.write(fd, rest[:CHUNK]) :]
@@ -356,15 +356,15 @@ def _be_in_time(order: Restore) -> None:
     order.context.go_on(f"while {order.file} was read")
 
 
-def _go_on(order: Restore, held: Held) -> None:
+def _go_on(order: Restore, guard: Guard) -> None:
     order.context.beat()
     order.context.interruption.check()
-    if held.lost is not None:
-        raise _lost(held)
+    if guard.lost is not None:
+        raise _lost(guard)
 
 
-def _lost(held: Held) -> Stop:
-    return stop("guard-lost", f"the guard's connection ended: {held.lost}")
+def _lost(guard: Guard) -> Stop:
+    return stop("guard-lost", f"the guard's connection ended: {guard.lost}")
 
 
 def _lines(file: object) -> list[str]:

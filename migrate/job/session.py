@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from migrate.core.problems import Problem
     from migrate.core.redaction import Redactor
     from migrate.core.target import Target
-    from migrate.history import AlembicConfig, Scan
+    from migrate.history import AlembicConfig, Scanned
     from migrate.job.images import Sources
     from migrate.settings import Settings
     from migrate.steps.order import BackupPlace, Order, Project
@@ -81,11 +81,11 @@ class Session:
         if isinstance(found, history.ConfigFault):
             missing = found.kind is history.ConfigFaultKind.MISSING_FILE
             code = "no-alembic-config" if missing else "bad-alembic-config"
-            raise Stop(problem(code, found.message, fix=found.fix))
+            raise Stop(problem(code, found.why, fix=found.fix))
         return found
 
     @cached_property
-    def scan(self) -> Scan:
+    def scan(self) -> Scanned:
         """The revision files of the image."""
         from migrate import history
 

@@ -83,7 +83,7 @@ def under_guard(
     judge_again: Callable[[Order, Connection], Judged],
 ) -> Outcome:
     """Take the guard, look again, and act on that: a decision made outside the guard is never acted on."""
-    from migrate.postgres.guard import GuardKey, guard
+    from migrate.postgres.guard import GuardKey, guarded
 
     server = seen.observation.server if seen is not None else read_server(connection, order.target)
     if seen is not None:
@@ -92,7 +92,7 @@ def under_guard(
         refuse_missing_rights(server, order.target)
     key = GuardKey.of(server.schema, order.target.version_table)
     with (
-        guard(connection, key, order.context) as held,
+        guarded(connection, key, order.context) as guard,
         connected(order, role=CONTROL_NAME) as control,
     ):
         judged = judge_again(replace(order, holds_guard=True), control)
@@ -100,9 +100,9 @@ def under_guard(
         if not stepwise(judged).steps:  # another run has done it while we waited
             return finish_without_steps(judged)
         ledger = Ledger(
-            control, order.context, key=target_key(server.schema, order.target.version_table), fence=held.fence
+            control, order.context, key=target_key(server.schema, order.target.version_table), fence=guard.fence
         )
-        run = Run(order, control, held, ledger, judged.observation, looks_first=True)
+        run = Run(order, control, guard, ledger, judged.observation, looks_first=True)
         progress.run = run
         ledger.reconnect = lambda: revive(run, within_s=ANSWER_S)
         control.interruption = None  # from here on a signal is answered by a cancel that this connection sends

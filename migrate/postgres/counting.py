@@ -24,7 +24,7 @@ DENIED: Final = "42501"
 class Uncounted:
     """Why the server counts nothing: its words, and whether they say that this role may not see it all."""
 
-    said: str
+    why: str
     is_denied: bool
 
 

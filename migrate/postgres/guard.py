@@ -111,7 +111,7 @@ def _fence_of(key: GuardKey, pid: int) -> Fence:
     )
 
 
-class Held:
+class Guard:
     """The guard while this run holds it; ``lost`` says why it no longer does, and ``lost_fd`` is readable then."""
 
     def __init__(self, connection: Connection, key: GuardKey, pid: int) -> None:
@@ -183,9 +183,9 @@ def _now() -> float:
 
 
 @contextmanager
-def guard(
+def guarded(
     connection: Connection, key: GuardKey, context: Context, *, is_known_to_others: bool = True
-) -> Iterator[Held]:
+) -> Iterator[Guard]:
     """Hold the guard on ``connection``, which does nothing else from here on and is closed at the end.
 
     Polls for as long as the limits say, then waits as long for what a dead run still has at work on the server, which
@@ -194,19 +194,19 @@ def guard(
     """
     connection.wait_s = HEARTBEAT_ANSWER_S
     try:
-        held = _take(connection, key, context)
+        guard = _take(connection, key, context)
         if is_known_to_others:
             _wait_for_orphans(connection, key, context)
     except psycopg2.Error as error:
         raise problem_of(error, doing="taking the guard") from error
-    held.start()
+    guard.start()
     try:
-        yield held
+        yield guard
     finally:
-        held.release()
+        guard.release()
 
 
-def _take(connection: Connection, key: GuardKey, context: Context) -> Held:
+def _take(connection: Connection, key: GuardKey, context: Context) -> Guard:
     began = time.monotonic()
     said_at = float("-inf")
     while True:
@@ -220,7 +220,7 @@ def _take(connection: Connection, key: GuardKey, context: Context) -> Held:
                     fields={"waited_ms": round(waited * 1000), "backend_pid": pid},
                 ),
             )
-            return Held(connection, key, pid)
+            return Guard(connection, key, pid)
         who, since = holder
         if waited >= context.limits.guard_s:
             raise stop(

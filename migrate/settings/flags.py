@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from migrate.settings.declarations import SETTINGS
-from migrate.settings.kinds import SECRET_KINDS, Arguments, Duration, Kind, Switch, Words
+from migrate.settings.kinds import SECRET_KINDS, Arguments, Duration, Switch, ValueKind, Words
 from migrate.settings.loading import quoted
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def settings_options(verb: str) -> Callable[[_Command], _Command]:
 class _Value(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
     """Reads a flag as the variable of the same setting is read; a fault is click's usage error."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: ValueKind) -> None:
         self.kind = kind
         self.name = kind.metavar
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from migrate.settings.fleet import Fleet, OnFailure
-from migrate.settings.kinds import Choice, Command, File, Number, Part, Switch, Text, Words
+from migrate.settings.kinds import Choice, Command, File, Fraction, Number, Switch, Text, Words
 from migrate.settings.setting import Setting
 
 _TENANT_VERBS: Final = ("up", "plan", "status", "wait", "verify", "adopt", "doctor", "history", "report")
@@ -102,7 +102,7 @@ FLEET_SETTINGS: Final = (
     ),
     Setting(
         "shard",
-        Part("I/N", "part of all tenants, from 0/N to N-1/N"),
+        Fraction("I/N", "part of all tenants, from 0/N to N-1/N"),
         None,
         "Take this part of the tenants alone; which one a tenant is in follows from its name. Cloud Run's tasks and AWS"
         " Batch's arrays tell it by themselves.",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LONGEST_S: Final = 500 * 3600.0
 
 
-class Kind(Protocol):
+class ValueKind(Protocol):
     """A type of settings: how its values are read and shown."""
 
     @property
@@ -296,7 +296,7 @@ class Arguments(Words):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Fraction:
     """One of several equal parts: I/N."""
 
     metavar: str

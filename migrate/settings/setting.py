@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from migrate.settings.kinds import Switch
 
 if TYPE_CHECKING:
-    from migrate.settings.kinds import Kind
+    from migrate.settings.kinds import ValueKind
 
 VARIABLE_PREFIX: Final = "MIGRATE_"
 TABLE: Final = "[tool.migrate]"
@@ -23,7 +23,7 @@ class Setting:
     """
 
     name: str
-    kind: Kind
+    kind: ValueKind
     default: Any
     help: str
     verbs: tuple[str, ...] = ()

@@ -23,7 +23,7 @@ from migrate.output.heartbeat import Pulse
 from migrate.postgres import catalog
 from migrate.postgres.backend_names import CONTROL_NAME, GUARD_NAME
 from migrate.postgres.connection import connect_with_retry
-from migrate.postgres.guard import GuardKey, guard
+from migrate.postgres.guard import GuardKey, guarded
 from migrate.postgres.ledger import Ledger
 from migrate.postgres.observe import in_snapshot, observe_versions, user_schemas, version_rows
 from migrate.shadow.databases import CONNECT_S, load_baseline
@@ -68,7 +68,7 @@ class BaselineFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Snapshot:
     """A database at one moment, and where its schema was looked for."""
 
     rows: Rows  # of the version table
@@ -201,12 +201,12 @@ class Ground:
         context = replace(self.context, emit=pulse.emit, beat=pulse.beat, started_s=pulse.started_s)
         with closing(self.connect(target, CONTROL_NAME)) as control:
             before = in_snapshot(control, context.limits, lambda: observe_versions(control, target))
-            with guard(
+            with guarded(
                 self.connect(target, GUARD_NAME),
                 GuardKey.of(before.server.schema, target.version_table),
                 context.silent(),
                 is_known_to_others=False,
-            ) as held:
+            ) as guard:
                 order = replace(
                     self.order,
                     context=context,
@@ -220,8 +220,8 @@ class Ground:
                 run = Run(
                     order,
                     control,
-                    held,
-                    _NoLedger(control, context, key="", fence=held.fence),
+                    guard,
+                    _NoLedger(control, context, key="", fence=guard.fence),
                     before,
                     servers=Servers(target.url.raw, tuple(self._allowed)),
                     looks_first=not self._has_looked,
@@ -325,7 +325,7 @@ class Ground:
 
     # Looking
 
-    def see(self) -> Seen:
+    def see(self) -> Snapshot:
         """The version rows of the database at hand and its schema, in whichever schema unless the operator named those.
 
         Raises Stop.
@@ -337,7 +337,7 @@ class Ground:
         finally:
             connection.wait_s = wait_s
 
-    def _read(self, connection: Connection, version_schema: str | None) -> Seen:
+    def _read(self, connection: Connection, version_schema: str | None) -> Snapshot:
         target = self._target.using(user_schemas(connection))
         place = version_schema or "", self._target.version_table
         exists, has_table = connection.row(_THERE, {"schema": version_schema, "table": place[1]})
@@ -355,7 +355,7 @@ class Ground:
                 default_schema=where.default,
                 qualified=where.qualified,
             )
-        return Seen(rows, schema, where)
+        return Snapshot(rows, schema, where)
 
     def observed(self, watched: Watched) -> Observed:
         """What the child has told of a revision in the database at hand."""

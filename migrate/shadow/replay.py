@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from migrate.core.history.siblings import After
     from migrate.core.manifest.entries import OtherSpellings
     from migrate.core.manifest.match import Rows
-    from migrate.shadow.ground import BaselineFile, Ground, Seen
+    from migrate.shadow.ground import BaselineFile, Ground, Snapshot
     from migrate.shadow.spelling import Definition
 
 DISAGREEMENTS: Final = 2  # of a warm child with a new one: then each pass gets its own
@@ -375,7 +375,7 @@ class Replay:
         keep = self._texts.setdefault
         return {keep(identity, identity): keep(definition, definition) for identity, definition in schema.items()}
 
-    def _execute_again(self, seen: Seen, *, dump: str | None = None) -> None:
+    def _execute_again(self, seen: Snapshot, *, dump: str | None = None) -> None:
         """Find out how else the definitions that were just read are printed, but for those of which that is known.
 
         ``dump`` is the text that made them, which may be in the spelling of the database that it came from.

@@ -226,7 +226,7 @@ class BackingUp:
             os.close(line)  # ends the program and what it started, if it has not ended
             process.wait()
         if process.returncode != 0:
-            select.select([self.run.held.lost_fd], [], [], NOTICED_S)
+            select.select([self.run.guard.lost_fd], [], [], NOTICED_S)
             self._go_on()
             code = process.returncode
             ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
@@ -241,7 +241,7 @@ class BackingUp:
         while True:
             self._go_on()
             readable, _, _ = select.select(
-                [fd, self.run.context.interruption.fd, self.run.held.lost_fd], [], [], TICK_S
+                [fd, self.run.context.interruption.fd, self.run.guard.lost_fd], [], [], TICK_S
             )
             if fd not in readable:
                 continue
@@ -265,7 +265,7 @@ class BackingUp:
         """Be heard, keep the connection awake, and raise what ends the run."""
         run, now = self.run, time.monotonic()
         run.context.interruption.check()
-        if run.held.lost is not None:
+        if run.guard.lost is not None:
             raise self._lost()
         if run.must_end:
             raise ended_early(run)

@@ -67,7 +67,7 @@ def judge(attempt: Attempt, failure: Failed, *, blocking: Sequence[Mapping[str, 
     said = run.context.redact(error.message or error.type)
     if error.type == "MemoryError":
         said = f"out of memory: {said}"
-    if attempt.cancelled_at is None and run.held.ran_out:  # whatever failed, it is because of that, or matters less
+    if attempt.cancelled_at is None and run.guard.ran_out:  # whatever failed, it is because of that, or matters less
         attempt.cancelled_at = time.monotonic()
     if attempt.cancelled_at is not None and not _lost_by_itself(attempt, error):
         raise _cancelled(attempt, ending)
@@ -171,7 +171,7 @@ def never_committed(attempt: Attempt, opener: str | None) -> Stop:
 
 
 def _is_held(run: Run, control: Connection) -> bool:
-    return bool(control.row(f"SELECT {run.held.fence.is_held}")[0])
+    return bool(control.row(f"SELECT {run.guard.fence.is_held}")[0])
 
 
 def cancelled(attempt: Attempt) -> Stop | Interrupted:
@@ -183,13 +183,13 @@ def _lost_by_itself(attempt: Attempt, error: Error) -> bool:
     """Whether the worker lost its connection as the guard did, at a restart of the server: what happened is known then."""
     lost = error.is_disconnect or code_of(error.sqlstate, "") == "connection-lost"
     run = attempt.run
-    return lost and not attempt.killed and run.context.interruption.signum is None and not run.held.ran_out
+    return lost and not attempt.killed and run.context.interruption.signum is None and not run.guard.ran_out
 
 
 def ended_early(run: Run) -> Stop:
     """The stop for a run that may not go on although nothing failed: its guard is gone, or its time is up."""
-    if run.held.lost is not None:
-        return stop("guard-lost", f"the guard was lost: {run.held.lost}")
+    if run.guard.lost is not None:
+        return stop("guard-lost", f"the guard was lost: {run.guard.lost}")
     spent = time.monotonic() - run.context.started_s
     return stop("deadline", f"the deadline of {run.context.limits.deadline_s:g} s came after {spent:.0f} s")
 

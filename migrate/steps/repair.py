@@ -205,7 +205,7 @@ class Repairing:
         Returns where it was done all the same, or where what it was to put right stays. Raises Stop or Interrupted.
         """
         run = self.run
-        if isinstance(error, Stop) and run.held.ran_out:  # another run has ended the connection, or may have
+        if isinstance(error, Stop) and run.guard.ran_out:  # another run has ended the connection, or may have
             error = ended_early(run)
         code = error.problem.kind.code if isinstance(error, Stop) else None
         invalid = invalid_now(run, within_s=run.context.limits.connect_s)

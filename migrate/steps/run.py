@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.observation import Observation
     from migrate.core.problems import Stop
     from migrate.postgres.connection import Connection
-    from migrate.postgres.guard import Held
+    from migrate.postgres.guard import Guard
     from migrate.postgres.ledger import Ledger
     from migrate.steps.at_work import AtWork
     from migrate.steps.order import Order
@@ -44,7 +44,7 @@ class Run:
 
     order: Order
     control: Connection
-    held: Held
+    guard: Guard
     ledger: Ledger
     before: Observation
     looks_first: bool = False  # at where env.py goes, before it may commit anything
@@ -68,4 +68,4 @@ class Run:
     def must_end(self) -> bool:
         """Whether a signal came, the guard is gone or the time is up."""
         context = self.context
-        return context.interruption.signum is not None or self.held.lost is not None or context.time_left_s <= 0
+        return context.interruption.signum is not None or self.guard.lost is not None or context.time_left_s <= 0

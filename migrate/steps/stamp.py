@@ -32,7 +32,7 @@ def stamp(
     is_recorded = False
     try:
         # with the mark: who takes the guard while this transaction is open ends it before anything else
-        with run.control.transaction(lock_timeout_s=run.context.limits.lock_s, mark=run.held.fence.mark_transaction):
+        with run.control.transaction(lock_timeout_s=run.context.limits.lock_s, mark=run.guard.fence.mark_transaction):
             version_table.replace_rows(
                 run.control,
                 run.before.server.schema or "",
@@ -47,7 +47,7 @@ def stamp(
             run.stamping = True
     except psycopg2.Error as error:
         found = problem_of(error, doing="writing the version table", connection=run.control)
-        if run.held.ran_out:
+        if run.guard.ran_out:
             found = ended_early(run)
         if xid is None or found.problem.kind.code not in {"connection-lost", "guard-lost"}:
             run.stamping = False

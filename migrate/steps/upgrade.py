@@ -146,7 +146,7 @@ class Upgrading:
     def ready_worker(self) -> Iterator[Worker]:
         """The child that runs the revisions. Raises Stop where it does not start."""
         run = self.run
-        wake = (run.context.interruption.fd, run.held.lost_fd)
+        wake = (run.context.interruption.fd, run.guard.lost_fd)
         with ExitStack() as stack:
             child = run.order.child or stack.enter_context(closing(KeptChild()))
             worker, is_new = child.lend(child_environment(run), run.order.project.cwd, run.context.emit, wake)
@@ -211,7 +211,7 @@ class Upgrading:
                 return
             if message is not None:
                 ended = message if isinstance(message, Ended) else worker.refuse(message)
-                why = f"{ended.sentence}, while it was starting"
+                why = f"{ended.why}, while it was starting"
                 if ended.is_killed:
                     raise out_of_memory(why)
                 raise stop("env-cannot-run", why, names=names(self.run))
@@ -343,7 +343,7 @@ class Upgrading:
             keeps=self._keeps,
             version_table=run.order.target.version_table,
             version_table_schema=run.before.server.schema,
-            guard=run.held.fence,
+            guard=run.guard.fence,
             guard_every_s=HEARTBEAT_S,
             session=self._session,
             is_pooled=run.before.server.pooled,
@@ -492,9 +492,9 @@ class Upgrading:
             if len(self.run.applied) == attempt.total:
                 return None
             if ended.is_killed:
-                raise out_of_memory(ended.sentence)
-            raise stop("env-cannot-run", ended.sentence, names=names(self.run))
+                raise out_of_memory(ended.why)
+            raise stop("env-cannot-run", ended.why, names=names(self.run))
         killed = ended.is_killed and not attempt.killed
         has_exited = not killed and not ended.misspoken
-        error = Error("SystemExit", ended.sentence, has_exited=has_exited, is_out_of_memory=killed)
+        error = Error("SystemExit", ended.why, has_exited=has_exited, is_out_of_memory=killed)
         return self._judge(Failed("revision", error))

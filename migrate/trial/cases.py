@@ -54,7 +54,7 @@ class Case:
     revision: str | None = None
     file: str | None = None
     line: int | None = None
-    message: str = ""
+    why: str = ""
     details: tuple[str, ...] = ()
 
     @property
@@ -77,7 +77,7 @@ class Case:
             "revision": self.revision,
             "file": self.file,
             "line": self.line,
-            "finding": self.message,
+            "finding": self.why,
             "details": list(self.details),
         }
 
@@ -179,7 +179,7 @@ class Findings:
         self,
         check: TrialCheck,
         revision: str | None,
-        message: str,
+        why: str,
         details: Iterable[str] = (),
         *,
         file: str | None = None,
@@ -190,22 +190,22 @@ class Findings:
 
         One that is not ``is_sure`` fails nothing: it may be the synthetic rows that are at fault.
         """
-        message, details = legible(message), tuple(map(legible, details))
+        why, details = legible(why), tuple(map(legible, details))
         before = self._cases.get((revision, check))
         if before is not None and before.verdict in FOUND:
-            added = (*before.details, message, *details)[:LISTED]
+            added = (*before.details, why, *details)[:LISTED]
             self._cases[revision, check] = replace(before, details=added)
             return
         source = self.sources.get(revision or "")
         reason = source.accepted.get(str(check)) if source is not None else None
         if reason is not None:
-            verdict, message, details = CaseStatus.ACCEPTED, f"accepted: {reason}", (message, *details)
+            verdict, why, details = CaseStatus.ACCEPTED, f"accepted: {reason}", (why, *details)
         else:
             verdict = CaseStatus.FAILED if is_sure and str(check) in self.fail else CaseStatus.WARNED
         place = self._line(check, revision) if line is None and file is None else line
         shown = file if file is not None else self.files.get(revision or "")
         listed = details if check is TrialCheck.MODELS else details[:LISTED]
-        self._cases[revision, check] = Case(check, verdict, revision, shown, place, message, listed)
+        self._cases[revision, check] = Case(check, verdict, revision, shown, place, why, listed)
 
     def passed(self, check: TrialCheck, revision: str | None = None) -> None:
         """Nothing was found, unless something was already."""
@@ -232,11 +232,11 @@ class Findings:
             tuple(case for name in names for case in sorted(self.of(name), key=lambda case: checks.index(case.check)))
         )
 
-    def _put(self, check: TrialCheck, revision: str | None, verdict: CaseStatus, message: str) -> None:
+    def _put(self, check: TrialCheck, revision: str | None, verdict: CaseStatus, why: str) -> None:
         if (revision, check) not in self._cases:
             file = self.files.get(revision or "")
             line = self._line(check, revision) if file is not None else None
-            self._cases[revision, check] = Case(check, verdict, revision, file, line, message)
+            self._cases[revision, check] = Case(check, verdict, revision, file, line, why)
 
     def _line(self, check: TrialCheck, revision: str | None) -> int | None:
         source = self.sources.get(revision or "")

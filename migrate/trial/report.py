@@ -59,9 +59,9 @@ def junit(trial: Trial, *, duration_s: float) -> str:
         element = ET.SubElement(suite, "testcase", about)
         match case.verdict:
             case CaseStatus.FAILED:
-                ET.SubElement(element, "failure", {"message": _xml(case.message)}).text = _xml(in_full(case))
+                ET.SubElement(element, "failure", {"message": _xml(case.why)}).text = _xml(in_full(case))
             case CaseStatus.SKIPPED | CaseStatus.ACCEPTED:
-                ET.SubElement(element, "skipped", {"message": _xml(case.message)})
+                ET.SubElement(element, "skipped", {"message": _xml(case.why)})
             case CaseStatus.WARNED:
                 ET.SubElement(element, "system-out").text = _xml(in_full(case))
             case CaseStatus.PASSED:
@@ -76,7 +76,7 @@ def github_annotations(trial: Trial, relative: Callable[[str], str | None]) -> s
     for case in trial.with_verdict(*_TOLD):
         kind = "error" if case.verdict is CaseStatus.FAILED else "warning"
         path = relative(case.file) if case.file is not None else None
-        said = "\n".join((case.message, *case.details))
+        said = "\n".join((case.why, *case.details))
         about = f"revision {case.revision}" if case.revision else "the history"
         lines.append(workflow_command(kind, said, title=f"{case.check} of {about}", path=path, line=case.line))
     return "".join(f"{line}\n" for line in lines)
@@ -85,7 +85,7 @@ def github_annotations(trial: Trial, relative: Callable[[str], str | None]) -> s
 def in_full(case: Case) -> str:
     """A finding with its place and its details, a line each."""
     place = f"{case.place}: " if case.place else ""
-    return "\n".join((f"{place}{case.message}", *case.details))
+    return "\n".join((f"{place}{case.why}", *case.details))
 
 
 def table(trial: Trial, *, colour: bool, width: int = _WIDTH) -> str:
@@ -109,7 +109,7 @@ def table(trial: Trial, *, colour: bool, width: int = _WIDTH) -> str:
         parts.append(grid)
     for case in trial.cases:
         if case.revision is None:
-            said = f"  {shown(case.message)}" if case.verdict is CaseStatus.SKIPPED else ""
+            said = f"  {shown(case.why)}" if case.verdict is CaseStatus.SKIPPED else ""
             parts.append(Text.assemble((_MARKS[case.verdict], _STYLES[case.verdict]), f" {case.check}{said}"))
     for case in trial.with_verdict(*FOUND):
         parts.append(Text(""))
@@ -117,7 +117,7 @@ def table(trial: Trial, *, colour: bool, width: int = _WIDTH) -> str:
             Text.assemble((_MARKS[case.verdict], _STYLES[case.verdict]), f" {case.check}  {shown(case.place)}")
         )
         # the mark before it: GitHub acts on a line that begins with two colons, after any white space
-        parts.append(Text("\n".join(f"     - {shown(line)}" for line in (case.message, *case.details))))
+        parts.append(Text("\n".join(f"     - {shown(line)}" for line in (case.why, *case.details))))
     parts += [Text(""), Text(trial.summary)]
     console = Console(
         width=width,

@@ -11,7 +11,7 @@ from migrate.trial.values import ROWS, SEEDS, STRIDE, Given, Shape, texts, wante
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from migrate.trial.values import Column, ForeignKey, Row, Table, Value
+    from migrate.trial.values import FilledColumn, FilledTable, Reference, Row, Value
 
 TRIES: Final = 300  # of one row
 _NODES: Final = 20_000  # of one search among what has not been forbidden
@@ -93,7 +93,7 @@ class RowPlan:
 
     def __init__(
         self,
-        table: Table,
+        table: FilledTable,
         number: int,
         *,
         parents: Mapping[int, Sequence[Row]],
@@ -102,12 +102,12 @@ class RowPlan:
         self.table = table
         self._fixed = dict(fixed or {})
         self._is_last = number == ROWS - 1
-        self._keys: list[tuple[ForeignKey, list[dict[str, str | None] | Own]]] = [
+        self._keys: list[tuple[Reference, list[dict[str, str | None] | Own]]] = [
             (key, self._key_choices(key, parents.get(key.table, ()))) for key in table.foreign_keys
         ]
         optional = {name for key, choices in self._keys for name in key.columns if {} in choices}
         referring = {name for key, _ in self._keys for name in key.columns}
-        self._columns: list[tuple[Column, list[Value]]] = [
+        self._columns: list[tuple[FilledColumn, list[Value]]] = [
             (column, self._choices(column, 0 if number < ROWS - 1 else ROWS - 1))
             for column in table.columns
             if column.name not in self._fixed and (column.name not in referring or column.name in optional)
@@ -149,11 +149,11 @@ class RowPlan:
         return tuple(column.name for column, _ in self._columns if len(texts(column.type, 0)) > 1)
 
     @property
-    def missing(self) -> ForeignKey | None:
+    def missing(self) -> Reference | None:
         """A key that has nothing to refer to."""
         return next((key for key, choices in self._keys if not choices), None)
 
-    def _key_choices(self, key: ForeignKey, rows: Sequence[Row]) -> list[dict[str, str | None] | Own]:
+    def _key_choices(self, key: Reference, rows: Sequence[Row]) -> list[dict[str, str | None] | Own]:
         nullable = self.table.may_be_null(key)
         found: list[dict[str, str | None] | Own] = []
         for row in rows[::-1] if self._is_last else rows:
@@ -192,7 +192,7 @@ class RowPlan:
                 for name, other in zip(key.columns, key.references, strict=True):
                     row[name] = row.get(other, Given.DEFAULT)
 
-    def _choices(self, column: Column, seed: int) -> list[Value]:
+    def _choices(self, column: FilledColumn, seed: int) -> list[Value]:
         if column.drawn:
             return [Given.DEFAULT]
         rules = [rule for rule in self.table.rules if column.name in rule.columns]

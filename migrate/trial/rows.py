@@ -18,10 +18,10 @@ from migrate.trial.row_plan import RowPlan
 from migrate.trial.tables import SEQUENCES, TABLES, Scope, TablePlace, parameters_of, places_of, shown
 from migrate.trial.values import (
     ROWS,
-    Column,
-    ForeignKey,
+    FilledColumn,
+    FilledTable,
     Given,
-    Table,
+    Reference,
     Type,
     order,
 )
@@ -164,7 +164,7 @@ class _Filling:
             self._complete(self._places[table.id], key)
         return self._found
 
-    def _promise(self, key: ForeignKey) -> None:
+    def _promise(self, key: Reference) -> None:
         """Settle the referenced columns of a row that is inserted later, and defer the key until then."""
         place = self._places[key.table]
         promised = self._promised.setdefault(key.table, {})
@@ -176,12 +176,12 @@ class _Filling:
             sql.SQL("SET CONSTRAINTS {} DEFERRED").format(sql.Identifier(self._schema_of(key), key.name))
         )
 
-    def _schema_of(self, key: ForeignKey) -> str:
+    def _schema_of(self, key: Reference) -> str:
         owner = next(place for place in self._places.values() if key in place.table.foreign_keys)
         schema: str = owner.name.strings[0]
         return schema
 
-    def _settled(self, place: TablePlace, column: Column) -> str:
+    def _settled(self, place: TablePlace, column: FilledColumn) -> str:
         if column.drawn:
             self._cursor.execute(
                 "SELECT coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), 'nextval(' || pg_catalog.quote_literal("
@@ -194,7 +194,7 @@ class _Filling:
             self._cursor.execute(f"SELECT ({expression})::text")
             (drawn,) = self._cursor.fetchone() or ("1",)
             return str(drawn)
-        plan = RowPlan(Table(0, "", (column,)), 0, parents={})
+        plan = RowPlan(FilledTable(0, "", (column,)), 0, parents={})
         value = (plan.propose() or {}).get(column.name)
         return value if isinstance(value, str) else "1"
 
@@ -236,7 +236,7 @@ class _Filling:
                     found[name] = self._settled(place, column)
         return found
 
-    def _parents(self, table: Table) -> dict[int, list[Row]]:
+    def _parents(self, table: FilledTable) -> dict[int, list[Row]]:
         found: dict[int, list[Row]] = {}
         for key in table.foreign_keys:
             if key.table in found:
@@ -250,7 +250,7 @@ class _Filling:
             found[key.table] = rows
         return found
 
-    def _existing(self, key: ForeignKey) -> list[Row]:
+    def _existing(self, key: Reference) -> list[Row]:
         """Rows that are there already: of a table that takes none of ours, or belongs to somebody else."""
         self._cursor.execute("SELECT %s::regclass::text", [key.table])
         (name,) = self._cursor.fetchone() or ("",)
@@ -302,7 +302,7 @@ class _Filling:
             place.name, sql.SQL(", ").join(map(sql.Identifier, values)), given, returning
         )
 
-    def _complete(self, place: TablePlace, key: ForeignKey) -> None:
+    def _complete(self, place: TablePlace, key: Reference) -> None:
         """Let the first rows refer to what was not there yet; where a rule is against it they stay NULL."""
         others = self._rows.get(key.table, ())
         if not self._rows.get(place.table.id) or not others:

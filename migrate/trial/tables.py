@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from psycopg2 import sql
 
 from migrate.trial.readings import readable
-from migrate.trial.values import STRIDE, TEXT, Column, ForeignKey, Rule, Shape, Table, Type, literals
+from migrate.trial.values import STRIDE, TEXT, Constraint, FilledColumn, FilledTable, Reference, Shape, Type, literals
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -121,7 +121,7 @@ class Scope:
 class TablePlace:
     """How a table and its columns are spelled in SQL."""
 
-    table: Table
+    table: FilledTable
     name: sql.Identifier
     types: Mapping[str, str]  # column -> the type with its modifiers
 
@@ -144,7 +144,7 @@ def places_of(cursor: Cursor, scope: Scope, read_as: Mapping[str, Type]) -> list
     arguments = {"tables": list(tables)}
     types = _types(cursor, arguments)
     numbers = {oid: number for number, oid in enumerate(tables)}
-    columns: defaultdict[int, list[Column]] = defaultdict(list)
+    columns: defaultdict[int, list[FilledColumn]] = defaultdict(list)
     spelled: defaultdict[int, dict[str, str]] = defaultdict(dict)
     cursor.execute(_COLUMNS, arguments)
     for table, name, type_, modifier, nullable, has_default, drawn in cursor.fetchall():
@@ -152,13 +152,15 @@ def places_of(cursor: Cursor, scope: Scope, read_as: Mapping[str, Type]) -> list
         accepts_null = nullable and not (made.shape is Shape.DOMAIN and "NOT NULL" in made.literals)
         read = read_as.get(name) if made.name in TEXT else None
         texts = readable(read, STRIDE * numbers[table]) if read is not None else ()
-        columns[table].append(Column(name, made, accepts_null, has_default, drawn, texts))
+        columns[table].append(FilledColumn(name, made, accepts_null, has_default, drawn, texts))
     rules, keys = _rules(cursor, arguments, {oid for oid, (*_, kind) in tables.items() if kind == "p"})
     for table, name, spelling in _spellings(cursor, arguments):
         spelled[table][name] = spelling
     return [
         TablePlace(
-            Table(oid, shown(scope, schema, name), tuple(columns[oid]), tuple(rules[oid]), tuple(keys[oid]), number),
+            FilledTable(
+                oid, shown(scope, schema, name), tuple(columns[oid]), tuple(rules[oid]), tuple(keys[oid]), number
+            ),
             sql.Identifier(schema, name),
             spelled[oid],
         )
@@ -209,21 +211,21 @@ def _type(types: Mapping[int, tuple[Any, ...]], oid: int, modifier: int) -> Type
 
 def _rules(
     cursor: Cursor, arguments: Mapping[str, object], partitioned: Collection[int]
-) -> tuple[dict[int, list[Rule]], dict[int, list[ForeignKey]]]:
-    rules: defaultdict[int, list[Rule]] = defaultdict(list)
-    keys: defaultdict[int, list[ForeignKey]] = defaultdict(list)
+) -> tuple[dict[int, list[Constraint]], dict[int, list[Reference]]]:
+    rules: defaultdict[int, list[Constraint]] = defaultdict(list)
+    keys: defaultdict[int, list[Reference]] = defaultdict(list)
     cursor.execute(_CONSTRAINTS, arguments)
     for table, name, kind, definition, other, deferrable, columns, references in cursor.fetchall():
         if kind == "f":
-            keys[table].append(ForeignKey(name, tuple(columns), other, tuple(references), deferrable))
+            keys[table].append(Reference(name, tuple(columns), other, tuple(references), deferrable))
         else:
-            rules[table].append(Rule(name, tuple(columns or ()), literals(definition), is_check=True))
+            rules[table].append(Constraint(name, tuple(columns or ()), literals(definition), is_check=True))
     cursor.execute(_INDEXES, arguments)
     for table, name, definition, columns in cursor.fetchall():
         condition = definition.partition(" WHERE ")[2]
-        rules[table].append(Rule(name, tuple(columns or ()), literals(condition)))
+        rules[table].append(Constraint(name, tuple(columns or ()), literals(condition)))
     if partitioned:
         cursor.execute(_PARTITIONS, arguments)
         for table, columns, bounds in cursor.fetchall():
-            rules[table].append(Rule(None, tuple(columns or ()), literals(bounds)))
+            rules[table].append(Constraint(None, tuple(columns or ()), literals(bounds)))
     return rules, keys

@@ -32,7 +32,7 @@ def judge_models(
         findings.skipped(TrialCheck.MODELS, None, "env.py names no target_metadata that has tables")
     elif differences:
         # at env.py, which names the models: what was applied is never at fault
-        said = [f"{one.said}: {one.printed}" if one.printed else one.said for one in differences]
+        said = [f"{one.sentence}: {one.printed}" if one.printed else one.sentence for one in differences]
         findings.found(TrialCheck.MODELS, None, f"{MODELS_DIFFER}{said[0]}", said[1:], file=env_py, line=1)
     findings.passed(TrialCheck.MODELS)
 
@@ -60,9 +60,9 @@ def tell(cases: Iterable[Case], emit: Emit) -> None:
         if level is None:
             continue
         each = [case]
-        if case.message.startswith(MODELS_DIFFER):
-            lines = (case.message.removeprefix(MODELS_DIFFER), *case.details)
-            each = [replace(case, message=line, details=()) for line in lines]
+        if case.why.startswith(MODELS_DIFFER):
+            lines = (case.why.removeprefix(MODELS_DIFFER), *case.details)
+            each = [replace(case, why=line, details=()) for line in lines]
         for one in each:
-            said = f"{one.place or 'the history'}: {one.check}: {one.message}"
+            said = f"{one.place or 'the history'}: {one.check}: {one.why}"
             emit(Event(Name.TRIAL_FINDING, said, level, one.to_json()))

@@ -84,7 +84,7 @@ class Type:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class FilledColumn:
     """A column that can be written; `drawn`: its default takes the next value of a sequence.
 
     `read_as` are texts that come first: something is going to read them.
@@ -99,7 +99,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class Constraint:
     """A constraint or unique index: the columns that it is about, and the constants in it.
 
     `name` is None for a partitioned table's bounds, whose violation the server does not name. `is_check`: it may want
@@ -113,7 +113,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignKey:
+class Reference:
     """A foreign key; `table` is the identity of the referenced table, `references` its columns in the same order."""
 
     name: str
@@ -124,21 +124,21 @@ class ForeignKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class FilledTable:
     """A table that gets rows; `id` is its identity (the OID), `name` is for people, `number` makes its values its own."""
 
     id: int
     name: str
-    columns: tuple[Column, ...]
-    rules: tuple[Rule, ...] = ()
-    foreign_keys: tuple[ForeignKey, ...] = ()
+    columns: tuple[FilledColumn, ...]
+    rules: tuple[Constraint, ...] = ()
+    foreign_keys: tuple[Reference, ...] = ()
     number: int = 0
 
-    def column(self, name: str) -> Column | None:
+    def column(self, name: str) -> FilledColumn | None:
         """The column, None where it cannot be written."""
         return next((column for column in self.columns if column.name == name), None)
 
-    def may_be_null(self, key: ForeignKey) -> bool:
+    def may_be_null(self, key: Reference) -> bool:
         """Whether a row can do without what the key refers to (MATCH SIMPLE: one NULL suffices)."""
         return any((column := self.column(name)) is not None and column.nullable for name in key.columns)
 
@@ -158,27 +158,27 @@ class FillOrder:
     row is promised and inserted before the transaction ends; `stuck` are tables that wait for each other for ever.
     """
 
-    tables: tuple[Table, ...]
-    later: tuple[tuple[Table, ForeignKey], ...] = ()
-    reserved: tuple[tuple[Table, ForeignKey], ...] = ()
-    stuck: tuple[Table, ...] = ()
+    tables: tuple[FilledTable, ...]
+    later: tuple[tuple[FilledTable, Reference], ...] = ()
+    reserved: tuple[tuple[FilledTable, Reference], ...] = ()
+    stuck: tuple[FilledTable, ...] = ()
 
 
-def order(tables: Sequence[Table], *, may_reserve: bool = True) -> FillOrder:
+def order(tables: Sequence[FilledTable], *, may_reserve: bool = True) -> FillOrder:
     """Referenced tables first; where they go round in a circle, nullable keys give way, then deferrable ones."""
-    done: list[Table] = []
-    later: list[tuple[Table, ForeignKey]] = []
-    reserved: list[tuple[Table, ForeignKey]] = []
+    done: list[FilledTable] = []
+    later: list[tuple[FilledTable, Reference]] = []
+    reserved: list[tuple[FilledTable, Reference]] = []
     waiting = {table.id: table for table in tables}
 
-    def unmet(table: Table) -> list[ForeignKey]:
+    def unmet(table: FilledTable) -> list[Reference]:
         return [key for key in table.foreign_keys if key.table in waiting and key.table != table.id]
 
-    def first(keep: Iterable[str]) -> Table | None:
+    def first(keep: Iterable[str]) -> FilledTable | None:
         kinds = frozenset(keep)
         return next((t for t in waiting.values() if all(kind(t, key) in kinds for key in unmet(t))), None)
 
-    def kind(table: Table, key: ForeignKey) -> str:
+    def kind(table: FilledTable, key: Reference) -> str:
         if table.may_be_null(key):
             return "nullable"
         return "deferrable" if key.deferrable and may_reserve else "hard"

@@ -104,7 +104,7 @@ def test_the_parent_ends_a_child_that_it_does_not_understand(tmp_path, monkeypat
         started_s = time.monotonic()
         ended = said_by(child, Ready)
         assert isinstance(ended, Ended)
-        assert ended.sentence == f"what the process that ran the revisions said was not understood: {why}"
+        assert ended.why == f"what the process that ran the revisions said was not understood: {why}"
         assert not ended.is_killed
         assert not child.is_alive
         assert time.monotonic() - started_s < AT_ONCE_S

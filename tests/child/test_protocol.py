@@ -111,7 +111,7 @@ def test_a_line_that_is_no_message_is_not_understood(line):
         ["Logged", ["message"]],
         ["Compared", [["said"]]],
         ["Compared", ["said"]],
-        ["Compared", {"said": "printed"}],
+        ["Compared", {"sentence": "printed"}],
         ["Doubtful", "a1", [["public", "t", [1]]]],
         ["Doubtful", "a1", None],
         ["Failed", "nowhere", list(ERROR), False],

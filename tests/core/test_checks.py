@@ -37,8 +37,8 @@ from migrate.core.url import DatabaseUrl
 from migrate.doctor.check import Check, Passed, Verdict, Warned, check
 from migrate.doctor.checks import CHECKS, pending, position, project, server, worst
 from migrate.doctor.facts import (
+    AgainstImage,
     BackupFacts,
-    Compared,
     Configuration,
     Diagnosis,
     Driver,
@@ -126,7 +126,7 @@ def versions(**facts):
 
 
 def compared(state, policy=None, image=IMAGE, observation=OBSERVATION):
-    return Compared(image, observation, state, policy or Policy())
+    return AgainstImage(image, observation, state, policy or Policy())
 
 
 def table(**facts):

@@ -548,7 +548,7 @@ def test_every_rule_has_a_test_and_a_sentence_with_the_name() -> None:
     assert {kind for rule in RULES for kind in rule.kinds} <= set(KINDS)
     for program, database, _, identity in BREAKS:
         (broken,) = serves(_with(program), _with({**program, **database}))
-        assert broken.sentence.startswith(f"{identity} ")
+        assert broken.why.startswith(f"{identity} ")
 
 
 def test_every_break_is_told_by_table() -> None:
@@ -564,7 +564,7 @@ def test_every_break_is_told_by_table() -> None:
 
 def test_the_sentence_says_what_was_and_what_is() -> None:
     (broken,) = serves(_with({}), _with({"column articles.title": "character varying(20) not null"}))
-    assert broken.sentence == (
+    assert broken.why == (
         "column articles.title is character varying(20) not null, which does not hold all of character varying(50) not null"
     )
 
@@ -572,7 +572,7 @@ def test_the_sentence_says_what_was_and_what_is() -> None:
 def test_a_sentence_is_one_line() -> None:
     policy = "as restrictive for all to public using ((EXISTS ( SELECT 1\n   FROM t)))"
     (broken,) = serves(_with(SECURED), _with({**SECURED, "policy articles.p": policy}))
-    assert broken.sentence.endswith("using ((EXISTS ( SELECT 1 FROM t)))")
+    assert broken.why.endswith("using ((EXISTS ( SELECT 1 FROM t)))")
 
 
 @pytest.mark.parametrize(

@@ -667,7 +667,7 @@ def test_what_breaks_the_running_release_is_held_with_all_that_follows(position,
     decision = decide(KNOWING, State(position, findings), Policy(**HOLD, **policy))
     assert isinstance(decision, Plan)
     assert (decision.steps, decision.result) == (steps, result)
-    assert decision.held == (HeldRevision(TWO, (BREAKS[0].sentence,)),)
+    assert decision.held == (HeldRevision(TWO, (BREAKS[0].why,)),)
 
 
 def test_nothing_is_held_where_nothing_breaks():

@@ -110,7 +110,7 @@ def test_a_pending_change_is_judged_once_however_many_revisions_it_has(monkeypat
     asked, judged = [], []
     monkeypatch.setattr(compatibility, "serves", lambda *given: asked.append(given) or serves(*given))
     counting = [
-        rules.Rule(r.name, r.events, r.kinds, r.sentence, lambda case, r=r: judged.append(case) or r.breaks(case))
+        rules.Rule(r.name, r.events, r.kinds, r.why, lambda case, r=r: judged.append(case) or r.breaks(case))
         for r in rules.RULES
     ]
     monkeypatch.setattr(compatibility, "RULES", counting)

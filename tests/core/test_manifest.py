@@ -186,7 +186,7 @@ def changed(old: str, new: str, text: str = GOOD) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "reason"),
+    ("text", "line", "why"),
     [
         ("", 1, "no JSON: Expecting value in column 1"),
         (changed('"heads": ["a4"],', '"heads": ["a4"]'), 4, "no JSON: Expecting ',' delimiter in column 2"),
@@ -216,15 +216,15 @@ def changed(old: str, new: str, text: str = GOOD) -> str:
         (changed(' "format"', ' "baseline": [],\n "format"'), 2, "this member of baseline is no object"),
     ],
 )
-def test_what_is_no_manifest_is_told_with_its_line(text: str, line: int, reason: str) -> None:
-    with pytest.raises(MalformedManifest, match=f"^line {line}: {reason}") as caught:
+def test_what_is_no_manifest_is_told_with_its_line(text: str, line: int, why: str) -> None:
+    with pytest.raises(MalformedManifest, match=f"^line {line}: {why}") as caught:
         Manifest.parse(text)
     assert caught.value.line == line
-    assert str(caught.value).endswith(caught.value.reason)
+    assert str(caught.value).endswith(caught.value.why)
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "reason"),
+    ("text", "line", "why"),
     [
         (changed("+ table articles: ", "table articles"), 8, "not a line of changes: table articles"),
         (
@@ -235,9 +235,9 @@ def test_what_is_no_manifest_is_told_with_its_line(text: str, line: int, reason:
         (changed("not null", "null"), 17, "the changes up to revision a1 do not lead to this schema"),
     ],
 )
-def test_changes_that_were_edited_by_hand_are_found_when_they_are_needed(text: str, line: int, reason: str) -> None:
+def test_changes_that_were_edited_by_hand_are_found_when_they_are_needed(text: str, line: int, why: str) -> None:
     edited = Manifest.parse(text)
-    with pytest.raises(MalformedManifest, match=f"^line {line}: {reason}"):
+    with pytest.raises(MalformedManifest, match=f"^line {line}: {why}"):
         edited.schema_at(("a1",))
 
 

@@ -257,9 +257,9 @@ def test_every_fault_of_a_history_is_found(revisions: list[Revision], expected: 
 
 def test_an_id_that_is_a_symbol_is_told_from_one_with_wrong_characters() -> None:
     (symbol,) = Graph([revision("heads")]).faults
-    assert "'heads' cannot be a revision id: to Alembic it means something else" in symbol.message
+    assert "'heads' cannot be a revision id: to Alembic it means something else" in symbol.why
     (characters,) = Graph([revision("a+")]).faults
-    assert "one of @ - +" in characters.message
+    assert "one of @ - +" in characters.why
 
 
 def test_a_fault_names_the_revisions_their_files_and_the_fix() -> None:
@@ -267,8 +267,8 @@ def test_a_fault_names_the_revisions_their_files_and_the_fix() -> None:
 
     assert missing.revisions == ("a", "gone")
     assert missing.files == ("versions/a.py",)
-    assert "'gone'" in missing.message
-    assert "versions/a.py" in missing.message
+    assert "'gone'" in missing.why
+    assert "versions/a.py" in missing.why
     assert "versions/a.py" in missing.fix
     (duplicate,) = Graph([revision("a"), Revision("a", (), (), (), "", "versions/again.py", "")]).faults
     assert duplicate.files == ("versions/a.py", "versions/again.py")
@@ -289,7 +289,7 @@ def test_each_cycle_is_shown_in_order_and_the_rest_still_answers() -> None:
     )
 
     assert [found.revisions for found in tangled.faults] == [("a", "c", "b"), ("x", "y")]
-    assert "a -> c -> b -> a" in tangled.faults[0].message
+    assert "a -> c -> b -> a" in tangled.faults[0].why
     assert tangled.pending((), "head0") == tangled.rows_at("heads") == tangled.faults[0]
     assert tangled.ancestors(["head0"]) == {"head0", "c", "b", "a", "base0"}
     assert tangled.heads == ("head0",)

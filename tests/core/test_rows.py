@@ -12,12 +12,12 @@ from migrate.trial.row_plan import TRIES, RowPlan, Search
 from migrate.trial.values import (
     ROWS,
     SEEDS,
-    Column,
-    ForeignKey,
+    Constraint,
+    FilledColumn,
+    FilledTable,
     Given,
-    Rule,
+    Reference,
     Shape,
-    Table,
     Type,
     literals,
     order,
@@ -28,13 +28,13 @@ INTEGER = Type("integer")
 TEXT = Type("text")
 
 
-def table(id_: int, *keys: ForeignKey, nullable: bool = False) -> Table:
-    columns = tuple(Column(name, INTEGER, nullable) for key in keys for name in key.columns)
-    return Table(id_, f"t{id_}", (Column("id", INTEGER, nullable=False), *columns), (), keys)
+def table(id_: int, *keys: Reference, nullable: bool = False) -> FilledTable:
+    columns = tuple(FilledColumn(name, INTEGER, nullable) for key in keys for name in key.columns)
+    return FilledTable(id_, f"t{id_}", (FilledColumn("id", INTEGER, nullable=False), *columns), (), keys)
 
 
-def key(to: int, *, deferrable: bool = False) -> ForeignKey:
-    return ForeignKey(f"to_{to}", (f"t{to}_id",), to, ("id",), deferrable)
+def key(to: int, *, deferrable: bool = False) -> Reference:
+    return Reference(f"to_{to}", (f"t{to}_id",), to, ("id",), deferrable)
 
 
 # The order
@@ -182,17 +182,17 @@ def test_a_search_ends_although_everything_is_related() -> None:
 # One row
 
 
-def plan(one: Table, number: int = 0, **more: object) -> RowPlan:
+def plan(one: FilledTable, number: int = 0, **more: object) -> RowPlan:
     return RowPlan(one, number, parents=more.pop("parents", {}), **more)  # type: ignore[arg-type]
 
 
-WIDE = Table(
+WIDE = FilledTable(
     1,
     "t",
     (
-        Column("id", INTEGER, nullable=False, has_default=True, drawn=True),
-        Column("name", TEXT, nullable=False),
-        Column("note", TEXT),
+        FilledColumn("id", INTEGER, nullable=False, has_default=True, drawn=True),
+        FilledColumn("name", TEXT, nullable=False),
+        FilledColumn("note", TEXT),
     ),
 )
 
@@ -204,7 +204,7 @@ def test_the_first_two_rows_are_alike_and_the_last_is_null_where_it_may_be() -> 
 
 
 def test_a_refusal_changes_the_columns_of_its_rule() -> None:
-    one = Table(1, "t", WIDE.columns, (Rule("u", ("name",)),))
+    one = FilledTable(1, "t", WIDE.columns, (Constraint("u", ("name",)),))
     found = plan(one, 1)
     found.propose()
     found.refuse("u")
@@ -219,7 +219,7 @@ def test_a_refusal_that_names_nothing_ends_the_search() -> None:
 
 
 def test_a_rule_about_generated_columns_changes_anything() -> None:
-    one = Table(1, "t", (Column("a", INTEGER, nullable=False),), (Rule("u", ("twice",)),))
+    one = FilledTable(1, "t", (FilledColumn("a", INTEGER, nullable=False),), (Constraint("u", ("twice",)),))
     found = plan(one, 1)
     found.propose()
     found.refuse("u")
@@ -227,8 +227,8 @@ def test_a_rule_about_generated_columns_changes_anything() -> None:
 
 
 def test_a_search_for_a_row_is_bounded() -> None:
-    columns = tuple(Column(f"c{at}", INTEGER, nullable=False) for at in range(4))
-    one = Table(1, "t", columns, (Rule("c", tuple(column.name for column in columns)),))
+    columns = tuple(FilledColumn(f"c{at}", INTEGER, nullable=False) for at in range(4))
+    one = FilledTable(1, "t", columns, (Constraint("c", tuple(column.name for column in columns)),))
     found = plan(one)
     for _ in range(TRIES):
         assert found.propose() is not None
@@ -236,8 +236,8 @@ def test_a_search_for_a_row_is_bounded() -> None:
     assert found.propose() is None
 
 
-def proposals(column: Column, *constants: str) -> set[object]:
-    one = Table(1, "t", (column,), (Rule("c", (column.name,), constants),))
+def proposals(column: FilledColumn, *constants: str) -> set[object]:
+    one = FilledTable(1, "t", (column,), (Constraint("c", (column.name,), constants),))
     found = plan(one)
     said: set[object] = set()
     while (row := found.propose()) is not None:
@@ -247,29 +247,31 @@ def proposals(column: Column, *constants: str) -> set[object]:
 
 
 def test_the_constants_of_a_rule_are_tried() -> None:
-    assert {"new", "done"} <= proposals(Column("c", TEXT), "new", "done")
-    assert {"aaa", "AAA", "111"} <= proposals(Column("c", TEXT), "3", "99999999")
-    assert {"AAAA", "1111", "ord-a"} <= proposals(Column("c", TEXT), "^[0-9]{4}$", "ord-%")
-    assert {"9", "10", "11", "2.5"} <= proposals(Column("c", INTEGER), "10", "2.5", "x")
-    assert "0.5" in proposals(Column("c", Type("numeric")), "1")
+    assert {"new", "done"} <= proposals(FilledColumn("c", TEXT), "new", "done")
+    assert {"aaa", "AAA", "111"} <= proposals(FilledColumn("c", TEXT), "3", "99999999")
+    assert {"AAAA", "1111", "ord-a"} <= proposals(FilledColumn("c", TEXT), "^[0-9]{4}$", "ord-%")
+    assert {"9", "10", "11", "2.5"} <= proposals(FilledColumn("c", INTEGER), "10", "2.5", "x")
+    assert "0.5" in proposals(FilledColumn("c", Type("numeric")), "1")
     assert {"1990-05-01", "1990-05-02", "1990-04-30"} <= proposals(
-        Column("c", Type("date")), "1990-05-01", "x", "2020-99-99"
+        FilledColumn("c", Type("date")), "1990-05-01", "x", "2020-99-99"
     )
-    assert "object" in proposals(Column("c", Type("jsonb")), "object")
+    assert "object" in proposals(FilledColumn("c", Type("jsonb")), "object")
     array = Type("text[]", Shape.ARRAY, parts=(TEXT,))
-    assert {'{"new"}', "{}"} <= proposals(Column("c", array), "new")
+    assert {'{"new"}', "{}"} <= proposals(FilledColumn("c", array), "new")
     domain = Type("d", Shape.DOMAIN, parts=(INTEGER,), literals=("7",))
-    assert {"6", "7", "8"} <= proposals(Column("c", domain))
-    assert proposals(Column("c", Type("m", Shape.ENUM, labels=("x",))), "y") == {"x", None}
+    assert {"6", "7", "8"} <= proposals(FilledColumn("c", domain))
+    assert proposals(FilledColumn("c", Type("m", Shape.ENUM, labels=("x",))), "y") == {"x", None}
 
 
 def test_default_and_null_are_tried_last() -> None:
-    found = proposals(Column("c", INTEGER, has_default=True))
+    found = proposals(FilledColumn("c", INTEGER, has_default=True))
     assert found == {*(str(70_000 + seed) for seed in range(SEEDS)), Given.DEFAULT, None}
 
 
 def test_a_rule_of_several_columns_soon_tries_null() -> None:
-    one = Table(1, "t", (Column("a", INTEGER), Column("b", INTEGER)), (Rule("c", ("a", "b"), ("1",)),))
+    one = FilledTable(
+        1, "t", (FilledColumn("a", INTEGER), FilledColumn("b", INTEGER)), (Constraint("c", ("a", "b"), ("1",)),)
+    )
     found = plan(one)
     found.propose()
     found.refuse("c")
@@ -277,7 +279,7 @@ def test_a_rule_of_several_columns_soon_tries_null() -> None:
 
 
 def test_types_that_are_guessed_are_named() -> None:
-    one = Table(1, "t", (Column("a", INTEGER), Column("b", Type("isbn13"))))
+    one = FilledTable(1, "t", (FilledColumn("a", INTEGER), FilledColumn("b", Type("isbn13"))))
     assert plan(one).unsure == ("b",)
 
 
@@ -308,7 +310,7 @@ def test_without_a_parent_a_hard_key_is_missing() -> None:
 
 def test_a_row_can_refer_to_itself() -> None:
     assert plan(table(1, key(1))).propose() == {"id": "70000", "t1_id": "70000"}
-    drawn = Table(1, "t", (Column("t1_id", INTEGER, nullable=False),), (), (key(1),))
+    drawn = FilledTable(1, "t", (FilledColumn("t1_id", INTEGER, nullable=False),), (), (key(1),))
     assert plan(drawn).propose() == {"t1_id": Given.DEFAULT}
 
 
@@ -316,14 +318,14 @@ def test_what_is_settled_stands() -> None:
     assert plan(table(1, key(1)), fixed={"id": "9"}).propose() == {"id": "9", "t1_id": "9"}
 
 
-SHARED = Table(
+SHARED = FilledTable(
     1,
     "t",
-    tuple(Column(name, INTEGER, nullable=name == "b") for name in ("tenant", "a", "b")),
+    tuple(FilledColumn(name, INTEGER, nullable=name == "b") for name in ("tenant", "a", "b")),
     (),
     (
-        ForeignKey("to_a", ("tenant", "a"), 2, ("tenant", "id")),
-        ForeignKey("to_b", ("tenant", "b"), 3, ("tenant", "id")),
+        Reference("to_a", ("tenant", "a"), 2, ("tenant", "id")),
+        Reference("to_b", ("tenant", "b"), 3, ("tenant", "id")),
     ),
 )
 
@@ -334,8 +336,12 @@ def test_keys_that_share_a_column_agree_about_it() -> None:
         3: [{"tenant": "2", "id": "30"}],
     }
     assert plan(SHARED, parents=parents).propose() == {"tenant": "1", "a": "10", "b": None}
-    hard = Table(
-        1, "t", tuple(Column(one.name, INTEGER, nullable=False) for one in SHARED.columns), (), SHARED.foreign_keys
+    hard = FilledTable(
+        1,
+        "t",
+        tuple(FilledColumn(one.name, INTEGER, nullable=False) for one in SHARED.columns),
+        (),
+        SHARED.foreign_keys,
     )
     assert plan(hard, parents=parents).propose() == {"tenant": "2", "a": "20", "b": "30"}
 
@@ -346,12 +352,17 @@ def test_a_key_that_contradicts_what_is_settled_gives_way() -> None:
 
 
 def test_a_half_null_key_leaves_the_other_half_to_be_filled() -> None:
-    only_b = Table(1, "t", SHARED.columns[::2], (), SHARED.foreign_keys[1:])
+    only_b = FilledTable(1, "t", SHARED.columns[::2], (), SHARED.foreign_keys[1:])
     assert plan(only_b, parents={3: []}).propose() == {"b": None, "tenant": "70000"}
 
 
 def test_a_check_without_constants_gets_texts_of_many_kinds_and_what_is_read_comes_first() -> None:
-    one = Table(1, "t", (Column("c", TEXT, nullable=False, read_as=("7",)),), (Rule("upper", ("c",), is_check=True),))
+    one = FilledTable(
+        1,
+        "t",
+        (FilledColumn("c", TEXT, nullable=False, read_as=("7",)),),
+        (Constraint("upper", ("c",), is_check=True),),
+    )
     found = plan(one)
     said = []
     while (row := found.propose()) is not None:

@@ -165,7 +165,7 @@ def test_a_rollback_on_a_restored_database_is_served() -> None:
         assert serves(TABLE | {CHECK: RESTORED}, TABLE | {CHECK: live}, SPELLED) == (), live
     (broken,) = serves(TABLE | {CHECK: MADE}, TABLE | {CHECK: OTHER}, SPELLED)
     assert broken.rule == "constraint-changed"
-    assert "'x'" in broken.sentence
+    assert "'x'" in broken.why
     # two lists of values are compared as such, though nothing is known of their spellings
     assert serves(TABLE | {CHECK: MADE}, TABLE | {CHECK: MORE_RESTORED}) == ()
 

@@ -92,7 +92,7 @@ def test_a_second_finding_of_a_check_is_a_detail_of_the_first(findings: Findings
     for number in range(30):
         findings.found(TrialCheck.CRASH, "r1", f"again {number}")
     (case,) = findings.of("r1")
-    assert case.message == "first"
+    assert case.why == "first"
     assert case.details[:2] == ("more", "again 0")
     assert len(case.details) == LISTED
 
@@ -113,7 +113,7 @@ def test_what_a_revision_accepts_is_no_failure_and_is_told() -> None:
     findings.found(TrialCheck.KEPT, "r1", "again")
     findings.found(TrialCheck.ROWS, "r1", "no")
     kept, rows = findings.of("r1")
-    assert (kept.verdict, kept.message) == (CaseStatus.ACCEPTED, "accepted: meant so")
+    assert (kept.verdict, kept.why) == (CaseStatus.ACCEPTED, "accepted: meant so")
     assert kept.details == ("rows are lost", "more", "again")
     assert rows.verdict is CaseStatus.FAILED
 
@@ -176,7 +176,7 @@ def test_the_counts_in_words(trial: Trial, said: str) -> None:
 
 
 def test_a_case_in_json_and_without_a_place() -> None:
-    case = Case(TrialCheck.TWICE, CaseStatus.FAILED, message="said", details=("a",))
+    case = Case(TrialCheck.TWICE, CaseStatus.FAILED, why="said", details=("a",))
     assert case.place == ""
     assert Case(TrialCheck.TWICE, CaseStatus.FAILED, file="env.py").place == "env.py"
     assert case.to_json() == {

@@ -34,7 +34,7 @@ def loaded(project: Path, config_file: str | None = None, section: str = "alembi
 def fault(project: Path, config_file: str | None = None, section: str = "alembic") -> ConfigFault:
     found = load_config(Path(config_file) if config_file else None, project, section)
     assert isinstance(found, ConfigFault), found
-    assert "\n" not in found.message
+    assert "\n" not in found.why
     return found
 
 
@@ -80,7 +80,7 @@ def test_another_section(project: Path) -> None:
     assert loaded(project, section="tenants").section == "tenants"
     found = fault(project, section="users")
     assert found.kind is ConfigFaultKind.MISSING_SCRIPT_LOCATION
-    assert "[users]" in found.message
+    assert "[users]" in found.why
 
 
 def test_options_may_come_from_the_default_section(project: Path) -> None:
@@ -246,7 +246,7 @@ def test_no_configuration_at_all_says_where_we_looked(tmp_path: Path) -> None:
     found = fault(tmp_path)
 
     assert found.kind is ConfigFaultKind.MISSING_FILE
-    assert str(tmp_path) in found.message
+    assert str(tmp_path) in found.why
     assert "--config" in found.fix
 
 
@@ -261,7 +261,7 @@ def test_a_named_file_that_is_not_there(project: Path) -> None:
 
     found = fault(project, "conf/db.ini")
     assert found.kind is ConfigFaultKind.MISSING_FILE
-    assert str(project / "conf" / "db.ini") in found.message
+    assert str(project / "conf" / "db.ini") in found.why
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_a_wrong_ini(project: Path, ini: str, kind: ConfigFaultKind, said: str) 
 
     found = fault(project)
     assert found.kind is kind
-    assert said in found.message
+    assert said in found.why
     assert found.fix
 
 
@@ -317,7 +317,7 @@ def test_no_password_of_a_malformed_ini_is_repeated(project: Path, line: str) ->
     for text in (f"{line}\n", f"[alembic]\n{line}\n", f"[alembic]\nscript_location = %(hunter2)s\n{line}\n"):
         (project / "alembic.ini").write_text(text)
         found = fault(project)
-        assert "hunter2" not in found.message + found.fix
+        assert "hunter2" not in found.why + found.fix
 
 
 @pytest.mark.parametrize("name", ["alembic.ini", "pyproject.toml"])
@@ -353,4 +353,4 @@ def test_a_versions_folder_that_was_not_copied(project: Path) -> None:
 
     found = fault(project)
     assert found.kind is ConfigFaultKind.MISSING_FOLDER
-    assert str(project / "scripts" / "versions") in found.message
+    assert str(project / "scripts" / "versions") in found.why

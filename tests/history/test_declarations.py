@@ -339,7 +339,7 @@ def test_a_dynamic_file_says_which_names_are_computed() -> None:
     found = declared("revision = make()\ndown_revision = make()")
 
     assert isinstance(found, HistoryFault)
-    assert "revision and down_revision" in found.message
+    assert "revision and down_revision" in found.why
     assert found.files == ("versions/x.py",)
 
 
@@ -376,7 +376,7 @@ def test_what_python_cannot_compile(data: bytes, line: int | None) -> None:
     assert found.files == ("versions/x.py",)
     if line is not None:
         assert found.line == line
-        assert f"versions/x.py, line {line} is not valid Python" in found.message
+        assert f"versions/x.py, line {line} is not valid Python" in found.why
 
 
 def test_another_encoding_is_read_by_its_cookie() -> None:

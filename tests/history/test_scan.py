@@ -14,7 +14,7 @@ import pytest
 
 from migrate.core.history.faults import FaultKind, HistoryFault
 from migrate.core.history.graph import Revision
-from migrate.history import AlembicConfig, Scan, check_syntax, load_config, scan
+from migrate.history import AlembicConfig, Scanned, check_syntax, load_config, scan
 
 
 @pytest.fixture
@@ -36,18 +36,18 @@ def revision(id_: str, down: str | None = None, rest: str = "") -> bytes:
     return f'"""step {id_}"""\nrevision = {id_!r}\ndown_revision = {down!r}\n{rest}'.encode()
 
 
-def ids(scanned: Scan) -> list[str]:
+def ids(scanned: Scanned) -> list[str]:
     assert scanned.faults == ()
     return [each.id for each in scanned.revisions]
 
 
-def only_fault(scanned: Scan) -> HistoryFault:
+def only_fault(scanned: Scanned) -> HistoryFault:
     (found,) = scanned.faults
     return found
 
 
 def test_an_empty_folder_is_an_empty_history(versions: Path) -> None:
-    assert scan(config(versions)) == Scan((), (), {})
+    assert scan(config(versions)) == Scanned((), (), {})
 
 
 def test_a_file_and_all_that_is_known_of_it(versions: Path) -> None:
@@ -175,7 +175,7 @@ def test_what_is_called_like_a_revision_and_is_no_file(
 
     assert scanned.revisions == ()
     assert {fault.kind for fault in scanned.faults} == {FaultKind.UNREADABLE}
-    assert "scripts/versions/a.py" in scanned.faults[0].message
+    assert "scripts/versions/a.py" in scanned.faults[0].why
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -17,8 +17,8 @@ TRIAL = Trial(
         Case(TrialCheck.ROWS, CaseStatus.FAILED, "r1", "v/r1.py", 4, HOSTILE, ("a detail", "::error::forged")),
         Case(TrialCheck.DOWNGRADE, CaseStatus.WARNED, "r1", "v/r1.py", 9, "left behind"),
         Case(TrialCheck.CRASH, CaseStatus.SKIPPED, "r1", "v/r1.py", 3, "it commits once"),
-        Case(TrialCheck.TWICE, CaseStatus.FAILED, message="no place"),
-        Case(TrialCheck.MODELS, CaseStatus.SKIPPED, message="no models"),
+        Case(TrialCheck.TWICE, CaseStatus.FAILED, why="no place"),
+        Case(TrialCheck.MODELS, CaseStatus.SKIPPED, why="no models"),
     )
 )
 

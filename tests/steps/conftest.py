@@ -17,7 +17,7 @@ from migrate.core.interruption import Interruption
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
 from migrate.postgres.connection import connect
-from migrate.postgres.guard import GuardKey, guard
+from migrate.postgres.guard import GuardKey, guarded
 from migrate.postgres.ledger import Ledger
 from migrate.postgres.observe import observe
 from migrate.steps.order import Order, Project
@@ -64,11 +64,11 @@ def run(database, said):
     with (
         closing(connect(order.target, application_name="migrate:guard", interruption=None)) as holder,
         closing(connect(order.target, application_name="migrate:control", interruption=None)) as control,
-        guard(holder, key, context) as held,
+        guarded(holder, key, context) as guard,
     ):
         before = observe(control, order.target, LIMITS, hashes={}, with_schema=False)
-        ledger = Ledger(control, context, key="public.alembic_version", fence=held.fence)
+        ledger = Ledger(control, context, key="public.alembic_version", fence=guard.fence)
         said.clear()
-        yield Run(order=order, control=control, held=held, ledger=ledger, before=before)
+        yield Run(order=order, control=control, guard=guard, ledger=ledger, before=before)
     os.close(read)
     os.close(write)

@@ -107,9 +107,9 @@ def refuse_image(image: Image, policy: Policy) -> Refusal | None:
         return Refusal(
             problem(
                 "bad-history",
-                clauses(fault.message for fault in image.faults),
+                clauses(fault.why for fault in image.faults),
                 fix=image.faults[0].fix,
-                faults=[fault.message for fault in image.faults],
+                faults=[fault.why for fault in image.faults],
             ),
         )
     if not image.graph.revisions and not policy.allow_empty_history:
@@ -127,7 +127,7 @@ def refuse_image(image: Image, policy: Policy) -> Refusal | None:
     resolved = image.graph.resolve(policy.target)
     if not isinstance(resolved, tuple):
         return Refusal(
-            problem("unknown-target", resolved.message, names={"heads": heads or Quoted("none")}, heads=list(heads)),
+            problem("unknown-target", resolved.why, names={"heads": heads or Quoted("none")}, heads=list(heads)),
         )
     return None
 
@@ -381,7 +381,7 @@ def _unknown(position: Unknown, image: Image, findings: Iterable[Finding], polic
     if position.breaks is None:
         serving = "; without a manifest nothing can be said of its schema"
     elif position.breaks:
-        serving = f"; the live schema does not serve this image: {clauses([b.sentence for b in position.breaks])}"
+        serving = f"; the live schema does not serve this image: {clauses([b.why for b in position.breaks])}"
     else:
         serving = "; the live schema serves this image (--ahead compatible would let it run)"
     return Refusal(
@@ -403,7 +403,7 @@ def _ahead_problem(recorded: tuple[str, ...], breaks: tuple[Break, ...] | None) 
     if breaks is None:
         reason = "; without a manifest it cannot be proven that this image runs on its schema"
     elif breaks:
-        reason = f"; its schema does not serve this image: {clauses([b.sentence for b in breaks])}"
+        reason = f"; its schema does not serve this image: {clauses([b.why for b in breaks])}"
     else:
         reason = "; its schema serves this image, but policy refuses (ahead=refuse)"
     return problem(
@@ -411,7 +411,7 @@ def _ahead_problem(recorded: tuple[str, ...], breaks: tuple[Break, ...] | None) 
         f"the database is at {named(recorded)}, which descends from this image's head{reason}",
         names={"recorded": recorded},
         recorded=list(recorded),
-        breaks=[b.sentence for b in breaks or ()][: LISTED * 4],
+        breaks=[b.why for b in breaks or ()][: LISTED * 4],
     )
 
 

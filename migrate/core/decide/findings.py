@@ -85,7 +85,7 @@ def held_by(finding: Breaking, pending: Sequence[Revision]) -> tuple[HeldRevisio
     """The pending revisions from the first on that breaks the running release, and what each of them takes from it."""
     taken: dict[str, list[str]] = {}
     for broken, revision in finding.breaks:
-        taken.setdefault(revision.id, []).append(broken.sentence)
+        taken.setdefault(revision.id, []).append(broken.why)
     return tuple(HeldRevision(r, tuple(taken.get(r.id, ()))) for r in pending[len(finding.before) :])
 
 
@@ -151,7 +151,7 @@ def sentence(finding: Finding) -> str:
         case Unmet() | Unanswered() | Unforeseen() | Heavy():
             return foreseen.sentence(finding)
         case Breaking(breaks=breaks):
-            parts = [f"{broken.sentence} (revision {revision.id}, {revision.file})" for broken, revision in breaks]
+            parts = [f"{broken.why} (revision {revision.id}, {revision.file})" for broken, revision in breaks]
             return f"the pending change breaks the release that is still running: {clauses(parts)}"
         case _:
             assert_never(finding)

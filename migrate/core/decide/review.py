@@ -32,7 +32,7 @@ def reviewed(
     entries = {entry.revision.id: entry for entry in manifest.revisions}
     broken: dict[str, list[str]] = {}
     for found, revision in taken_from(manifest, graph, tuple(rows), tuple(rows), pending)[0] if rows else ():
-        broken.setdefault(revision.id, []).append(found.sentence)
+        broken.setdefault(revision.id, []).append(found.why)
     return tuple(
         Reviewed(revision, at.changes, at.effects, at.needs, tuple(broken.get(revision.id, ())))
         for revision in pending

@@ -349,7 +349,7 @@ def _known_elsewhere(image: Image, observation: Observation) -> tuple[str, ...]:
 def _pending(graph: Graph, rows: Rows, target: str) -> tuple[Revision, ...]:
     found = graph.pending(rows, target)
     if isinstance(found, HistoryFault):  # refused before a database is observed: see `decision.refuse_image`
-        raise TypeError(found.message)
+        raise TypeError(found.why)
     return found
 
 

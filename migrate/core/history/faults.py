@@ -36,7 +36,7 @@ class HistoryFault:
     """
 
     kind: FaultKind
-    message: str
+    why: str
     fix: Fix | str
     revisions: tuple[str, ...] = ()
     files: tuple[str, ...] = ()

@@ -20,19 +20,19 @@ OtherSpellings = Mapping[tuple[str, str], tuple[str, ...]]
 class MalformedManifest(ValueError):  # noqa: N818 - the name says what the text is, as the problem's code does
     """The text is no manifest that this version can use; `line` is 1-based."""
 
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__(f"line {line}: {reason}")
+    def __init__(self, line: int, why: str) -> None:
+        super().__init__(f"line {line}: {why}")
         self.line = line
-        self.reason = reason
+        self.why = why
 
 
 class ManifestFault(Exception):  # noqa: N818 - the manifest's, not the program's
     """A value that cannot be right; `path` leads to it from the document."""
 
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(why)
         self.path = path
-        self.reason = reason
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)

@@ -280,9 +280,9 @@ class Folding:
             found.append((identity, () if definition is None else (definition,)))
         return tuple(found)
 
-    def malformed(self, path: Path, reason: str) -> MalformedManifest:
+    def malformed(self, path: Path, why: str) -> MalformedManifest:
         """The error that says what is wrong where the path leads, with its line."""
-        return MalformedManifest(line_of(self._text or self.serialise(), path), reason)
+        return MalformedManifest(line_of(self._text or self.serialise(), path), why)
 
     def union(self, positions: Iterable[int]) -> int:
         """All that these build on, and themselves."""

@@ -88,7 +88,7 @@ class Manifest(Folding):
                 said = f"heads is {json.dumps(content.heads)}, but the heads of its revisions are {json.dumps(manifest.heads)}"
                 raise ManifestFault(("heads",), f"{said}; merged by hand?")
         except ManifestFault as fault:
-            raise MalformedManifest(line_of(text, fault.path), fault.reason) from None
+            raise MalformedManifest(line_of(text, fault.path), fault.why) from None
         return manifest
 
     # The history

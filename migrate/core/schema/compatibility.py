@@ -28,7 +28,7 @@ class Break:
 
     identity: str
     rule: str
-    sentence: str
+    why: str
 
 
 def serves(program: Schema, database: Schema, spelled: Spellings = AS_PRINTED) -> tuple[Break, ...]:
@@ -91,7 +91,7 @@ def _breaks(texts: Iterable[str], programs: Objects, databases: Objects, spelled
         program, database = (_line(side.printed.get(text)) for side in (programs, databases))
         for rule in RULES:
             if event in rule.events and pair.identity.kind in rule.kinds and all(rule.breaks(each) for each in pairs):
-                yield Break(text, rule.name, rule.sentence.format(identity=text, program=program, database=database))
+                yield Break(text, rule.name, rule.why.format(identity=text, program=program, database=database))
 
 
 def words(program: Schema, database: Schema, spelled: Spellings = AS_PRINTED) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Constant = bool | int | str | None
 
 
-class Kind(Enum):
+class Nullness(Enum):
     """What is known of a value that is no constant."""
 
     ANY = "any"  # NULL, too
@@ -32,14 +32,14 @@ class Kind(Enum):
 class Items:
     """An array of values; it is not NULL, and not empty."""
 
-    values: tuple[frozenset[Constant] | Kind, ...]
+    values: tuple[frozenset[Constant] | Nullness, ...]
 
 
-Value = frozenset[Constant] | Kind | Items
+Value = frozenset[Constant] | Nullness | Items
 """The constants that it may be (None is NULL), or what is known of it."""
 
 NULL: Final[Value] = frozenset({None})
-ANY, SOME = Kind.ANY, Kind.SOME
+ANY, SOME = Nullness.ANY, Nullness.SOME
 _EITHER: Final[frozenset[Constant]] = frozenset({True, False})
 
 TYPE: Final = (
@@ -104,7 +104,7 @@ def evaluate_first(text: str, columns: Mapping[str, Value]) -> Value:
 def truth(value: Value) -> frozenset[Constant]:
     """What a condition may be: true, false, or NULL."""
     match value:
-        case Kind.ANY:
+        case Nullness.ANY:
             return _EITHER | {None}
         case frozenset():
             return value
@@ -333,7 +333,7 @@ def _and(one: Value, other: Value) -> frozenset[Constant]:
 
 def _is_null(value: Value) -> frozenset[Constant]:
     match value:
-        case Kind.ANY:
+        case Nullness.ANY:
             return _EITHER
         case frozenset():
             return frozenset(one is None for one in value)
@@ -387,12 +387,12 @@ def _binary(one: Value, operator: str, other: Value) -> Value:
         return NULL
     if isinstance(one, frozenset) and isinstance(other, frozenset):
         found = [_computed(first, operator, second) for first, second in product(one, other)]
-        if Kind.ANY not in found:
-            return frozenset(result for result in found if not isinstance(result, Kind))
+        if Nullness.ANY not in found:
+            return frozenset(result for result in found if not isinstance(result, Nullness))
     return SOME if operator in _COMPARISONS and not (_may_be_null(one) or _may_be_null(other)) else ANY
 
 
-def _computed(one: Constant, operator: str, other: Constant) -> Constant | Kind:
+def _computed(one: Constant, operator: str, other: Constant) -> Constant | Nullness:
     if one is None or other is None:
         return None
     if isinstance(one, str) != isinstance(other, str) or isinstance(one, bool) != isinstance(other, bool):

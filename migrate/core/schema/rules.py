@@ -22,7 +22,7 @@ class Rule:
     name: str
     events: tuple[str, ...]  # gone, changed, new
     kinds: tuple[str, ...]
-    sentence: str  # with {identity}, {program} and {database}
+    why: str  # with {identity}, {program} and {database}
     breaks: Callable[[Pair], bool] = lambda _: True
 
 

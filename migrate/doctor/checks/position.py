@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.state import Finding
     from migrate.core.problems import Fix
     from migrate.doctor.check import Found
-    from migrate.doctor.facts import BackupFacts, Compared, Examined
+    from migrate.doctor.facts import AgainstImage, BackupFacts, Examined
 
 _Kind = TypeVar("_Kind")
 _WORDS: Final = {
@@ -96,7 +96,7 @@ def tables(seen: Examined) -> Found:
     "the position of the database against this image, the decision, and the pending revisions",
     fails="`migrate up` would refuse it",
 )
-def state(seen: Compared) -> Found:
+def state(seen: AgainstImage) -> Found:
     """What `up` makes of the position alone."""
     position = seen.state.position
     # what the pending revisions break is a check of its own
@@ -118,7 +118,7 @@ def state(seen: Compared) -> Found:
     warns="there are some, and nothing is pending or nothing of them is left",
     fails="there are some, and revisions are pending",
 )
-def residue(seen: Compared) -> Found:
+def residue(seen: AgainstImage) -> Found:
     """What an earlier run left, and what it began and left nothing of."""
     finding = _first(seen, Residue)
     if finding is not None:
@@ -142,7 +142,7 @@ def residue(seen: Compared) -> Found:
     warns="there are some, and nothing is pending or policy lets them be",
     fails="there are some, and revisions are pending",
 )
-def edited(seen: Compared) -> Found:
+def edited(seen: AgainstImage) -> Found:
     """By the sources that the ledger kept."""
     finding = _first(seen, Edited)
     if finding is not None:
@@ -155,7 +155,7 @@ def edited(seen: Compared) -> Found:
     warns="it differs, and nothing is pending or policy lets it be",
     fails="it differs, and revisions are pending",
 )
-def drift(seen: Compared) -> Found:
+def drift(seen: AgainstImage) -> Found:
     """Also where a right is missing without which the two cannot be compared."""
     incomparable, drifted, left = _first(seen, Incomparable), _first(seen, Drifted), _first(seen, Residue)
     lacking = _first(seen, Lacking)
@@ -178,7 +178,7 @@ def drift(seen: Compared) -> Found:
     warns="they take something",
     fails="the policy `breaking` is `refuse`, and they take something or there is no manifest that would tell",
 )
-def breaking(seen: Compared) -> Found:
+def breaking(seen: AgainstImage) -> Found:
     """By the manifest, before and after them."""
     finding = _first(seen, Breaking)
     if isinstance(seen.state.position, Behind) and seen.image.manifest is None:
@@ -209,11 +209,11 @@ def backup(seen: BackupFacts) -> Found:
     return Passed(f"{when}, to {' and '.join(seen.names)}" if seen.names else "no place is named, and none is due")
 
 
-def _first(seen: Compared, kind: type[_Kind]) -> _Kind | None:
+def _first(seen: AgainstImage, kind: type[_Kind]) -> _Kind | None:
     return next((finding for finding in seen.state.findings if isinstance(finding, kind)), None)
 
 
-def _judged(finding: Finding, seen: Compared, fix: Fix = NOTHING) -> Found:
+def _judged(finding: Finding, seen: AgainstImage, fix: Fix = NOTHING) -> Found:
     """What `up` makes of this finding alone; ``fix`` is better than the catalogue's, where there is one."""
     position = seen.state.position
     unproven = tuple(each for each in seen.state.findings if isinstance(each, Unproven))
@@ -225,7 +225,7 @@ def _judged(finding: Finding, seen: Compared, fix: Fix = NOTHING) -> Found:
     return Warned(sentence(finding), fix)
 
 
-def _no_drift(seen: Compared) -> str:
+def _no_drift(seen: AgainstImage) -> str:
     accepted = seen.state.accepted
     if seen.image.manifest is None:
         return "not compared: there is no manifest"
@@ -237,7 +237,7 @@ def _no_drift(seen: Compared) -> str:
     return "the live schema is what the manifest says"
 
 
-def _fix_of_drift(drifted: Drifted, seen: Compared) -> Fix:
+def _fix_of_drift(drifted: Drifted, seen: AgainstImage) -> Fix:
     if drifted.exact is not None:
         return fix_of_stale_rows(drifted.exact)
     manifest, position = seen.image.manifest, seen.state.position
