@@ -129,9 +129,11 @@ CONFIGURATIONS = {
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
 def test_no_logging_configuration_silences_or_doubles_us(tmp_path: Path, configuration: str) -> None:
-    records = upgrade(tmp_path, configure=CONFIGURATIONS[configuration], body="log.warning('from the revision')")
+    body = "log.warning('from the revision'); logging.getLogger('alembic.runtime.migration').info('from Alembic')"
+    records = upgrade(tmp_path, configure=CONFIGURATIONS[configuration], body=f"import logging; {body}")
     said = [(record["logger"], record["level"], record["message"]) for record in records]
-    assert said.count(("alembic.runtime.migration", "info", "Running upgrade  -> a1")) == 1
+    assert said.count(("alembic.runtime.migration", "info", "from Alembic")) == 1
+    assert not any(message.startswith("Running") for *_, message in said)  # our own event says that
     assert said.count(("app.migrations", "warn", "from the revision")) == 1
 
 
@@ -186,3 +188,8 @@ def test_every_kind_of_record_is_told_in_one_piece(tmp_path: Path) -> None:
     assert any(message.endswith("UserWarning: careful") for message in told)
     assert told["structured"] == {"logger": "structlog", "level": "warn", "rows": 7}
     assert any("<Silent>" in message for message in told)
+
+
+def test_structlog_is_imported_by_nobody_but_the_user(tmp_path: Path) -> None:
+    records = upgrade(tmp_path, body="import sys; log.warning('there: %s', 'structlog' in sys.modules)")
+    assert "there: False" in [record["message"] for record in records]

@@ -27,9 +27,10 @@ SHOWN_LINES: Final = 1000  # of what a run prints; platforms drop whole batches 
 # Of a line; this bounds memory. Far more than is shown (8 KiB after redaction): a secret that is cut here stays unseen.
 LINE_BYTES: Final = 65536
 LAST_WORDS_S: Final = 0.3  # for what a child has printed; a process that it left running may print for ever
+# What is imported stays: to look through it for garbage, again and again while it grows, is an eighth of the imports.
 _CHILD: Final = (
-    "import sys; sys.path.insert(0, sys.argv[1]); import migrate.child.main; sys.path.pop(0);"
-    " migrate.child.main.main(int(sys.argv[2]))"
+    "import gc, sys; gc.disable(); sys.path.insert(0, sys.argv[1]); import migrate.child.main; sys.path.pop(0);"
+    " gc.freeze(); gc.enable(); migrate.child.main.main(int(sys.argv[2]))"
 )
 _LEVELS: Final = {"debug": Level.DEBUG, "info": Level.INFO, "warning": Level.WARN, "warn": Level.WARN}
 
