@@ -28,13 +28,15 @@ $(NODE_MODULES)/installed: $(VENV)/installed tests/platforms/package-lock.json
 demo: $(VENV)/installed ## a throw-away PostgreSQL, `migrate up` on the example, `up` again, a refusal and the way out
 	@$(BIN)/python -m migrate.shadow.embedded -- bash examples/demo.sh $(abspath $(BIN))/migrate
 
-APART := tests/core tests/faults tests/containers tests/pages tests/alembic/test_every_transaction_equals_alembic.py
+# What needs no database and covers what decides, each branch of it.
+PURE := tests/core tests/doctor tests/trial
+APART := $(PURE) tests/faults tests/containers tests/pages tests/alembic/test_every_transaction_equals_alembic.py
 
 test: $(VENV)/installed ## the tests of the job itself, against the embedded server or TEST_DATABASE_URL
 	@# Examples cover every branch by themselves; what is found at random proves nothing about the next run, and is slow to trace.
-	$(BIN)/coverage run -m pytest -q -p no:cacheprovider tests/core -m "not hypothesis"
+	$(BIN)/coverage run -m pytest -q -p no:cacheprovider $(PURE) -m "not hypothesis"
 	$(BIN)/coverage report --include='migrate/core/*,migrate/doctor/check.py,migrate/doctor/checks/*,migrate/doctor/facts.py,migrate/doctor/wording.py,migrate/trial/cases.py,migrate/trial/values.py,migrate/trial/row_plan.py,migrate/trial/readings.py' --fail-under=100
-	$(PYTEST) -n $(WORKERS) --dist worksteal tests/core -m hypothesis
+	$(PYTEST) -n $(WORKERS) --dist worksteal $(PURE) -m hypothesis
 	$(PYTEST) -n $(WORKERS) --dist worksteal $(addprefix --ignore=,$(APART)) -m "not deep and not versions"
 
 test-deep: $(VENV)/installed $(NODE_MODULES)/installed ## the long ones: histories, trials, dumps, and the platforms' own tools

@@ -1,4 +1,4 @@
-"""The parser: reads the command line, calls one verb, prints what it answers; the only exit and `print`."""
+"""The command line: finds the verb, calls it, prints its answer and exits with its code; the only exit and `print`."""
 
 from __future__ import annotations
 

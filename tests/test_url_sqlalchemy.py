@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.engine import make_url
 
-from migrate.child import config as bridge
+from migrate.child import config as child_config
 from migrate.child.protocol import Setup
 from migrate.core.url import DatabaseUrl, Host, MalformedUrl
 from tests.core.test_url import READ
@@ -135,10 +135,10 @@ def test_the_driver_of_the_ini_serves_where_the_url_names_none(
     installed: bool,
     expected: str | None,
 ) -> None:
-    monkeypatch.setattr(bridge, "find_spec", lambda name: name if installed else None)
+    monkeypatch.setattr(child_config, "find_spec", lambda name: name if installed else None)
     ini = tmp_path / "alembic.ini"
     ini.write_text("[alembic]\nscript_location = x\n" + (f"sqlalchemy.url = {written}\n" if written else ""))
     url = DatabaseUrl.parse("postgresql://shop/d?sslmode=require").sqlalchemy
     setup = Setup(str(ini), None, "alembic", (), url, driver)
-    config = bridge.load_config(setup, "upgrade", "head")
+    config = child_config.load_config(setup, "upgrade", "head")
     assert config.get_main_option("sqlalchemy.url") == expected

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from migrate.child import driver_fence, scripts
-from migrate.child import records as foreign_records
+from migrate.child import driver_fence, records, scripts
 from migrate.child.channel import Channel, DriverWatch, Stopped
 from migrate.child.config import load_config
 from migrate.child.course import Refused, Unsure
@@ -221,7 +220,7 @@ def main(fd: int) -> None:
         # a line that a revision prints belongs between the events around it, whatever the locale can encode
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     channel = Channel(fd)
-    foreign_records.capture(lambda record: _say(record, channel))
+    records.capture(lambda record: _say(record, channel))
     DriverWatch(channel).start()
     channel.tell(Ready())
     engines = Engines()

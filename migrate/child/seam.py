@@ -12,8 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
-from migrate.child import records as foreign_records
-from migrate.child import scripts
+from migrate.child import records, scripts
 from migrate.child.beside import Beside
 from migrate.child.channel import Stopped
 from migrate.child.commits import OwnCommits
@@ -117,7 +116,7 @@ class Seam:
 
     def run_migrations(self, **options: Any) -> None:
         """Prove where env.py connected before Alembic reads or makes the version table."""
-        foreign_records.rearm()
+        records.rearm()
         if isinstance(self.raised, Refused | Stopped):
             raise self.raised  # env.py has swallowed it and goes on, perhaps to its next target
         context = self.environment.get_context()

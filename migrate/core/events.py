@@ -19,7 +19,7 @@ class Level(IntEnum):
 
 
 class Name(Explained):
-    """Every event, with what it means (docs/reference/events.md is made from the docstrings)."""
+    """Every event, with what it means (docs/reference/events.md is made from these)."""
 
     RUN_STARTED = "run.started", "the verb began; carries the context fields"
     TENANT_STARTED = (

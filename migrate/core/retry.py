@@ -1,4 +1,4 @@
-"""How long to wait before a blocked revision, or a blocked look, is tried again; the loops are in `steps/upgrade.py` and `steps/patience.py`."""
+"""How long to wait before a blocked revision, or a blocked look, is tried again; the loops are in `steps/upgrade.py` and `job/patience.py`."""
 
 from __future__ import annotations
 

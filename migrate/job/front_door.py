@@ -19,7 +19,7 @@ from migrate.core.redaction import Redactor
 from migrate.job import signals
 from migrate.job.session import Session
 from migrate.job.voice import Answer, Report, Speech, Voice, working_folder
-from migrate.settings import CHANGING_VERBS, environment_secrets, load
+from migrate.settings import environment_secrets, load
 
 if TYPE_CHECKING:
     from migrate.core.interruption import Interruption
@@ -57,7 +57,7 @@ def conduct(
 def _secrets(verb: str, flags: Mapping[str, Any], settings: Settings | None) -> tuple[str, ...]:
     """What must not be said from the first word on."""
     named = {name: str(flags[name]) for name in ("shadow_url", "test_on") if flags.get(name)}
-    addresses = settings.notify if settings is not None and verb in CHANGING_VERBS else ()
+    addresses = settings.notified_by(verb) if settings is not None else ()
     known = environment_secrets({**os.environ, **named}, working_folder(), sys.argv[1:])
     return (*known, *secrets_in(addresses))
 

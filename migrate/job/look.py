@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from migrate.core.image import Image
     from migrate.core.manifest.manifest import Manifest
     from migrate.core.problems import Problem
+    from migrate.job.patience import Patience
     from migrate.postgres.connection import Connection
     from migrate.steps.order import Order
-    from migrate.steps.patience import Patience
 
 _RELEASES: Final = ("up", "wait")
 _LOOKS_AHEAD: Final = ("up", "plan")
@@ -86,7 +86,7 @@ def look(order: Order, connection: Connection, *, with_schema: bool = False) -> 
             is_blocked = stopped.problem.kind.code == "blocked" and order.context.verb in CHANGING_VERBS
             if not is_blocked or (is_by_run(stopped) and not order.holds_guard):
                 raise
-            from migrate.steps.patience import Patience
+            from migrate.job.patience import Patience
 
             patience = patience or Patience(order.context)
             patience.wait(stopped)

@@ -210,7 +210,7 @@ class Session:
         return self.progress
 
     def order(self) -> Order:
-        """What `migrate.job.up` is given. Raises Stop for every fault that needs no database."""
+        """What every run on a target is given. Raises Stop for every fault that needs no database."""
         if self._tenant is None:
             return self.fleet_order()
         from migrate.job.tenants import order_of

@@ -195,7 +195,7 @@ def carry_out(order: Order, run: Run, judged: Judged, progress: Progress) -> Non
         run.context.emit(
             Event(Name.STEP_FINISHED, f"step {kind} done in {took} ms", fields={"step": kind, "duration_ms": took})
         )
-    from migrate.steps.verify import prove
+    from migrate.steps.proof import prove
 
     progress.after = look_again(order, run)
     prove(run, progress.after, judged.state, decision)

@@ -18,7 +18,6 @@ from migrate.core.problems.fix import AGAIN, Fix, with_completed_fixes
 from migrate.core.wording import counted
 from migrate.output import log
 from migrate.output.github_job import is_github, tell_github
-from migrate.settings import CHANGING_VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -168,7 +167,8 @@ class Voice:
     def _notify(self, fields: Mapping[str, object]) -> None:
         """Tell people how the run ended, if they want to hear of such an end; what goes wrong is a warning and no more."""
         settings = self._settings
-        if settings is None or not settings.notify or self._verb not in CHANGING_VERBS:
+        addresses = settings.notified_by(self._verb) if settings is not None else ()
+        if settings is None or not addresses:
             return
         from migrate.core.notification import notification
         from migrate.output.notify import notify
@@ -176,7 +176,7 @@ class Voice:
         last = self.log.redacted(json.loads(json.dumps(fields, default=str)))
         message = notification(last, self.log.redacted({"service": settings.service, **self.log.context}))
         if message.occasion in settings.notify_on:
-            for wrong in notify(settings.notify, message):
+            for wrong in notify(addresses, message):
                 self.emit(Event(Name.NOTIFY_WARNING, wrong, Level.WARN))
 
 

@@ -1,1 +1,1 @@
-"""Pure renderings of events and outcomes as text."""
+"""What is said and how it looks: the log, texts for a terminal, Markdown, HTML, GitHub; and who is told."""

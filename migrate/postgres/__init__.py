@@ -1,1 +1,1 @@
-"""Everything that is said to PostgreSQL; knows no Alembic and no policy."""
+"""All that is said to PostgreSQL: connections, the guard, the ledger, what is observed; no Alembic and no policy."""

@@ -19,7 +19,7 @@ from migrate.core.url import URL_COMMAND, DatabaseUrl, MalformedUrl
 from migrate.core.wording import counted
 from migrate.regular_files import read
 from migrate.settings.database_url import read_database_url
-from migrate.settings.declarations import SETTINGS
+from migrate.settings.declarations import CHANGING_VERBS, SETTINGS
 from migrate.settings.fleet import Fleet
 from migrate.settings.kinds import SECRET_KINDS, Arguments, Duration, File, Number, Switch, Words
 from migrate.settings.setting import TABLE, VARIABLE_PREFIX, Setting
@@ -144,6 +144,10 @@ class Settings:
         """Those of `described` that somebody gave a value."""
         at_default = [origin.source is Source.DEFAULT for origin in self.provenance.values()]
         return [text for text, default in zip(self.described(), at_default, strict=True) if not default]
+
+    def notified_by(self, verb: str) -> tuple[str, ...]:
+        """The addresses that hear how the verb ends: those who are told are told of changes."""
+        return self.notify if verb in CHANGING_VERBS else ()
 
     def project_flags(self) -> tuple[ProjectFlag, ...]:
         """The flags that lead a pasted command to this project.

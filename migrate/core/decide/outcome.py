@@ -35,7 +35,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of a run; ``fields()`` is the machine-readable result of a verb that changes something."""
+    """The end of a run; ``fields()`` are those of its last line, whatever the verb."""
 
     result: Result
     exit_code: ExitCode = ExitCode.OK

@@ -19,17 +19,17 @@ PROGRAM = """
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
-    from migrate.child import records as foreign_records
+    from migrate.child import records
 
     told = open("records", "w", encoding="utf-8")
-    foreign_records.capture(lambda record: print(json.dumps(record), file=told, flush=True))
+    records.capture(lambda record: print(json.dumps(record), file=told, flush=True))
 
     config = Config("alembic.ini")
     script = ScriptDirectory.from_config(config)
     script.get_revisions("heads")  # imports the revisions before env.py configures logging
     environment = EnvironmentContext(config, script, fn=lambda rows, context: script._upgrade_revs("head", rows))
     run_migrations = environment.run_migrations
-    environment.run_migrations = lambda **options: [foreign_records.rearm(), run_migrations(**options)]
+    environment.run_migrations = lambda **options: [records.rearm(), run_migrations(**options)]
     with environment:
         environment.context_opts["destination_rev"] = "head"
         script.run_env()
