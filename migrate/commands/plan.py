@@ -222,6 +222,7 @@ def describe(judged: Judged | None) -> dict[str, object]:
             f"{revision.id}  {revision.file}  {revision.message}" for revision in progress.pending_of(judged.state)
         ],
         "warnings": list(decision.warnings) if isinstance(decision, Plan) else [],
+        "foreseen": judged.outlook.fields() if judged.outlook is not None else [],
     }
 
 

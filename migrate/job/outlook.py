@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from migrate.core.decide.decision import would_run
 from migrate.core.decide.foreseen import found_in, note_of
 from migrate.core.decide.policy import DataPolicy
 from migrate.core.decide.state import Breaking
 from migrate.core.events import Event, Name
-from migrate.core.foresee.live import Against, Later, Met, NotKnown
-from migrate.core.wording import counted
+from migrate.core.foresee.live import NotKnown, in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Sequence
 
     from migrate.core.decide.observation import Observation
     from migrate.core.decide.policy import Policy
@@ -44,7 +43,7 @@ def look_ahead(
         return None, state
     from migrate.core.decide.expected import expected
 
-    outlook = with_sizes(expected(image.manifest, pending), order, connection, observation)
+    outlook = with_sizes(expected(image.manifest, pending, order.source_of), order, connection, observation)
     if order.policy.data is not DataPolicy.OFF:
         outlook = replace(outlook, needs=_asked(order, connection, observation, outlook.needs, seen))
     if seen is None:
@@ -94,39 +93,14 @@ def _asked(
         return known.get((each.revision.id, each.need)) or answer(connection, each.need.condition, asking)
 
     found = tuple(each if each.answer is not None else replace(each, answer=ask(each)) for each in needs)
-    say_answers(context.emit, found, round((time.monotonic() - began) * 1000))
+    said, fields = in_words(found, round((time.monotonic() - began) * 1000))
+    context.emit(Event(Name.DATA_ASKED, said, fields=fields))
     return found
-
-
-def say_answers(emit: Callable[[Event], None], needs: Collection[LiveNeed], took_ms: int) -> None:
-    """That the rows were asked, and how many needs they do not fulfil."""
-    numbers = {"asked": 0, "against": 0, "unknown": 0, "later": 0}
-    for each in needs:
-        match each.answer:
-            case None:
-                continue
-            case Later():
-                numbers["later"] += 1
-                continue
-            case Met():
-                pass
-            case Against():
-                numbers["against"] += 1
-            case NotKnown():
-                numbers["unknown"] += 1
-            case _:
-                assert_never(each.answer)
-        numbers["asked"] += 1
-    said = f"{counted(numbers['asked'], 'need')} of pending revisions asked in {took_ms} ms"
-    said += f": {numbers['against']} not met" if numbers["against"] else ": all met" if not numbers["unknown"] else ""
-    said += f", {numbers['unknown']} not known" if numbers["unknown"] else ""
-    said += f"; {numbers['later']} to be asked just before their revisions" if numbers["later"] else ""
-    emit(Event(Name.DATA_ASKED, said, fields={**numbers, "duration_ms": took_ms}))
 
 
 def _say(order: Order, outlook: Outlook) -> None:
     """Once: what the manifest does not say, and each effect that blocks others for as long as its table takes."""
-    from migrate.core.foresee.effects import is_heavy, table_of
+    from migrate.core.foresee.effects import is_heavy
 
     note = note_of(outlook, order.policy)
     if note is not None:
@@ -134,12 +108,6 @@ def _say(order: Order, outlook: Outlook) -> None:
     for each in outlook.effects:
         if each.size is None or not is_heavy(each.effect):
             continue
-        fields = {
-            "revision": each.revision.id,
-            "table": table_of(each.effect),
-            "table_bytes": each.size.bytes,
-            "table_rows": each.size.rows,
-            "writes_a_minute": each.size.writes_a_minute,
-        }
+        fields = {"revision": each.revision.id, **each.fields()}
         said = f"revision {each.revision.id} {each.sentence()}"
         order.context.emit(Event(Name.EFFECT_FORESEEN, said, fields=fields))

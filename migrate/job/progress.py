@@ -225,7 +225,7 @@ class Progress:
     def _result_of(self, found: Problem) -> Result:
         if self.run is None:
             return Result.REFUSED if found.exit_code in _REFUSALS else Result.FAILED
-        if found.kind.code == "data-loss" and not self.run.applied:  # found out by running it; nothing stayed of it
+        if found.kind.code in {"data-loss", "data"} and not self.run.applied:  # nothing stayed of what was run
             return Result.REFUSED
         return Result.UNKNOWN if found.exit_code is ExitCode.UNKNOWN else Result.FAILED
 

@@ -102,7 +102,7 @@ def under_guard(
         ledger = Ledger(
             control, order.context, key=target_key(server.schema, order.target.version_table), fence=guard.fence
         )
-        run = Run(order, control, guard, ledger, judged.observation, looks_first=True)
+        run = Run(order, control, guard, ledger, judged.observation, looks_first=True, outlook=judged.outlook)
         progress.run = run
         ledger.reconnect = lambda: revive(run, within_s=ANSWER_S)
         control.interruption = None  # from here on a signal is answered by a cancel that this connection sends

@@ -109,6 +109,16 @@ def taken_back(attempt: Attempt) -> None:
     attempt.close_steps("abandoned")
 
 
+def settled(attempt: Attempt, refusal: Stop) -> Stop:
+    """The stop for an attempt that came to a halt before a revision; what a part has committed counts for more."""
+    ending = _settle(attempt)
+    at_fault = _at_fault(attempt, ending)
+    if at_fault is not None:
+        return _left(attempt, ending, at_fault, refusal.problem.why)
+    attempt.close_steps("failed")
+    return refusal
+
+
 def refused(attempt: Attempt, refusal: Declined) -> Stop:
     """The stop for an attempt that the child refused to go on with; what a part has committed counts for more."""
     code, why, fix_names, more, left_nothing = refusal

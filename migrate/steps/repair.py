@@ -37,8 +37,8 @@ from migrate.postgres.observe import observe
 from migrate.postgres.residue import duplicates, live_runs
 from migrate.steps.control import ask, invalid_now, may_write
 from migrate.steps.failure import ended_early, go_on
+from migrate.steps.session import SESSION
 from migrate.steps.stamp import stamp
-from migrate.steps.upgrade import SESSION
 from migrate.steps.watch import Watch
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from migrate.child.protocol import Servers
     from migrate.context import Context
     from migrate.core.decide.observation import Observation
+    from migrate.core.foresee.live import Outlook
     from migrate.core.problems import Stop
     from migrate.postgres.connection import Connection
     from migrate.postgres.guard import Guard
@@ -48,6 +49,7 @@ class Run:
     ledger: Ledger
     before: Observation
     looks_first: bool = False  # at where env.py goes, before it may commit anything
+    outlook: Outlook | None = None  # what was expected of the revisions before the first ran
     servers: Servers | None = None  # of a shadow's run
     explained: Callable[[Stop], Stop] | None = None  # what a failure means in a shadow
     attempt: Underway | None = None  # of the upgrade, while it is at work

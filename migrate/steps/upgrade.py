@@ -7,8 +7,6 @@ import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 
-import psycopg2
-
 from migrate.child.parent import Ended, Worker
 from migrate.child.protocol import (
     Applied,
@@ -46,14 +44,13 @@ from migrate.core.problems import Stop, stop
 from migrate.core.retry import Retries
 from migrate.core.schema.differences import dotted
 from migrate.core.wording import shortened
-from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.connection import jitter, renewed
 from migrate.postgres.guard import HEARTBEAT_S
 from migrate.postgres.ledger import FINISH_STEP
 from migrate.postgres.suspect import Suspect
 from migrate.steps.at_work import AtWork
 from migrate.steps.attempt import Attempt
-from migrate.steps.control import ANSWER_S, ask, revive, rows_now
+from migrate.steps.control import ANSWER_S, revive, rows_now
 from migrate.steps.environment import child_environment, variables
 from migrate.steps.failure import (
     cancelled,
@@ -67,6 +64,8 @@ from migrate.steps.failure import (
 )
 from migrate.steps.kept_child import KeptChild
 from migrate.steps.oversight import TICK_S, Overseer
+from migrate.steps.questions import Questions
+from migrate.steps.session import settable
 from migrate.steps.watch import Watch
 
 if TYPE_CHECKING:
@@ -74,22 +73,11 @@ if TYPE_CHECKING:
 
     from migrate.child.protocol import ModelDifference
     from migrate.core.decide.plan import Downgrade
-    from migrate.postgres.connection import Connection
     from migrate.steps.run import Run
 
 GROUP_S: Final = 0.3  # between the signals that all processes of a service get
 ENDED_FROM_OUTSIDE: Final = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 CHILD_START_S: Final = 60.0
-# Where the server knows them: (first version, name, value). 0 is "without limit": a role's own limits are for its
-# service, not for a revision that computes between two statements. The rest ends our backend when its client is gone.
-SESSION: Final = (
-    (120000, "idle_in_transaction_session_timeout", "0"),
-    (120000, "tcp_keepalives_idle", "10"),
-    (120000, "tcp_keepalives_interval", "10"),
-    (120000, "tcp_keepalives_count", "3"),
-    (140000, "client_connection_check_interval", "500ms"),
-    (170000, "transaction_timeout", "0"),
-)
 
 
 class Upgrading:
@@ -104,6 +92,7 @@ class Upgrading:
         self.attempt = Attempt(run, len(self.revisions), self.kind)
         self.watch = Watch(run)
         self._overseer = Overseer(run, self.watch)
+        self._questions = Questions(run)
         # the tables whose rows tell whether a downgrade loses any
         self.watched: list[Suspect] = []
         self.models: Sequence[ModelDifference] | None = None  # what the models differ in, where that was asked
@@ -168,39 +157,8 @@ class Upgrading:
             )
 
     def settable(self) -> dict[str, str]:
-        """The settings of the worker's transactions that this server lets this role make; some clouds forbid some."""
-        limits = self.run.context.limits
-        found = {
-            "application_name": f"{WORKER_NAME}{self.run.context.run_id}",
-            "lock_timeout": f"{limits.lock_s * 1000:.0f}ms",
-            "statement_timeout": f"{limits.statement_s * 1000:.0f}ms",
-        }
-        for version, name, value in SESSION:
-            if self.run.before.server.version_num < version:
-                continue
-            refused = self._try_to_set(name, value)
-            if refused is None:
-                found[name] = value
-            else:
-                self.run.context.emit(Event(Name.TARGET_WARNING, f"{name} cannot be set: {refused}", Level.WARN))
-        return found
-
-    def _try_to_set(self, name: str, value: str) -> str | None:
-        """What the server has against a setting, None if nothing."""
-
-        def ask_server(control: Connection) -> str | None:
-            try:
-                with control.transaction():
-                    control.row(
-                        "SELECT pg_catalog.set_config(%(name)s, %(value)s, true)", {"name": name, "value": value}
-                    )
-            except psycopg2.Error as error:
-                if control.closed:
-                    raise
-                return error.diag.message_primary or type(error).__name__
-            return None
-
-        return ask(self.run, ask_server, within_s=self.run.context.limits.connect_s)
+        """See `migrate.steps.session.settable`; a shadow knows it already."""
+        return settable(self.run)
 
     def expect_ready(self, worker: Worker) -> None:
         """Wait until the child can be given a job. Raises Stop."""
@@ -292,7 +250,7 @@ class Upgrading:
                     self._look_at(revision, suspects)
                     return self._try(worker, self._task())
                 case Halted():
-                    raise cancelled(self.attempt)
+                    raise self._questions.stopped(attempt) or cancelled(attempt)
                 case Compared(differences):
                     self.models = differences
                 case Sent() | Watched():
@@ -304,7 +262,8 @@ class Upgrading:
                     attempt.began_transaction(xid, backend_pid)
                     worker.send(Go())
                 case Starting(revision, xid):
-                    worker.send(Halt() if self.run.must_end else self._start(revision, xid, worker))
+                    halts = self.run.must_end or self._questions.refuse(revision, attempt)
+                    worker.send(Halt() if halts else self._start(revision, xid, worker))
                 case Autocommitting():
                     worker.send(Halt() if self.run.must_end else self._enter_autocommit())
                 case Applied(ledger_problem, is_recorded):

@@ -30,6 +30,11 @@ BEFORE = {
 }
 
 
+def silent(revision: Revision) -> str:
+    """The text of a revision that stays in its transaction."""
+    return f"{revision.id} UPDATE t"
+
+
 def manifest(after: dict[str, str], needs: tuple[str, ...] | None, effects: tuple[str, ...] | None = ()) -> Manifest:
     """One whose second revision makes this of BEFORE, with these effects, and whose third one has these needs."""
     made = build(17, Graph([ONE, TWO, THREE]), {"1": BEFORE, "2": BEFORE | after, "3": BEFORE | after})
@@ -76,9 +81,9 @@ def manifest(after: dict[str, str], needs: tuple[str, ...] | None, effects: tupl
     ],
 )
 def test_what_earlier_revisions_make_or_write_is_asked_later(need, after, effects, later):
-    outlook = expected(manifest(after, (need,), effects), (TWO, THREE))
+    outlook = expected(manifest(after, (need,), effects), (TWO, THREE), silent)
     assert [isinstance(each.answer, Later) for each in outlook.needs] == [later]
-    alone = expected(manifest(after, (need,), effects), (THREE,))
+    alone = expected(manifest(after, (need,), effects), (THREE,), silent)
     assert [each.answer for each in alone.needs] == [None]
 
 
@@ -87,12 +92,12 @@ def test_what_goes_is_not_made_and_another_spelling_changes_nothing():
     one, two, three = made.revisions
     lines = ("- column t.b: integer", '= column t.a: "int"')
     made = replace(made, revisions=(one, replace(two, changes=lines), three))
-    assert [each.answer for each in expected(made, (TWO, THREE)).needs] == [None]
+    assert [each.answer for each in expected(made, (TWO, THREE), silent).needs] == [None]
 
 
 def test_of_a_file_that_is_not_the_manifests_and_of_an_older_manifest_nothing_is_known():
     made = manifest({}, ("no NULL in t.a",))
-    outlook = expected(made, (replace(TWO, sha256="edited"), THREE))
+    outlook = expected(made, (replace(TWO, sha256="edited"), THREE), silent)
     assert (outlook.unknown_effects, outlook.unknown_needs) == (
         (replace(TWO, sha256="edited"),),
         (replace(TWO, sha256="edited"),),
@@ -100,3 +105,17 @@ def test_of_a_file_that_is_not_the_manifests_and_of_an_older_manifest_nothing_is
     older = expected(manifest({}, None, None), (TWO, THREE))
     assert (older.unknown_effects, older.unknown_needs) == ((TWO,), (THREE,))
     assert older.effects == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "later"),
+    [
+        ("with op.get_context().autocommit_block(): fill('t')", True),
+        ("with op.get_context().autocommit_block(): fill('p.t')", True),
+        ("with op.get_context().autocommit_block(): fill('tt')", False),
+        ("fill('t')", False),
+    ],
+)
+def test_what_leaves_its_transaction_may_write_every_table_that_it_names(text, later):
+    outlook = expected(manifest({}, ("no NULL in t.a",)), (TWO, THREE), lambda _: text)
+    assert [isinstance(each.answer, Later) for each in outlook.needs] == [later]

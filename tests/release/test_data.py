@@ -133,3 +133,60 @@ def test_a_role_without_the_right_to_read_is_told_so_and_runs(known, run_migrate
         and "may not read customers" in e["message"]
         for e in plan.named("state.finding")
     )
+
+
+@pytest.fixture
+def copied(project, database, run_migrate, write_manifest):
+    """An image whose next revision makes a table of rows that are there, and whose last one wants them without NULL."""
+    project.revision("made", upgrade=BASE)
+    assert run_migrate("up", database=database).exit_code == 0
+    copy = "CREATE TABLE people AS SELECT id, email FROM customers"
+    project.revision("copy", down="made", upgrade=f'op.execute("{copy}")')
+    project.revision("notes", down="copy", upgrade='op.execute("CREATE TABLE notes (id integer)")')
+    project.revision("required", down="notes", upgrade='op.alter_column("people", "email", nullable=False)')
+    write_manifest()
+    set_needs(project.manifest, {"required": ["no NULL in people.email"]})
+    return database
+
+
+def test_what_an_earlier_revision_makes_is_asked_just_before_its_own(copied, run_migrate):
+    eleven(copied)
+    plan = run_migrate("plan", "--json", database=copied)
+    assert plan.exit_code == 0
+    (told,) = [each for each in plan.finished["foreseen"] if each["revision"] == "required"]
+    (need,) = told["needs"]
+    assert (need["need"], need["proven"], need["answer"]) == ("no NULL in people.email", True, "later")
+    result = run_migrate("up", database=copied)
+    result.check_clean()
+    last = result.finished
+    assert (result.exit_code, last["problem"], last["outcome"]) == (18, "data", "failed")
+    assert (last["applied"], last["pending"]) == (["copy", "notes"], ["required"])
+    assert last["why"].startswith("no NULL in people.email: 11 are against it")
+    assert copied.rows("SELECT version_num FROM alembic_version") == [("notes",)]
+    assert not [e for e in result.named("revision.started") if e["revision"] == "required"]
+    copied.execute("UPDATE people SET email = 'x' WHERE email IS NULL")
+    again = run_migrate("up", database=copied)
+    assert (again.exit_code, again.finished["applied"]) == (0, ["required"])
+
+
+def test_in_one_transaction_it_cannot_be_asked_and_that_is_said(copied, run_migrate):
+    eleven(copied)
+    result = run_migrate("up", "--transaction", "all", database=copied)
+    result.check_clean()
+    assert (result.exit_code, result.finished["applied"]) == (30, [])
+    assert any(
+        "people.email: not known, what is asked about was made" in e["message"] for e in result.named("state.finding")
+    )
+
+
+def test_rows_that_an_earlier_revision_mends_hold_nobody_up(project, released, run_migrate, write_manifest):
+    mend = "UPDATE customers SET email = 'x' WHERE email IS NULL"
+    (path,) = project.versions.glob("notes_*")
+    path.write_text(path.read_text().replace("CREATE TABLE notes (id integer)", mend))
+    write_manifest()
+    set_needs(project.manifest, {"required": EMAIL})
+    released.execute("INSERT INTO customers VALUES (1, NULL)")
+    result = run_migrate("up", database=released)
+    result.check_clean()
+    assert (result.exit_code, result.finished["applied"]) == (0, ["notes", "required"])
+    assert [(e["asked"], e["later"]) for e in result.named("data.asked")] == [(1, 0)]

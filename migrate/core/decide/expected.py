@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, assert_never
 
+from migrate.core.decide.pooling import leaves_transaction
 from migrate.core.foresee.candidates import names_in
 from migrate.core.foresee.effects import RowsWritten
 from migrate.core.foresee.live import Later, LiveEffect, LiveNeed, Outlook
@@ -21,7 +22,7 @@ from migrate.core.foresee.needs import (
 from migrate.core.schema.differences import dotted, is_spelling, name, parse, parse_column, read_change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from migrate.core.foresee.effects import Effect
     from migrate.core.foresee.needs import Condition
@@ -32,10 +33,13 @@ _NAMED: Final = frozenset({"domain", "enum", "type", "range", "function", "colla
 _CHILD: Final = re.compile(r"[+~] table .*\btable (?:partition of |inherits \()(?P<parent>[^\s,)]+)", re.DOTALL)
 
 
-def expected(manifest: Manifest, revisions: Sequence[Revision]) -> Outlook:
+def expected(
+    manifest: Manifest, revisions: Sequence[Revision], source_of: Callable[[Revision], str] | None = None
+) -> Outlook:
     """The effects and the needs of these revisions, in their order, before anybody has looked at a database.
 
-    Of a revision whose file is not the manifest's, nothing is known.
+    Of a revision whose file is not the manifest's, nothing is known. Of one that leaves its transaction it was not seen
+    whose rows it writes: it may be those of every table that its text names, where somebody is going to ask.
     """
     effects: list[LiveEffect] = []
     needs: list[LiveNeed] = []
@@ -56,6 +60,9 @@ def expected(manifest: Manifest, revisions: Sequence[Revision]) -> Outlook:
             LiveNeed(revision, need, Later() if earlier.is_in_the_way(need.condition) else None) for need in wants or ()
         ]
         earlier.add(entry.changes, does)
+        source = source_of(revision) if source_of is not None else ""
+        if leaves_transaction(source):
+            earlier.texts.append(source)
     return Outlook(tuple(effects), tuple(needs), tuple(unknown_effects), tuple(unknown_needs))
 
 
@@ -67,6 +74,7 @@ class _Earlier:
         self._written: set[str] = set()
         self._parents = parents
         self._may_write_any = False
+        self.texts: list[str] = []  # of revisions whose statements commit by themselves
 
     def add(self, changes: Iterable[str], effects: Iterable[Effect] | None) -> None:
         """One more revision; of effects that are not known, any table may have been written."""
@@ -87,6 +95,9 @@ class _Earlier:
         """Whether the condition can be asked only after these revisions."""
         tables = [condition.table, *([condition.parent] if isinstance(condition, HasParent) else [])]
         if self._may_write_any or not self._written.isdisjoint(tables):
+            return True
+        own = [parse(f"table {table}").path[-1] for table in tables]
+        if any(re.search(rf"(?<!\w){re.escape(each)}(?!\w)", text) for each in own for text in self.texts):
             return True
         words = _names(condition)
         return any(("", table) in self._made for table in tables) or any(

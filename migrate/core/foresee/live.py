@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
 
-from migrate.core.wording import size
+from migrate.core.wording import counted, size
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from migrate.core.foresee.effects import Effect
     from migrate.core.foresee.needs import Need
     from migrate.core.history.graph import Revision
@@ -44,6 +46,20 @@ class LiveEffect:
     revision: Revision
     effect: Effect
     size: TableSize | None = None
+
+    def fields(self) -> dict[str, object]:
+        """What there is of it, by name."""
+        from migrate.core.foresee.effects import line, table_of
+
+        told: dict[str, object] = {"effect": line(self.effect), "sentence": self.sentence()}
+        if self.size is not None:
+            told |= {
+                "table": table_of(self.effect),
+                "table_bytes": self.size.bytes,
+                "table_rows": self.size.rows,
+                "writes_a_minute": self.size.writes_a_minute,
+            }
+        return told
 
     def sentence(self) -> str:
         """The effect's line with the table's facts behind its name."""
@@ -93,6 +109,9 @@ class NotKnown:
 Answer = Met | Against | Later | NotKnown
 
 
+_ANSWERS: Final = {Met: "met", Against: "against", Later: "later", NotKnown: "unknown", type(None): "not asked"}
+
+
 @dataclass(frozen=True, slots=True)
 class LiveNeed:
     """What the rows must be like for a pending revision to pass, and whether they are; None: nobody has asked."""
@@ -100,6 +119,20 @@ class LiveNeed:
     revision: Revision
     need: Need
     answer: Answer | None = None
+
+    def fields(self) -> dict[str, object]:
+        """What there is of it, by name."""
+        from migrate.core.foresee.needs import said
+
+        told: dict[str, object] = {
+            "need": said(self.need.condition),
+            "proven": self.need.proven,
+            "answer": _ANSWERS[type(self.answer)],
+            "sentence": self.sentence(),
+        }
+        if isinstance(self.answer, Against):
+            told |= {"rows": self.answer.rows, "select": self.answer.select}
+        return told
 
     def sentence(self) -> str:
         """The need's line, and its answer."""
@@ -133,7 +166,53 @@ class Outlook:
     unknown_effects: tuple[Revision, ...] = ()
     unknown_needs: tuple[Revision, ...] = ()
 
-    def of(self, revision: str) -> tuple[str, ...]:
-        """Of one revision, each effect and each need as a sentence."""
-        parts: tuple[LiveEffect | LiveNeed, ...] = (*self.effects, *self.needs)
-        return tuple(part.sentence() for part in parts if part.revision.id == revision)
+    def effects_of(self, revision: str) -> tuple[LiveEffect, ...]:
+        """Those of one revision."""
+        return tuple(each for each in self.effects if each.revision.id == revision)
+
+    def needs_of(self, revision: str) -> tuple[LiveNeed, ...]:
+        """Those of one revision."""
+        return tuple(each for each in self.needs if each.revision.id == revision)
+
+    def fields(self) -> list[dict[str, object]]:
+        """By revision, what there is of it; None where the manifest does not say it."""
+        revisions = [each.revision for each in self.effects] + [each.revision for each in self.needs]
+        revisions += [*self.unknown_effects, *self.unknown_needs]
+        return [
+            {
+                "revision": id_,
+                "effects": [each.fields() for each in self.effects_of(id_)]
+                if id_ not in {each.id for each in self.unknown_effects}
+                else None,
+                "needs": [each.fields() for each in self.needs_of(id_)]
+                if id_ not in {each.id for each in self.unknown_needs}
+                else None,
+            }
+            for id_ in dict.fromkeys(revision.id for revision in revisions)
+        ]
+
+
+def in_words(needs: Iterable[LiveNeed], took_ms: int) -> tuple[str, dict[str, int]]:
+    """That the rows were asked, in a sentence and as fields: how many needs they fulfil, and how many not."""
+    numbers = {"asked": 0, "against": 0, "unknown": 0, "later": 0}
+    for each in needs:
+        match each.answer:
+            case None:
+                continue
+            case Later():
+                numbers["later"] += 1
+                continue
+            case Met():
+                pass
+            case Against():
+                numbers["against"] += 1
+            case NotKnown():
+                numbers["unknown"] += 1
+            case _:
+                assert_never(each.answer)
+        numbers["asked"] += 1
+    parts = [f"{numbers['against']} not met"] if numbers["against"] else []
+    parts += [f"{numbers['unknown']} not known"] if numbers["unknown"] else []
+    said = f"{counted(numbers['asked'], 'need')} of pending revisions asked in {took_ms} ms: {', '.join(parts) or 'all met'}"
+    said += f"; {numbers['later']} to be asked just before their revisions" if numbers["later"] else ""
+    return said, {**numbers, "duration_ms": took_ms}

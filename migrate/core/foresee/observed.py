@@ -37,6 +37,7 @@ MODES: Final = {
     "ShareRowExclusiveLock": Blocks.WRITES,
     "ShareLock": Blocks.WRITES,
 }
+_WRITING: Final = "RowExclusiveLock"
 _TABLES: Final = frozenset("rpmf")  # pg_class.relkind of what has rows of its own, or partitions that have
 _REWRITING: Final = re.compile(r'rewriting table "(.*)"', re.DOTALL)
 _VERIFYING: Final = re.compile(r'verifying table "(.*)"', re.DOTALL)
@@ -79,7 +80,6 @@ class _Effects:
         statements = [each for each in self._seen.traces if not self._is_of_version(each)]
         held: dict[int, Blocks] = {}
         taken: dict[tuple[int, Blocks], int] = {}
-        written = {oid: relation.written for oid, relation in self._seen.relations.items()}
         files = {oid: relation.file for oid, relation in self._seen.relations.items()}
         causes: list[Effect] = []
         for at, statement in enumerate(statements):
@@ -93,12 +93,8 @@ class _Effects:
                 relation = self._tables.get(lock.relation)
                 if relation is None:
                     continue
-                if lock.written not in {
-                    0,
-                    written[lock.relation],
-                }:  # 0 also where the session has given its numbers away
+                if lock.mode == _WRITING:  # though nothing was there to be written, as often in a throw-away database
                     causes.append(RowsWritten(self._name(relation)))
-                    written[lock.relation] = lock.written
                 if lock.relation in anew:
                     files[lock.relation] = lock.file
                     if not any(_REWRITING.fullmatch(said) for said in statement.messages):
@@ -115,7 +111,7 @@ class _Effects:
     def _is_of_version(self, statement: Trace) -> bool:
         """Whether Alembic writes down where it is: that is no part of the revision."""
         return any(
-            lock.mode == "RowExclusiveLock"
+            lock.mode == _WRITING
             and (relation := self._seen.relations.get(lock.relation)) is not None
             and (relation.schema, relation.name) == self._seen.version_table
             for lock in statement.locks
