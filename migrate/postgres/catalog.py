@@ -37,10 +37,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from migrate.core.schema.differences import name
-from migrate.postgres.catalog_queries import OBJECTS, RELATIONS, SCHEMAS, SETTINGS
+from migrate.postgres.catalog_queries import OF_RELATIONS, OTHERS, RELATIONS, SCHEMAS, SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, in lower case over there
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -114,7 +114,7 @@ def schema_of(
     default = schemas[0] if default_schema is None else default_schema
     where = Where(tuple(schemas), default, tuple(schemas if qualified is None else qualified))
     reader = Reader(cursor, where)
-    return reader.read(*reader.contents(version_table))
+    return reader.read(reader.namespaces, reader.relations(version_table))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +140,17 @@ class Reader:
         cursor.execute(SCHEMAS, {"schemas": list(where.schemas), "ledger": LEDGER})
         self._names: dict[int, str] = dict(cursor.fetchall())
         cursor.execute("SELECT unnest(pg_catalog.current_schemas(false))")
-        self._unqualify = _unqualifier([row[0] for row in cursor.fetchall()])
+        self.path = tuple(row[0] for row in cursor.fetchall())
+        self._unqualify = _unqualifier(self.path)
 
-    def contents(self, version_table: tuple[str, str]) -> tuple[list[int], list[int]]:
-        """The oids of the schemas and of all relations in them but the version table."""
-        namespaces = list(self._names)
-        return namespaces, self._relations(namespaces, version_table)
+    @property
+    def namespaces(self) -> list[int]:
+        """The oids of the schemas that are read."""
+        return list(self._names)
+
+    def relations(self, version_table: tuple[str, str], among: Collection[int] | None = None) -> list[int]:
+        """The oids of the relations in these schemas, or of those among these, but not of the version table."""
+        return self._relations(self.namespaces, version_table, among)
 
     def read_only(self, scratch: str, owners: Sequence[str]) -> dict[str, str]:
         """What is in the schema `scratch`, and what belongs to these tables and views (in SQL, relative)."""
@@ -159,17 +164,36 @@ class Reader:
         relations = {row[0] for row in self._cursor.fetchall()} - {None}
         return self.read(list(made), [*relations.union(self._relations(list(made), ("", "")))])
 
-    def _relations(self, namespaces: list[int], version_table: tuple[str, str]) -> list[int]:
+    def _relations(
+        self, namespaces: list[int], version_table: tuple[str, str], among: Collection[int] | None = None
+    ) -> list[int]:
         names = {"namespaces": namespaces, "schema": version_table[0], "table": version_table[1]}
-        self._cursor.execute(RELATIONS, names)
+        query = RELATIONS if among is None else f"{RELATIONS} AND c.oid = ANY (%(among)s::oid[])"
+        self._cursor.execute(query, {**names, "among": among and list(among)})
         return [row[0] for row in self._cursor.fetchall()]
 
     def read(self, namespaces: list[int], relations: list[int]) -> dict[str, str]:
         """The definitions of what is in these schemas and relations."""
-        schema: dict[str, str] = {}
-        for query in OBJECTS:
-            self._cursor.execute(query, {"namespaces": namespaces, "relations": relations, "default": self._default})
-            for kind, namespace, owner, own_name, types, definition in self._cursor.fetchall():
+        schema = self.others(namespaces)
+        for part in self.parts(namespaces, relations).values():
+            schema |= part
+        return schema
+
+    def others(self, namespaces: list[int]) -> dict[str, str]:
+        """The definitions of what is in these schemas and belongs to no relation."""
+        parts = self._read(OTHERS, {"namespaces": namespaces, "default": self._default})
+        return parts.get(None, {})
+
+    def parts(self, namespaces: list[int], relations: list[int]) -> dict[int, dict[str, str]]:
+        """The definitions of these relations and of what belongs to them, by relation; their statistics where these schemas hold them."""
+        found = self._read(OF_RELATIONS, {"namespaces": namespaces, "relations": relations})
+        return {relation: part for relation, part in found.items() if relation is not None}
+
+    def _read(self, queries: Sequence[str], parameters: Mapping[str, object]) -> dict[int | None, dict[str, str]]:
+        parts: dict[int | None, dict[str, str]] = {}
+        for query in queries:
+            self._cursor.execute(query, parameters)
+            for relation, kind, namespace, owner, own_name, types, definition in self._cursor.fetchall():
                 if definition is None:
                     continue  # dropped since the snapshot was taken: the functions that print look at what is there now
                 schema_name = self._names.get(namespace)
@@ -178,8 +202,8 @@ class Reader:
                     path.insert(0, schema_name)
                 identity = f"{kind} {'.'.join(map(name, path))}{types or ''}"
                 is_source = kind in ("function", "procedure")
-                schema[identity] = self._unqualify(definition) if is_source else definition
-        return schema
+                parts.setdefault(relation, {})[identity] = self._unqualify(definition) if is_source else definition
+        return parts
 
 
 def _unqualifier(path: Sequence[str]) -> Callable[[str], str]:

@@ -72,9 +72,9 @@ pg_sequence s CROSS JOIN LATERAL (
 ) limits
 """
 
-# Each selects kind, namespace, owner's name, own name, a function's types and the definition.
+# Each selects the relation that it is of, kind, namespace, owner's name, own name, a function's types and the definition.
 _TABLES = f"""
-SELECT CASE c.relkind WHEN 'f' THEN 'foreign table' ELSE 'table' END, c.relnamespace, NULL, c.relname, NULL,
+SELECT c.oid, CASE c.relkind WHEN 'f' THEN 'foreign table' ELSE 'table' END, c.relnamespace, NULL, c.relname, NULL,
        concat_ws(' ', 'table',
          'of ' || format_type(nullif(c.reloftype, 0), NULL),
          CASE WHEN c.relispartition THEN 'partition of ' || parents.names || ' ' || pg_get_expr(c.relpartbound, c.oid)
@@ -90,12 +90,12 @@ LEFT JOIN pg_foreign_table f ON f.ftrelid = c.oid
 LEFT JOIN pg_foreign_server foreign_server ON foreign_server.oid = f.ftserver
 WHERE c.oid = ANY (%(relations)s::oid[]) AND c.relkind IN ('r', 'p', 'f')
 UNION ALL
-SELECT CASE c.relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END, c.relnamespace, NULL, c.relname, NULL,
+SELECT c.oid, CASE c.relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END, c.relnamespace, NULL, c.relname, NULL,
        ltrim(left(pg_get_viewdef(c.oid), -1))  -- without the semicolon
 FROM pg_class c
 WHERE c.oid = ANY (%(relations)s::oid[]) AND c.relkind IN ('v', 'm')
 UNION ALL
-SELECT 'sequence', c.relnamespace, NULL, c.relname, NULL,
+SELECT c.oid, 'sequence', c.relnamespace, NULL, c.relname, NULL,
        concat_ws(' ', format_type(s.seqtypid, NULL), nullif({_SEQUENCE_OPTIONS}, ''))
 FROM {_SEQUENCE} JOIN pg_class c ON c.oid = s.seqrelid
 WHERE c.oid = ANY (%(relations)s::oid[])
@@ -106,7 +106,7 @@ WHERE c.oid = ANY (%(relations)s::oid[])
 """
 
 _ASPECTS = """
-SELECT 'options', c.relnamespace, c.relname, NULL, NULL,
+SELECT c.oid, 'options', c.relnamespace, c.relname, NULL, NULL,
        concat_ws(', ',
          CASE c.relpersistence WHEN 'u' THEN 'unlogged' END,
          CASE WHEN a.amname <> 'heap' THEN 'using ' || quote_ident(a.amname) END,
@@ -115,12 +115,12 @@ FROM pg_class c LEFT JOIN pg_am a ON a.oid = c.relam
 WHERE c.oid = ANY (%(relations)s::oid[]) AND c.relkind <> 'S'
   AND (c.relpersistence = 'u' OR a.amname <> 'heap' OR c.reloptions IS NOT NULL)
 UNION ALL
-SELECT 'row security', c.relnamespace, c.relname, NULL, NULL,
+SELECT c.oid, 'row security', c.relnamespace, c.relname, NULL, NULL,
        concat_ws(', ', CASE WHEN c.relrowsecurity THEN 'enabled' END, CASE WHEN c.relforcerowsecurity THEN 'forced' END)
 FROM pg_class c
 WHERE c.oid = ANY (%(relations)s::oid[]) AND (c.relrowsecurity OR c.relforcerowsecurity)
 UNION ALL
-SELECT 'replica identity', c.relnamespace, c.relname, NULL, NULL,
+SELECT c.oid, 'replica identity', c.relnamespace, c.relname, NULL, NULL,
        CASE c.relreplident WHEN 'n' THEN 'nothing' WHEN 'f' THEN 'full' ELSE 'using index ' || (
          SELECT quote_ident(r.relname) FROM pg_index i JOIN pg_class r ON r.oid = i.indexrelid
          WHERE i.indrelid = c.oid AND i.indisreplident) END
@@ -130,7 +130,7 @@ WHERE c.oid = ANY (%(relations)s::oid[]) AND c.relkind IN ('r', 'p') AND c.relre
 
 # NOT NULL is a constraint of its own since PostgreSQL 18, which alone can be there without having been validated.
 _COLUMNS = f"""
-SELECT 'column', c.relnamespace, c.relname, a.attname, NULL,
+SELECT c.oid, 'column', c.relnamespace, c.relname, a.attname, NULL,
        format_type(a.atttypid, a.atttypmod)
        || CASE WHEN a.attcollation <> t.typcollation THEN ' collate ' || a.attcollation::regcollation::text ELSE '' END
        || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
@@ -159,15 +159,17 @@ WHERE a.attrelid = ANY (%(relations)s::oid[]) AND a.attnum > 0 AND NOT a.attisdr
 
 # A constraint that is only inherited, or is a part of a partitioned one, is not local and follows from the parent's.
 _CONSTRAINTS = """
-SELECT 'constraint', c.relnamespace, c.relname, k.conname, NULL,
+SELECT c.oid, 'constraint', c.relnamespace, c.relname, k.conname, NULL,
        pg_get_constraintdef(k.oid) || CASE WHEN NOT i.indisvalid THEN ' invalid' ELSE '' END
 FROM pg_constraint k
 JOIN pg_class c ON c.oid = k.conrelid
 LEFT JOIN pg_index i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u', 'x')
 WHERE k.conrelid = ANY (%(relations)s::oid[])
   AND k.contype IN ('c', 'f', 'p', 'u', 'x') AND k.conislocal
-UNION ALL
-SELECT 'constraint', t.typnamespace, t.typname, k.conname, NULL, pg_get_constraintdef(k.oid)
+"""
+
+_OF_DOMAINS = """
+SELECT NULL::oid, 'constraint', t.typnamespace, t.typname, k.conname, NULL, pg_get_constraintdef(k.oid)
 FROM pg_constraint k JOIN pg_type t ON t.oid = k.contypid
 WHERE t.typnamespace = ANY (%(namespaces)s::oid[]) AND k.contype = 'c'
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
@@ -176,7 +178,7 @@ WHERE t.typnamespace = ANY (%(namespaces)s::oid[]) AND k.contype = 'c'
 # `pg_get_indexdef` qualifies the table whatever the search_path is; what comes before the access method is in the
 # identity. A partition's part of a partitioned index follows from it, but an invalid one must not go unseen.
 _INDEXES = """
-SELECT 'index', c.relnamespace, c.relname, x.relname, NULL,
+SELECT c.oid, 'index', c.relnamespace, c.relname, x.relname, NULL,
        CASE WHEN i.indisunique THEN 'unique ' ELSE '' END
        || substr(pg_get_indexdef(i.indexrelid), 1 + length(concat(
             'CREATE ', CASE WHEN i.indisunique THEN 'UNIQUE ' END, 'INDEX ', quote_ident(x.relname), ' ON ',
@@ -193,7 +195,7 @@ WHERE i.indrelid = ANY (%(relations)s::oid[])
 
 # Not pretty-printed, as pg_dump has it; its table, which is qualified then, is named relative to the search_path.
 _RULES = """
-SELECT 'trigger', c.relnamespace, c.relname, t.tgname, NULL,
+SELECT c.oid, 'trigger', c.relnamespace, c.relname, t.tgname, NULL,
        CASE WHEN t.tgconstraint <> 0 THEN 'constraint ' ELSE '' END
        || substr(overlay(printed.text PLACING ' ON ' || c.oid::regclass::text || ' '
                          FROM position(printed.place IN printed.text) FOR length(printed.place)), 1 + length(concat(
@@ -208,7 +210,7 @@ CROSS JOIN LATERAL (
 ) AS printed (text, place)
 WHERE t.tgrelid = ANY (%(relations)s::oid[]) AND NOT t.tgisinternal AND t.tgparentid = 0
 UNION ALL
-SELECT 'rule', c.relnamespace, c.relname, r.rulename, NULL,
+SELECT c.oid, 'rule', c.relnamespace, c.relname, r.rulename, NULL,
        'on ' || event.name || substr(pg_get_ruledef(r.oid), 1 + length(concat(
             'CREATE RULE ', quote_ident(r.rulename), ' AS', chr(10), '    ON ', upper(event.name), ' TO ',
             quote_ident(n.nspname), '.', quote_ident(c.relname))))
@@ -221,7 +223,7 @@ JOIN (VALUES ('1', 'select'), ('2', 'update'), ('3', 'insert'), ('4', 'delete'))
   ON event.code = r.ev_type::text
 WHERE r.ev_class = ANY (%(relations)s::oid[]) AND r.rulename <> '_RETURN'
 UNION ALL
-SELECT 'policy', c.relnamespace, c.relname, p.polname, NULL,
+SELECT c.oid, 'policy', c.relnamespace, c.relname, p.polname, NULL,
        concat_ws(' ',
          CASE WHEN p.polpermissive THEN 'as permissive' ELSE 'as restrictive' END,
          'for ' || CASE p.polcmd WHEN 'r' THEN 'select' WHEN 'a' THEN 'insert' WHEN 'w' THEN 'update'
@@ -243,19 +245,19 @@ WITH own AS MATERIALIZED (
     AND NOT EXISTS (
       SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
 )
-SELECT 'enum', t.typnamespace, NULL, t.typname, NULL,
+SELECT NULL::oid, 'enum', t.typnamespace, NULL, t.typname, NULL,
        (SELECT string_agg('''' || replace(e.enumlabel, '''', '''''') || '''', ', ' ORDER BY e.enumsortorder)
         FROM pg_enum e WHERE e.enumtypid = t.oid)
 FROM own t WHERE t.typtype = 'e'
 UNION ALL
-SELECT 'domain', t.typnamespace, NULL, t.typname, NULL,
+SELECT NULL::oid, 'domain', t.typnamespace, NULL, t.typname, NULL,
        format_type(t.typbasetype, t.typtypmod)
        || CASE WHEN t.typcollation <> b.typcollation THEN ' collate ' || t.typcollation::regcollation::text ELSE '' END
        || CASE WHEN t.typnotnull THEN ' not null' ELSE '' END
        || CASE WHEN t.typdefaultbin IS NOT NULL THEN ' default ' || pg_get_expr(t.typdefaultbin, 0) ELSE '' END
 FROM own t JOIN pg_type b ON b.oid = t.typbasetype WHERE t.typtype = 'd'
 UNION ALL
-SELECT 'type', t.typnamespace, NULL, t.typname, NULL,
+SELECT NULL::oid, 'type', t.typnamespace, NULL, t.typname, NULL,
        'as (' || coalesce((
          SELECT string_agg(quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod)
            || CASE WHEN a.attcollation <> b.typcollation THEN ' collate ' || a.attcollation::regcollation::text ELSE '' END,
@@ -264,7 +266,7 @@ SELECT 'type', t.typnamespace, NULL, t.typname, NULL,
          WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped), '') || ')'
 FROM own t JOIN pg_class c ON c.oid = t.typrelid AND c.relkind = 'c' WHERE t.typtype = 'c'
 UNION ALL
-SELECT 'range', t.typnamespace, NULL, t.typname, NULL,
+SELECT NULL::oid, 'range', t.typnamespace, NULL, t.typname, NULL,
        concat_ws(', ',
          'subtype = ' || format_type(r.rngsubtype, NULL),
          CASE WHEN NOT o.opcdefault THEN 'subtype_opclass = ' || quote_ident(o.opcname) END,
@@ -278,7 +280,7 @@ JOIN pg_opclass o ON o.oid = r.rngsubopc
 """
 
 _COLLATIONS = """
-SELECT 'collation', l.collnamespace, NULL, l.collname, NULL,
+SELECT NULL::oid, 'collation', l.collnamespace, NULL, l.collname, NULL,
        concat_ws(', ',
          'provider = ' || CASE l.collprovider WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' ELSE 'libc' END,
          'locale = ' || coalesce(f.field ->> 'colllocale', f.field ->> 'colliculocale', l.collcollate),
@@ -292,7 +294,7 @@ WHERE l.collnamespace = ANY (%(namespaces)s::oid[])
 
 # A range type makes its constructor functions (deptype 'i').
 _FUNCTIONS = """
-SELECT CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END,
+SELECT NULL::oid, CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END,
        p.pronamespace, NULL, p.proname, '(' || oidvectortypes(p.proargtypes) || ')',
        CASE p.prokind WHEN 'a' THEN (
          SELECT concat_ws(', ',
@@ -318,7 +320,7 @@ WHERE p.pronamespace = ANY (%(namespaces)s::oid[])
 # As pg_dump has it, but that `pg_get_statisticsobjdef` prints columns in the order of the table's, which is no part of a
 # schema. After them stand the expressions, and the table.
 _STATISTICS = """
-SELECT 'statistics', x.stxnamespace, NULL, x.stxname, NULL,
+SELECT x.stxrelid, 'statistics', x.stxnamespace, NULL, x.stxname, NULL,
        concat('(', (
          SELECT string_agg(CASE kind WHEN 'd' THEN 'ndistinct' WHEN 'f' THEN 'dependencies' ELSE 'mcv' END, ', '
                            ORDER BY kind)
@@ -345,31 +347,14 @@ WHERE x.stxrelid = ANY (%(relations)s::oid[]) AND x.stxnamespace = ANY (%(namesp
 
 # Every database comes with plpgsql.
 _EXTENSIONS = """
-SELECT 'extension', NULL::oid, NULL, extname, NULL, 'installed' FROM pg_extension WHERE extname <> 'plpgsql'
+SELECT NULL::oid, 'extension', NULL::oid, NULL, extname, NULL, 'installed' FROM pg_extension WHERE extname <> 'plpgsql'
 """
 
 # Where the default schema is, a database says; every one comes with `public`.
 _NAMESPACES = """
-SELECT 'schema', NULL::oid, NULL, nspname, NULL, 'schema'
+SELECT NULL::oid, 'schema', NULL::oid, NULL, nspname, NULL, 'schema'
 FROM pg_namespace WHERE oid = ANY (%(namespaces)s::oid[]) AND nspname NOT IN ('public', %(default)s)
 """
 
-OBJECTS = tuple(
-    map(
-        _qualified,
-        (
-            _NAMESPACES,
-            _TABLES,
-            _ASPECTS,
-            _COLUMNS,
-            _CONSTRAINTS,
-            _INDEXES,
-            _RULES,
-            _TYPES,
-            _COLLATIONS,
-            _FUNCTIONS,
-            _STATISTICS,
-            _EXTENSIONS,
-        ),
-    )
-)
+OF_RELATIONS = tuple(map(_qualified, (_TABLES, _ASPECTS, _COLUMNS, _CONSTRAINTS, _INDEXES, _RULES, _STATISTICS)))
+OTHERS = tuple(map(_qualified, (_NAMESPACES, _OF_DOMAINS, _TYPES, _COLLATIONS, _FUNCTIONS, _EXTENSIONS)))

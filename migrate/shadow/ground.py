@@ -22,6 +22,7 @@ from migrate.core.schema.differences import within
 from migrate.output.heartbeat import Pulse
 from migrate.postgres import catalog
 from migrate.postgres.backend_names import CONTROL_NAME, GUARD_NAME
+from migrate.postgres.catalog_again import read_again
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.guard import GuardKey, guarded
 from migrate.postgres.ledger import Ledger
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from migrate.core.problems import Problem
     from migrate.core.target import Target
     from migrate.core.url import DatabaseUrl
+    from migrate.postgres.catalog_again import Reading
     from migrate.postgres.connection import Connection
     from migrate.shadow.databases import Shadow
     from migrate.steps.order import Order
@@ -108,6 +110,8 @@ class Ground:
         self._base: str | None = None
         self._work: str | None = None  # the one name
         self._is_there = False  # a database of that name
+        self._last: Reading | None = None  # of it
+        self._readings: dict[str, Reading | None] = {}  # of those that were put aside
         self._entered = ExitStack()
         self._run: Run | None = None
         self._child = KeptChild()
@@ -165,6 +169,7 @@ class Ground:
         self._leave()
         if self._work is not None and self._is_there:
             self.shadow.drop(self._work)
+        self._last = self._readings.get(template)
         if takes:
             self._work = self.shadow.rename(template, self._work)
         else:
@@ -178,11 +183,14 @@ class Ground:
         assert self._work is not None
         self.shadow.disconnect(self._work)
         self._is_there = False
-        return self.shadow.rename(self._work)
+        name = self.shadow.rename(self._work)
+        self._readings[name] = self._last
+        return name
 
     def drop(self, name: str) -> None:
         """Drop a database that was put aside, and never the one that everything starts from."""
         if name != self._base:
+            self._readings.pop(name, None)
             self.shadow.drop(name)
 
     def _leave(self) -> None:
@@ -348,14 +356,8 @@ class Ground:
             target.schemas,
         )
         with connection.cursor() as cursor:
-            schema = catalog.schema_of(
-                cursor,
-                schemas=where.schemas,
-                version_table=place,
-                default_schema=where.default,
-                qualified=where.qualified,
-            )
-        return Snapshot(rows, schema, where)
+            self._last = read_again(cursor, where, place, self._last)
+        return Snapshot(rows, self._last.schema, where)
 
     def observed(self, watched: Watched) -> Observed:
         """What the child has told of a revision in the database at hand."""

@@ -28,7 +28,7 @@ class _Table:
     pinned: bool = False  # something refers to it: it is neither dropped nor renamed
 
 
-class _Schema:
+class RandomSchema:
     """A schema in the making; every method is one revision's SQL (or Python, for an autocommit block)."""
 
     def __init__(self, seed: int, prefix: str = "") -> None:
@@ -344,7 +344,7 @@ class _Schema:
         self.fleeting = False
         return f"DROP INDEX IF EXISTS {self.prefix}fleeting"
 
-    CHANGES: tuple[Callable[[_Schema], str], ...] = (
+    CHANGES: tuple[Callable[[RandomSchema], str], ...] = (
         create_table, drop_table, rename_table, add_column, add_column, drop_column, rename_column, alter_column,
         change_table, unlogged_table, partitions, add_constraint, add_constraint, add_foreign_key, drop_constraint,
         validate_constraint, add_index, add_index_concurrently, drop_index, create_enum, extend_enum, use_enum,
@@ -362,7 +362,7 @@ def _body(change: str) -> str:
 
 def write_line(project: Project, count: int, *, seed: int = 1) -> list[str]:
     """Write a line of revisions, at first one for each kind of change, then any; their ids in order."""
-    schema = _Schema(seed)
+    schema = RandomSchema(seed)
     changes = [schema.create_table(), schema.create_table(), "CREATE EXTENSION citext"]
     for change in schema.CHANGES:
         changes += [made] if (made := change(schema)) else []
@@ -379,12 +379,12 @@ def write_branches(project: Project, count: int, *, seed: int = 1) -> list[str]:
     Every branch has objects of its own names: what branches do to each other is another test's.
     """
     chance = random.Random(seed)
-    schemas: dict[str, _Schema] = {}
+    schemas: dict[str, RandomSchema] = {}
     built_on: dict[str, set[str]] = {}
     tips: list[str] = []
     ids: list[str] = []
 
-    def write(schema: _Schema, *down: str, depends_on: str | None = None, change: str | None = None) -> str:
+    def write(schema: RandomSchema, *down: str, depends_on: str | None = None, change: str | None = None) -> str:
         id_ = f"node{len(ids) + 1:04}"
         ids.append(id_)
         schemas[id_] = schema
@@ -395,13 +395,13 @@ def write_branches(project: Project, count: int, *, seed: int = 1) -> list[str]:
         project.revision(id_, down=parents, depends_on=depends_on, upgrade=body, message=f"step {id_}")
         return id_
 
-    tips += [write(_Schema(seed + base, f"b{base}_")) for base in range(2)]
+    tips += [write(RandomSchema(seed + base, f"b{base}_")) for base in range(2)]
     while len(ids) < count - 1:
         at = chance.randrange(len(tips))
         kind = chance.choice(["go on", "go on", "branch", "merge", "depend"])
         if kind == "branch" and len(tips) < 6:
             parent = tips[at]
-            tips.append(write(_Schema(len(ids) * 1000 + seed, f"s{len(ids)}_"), parent))
+            tips.append(write(RandomSchema(len(ids) * 1000 + seed, f"s{len(ids)}_"), parent))
             tips[at] = write(schemas[parent], parent)
         elif kind == "merge" and len(tips) > 3:
             other = chance.choice([one for one in range(len(tips)) if one != at])

@@ -1,0 +1,219 @@
+"""Reads the schema of a database once more, and of that only what can have changed since it was last read.
+
+A definition is printed from rows of the catalogs: those of its own relation, and those of what it names. Every row
+carries the transaction that wrote it. So the rows of a relation are what they were where there are as many as before
+and none is newer: what is made or changed is newer, and what is dropped is missing. For what a definition names
+PostgreSQL keeps dependencies: an unchanged relation that depends on a changed one is read again with it. Where
+anything else has changed, or what a bare name stands for might have, everything is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from migrate.postgres.catalog import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class, in lower case over there
+
+    from migrate.postgres.catalog import Where
+
+Versions = dict[int, tuple[int, int]]
+"""Of each relation the number of its rows in the catalogs, and the newest transaction that wrote one."""
+
+# What decides how things are printed and is of no relation. The types of rows and of arrays come and go with what they
+# are of. What was read counts for a later time only where nobody was at work meanwhile, and as long as the numbers of
+# transactions have not begun again.
+_OTHER_CATALOGS: Final = (
+    "pg_am",
+    "pg_amop",
+    "pg_cast",
+    "pg_collation",
+    "pg_enum",
+    "pg_extension",
+    "pg_foreign_server",
+    "pg_language",
+    "pg_namespace",
+    "pg_opclass",
+    "pg_operator",
+    "pg_proc",
+    "pg_ts_config",
+    "pg_ts_dict",
+    "pg_constraint WHERE conrelid = 0",
+    "pg_depend WHERE deptype = 'e' AND classid <> 'pg_catalog.pg_class'::pg_catalog.regclass",
+    "pg_type WHERE typtype <> 'c' AND NOT (typtype = 'b' AND typelem <> 0 AND typarray = 0)",
+)
+_NEWEST: Final = "count(*), max(xmin::text::bigint)"
+_SURROUNDINGS: Final = f"""
+SELECT pg_catalog.pg_snapshot_xmin(now) = pg_catalog.pg_snapshot_xmax(now)
+         AND pg_catalog.pg_snapshot_xmax(now)::text::bigint < 4294967296,
+       (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', oid, rolname), ',' ORDER BY oid) FROM pg_catalog.pg_roles),
+       ARRAY[{", ".join(f"(SELECT pg_catalog.concat_ws(' ', {_NEWEST}) FROM pg_catalog.{each})" for each in _OTHER_CATALOGS)}]
+FROM pg_catalog.pg_current_snapshot() AS now
+"""
+
+# 16384: whatever initdb made has a lower number. A sequence belongs to a column, or an object to an extension, by a
+# dependency alone.
+_VERSIONS: Final = f"""
+SELECT relation::bigint, {_NEWEST} FROM (
+  SELECT oid, xmin FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind <> 't'
+  UNION ALL SELECT attrelid, xmin FROM pg_catalog.pg_attribute WHERE attrelid >= 16384 AND attnum > 0
+  UNION ALL SELECT adrelid, xmin FROM pg_catalog.pg_attrdef
+  UNION ALL SELECT conrelid, xmin FROM pg_catalog.pg_constraint WHERE conrelid >= 16384
+  UNION ALL SELECT indexrelid, xmin FROM pg_catalog.pg_index WHERE indexrelid >= 16384
+  UNION ALL SELECT tgrelid, xmin FROM pg_catalog.pg_trigger
+  UNION ALL SELECT ev_class, xmin FROM pg_catalog.pg_rewrite WHERE ev_class >= 16384
+  UNION ALL SELECT polrelid, xmin FROM pg_catalog.pg_policy
+  UNION ALL SELECT inhrelid, xmin FROM pg_catalog.pg_inherits
+  UNION ALL SELECT seqrelid, xmin FROM pg_catalog.pg_sequence
+  UNION ALL SELECT ftrelid, xmin FROM pg_catalog.pg_foreign_table
+  UNION ALL SELECT partrelid, xmin FROM pg_catalog.pg_partitioned_table
+  UNION ALL SELECT stxrelid, xmin FROM pg_catalog.pg_statistic_ext
+  UNION ALL SELECT objid, xmin FROM pg_catalog.pg_depend
+             WHERE classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND objid >= 16384 AND deptype IN ('a', 'e', 'i')
+) AS written (relation, xmin) GROUP BY relation
+"""
+
+_RELATIONS: Final = """
+SELECT c.oid::bigint, c.relkind, c.relnamespace::bigint, c.relname, coalesce(i.indrelid, c.oid)::bigint
+FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid WHERE c.oid = ANY (%(oids)s::oid[])
+"""
+
+# Relations and types share their names, and the first of the search_path is meant by a bare one.
+_SAME_NAME: Final = """
+SELECT EXISTS (
+  SELECT FROM pg_catalog.pg_class WHERE relname = ANY (%(names)s::name[]) AND oid <> ALL (%(oids)s::oid[])
+  UNION ALL
+  SELECT FROM pg_catalog.pg_type WHERE typname = ANY (%(names)s::name[]) AND typrelid <> ALL (%(oids)s::oid[])
+)
+"""
+
+# Whose definitions name one of these, its row type or an array of it; NULL for what is no relation's. And the table of
+# which a sequence is, whose column shows the options of an identity.
+_DEPENDENT: Final = """
+WITH meant (catalog, oid) AS (
+  SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::oid, oid FROM pg_catalog.unnest(%(oids)s::oid[]) AS oid
+  UNION ALL
+  SELECT 'pg_catalog.pg_type'::pg_catalog.regclass::oid, pg_catalog.unnest(ARRAY[t.oid, t.typarray])
+  FROM pg_catalog.pg_type t WHERE t.typrelid = ANY (%(oids)s::oid[])
+), dependent AS (
+  SELECT d.classid::pg_catalog.regclass AS catalog, d.objid
+  FROM pg_catalog.pg_depend d JOIN meant ON d.refclassid = meant.catalog AND d.refobjid = meant.oid
+  WHERE d.objid <> meant.oid OR d.classid <> d.refclassid
+)
+SELECT DISTINCT (CASE d.catalog
+         WHEN 'pg_catalog.pg_class'::pg_catalog.regclass THEN coalesce(
+           (SELECT indrelid FROM pg_catalog.pg_index WHERE indexrelid = d.objid), d.objid)
+         WHEN 'pg_catalog.pg_attrdef'::pg_catalog.regclass THEN (SELECT adrelid FROM pg_catalog.pg_attrdef WHERE oid = d.objid)
+         WHEN 'pg_catalog.pg_constraint'::pg_catalog.regclass THEN
+           (SELECT nullif(conrelid, 0) FROM pg_catalog.pg_constraint WHERE oid = d.objid)
+         WHEN 'pg_catalog.pg_trigger'::pg_catalog.regclass THEN (SELECT tgrelid FROM pg_catalog.pg_trigger WHERE oid = d.objid)
+         WHEN 'pg_catalog.pg_rewrite'::pg_catalog.regclass THEN (SELECT ev_class FROM pg_catalog.pg_rewrite WHERE oid = d.objid)
+         WHEN 'pg_catalog.pg_policy'::pg_catalog.regclass THEN (SELECT polrelid FROM pg_catalog.pg_policy WHERE oid = d.objid)
+         WHEN 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass THEN
+           (SELECT stxrelid FROM pg_catalog.pg_statistic_ext WHERE oid = d.objid)
+         WHEN 'pg_catalog.pg_type'::pg_catalog.regclass THEN
+           (SELECT nullif(coalesce(e.typrelid, t.typrelid), 0) FROM pg_catalog.pg_type t
+            LEFT JOIN pg_catalog.pg_type e ON e.typarray = t.oid WHERE t.oid = d.objid)
+       END)::bigint
+FROM dependent d
+UNION
+SELECT refobjid::bigint FROM pg_catalog.pg_depend
+WHERE classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND objid = ANY (%(oids)s::oid[])
+  AND refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND deptype IN ('a', 'i')
+"""
+
+
+class _Relation(NamedTuple):
+    kind: str
+    place: tuple[int, str]  # its schema and its name
+    table: int  # of an index; else itself
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The schema of a database at one moment, and what tells later what of it has changed."""
+
+    schema: Mapping[str, str]
+    others: Mapping[str, str]  # what of it is of no relation
+    parts: Mapping[int, Mapping[str, str]]  # and of each
+    relations: Mapping[int, _Relation]
+    versions: Versions
+    surroundings: tuple[object, ...]
+    is_settled: bool  # nobody else was at work
+
+
+def read_again(cursor: Cursor, where: Where, version_table: tuple[str, str], last: Reading | None) -> Reading:
+    """Read in the transaction that the cursor is in, as `catalog.schema_of` does.
+
+    ``last`` was read in this database, or in the one of which it is a copy before it was copied. Raises psycopg2.Error.
+    """
+    reader = Reader(cursor, where)
+    cursor.execute(_SURROUNDINGS)
+    ((is_settled, roles, newest),) = cursor.fetchall()
+    surroundings = (where, version_table, reader.path, roles, tuple(newest))
+    cursor.execute(_VERSIONS)
+    versions: Versions = {oid: (rows, newest) for oid, rows, newest in cursor.fetchall()}
+    if last is not None and last.is_settled and last.surroundings == surroundings:
+        changed = {oid for oid, _ in versions.items() ^ last.versions.items()}
+        if not changed:
+            return replace(last, is_settled=is_settled)
+        relations = _relations(last.relations, changed, cursor)
+        read = _to_be_read(cursor, changed, last.relations, relations)
+        if read is not None:
+            there = reader.relations(version_table, among=read)
+            kept = {oid: part for oid, part in last.parts.items() if oid not in read}
+            anew = reader.parts(reader.namespaces, there)
+            return _reading(last.others, {**kept, **anew}, relations, versions, surroundings, is_settled)
+    parts = reader.parts(reader.namespaces, reader.relations(version_table))
+    relations = _relations({}, versions, cursor)
+    return _reading(reader.others(reader.namespaces), parts, relations, versions, surroundings, is_settled)
+
+
+def _reading(
+    others: Mapping[str, str],
+    parts: Mapping[int, Mapping[str, str]],
+    relations: Mapping[int, _Relation],
+    versions: Versions,
+    surroundings: tuple[object, ...],
+    is_settled: bool,  # noqa: FBT001 - a field
+) -> Reading:
+    schema = dict(others)
+    for part in parts.values():
+        schema.update(part)
+    return Reading(schema, others, parts, relations, versions, surroundings, is_settled)
+
+
+def _relations(known: Mapping[int, _Relation], changed: Collection[int], cursor: Cursor) -> dict[int, _Relation]:
+    """The relations that are there now."""
+    cursor.execute(_RELATIONS, {"oids": list(changed)})
+    kept = {oid: relation for oid, relation in known.items() if oid not in changed}
+    return kept | {oid: _Relation(kind, (nsp, name), table) for oid, kind, nsp, name, table in cursor.fetchall()}
+
+
+def _to_be_read(
+    cursor: Cursor, changed: Collection[int], before: Mapping[int, _Relation], after: Mapping[int, _Relation]
+) -> set[int] | None:
+    """The relations whose definitions may have changed with these; None where that may be any."""
+    versions = [relations[oid] for oid in changed for relations in (before, after) if oid in relations]
+    tables = {oid for relation in versions for oid in (relation.table,)}
+    moved = [
+        relation.place[1]
+        for oid in changed
+        if (old := before.get(oid)) is None or (new := after.get(oid)) is None or old.place != new.place
+        for relation in (before.get(oid), after.get(oid))
+        if relation is not None and relation.table == oid
+    ]
+    oids = list({*changed, *tables})
+    if moved:
+        cursor.execute(_SAME_NAME, {"names": moved, "oids": oids})
+        if cursor.fetchall() != [(False,)]:
+            return None
+    cursor.execute(_DEPENDENT, {"oids": oids})
+    read = tables.union(oid for (oid,) in cursor.fetchall())
+    known = [relation for relations in (before, after) for oid in read if oid and (relation := relations.get(oid))]
+    # a type of its own is no table's
+    return None if None in read or any(relation.kind == "c" for relation in known) else read
