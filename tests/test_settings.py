@@ -46,13 +46,13 @@ NOWHERE = Path("/nonexistent")
 URL = "postgresql://u:topsecret@h/d"
 
 
-def settings(environ: dict[str, str] | None = None, cwd: Path = NOWHERE, **flags: Any) -> Settings:
+def settings(environ: dict[str, str] | None = None, /, cwd: Path = NOWHERE, **flags: Any) -> Settings:
     found, fault = load(flags, environ or {}, cwd)
     assert fault is None, fault
     return found
 
 
-def refusal(environ: dict[str, str] | None = None, cwd: Path = NOWHERE, **flags: Any) -> Problem:
+def refusal(environ: dict[str, str] | None = None, /, cwd: Path = NOWHERE, **flags: Any) -> Problem:
     _, fault = load(flags, environ or {}, cwd)
     assert fault is not None
     assert (fault.kind.code, fault.exit_code) == ("bad-setting", ExitCode.CONFIG)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from migrate.child.course import Course
     from migrate.child.hook import Statement
+    from migrate.child.variables import VariableWatch
 
 _CONCURRENTLY: Final = re.compile(r"\bconcurrently\b", re.IGNORECASE)
 _LIMIT: Final = "(SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'lock_timeout')"
@@ -49,8 +50,9 @@ _LOCKS: Final = f"""
 class EffectWatch(Observer):
     """Follows the statements of one revision after the other, and tells what each revision was seen to do."""
 
-    def __init__(self, course: Course) -> None:
+    def __init__(self, course: Course, variables: VariableWatch) -> None:
         self._course = course
+        self._variables = variables
         self._driver: Any = None  # the connection that is listened to
         self._revision: str | None = None  # the one that is watched
         self._heard: list[str] = []
@@ -93,7 +95,8 @@ class EffectWatch(Observer):
         if revision is None:
             return
         rows_by_driver(connection, _STOP)
-        self._course.channel.tell(Watched(revision, self._relations, tuple(self._traces), self._limit))
+        names = tuple(sorted(self._variables.names))
+        self._course.channel.tell(Watched(revision, self._relations, tuple(self._traces), self._limit, names))
 
 
 def _listen(driver: Any, hear: Callable[[str], object]) -> None:

@@ -143,6 +143,7 @@ class Watched(NamedTuple):
     relations: tuple[Relation, ...]  # that were there before it
     traces: tuple[Trace, ...]  # of its statements, and of Alembic's that write down where it is
     lock_timeout_ms: int  # as the revision found it
+    variables: tuple[str, ...] = ()  # of the environment, for which env.py and the revisions have asked so far
 
 
 class ModelDifference(NamedTuple):

@@ -26,6 +26,7 @@ from migrate.child.models import Models
 from migrate.child.probes import Crash, Recorder
 from migrate.child.protocol import Applied, Committed, Compared, Connected, Starting
 from migrate.child.transactions import Division
+from migrate.child.variables import VariableWatch
 from migrate.core.problems.driver_errors import said_by
 from migrate.core.search_path import first_meant
 
@@ -74,7 +75,8 @@ class Seam:
         self._division = Division(self.course, wanted=task.divides)
         self._commits = OwnCommits()
         self._fence = GuardFence(self.course)
-        self._effects = EffectWatch(self.course) if task.wanted.is_watched else None
+        self._variables = VariableWatch(task.setup.folders)
+        self._effects = EffectWatch(self.course, self._variables) if task.wanted.is_watched else None
         self.losses = Losses(self.course, self._commits, self._fence)
         self._beside = Beside(self.course, self._fence, self._commits, self.losses)
         self._of_env_py = Hook(self._division)
@@ -137,10 +139,14 @@ class Seam:
     def listen_beside(self) -> None:
         """See what is done on connections of every engine, before env.py makes one."""
         self._of_everyone.listen(Engine)
+        if self._effects is not None:
+            self._variables.start()
 
     def stop_listening(self) -> None:
         """The opposite of `listen_beside`: engines outlive a task."""
         self._of_everyone.stop(Engine)
+        if self._effects is not None:
+            self._variables.stop()
 
     def refuse_unproven(self) -> None:
         """Raises what the migrations raised, whatever env.py has made of it, and a refusal where it ran none."""

@@ -79,6 +79,14 @@ _PORTS: Final = {
     **dict.fromkeys(("railway", "railway-py", "railway-json", "heroku", "render"), "$PORT"),
     "fly": "8080",
 }
+# An indexed job: each pod is told its number, and each number is tried again by itself.
+_INDEXED: Final = """\
+  completionMode: Indexed
+  completions: {count}
+  parallelism: {count}
+  backoffLimitPerIndex: 4
+"""
+_SHARDED: Final = ("kubernetes", "helm", "argo-cd", "cloud-run")
 _RAILWAY_LIMIT_S: Final = 3600  # the longest that Railway takes
 _RAILWAY_DEADLINE: Final = "59m"  # a minute less, to cancel the statement, roll back and say so
 
@@ -107,10 +115,22 @@ _RAILWAY_DEADLINE: Final = "59m"  # a minute less, to cancel the statement, roll
     is_flag=True,
     help="Also a job that compares the live schema with the manifest every night, and fails for drift.",
 )
+@click.option(
+    "--shards",
+    type=click.IntRange(2, 1000),
+    help="With kubernetes, helm, argo-cd and cloud-run: so many machines at once, each with its part of the tenants.",
+)
 @click.option("--force", is_flag=True, help="Replace files that are there with other content.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def init(
-    *, platform: str, contract: bool, scheduled_verify: bool, force: bool, as_json: bool, **names: str | None
+    *,
+    platform: str,
+    contract: bool,
+    scheduled_verify: bool,
+    shards: int | None,
+    force: bool,
+    as_json: bool,
+    **names: str | None,
 ) -> Answer:
     """Write the files with which PLATFORM runs `migrate up` before the service starts, and say what to do next."""
 
@@ -118,6 +138,8 @@ def init(
         folder = session.cwd
         values = placeholders(folder, platform, names)
         chosen = PLATFORMS[platform]
+        if shards is not None:
+            values |= _in_shards(platform, shards)
         if contract:
             values |= _holding(platform, values)
         texts = {path: render(template, values) for path, template in chosen.files.items()}
@@ -206,6 +228,27 @@ def placeholders(folder: Path, platform: str, names: Mapping[str, str | None]) -
         "breaking": "",
         "breaking-words": "",
         "contract": "",
+        "backoff": "  backoffLimit: 4\n",
+        "fail": "FailJob",
+        "the-job": "the job",
+        "shards": "",
+        "shard-count": "1",
+    }
+
+
+def _in_shards(platform: str, count: int) -> dict[str, str]:
+    """What is other where several machines share the tenants. Raises Stop for a platform that gives them no number."""
+    if platform not in _SHARDED:
+        known = ", ".join(_SHARDED)
+        raise stop(
+            "usage", f"{platform} does not number the machines of a job; these do: {known}", names={"verb": "init"}
+        )
+    return {
+        "backoff": _INDEXED.format(count=count),
+        "fail": "FailIndex",
+        "the-job": "its shard",
+        "shards": f'            - name: MIGRATE_TENANTS_SHARDS\n              value: "{count}"\n',
+        "shard-count": str(count),
     }
 
 

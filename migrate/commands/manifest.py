@@ -353,7 +353,14 @@ def _build(work: Work, major: int, replayed: Replayed | None, used: Collection[s
     if replayed is None:
         assert work.previous is not None
         return build(
-            major, work.image.graph, {}, work.previous.baseline, work.previous, used, after=work.previous.after
+            major,
+            work.image.graph,
+            {},
+            work.previous.baseline,
+            work.previous,
+            used,
+            after=work.previous.after,
+            environ=work.previous.environ,
         )
     try:
         new = build(
@@ -366,7 +373,10 @@ def _build(work: Work, major: int, replayed: Replayed | None, used: Collection[s
             spellings=replayed.spellings,
             after=replayed.after,
             observed=replayed.observed,
+            environ=work.previous.environ if work.previous is not None else (),
         )
+        if new.serialise() != work.text:  # else what was asked for is another place's, and nothing else is new
+            new = replace(new, environ=_variables(work, replayed))
     except MalformedManifest as fault:
         raise bad_manifest(work.path, fault) from fault
     for rows, live in replayed.joined.items():
@@ -375,6 +385,20 @@ def _build(work: Work, major: int, replayed: Replayed | None, used: Collection[s
         for sentence in said:
             _warn(work, f"where branches {' and '.join(rows)} meet: {sentence}")
     return new
+
+
+def _variables(work: Work, replayed: Replayed) -> tuple[str, ...]:
+    """What the variables were for which the replay has asked; of revisions that were not run, as it is known."""
+    from migrate.core.manifest.variables import fixed_by, kept, lines
+    from migrate.core.url import URL_VARIABLES
+
+    fixed = fixed_by(work.session.settings.environ)
+    # those that lead to a database lead a replay to its own
+    names = {
+        name for name in replayed.variables if name not in URL_VARIABLES and not name.startswith(("PG", "MIGRATE_"))
+    }
+    known = work.previous.environ if work.previous is not None and not work.full else ()
+    return tuple(sorted((*kept(known, names), *lines(names, os.environ, fixed))))
 
 
 def _warn(work: Work, said: str) -> None:

@@ -120,6 +120,17 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
         {"deploy/azure/contract.yaml": "azure-job.yaml"},
         "RESOURCE_GROUP=... sh deploy/azure/migrate.sh contract   # once the old revision is deactivated",
     ),
+    "cloud-run": Platform(
+        {"deploy/cloud-run/job.yaml": "cloud-run.yaml"},
+        (
+            _INSTALL,
+            "gcloud secrets create {project}-database --data-file=FILE   # FILE holds the URL alone",
+            "gcloud run jobs replace deploy/cloud-run/job.yaml",
+            "gcloud run jobs execute {project}-migrate --wait   # then: gcloud run deploy",
+        ),
+        {"deploy/cloud-run/contract.yaml": "cloud-run.yaml"},
+        "gcloud run jobs replace deploy/cloud-run/contract.yaml, and execute it   # once the old revision gets no traffic",
+    ),
     "render": Platform(
         {"render.yaml": "render.yaml"},
         (

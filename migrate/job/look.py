@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.decide.decision import decide, refuse_image
+from migrate.core.decide.environment import of_environment
 from migrate.core.decide.plan import Adopt, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.decide.pooling import refuse_pooled
 from migrate.core.decide.state import classify
@@ -14,6 +15,7 @@ from migrate.core.decide.state import name as position_name
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.faults import HistoryFault
 from migrate.core.manifest.match import Nearest
+from migrate.core.manifest.variables import differing
 from migrate.core.problems import Stop, stop
 from migrate.job.outlook import look_ahead
 from migrate.job.progress import Judged, held_in_words, kind_of, pending_of, plan_in_words
@@ -132,6 +134,9 @@ def judge(order: Order, connection: Connection, seen: Judged | None = None) -> J
     if order.context.verb in _LOOKS_AHEAD:
         outlook, state = look_ahead(order, connection, image, observation, state, seen.outlook if seen else None)
     decision = decide(image, state, order.policy)
+    if isinstance(decision, Refusal) and decision.problem.kind.code == "drift":
+        known = image.manifest.environ if image.manifest is not None else ()
+        decision = of_environment(decision, differing(known, order.environ))
     if isinstance(decision, Plan):
         refuse_broken_files(order.faults_in(pending_of(state)))
         narrow = narrow_for(order, observation.server, decision)

@@ -10,6 +10,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from migrate.core.fleet.tenants import Tenant
+from migrate.core.manifest.variables import fixed_by
 from migrate.core.problems import Stop, stop
 from migrate.core.shadow import environment, same_server
 from migrate.core.target import Target
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from migrate.shadow.databases import Shadow
     from migrate.shadow.ground import BaselineFile, Ground
 
+_ONE: Final = Tenant("public", "public")
 _VARIABLE: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*=(.*)$", re.MULTILINE)
 
 
@@ -59,12 +62,15 @@ def lend_ground(
     with _lend_shadow(session, image) as shadow:
         target = _target(session)
         order = session.order_for(target, image)
+        if session.settings.fleet.sources:  # env.py is told the one schema that a throw-away database has
+            x = tuple(_ONE.filled(argument) for argument in order.project.x)
+            order = replace(order, project=replace(order.project, x=x))
         ground = Ground(
             shadow,
             replace(order, context=order.context.silent()) if is_silent else order,
             environment=partial(
                 environment,
-                os.environ,
+                {**os.environ, **fixed_by(session.settings.environ)},
                 target=target.url if target.url_from else None,
                 more=session.settings.shadow_environ,
                 written=written_variables(session.cwd / ".env"),
@@ -112,7 +118,8 @@ def _target(session: Session) -> Target:
     """The target as far as it is known: a replay needs its version table and its URL's spelling, not the database."""
     settings = session.settings
     try:
-        return session.target
+        # of a fleet the history is one: no tenant is looked for
+        return session.fleet_target if settings.fleet.sources else session.target
     except Stop:
         url = DatabaseUrl.parse("postgresql://")
         return session.aimed(

@@ -159,6 +159,14 @@ SETTINGS: Final = (
         verbs=_SHADOW_VERBS,
     ),
     Setting(
+        "environ",
+        Words("NAME=TEXT,...", "variables"),
+        (),
+        "Variables for replays, where env.py or a revision asks the environment and makes another schema where the answer is"
+        " another. Their values stand in the manifest; a release in which they are others says so.",
+        verbs=_SHADOW_VERBS,
+    ),
+    Setting(
         "shadow_allow",
         Words("HOST[:PORT],...", "servers"),
         (),

@@ -83,6 +83,7 @@ class Settings:
     flask_app: str | None
     shadow_beside_target: bool
     shadow_environ: tuple[str, ...]
+    environ: tuple[str, ...]
     shadow_allow: tuple[str, ...]
     test_fail: tuple[str, ...]
     backup_dir: Path | None

@@ -59,6 +59,7 @@ class Replayed:
     )  # siblings that revisions build on without saying so
     spellings: dict[Definition, tuple[str, ...]] = field(default_factory=dict)  # how else definitions are printed
     observed: dict[str, Observed] = field(default_factory=dict)  # what the revisions that were read did
+    variables: set[str] = field(default_factory=set)  # of the environment, for which they and env.py have asked
 
     def within(self, places: Collection[str]) -> Replayed:
         """The same, without what is in other schemas than the default one and these beside it."""
@@ -71,6 +72,7 @@ class Replayed:
             self.after,
             self.spellings,
             self.observed,
+            self.variables,
         )
 
 
@@ -365,6 +367,7 @@ class Replay:
         done = self._ground.carry_out(step, wanted=wanted, on_commit=read, on_together=look_at_each)
         for seen in done.seen:
             if isinstance(seen, Watched) and seen.revision in each.reads:
+                self._found.variables |= set(seen.variables)
                 self._found.observed[seen.revision] = self._ground.observed(seen)
         for revision in step.pending:
             if revision.id in each.reads and revision.id not in self._found.schemas:

@@ -9,6 +9,7 @@ from migrate.core.decide.plan import Adopt, Downgrade, Repair
 from migrate.core.decide.state import AtHead, Behind, Drifted, Incomparable, Residue, Split, Unproven, classify
 from migrate.core.decide.state import name as position_name
 from migrate.core.events import Event, Level, Name
+from migrate.core.manifest.variables import differing
 from migrate.core.problems import stop
 from migrate.core.wording import clauses
 
@@ -47,7 +48,7 @@ def prove(run: Run, after: Observation, tolerated: State, plan: Plan) -> None:
         held = tuple(each.revision for each in plan.held)
         if left != held or not isinstance(state.position, AtHead | Behind):
             raise _unproven(after, position_name(state.position))
-        _refuse_new_differences(state, tolerated, plan, after)
+        _refuse_new_differences(state, tolerated, plan, after, run)
     where = ", ".join(after.rows) or "base"
     by_word = isinstance(last, Adopt) and not last.is_proven
     proof = "manifest" if run.order.image.manifest is not None and not by_word else "rows"
@@ -76,7 +77,7 @@ def _prove_reverted(run: Run, after: Observation, tolerated: State, step: Downgr
     found = manifest.compare(after.rows, after.schema, major=after.server.major, ignore=run.order.policy.ignore)
     found, _ = found.divided(after.meant)
     known = _tolerated(tolerated)
-    _refuse_fresh([said for said in found.sentences() if said not in known], after)
+    _refuse_fresh([said for said in found.sentences() if said not in known], after, run)
 
 
 def _say_uncompared(run: Run, after: Observation, state: State) -> bool:
@@ -109,21 +110,23 @@ def _unproven(after: Observation, position: str) -> Stop:
     )
 
 
-def _refuse_new_differences(state: State, tolerated: State, plan: Plan, after: Observation) -> None:
+def _refuse_new_differences(state: State, tolerated: State, plan: Plan, after: Observation, run: Run) -> None:
     known = {said for step in plan.steps if isinstance(step, Adopt) for said in step.evidence}
     known |= _tolerated(tolerated)
     blind = [sentence(finding) for finding in state.findings if isinstance(finding, Incomparable)]
     blind = [said for said in blind if said not in map(sentence, tolerated.findings)]
     found = [said for differences in _drifts(state) for said in differences.sentences() if said not in known]
-    _refuse_fresh([*blind, *found], after)
+    _refuse_fresh([*blind, *found], after, run)
 
 
-def _refuse_fresh(fresh: list[str], after: Observation) -> None:
+def _refuse_fresh(fresh: list[str], after: Observation, run: Run) -> None:
     if fresh:
         rows = ", ".join(after.rows) or "base"
+        manifest = run.order.image.manifest
+        others = differing(manifest.environ, run.order.environ) if manifest is not None else ()
         raise stop(
             "unproven",
-            f"the schema is not what the manifest says after {rows}: {'; '.join(fresh[:5])}",
+            f"the schema is not what the manifest says after {rows}: {'; '.join([*others, *fresh[:5]])}",
             differences=fresh[:LISTED],
         )
 

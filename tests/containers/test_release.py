@@ -251,3 +251,28 @@ def test_the_client_of_docker_run_forwards_the_signal(
     assert client.returncode == 143
     assert json.loads(output.splitlines()[-1])["outcome"] == "interrupted"
     assert not exists(release, "half_way")
+
+
+def test_four_shards_of_a_fleet_apply_each_tenant_exactly_once(with_database: Release) -> None:
+    """As an indexed job of Kubernetes tells its pods: each knows its own number, and all of them how many there are."""
+    names = [f"tenant_{number:02}" for number in range(12)]
+    with_database.sql(" ".join(f"CREATE SCHEMA {name};" for name in names))
+    told = {"MIGRATE_TENANTS_SCHEMAS": "tenant_%", "MIGRATE_TENANTS_SEARCH_PATH": "true", "MIGRATE_TENANTS_SHARDS": "4"}
+
+    def shard(index: int) -> Ended:
+        variables = {**told, "JOB_COMPLETION_INDEX": str(index)}
+        return with_database.migrate(
+            "up", options=tuple(part for name, value in variables.items() for part in ("-e", f"{name}={value}"))
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        ends = list(pool.map(shard, range(4)))
+    assert [each.exit_code for each in ends] == [0] * 4, ends
+    taken = [said["tenant"] for each in ends for said in each.events if said["event"] == "tenant.finished"]
+    assert sorted(taken) == names
+    versions = " UNION ALL ".join(f"SELECT '{name}', version_num FROM {name}.alembic_version" for name in names)
+    assert with_database.sql(f"{versions} ORDER BY 1") == [f"{name}|{HEAD}" for name in names]
+    # from anywhere, without a number, all shards are seen
+    options = tuple(part for name, value in told.items() for part in ("-e", f"{name}={value}"))
+    seen = must(with_database.migrate("status", "--exit-code", options=options)).finished
+    assert (seen["tenants"], seen["tenants_by_outcome_noop"]) == (12, 12)

@@ -8,7 +8,9 @@ import tomllib
 import pytest
 import yaml
 
+from migrate.core.fleet.shard import Shard
 from migrate.core.problems import ExitCode
+from migrate.settings import load
 from tests.platforms.validators import (
     ROOT,
     check_azure_job,
@@ -100,6 +102,39 @@ def test_kubernetes_and_helm(run_migrate, project):
         check_kubernetes(file)
         job = yaml.safe_load(file.read_text(encoding="utf-8"))
         assert job["spec"]["template"]["spec"]["containers"][0]["image"] == image
+
+
+def test_shards_are_an_indexed_job_whose_indexes_are_tried_again_one_by_one(run_migrate, project):
+    for platform in ("kubernetes", "helm", "argo-cd"):
+        result = run_migrate("init", platform, *NAMES, "--shards", "4")
+        (file,) = (project.path / path for path in result.finished["written"])
+        check_kubernetes(file)
+        spec = yaml.safe_load(file.read_text(encoding="utf-8"))["spec"]
+        assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 4, 4)
+        assert (spec["backoffLimitPerIndex"], spec.get("backoffLimit")) == (4, None)
+        (rule,) = spec["podFailurePolicy"]["rules"]
+        retryable = {int(code) for code in ExitCode if code.retryable}
+        assert (rule["action"], set(rule["onExitCodes"]["values"])) == ("FailIndex", retryable | {137})
+        environment = {each["name"]: each.get("value") for each in spec["template"]["spec"]["containers"][0]["env"]}
+        shard = load({}, {**environment, "DATABASE_URL": "", "JOB_COMPLETION_INDEX": "3"}, project.path)[0].fleet.shard
+        assert shard == Shard(3, 4)
+    refused = run_migrate("init", "fly", "--shards", "4")
+    assert (refused.exit_code, refused.finished["problem"]) == (2, "usage")
+
+
+def test_cloud_run_has_a_task_for_each_shard(run_migrate, project):
+    for arguments, count in (((), 1), (("--shards", "4", "--force"), 4)):
+        result = run_migrate("init", "cloud-run", *NAMES, *arguments)
+        job = yaml.safe_load((project.path / "deploy" / "cloud-run" / "job.yaml").read_text(encoding="utf-8"))
+        assert result.exit_code == 0, result.stdout
+        execution = job["spec"]["template"]["spec"]
+        assert (execution["taskCount"], execution["parallelism"]) == (count, count)
+        (container,) = execution["template"]["spec"]["containers"]
+        assert (container["image"], container["args"]) == (NAMES[5], ["up", "--strict"])
+        assert execution["template"]["spec"]["maxRetries"] == 0
+    assert run_migrate("init", "cloud-run", "--contract", "--force", *NAMES).exit_code == 0
+    contract = yaml.safe_load((project.path / "deploy" / "cloud-run" / "contract.yaml").read_text(encoding="utf-8"))
+    assert contract["metadata"]["name"] == "shop-2-contract"
 
 
 def test_argo_cd_runs_the_job_within_the_sync_before_what_needs_it(run_migrate, project):

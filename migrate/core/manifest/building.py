@@ -33,12 +33,13 @@ def build(
     after: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     foreseen: Mapping[str, Foreseen] = MappingProxyType({}),
     observed: Mapping[str, Observed] = MappingProxyType({}),
+    environ: tuple[str, ...] = (),
 ) -> Manifest:
     """The manifest of a history, from the schema that a replay to exactly each revision left.
 
     `used` are the schemas beside the default one that `used_schemas` found, `spellings` how else the definitions are
     printed, `after` which siblings revisions build on without `depends_on`, `foreseen` what is known of the revisions
-    that were run, `observed` what they did, from which their effects follow. Revisions without a schema are taken from `previous`, which must have proven them (`Manifest.proven`). `graph` has no
+    that were run, `observed` what they did, from which their effects follow, `environ` the lines of `migrate.core.manifest.variables`. Revisions without a schema are taken from `previous`, which must have proven them (`Manifest.proven`). `graph` has no
     faults. Raises KeyError where a revision is in neither, and MalformedManifest where `previous` proves nothing.
     """
     known = {entry.revision.id: entry for entry in previous.revisions} if previous is not None else {}
@@ -63,7 +64,7 @@ def build(
             seen = replace(seen, effects=tuple(map(line, effects)))
         siblings = after.get(revision.id, ())
         entries.append(Entry(revision, fingerprint(schema), tuple(lines), siblings, seen.effects, seen.needs))
-    return Manifest(postgres, tuple(entries), baseline, tuple(sorted(used)))
+    return Manifest(postgres, tuple(entries), baseline, tuple(sorted(used)), environ=environ)
 
 
 def used_schemas(graph: Graph, schemas: Mapping[str, Schema], base: Schema) -> frozenset[str]:

@@ -50,10 +50,11 @@ class Folding:
     baseline: Baseline | None = None
     schemas: tuple[str, ...] = ()
     _text: str = field(default="", compare=False, repr=False)
+    environ: tuple[str, ...] = ()  # `migrate.core.manifest.variables`
 
     def serialise(self) -> str:
         """The canonical text."""
-        return serialise(Content(self.postgres, self.revisions, self.baseline, self.schemas, self.heads))
+        return serialise(Content(self.postgres, self.revisions, self.baseline, self.schemas, self.heads, self.environ))
 
     @cached_property
     def heads(self) -> tuple[str, ...]:

@@ -82,7 +82,9 @@ class Manifest(Folding):
         """
         try:
             content = read(text)
-            manifest = cls(content.postgres, content.revisions, content.baseline, content.schemas, text)
+            manifest = cls(
+                content.postgres, content.revisions, content.baseline, content.schemas, text, content.environ
+            )
             manifest.parents  # noqa: B018 - raises where the revisions do not hold together
             if content.heads != list(manifest.heads):
                 said = f"heads is {json.dumps(content.heads)}, but the heads of its revisions are {json.dumps(manifest.heads)}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FORMAT: Final = 1
 
 _KEYS: Final = frozenset({"format", "heads", "postgres", "revisions"})
-_OPTIONAL: Final = frozenset({"baseline", "schemas"})
+_OPTIONAL: Final = frozenset({"baseline", "environ", "schemas"})
 _TEXTS: Final = frozenset({"file", "id", "message", "schema", "sha256"})
 _LISTS: Final = frozenset({"changes", "depends_on", "down", "labels"})
 _OPTIONAL_LISTS: Final = frozenset({"after", "effects", "needs"})
@@ -36,6 +36,7 @@ class Content(NamedTuple):
     baseline: Baseline | None
     schemas: tuple[str, ...]
     heads: object  # as it stands there
+    environ: tuple[str, ...] = ()
 
 
 def read(text: str) -> Content:
@@ -67,17 +68,21 @@ def read(text: str) -> Content:
         item = document["baseline"]
         _check_values(item, _BASELINE_TEXTS, _BASELINE_LISTS, ("baseline",))
         baseline = Baseline(item["file"], item["sha256"], item["schema"], tuple(item["changes"]))
-    schemas = document.get("schemas", [])
-    if type(schemas) is not list or not all(type(each) is str for each in schemas):
-        raise ManifestFault(("schemas",), "schemas is no list of texts")
+    listed: dict[str, tuple[str, ...]] = {}
+    for key in ("environ", "schemas"):
+        found = document.get(key, [])
+        if type(found) is not list or not all(type(each) is str for each in found):
+            raise ManifestFault((key,), f"{key} is no list of texts")
+        listed[key] = tuple(found)
     if type(document["revisions"]) is not list:
         raise ManifestFault(("revisions",), "revisions is no list")
     return Content(
         document["postgres"],
         tuple(_entry(item, at) for at, item in enumerate(document["revisions"])),
         baseline,
-        tuple(schemas),
+        listed["schemas"],
         document["heads"],
+        listed["environ"],
     )
 
 
@@ -97,6 +102,8 @@ def serialise(content: Content) -> str:
             "sha256": base.sha256,
         }
         lines += [' "baseline": {', *_members(members, "  "), " },"]
+    if content.environ:
+        lines += [' "environ": [', ",\n".join(f"  {_json(each)}" for each in content.environ), " ],"]
     lines += [
         f' "format": {FORMAT},',
         f' "heads": {_json(content.heads)},',

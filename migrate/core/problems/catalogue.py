@@ -87,6 +87,18 @@ _KINDS: Final = (
         shell(again("--tenant NAME")),
     ),
     Kind(
+        "other-environment",
+        ExitCode.DRIFT,
+        "The environment is not that of the manifest",
+        "env.py or a revision asks for a variable that has another value here than when the manifest was written, and the"
+        " schema does not match its revision.",
+        "Nothing was changed.",
+        advice(
+            "give the release the values of the manifest, or name the right ones as environ in [tool.migrate] and run ",
+            migrate("manifest", "--full"),
+        ),
+    ),
+    Kind(
         "missing-tenant",
         ExitCode.TARGET,
         "The tenant is not provisioned",
