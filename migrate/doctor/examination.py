@@ -6,6 +6,8 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import psycopg2
+
 from migrate.core.decide.backup import with_backup
 from migrate.core.decide.decision import decide, refuse_image
 from migrate.core.decide.plan import Backup, Plan, Refusal
@@ -20,8 +22,10 @@ from migrate.doctor.check import Verdict
 from migrate.doctor.checks import pending, position, project, server
 from migrate.doctor.queries import diagnose
 from migrate.job import look as judging
+from migrate.job.outlook import look_ahead
 from migrate.job.progress import pending_of
 from migrate.postgres.connection import connect_with_retry
+from migrate.postgres.errors import problem_of
 from migrate.postgres.observe import observe, read_server, refuse_missing_rights, refuse_wrong_server
 from migrate.steps.backup import refuse_impossible
 
@@ -29,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from migrate.core.decide.observation import Server
+    from migrate.core.decide.observation import Observation, Server
+    from migrate.core.decide.state import State
     from migrate.core.image import Image
     from migrate.core.target import Target
     from migrate.doctor.check import Check, Checked, Facts
@@ -159,6 +164,7 @@ class Examination:
         if image is not None and not isinstance(observation, Problem):
             seen = judging.with_sources(image, observation, session.source_of)
             state = classify(seen, observation, policy.target, policy.ignore)
+            state = self._looked_ahead(connection, target, seen, observation, state)
             compared = facts.AgainstImage(image, observation, state, policy)
         touched = self._touched(compared)
         diagnosis = diagnose(
@@ -180,6 +186,17 @@ class Examination:
             self._check(position.backup, self._backup(there, target, compared))
         for check in pending.OBSTACLES:
             self._check(check, examined)
+
+    def _looked_ahead(
+        self, connection: Connection, target: Target, image: Image, observation: Observation, state: State
+    ) -> State:
+        """The state with what is found of what comes next. Raises Stop."""
+        order = self._session.order_for(target, image)
+        order = replace(order, target=target, context=order.context.silent())
+        try:
+            return look_ahead(order, connection, image, observation, state)[1]
+        except psycopg2.Error as error:
+            raise problem_of(error, doing="asking the rows", connection=connection) from error
 
     def _narrow(self, there: Server, target: Target, compared: facts.AgainstImage | None) -> Problem | None:
         """Why the version table has no room for what is pending."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from migrate.postgres.connection import Connection
 
-# With partitions and children, toast and indexes. pg_class has the sizes as of the last VACUUM or ANALYZE, and is read
+# With partitions and children, toast and indexes. A partitioned table that was analysed has -1 pages. pg_class has the sizes as of the last VACUUM or ANALYZE, and is read
 # without a lock; files are measured where nobody keeps readers out. Rows that are written count since the statistics of
 # the database were reset, of which the time is known only where somebody did that.
 _SIZES: Final = """
@@ -29,7 +29,7 @@ _SIZES: Final = """
       UNION
       SELECT p.path, i.inhrelid FROM parts p JOIN pg_catalog.pg_inherits i ON i.inhparent = p.oid
     ), measured AS (
-      SELECT p.path, c.oid, c.relkind, c.reltuples, c.relpages
+      SELECT p.path, c.oid, c.relkind, c.reltuples, greatest(c.relpages, 0)
              + coalesce((SELECT sum(x.relpages) FROM pg_catalog.pg_index i
                            JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
                           WHERE i.indrelid IN (c.oid, c.reltoastrelid)), 0)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from migrate.core.decide.foreseen import Heavy, Unanswered, Unforeseen, Unmet
 from migrate.core.decide.observation import InvalidIndex, Observation, Server, Unfinished
-from migrate.core.decide.policy import AheadPolicy, BreakingPolicy, Judgement, Limits, Policy
+from migrate.core.decide.policy import AheadPolicy, BreakingPolicy, DataPolicy, HeavyPolicy, Judgement, Limits, Policy
 from migrate.core.decide.state import (
     Ahead,
     AtHead,
@@ -25,6 +26,9 @@ from migrate.core.decide.state import (
     Unknown,
 )
 from migrate.core.decide.widths import too_narrow
+from migrate.core.foresee.effects import Blocks, Rewrite
+from migrate.core.foresee.live import Against, LiveEffect, LiveNeed, NotKnown, TableSize
+from migrate.core.foresee.needs import Need, NoNull
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.image import Image
 from migrate.core.manifest.building import build
@@ -167,6 +171,12 @@ ACCEPTED = State(AT_HEAD, (), ("column t.a is bigint, the manifest says integer"
 
 DROPPING = replace(IMAGE, manifest=build(17, GRAPH, {"one": WHOLE, "two": LESS}))
 BROKEN = State(BEHIND, (Breaking(((serves(WHOLE, LESS)[0], TWO),)),))
+NO_NULL = Need(NoNull("t", "a"), proven=True)
+UNMET = Unmet((LiveNeed(TWO, NO_NULL, Against(11, "SELECT 1")),))
+UNANSWERED = Unanswered((LiveNeed(TWO, NO_NULL, NotKnown("no answer")),))
+UNSAID = Unforeseen((TWO,), (TWO,))
+HEAVY = Heavy((LiveEffect(TWO, Rewrite("t", Blocks.ALL), TableSize(2 << 30)),), 1 << 30)
+DATA, OVER = Policy(data=DataPolicy.REFUSE), Policy(heavy=HeavyPolicy.REFUSE)
 
 NARROW = too_narrow(ONE, 2, "public", "alembic_version", is_there=True)
 FAULT = problem("bad-history", "does not compile")
@@ -402,6 +412,29 @@ EXAMPLES = [
         WARN,
         "revision two is applied without revision one",
     ),
+    Example(position.data, "asked", compared(State(BEHIND), image=DROPPING), PASS, "the rows are as"),
+    Example(
+        position.data,
+        "against a proven need",
+        compared(State(BEHIND, (UNMET,)), image=DROPPING),
+        fail(18),
+        "a: 11 are against it",
+    ),
+    Example(position.data, "warned", compared(State(BEHIND, (UNMET,)), Policy(data=DataPolicy.WARN), DROPPING), WARN),
+    Example(position.data, "not answered", compared(State(BEHIND, (UNANSWERED,)), image=DROPPING), WARN, "not known"),
+    Example(
+        position.data, "not said", compared(State(BEHIND, (UNSAID,)), image=DROPPING), PASS, "does not say the needs"
+    ),
+    Example(position.data, "asked for", compared(State(BEHIND, (UNSAID,)), DATA, DROPPING), fail(12)),
+    Example(position.data, "no manifest", compared(State(BEHIND)), PASS, "not asked"),
+    Example(position.data, "no manifest, asked for", compared(State(BEHIND), DATA), fail(10), fix="migrate manifest "),
+    Example(position.heavy, "nothing", compared(State(BEHIND), image=DROPPING), PASS, "nothing that is pending"),
+    Example(position.heavy, "large", compared(State(BEHIND, (HEAVY,)), image=DROPPING), WARN, "of t, 2 GB: rewrite"),
+    Example(position.heavy, "refused", compared(State(BEHIND, (HEAVY,)), OVER, DROPPING), fail(12)),
+    Example(position.heavy, "not said", compared(State(BEHIND, (UNSAID,)), image=DROPPING), PASS, "the effects"),
+    Example(position.heavy, "asked for", compared(State(BEHIND, (UNSAID,)), OVER, DROPPING), fail(12)),
+    Example(position.heavy, "no manifest", compared(State(BEHIND)), PASS, "not known"),
+    Example(position.heavy, "no manifest, asked for", compared(State(BEHIND), OVER), fail(10), fix="migrate manifest "),
     Example(position.breaking, "none", compared(State(AT_HEAD)), PASS, "nothing that is pending takes anything"),
     Example(position.breaking, "by default", compared(BROKEN, image=DROPPING), WARN),
     Example(

@@ -190,3 +190,51 @@ def test_rows_that_an_earlier_revision_mends_hold_nobody_up(project, released, r
     result.check_clean()
     assert (result.exit_code, result.finished["applied"]) == (0, ["notes", "required"])
     assert [(e["asked"], e["later"]) for e in result.named("data.asked")] == [(1, 0)]
+
+
+def test_doctor_asks_as_up_does(known, run_migrate):
+    eleven(known)
+    result = run_migrate("doctor", database=known, env={"MIGRATE_LOG_FORMAT": "json"})
+    assert result.exit_code == 18
+    (check,) = [each for each in result.named("check.finished") if each["check"] == "data"]
+    assert "no NULL in customers.email: 11 are against it" in check["evidence"]
+
+
+# A budget, and what is heavy
+
+
+def test_a_question_about_five_million_rows_without_an_index_holds_nobody_beyond_its_budget(known, run_migrate):
+    known.execute("INSERT INTO customers SELECT g, 'x' FROM generate_series(1, 5000000) g")
+    result = run_migrate("up", "--data-timeout", "20ms", database=known)
+    result.check_clean()
+    assert (result.exit_code, result.finished["applied"]) == (0, ["notes", "required"])
+    (finding,) = [
+        e for e in result.named("state.finding") if "customers.email" in e["message"] and "not known" in e["message"]
+    ]
+    assert finding["level"] == "warn"
+    assert finding["message"].startswith("no NULL in customers.email: not known, there was no answer within 0.02 s")
+    (asked, *_) = result.named("data.asked")
+    assert asked["unknown"] == 1
+
+
+def test_what_blocks_a_large_table_is_said_with_its_size_and_refused_where_policy_says_so(known, run_migrate):
+    known.execute("INSERT INTO customers SELECT g, 'x' FROM generate_series(1, 1000) g")
+    known.execute("ANALYZE customers")
+    for flags, code, problem in (
+        ((), 0, None),
+        (("--heavy", "refuse"), 0, None),
+        (("--heavy", "refuse", "--heavy-over", "8kB"), 12, "heavy-change"),
+        (("--heavy-over", "8kB"), 0, None),
+    ):
+        plan = run_migrate("plan", *flags, database=known)
+        plan.check_clean()
+        assert (plan.exit_code, plan.finished.get("problem")) == (code, problem), flags
+        (foreseen,) = plan.named("effect.foreseen")
+        assert "blocks reads and writes of customers, " in foreseen["message"]
+        assert " (about 1,000 rows)" in foreseen["message"]
+        assert foreseen["message"].endswith(": scan (email is made not null)")
+        assert (foreseen["table"], foreseen["table_rows"]) == ("customers", 1000)
+        warned = [e for e in plan.named("state.finding") if "on a table of more than 8 kB" in e["message"]]
+        assert len(warned) == (1 if flags == ("--heavy-over", "8kB") else 0)
+    quiet = run_migrate("plan", "--heavy-over", "8kB", "--heavy", "allow", database=known)
+    assert not [e for e in quiet.named("state.finding") if "more than 8 kB" in e["message"]]

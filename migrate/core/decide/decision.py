@@ -231,26 +231,30 @@ def _behind(findings: Iterable[Finding], policy: Policy, upgrade: Upgrade, image
         if refused is not None:
             return refused
         warnings += warnings_of([finding], policy)
-    uncompared = refuse_uncompared(image, policy)
-    if uncompared is not None:
-        return uncompared
+    unknown = refuse_unforeseen(image, policy) or refuse_uncompared(image, policy)
+    if unknown is not None:
+        return unknown
     if image.manifest is None and policy.breaking is BreakingPolicy.WARN:
         warnings.append(UNCOMPARED)
     return Plan(tuple(steps), Result.HELD if held else Result.APPLIED, tuple(warnings), held)
 
 
 def refuse_uncompared(image: Image, policy: Policy) -> Refusal | None:
-    """The refusal where policy asks what comes next, and without a manifest nothing says it."""
-    if image.manifest is not None:
-        return None
-    for key, asked in (("data", policy.data is DataPolicy.REFUSE), ("heavy", policy.heavy is HeavyPolicy.REFUSE)):
-        if asked:
-            why = f"without a manifest it is not known what the pending change does and needs, and policy asks ({key}=refuse)"
-            return Refusal(problem("no-manifest", why))
-    if policy.breaking not in {BreakingPolicy.REFUSE, BreakingPolicy.HOLD}:
+    """The refusal where policy lets nothing break and, without a manifest, nothing says whether something would."""
+    if image.manifest is not None or policy.breaking not in {BreakingPolicy.REFUSE, BreakingPolicy.HOLD}:
         return None
     does = "refuses" if policy.breaking is BreakingPolicy.REFUSE else "holds"
     return Refusal(problem("no-manifest", f"{UNCOMPARED}, and policy {does} what does (breaking={policy.breaking})"))
+
+
+def refuse_unforeseen(image: Image, policy: Policy) -> Refusal | None:
+    """The refusal where policy asks what comes next and there is no manifest that would say it."""
+    asks = [f"data={policy.data}"] if policy.data is DataPolicy.REFUSE else []
+    asks += [f"heavy={policy.heavy}"] if policy.heavy is HeavyPolicy.REFUSE else []
+    if image.manifest is not None or not asks:
+        return None
+    why = f"without a manifest it is not known what the pending change does and needs, and policy asks ({', '.join(asks)})"
+    return Refusal(problem("no-manifest", why))
 
 
 def would_run(image: Image, state: State, policy: Policy) -> tuple[Revision, ...]:

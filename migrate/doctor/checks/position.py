@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from migrate.core.decide.decision import decide, refuse_uncompared
+from migrate.core.decide.decision import decide, refuse_uncompared, refuse_unforeseen
 from migrate.core.decide.findings import fix_of_stale_rows, problem_of_incomparable, sentence, without_healed
+from migrate.core.decide.foreseen import Heavy, Unanswered, Unforeseen, Unmet
 from migrate.core.decide.outcome import Result
 from migrate.core.decide.plan import Plan, Refusal
-from migrate.core.decide.policy import BreakingPolicy
+from migrate.core.decide.policy import BreakingPolicy, DataPolicy, HeavyPolicy
 from migrate.core.decide.repair import plain
 from migrate.core.decide.state import (
     AtHead,
@@ -99,9 +100,10 @@ def tables(seen: Examined) -> Found:
 def state(seen: AgainstImage) -> Found:
     """What `up` makes of the position alone."""
     position = seen.state.position
-    # what the pending revisions break is a check of its own
+    # what the pending revisions need, do and break are checks of their own
     unproven = tuple(finding for finding in seen.state.findings if isinstance(finding, Unproven))
-    decision = decide(seen.image, State(position, unproven), replace(seen.policy, breaking=BreakingPolicy.ALLOW))
+    policy = replace(seen.policy, breaking=BreakingPolicy.ALLOW, data=DataPolicy.OFF, heavy=HeavyPolicy.ALLOW)
+    decision = decide(seen.image, State(position, unproven), policy)
     if isinstance(decision, Refusal):
         return decision.problem
     pending = position.pending if isinstance(position, (Empty, Behind)) else ()
@@ -193,7 +195,46 @@ def breaking(seen: AgainstImage) -> Found:
     return Passed("nothing that is pending takes anything from the running release")
 
 
-DECISION = (state, residue, edited, drift, breaking)
+@check(
+    "whether the rows are as the pending revisions need them",
+    warns="some are not, and the need is not proven or the policy `data` is `warn`; or a question was not answered",
+    fails="some are not; or the policy `data` is set to `refuse`, and the manifest does not say what they need",
+)
+def data(seen: AgainstImage) -> Found:
+    """As `up` asks before anything is changed."""
+    if isinstance(seen.state.position, Behind) and seen.image.manifest is None:
+        refused = refuse_unforeseen(seen.image, replace(seen.policy, heavy=HeavyPolicy.ALLOW))
+        return Passed("not asked: there is no manifest") if refused is None else refused.problem
+    unforeseen = _first(seen, Unforeseen)
+    found = unforeseen if unforeseen is not None and unforeseen.needs else None
+    for finding in (_first(seen, Unmet), _first(seen, Unanswered)):
+        if finding is not None:
+            return _judged(finding, seen)
+    if found is not None:
+        return _judged(replace(found, effects=()), seen)
+    return Passed("the rows are as the pending revisions need them")
+
+
+@check(
+    "what the pending revisions block for as long as a large table takes",
+    warns="they rewrite, scan or build an index on a table of more than `heavy_over`, and block others meanwhile",
+    fails="the policy `heavy` is `refuse`, and they do, or there is no manifest that would tell",
+)
+def heavy(seen: AgainstImage) -> Found:
+    """By the manifest, and the sizes of the tables here."""
+    if isinstance(seen.state.position, Behind) and seen.image.manifest is None:
+        refused = refuse_unforeseen(seen.image, replace(seen.policy, data=DataPolicy.OFF))
+        return Passed("not known: there is no manifest") if refused is None else refused.problem
+    found = _first(seen, Heavy)
+    if found is not None:
+        return _judged(found, seen)
+    unforeseen = _first(seen, Unforeseen)
+    if unforeseen is not None and unforeseen.effects:
+        return _judged(replace(unforeseen, needs=()), seen)
+    return Passed("nothing that is pending blocks others on a large table")
+
+
+DECISION = (state, residue, edited, drift, data, heavy, breaking)
 
 
 @check(
