@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+import pathlib
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from migrate import __version__
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.usage import report_usage
 from migrate.commands.verb import fleet_report, verb
@@ -15,22 +18,32 @@ from migrate.core.decide.plan import Adopt, Plan, Upgrade
 from migrate.core.decide.state import name as position_name
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.faults import HistoryFault
+from migrate.core.history.statement_lines import line_of
 from migrate.core.problems import ExitCode, stop
-from migrate.core.wording import clauses
+from migrate.core.wording import clauses, counted
 from migrate.history.changed_files import changed_files
 from migrate.job import progress
 from migrate.job import up as release
 from migrate.job.front_door import conduct
 from migrate.job.voice import Answer, Report, Speech
+from migrate.output.github_job import is_github, path_in_repository
+from migrate.output.plan import revision_lines
+from migrate.output.plan import text as as_lines
+from migrate.output.terminal import Line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from migrate.child.protocol import Sent
+    from migrate.core.decide.review import Mark, Reviewed
+    from migrate.core.foresee.live import Outlook
     from migrate.core.history.graph import Revision
     from migrate.core.image import Image
     from migrate.job.progress import Judged
     from migrate.job.session import Session
+
+_LISTED: Final = 200  # lines of a plan on a terminal
 
 
 @verb("plan", exits=(*LOOKING_EXITS, ExitCode.PENDING))
@@ -44,22 +57,28 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "markdown"]),
+    type=click.Choice(["text", "markdown", "sarif"]),
     default="text",
     show_default=True,
-    help="markdown: a comment for a pull request, with what the manifest knows of each pending revision.",
+    help="markdown: a comment for a pull request, with what the manifest knows of each pending revision. sarif: what"
+    " breaks, blocks or needs something, for code scanning.",
 )
 @click.option(
     "--from",
     "base",
     metavar="REVISION",
-    help="With --format markdown: the revisions after this one, or after `base`, without any database.",
+    help="With --format markdown or sarif: the revisions after this one, or after `base`, without any database.",
 )
 @click.option(
     "--base",
     "branch",
     metavar="BRANCH",
-    help="With --format markdown: the revisions that this branch adds to another, e.g. origin/main, without any database.",
+    help="With --format markdown or sarif: the revisions that this branch adds to another, e.g. origin/main, without any database.",
+)
+@click.option(
+    "--annotations",
+    type=click.Path(dir_okay=False, path_type=pathlib.Path),
+    help="Write GitHub's annotations to this file, to be printed by a later step.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def plan(
@@ -70,6 +89,7 @@ def plan(
     form: str,
     base: str | None,
     branch: str | None,
+    annotations: Path | None,
     **flags: Any,
 ) -> Answer:
     """Show what `migrate up` would do: the state, the decision and the pending revisions. Changes nothing.
@@ -77,21 +97,21 @@ def plan(
     Exits with the refusal that `migrate up` would give.
     """
     without_database = [name for name, value in (("--from", base), ("--base", branch)) if value is not None]
-    if without_database and form != "markdown":
-        wrong = f"{without_database[0]} is for --format markdown."
+    if without_database and form == "text":
+        wrong = f"{without_database[0]} is for --format markdown or sarif."
         return Answer(report_usage(click.UsageError(wrong), ["plan"], {"plan"}))
     if len(without_database) > 1:
         return Answer(report_usage(click.UsageError("--from and --base exclude each other."), ["plan"], {"plan"}))
-    if form == "markdown" and with_sql:
+    if form != "text" and with_sql:
         return Answer(report_usage(click.UsageError("--sql is for --format text."), ["plan"], {"plan"}))
 
     def body(session: Session) -> Report:
         if session.settings.fleet.sources and not without_database:
             return fleet_report(session, flags, tells_pending=exit_code)
         if base is not None:
-            return _review_from(session, base)
+            return _review(session, _rows_from(session.image, base), form, annotations)
         if branch is not None:
-            return _review(session.image, _rows_of(session, branch))
+            return _review(session, _rows_of(session, branch), form, annotations)
         judged, outcome = release.plan(session.order(), session.begin())
         missing = session.missing_driver if outcome.pending else None
         if missing is not None:
@@ -102,10 +122,20 @@ def plan(
             session.context.emit(Event(Name.IMAGE_WARNING, driver.evidence, Level.WARN, {"fix": driver.fix}))
         pending = exit_code and is_pending(judged, outcome)
         fields = describe(judged)
-        text = None if with_sql else as_text(judged, outcome)
-        if form == "markdown" and judged is not None:
-            pending_now = progress.pending_of(judged.state)
-            text = _comment(session.image, judged.observation.rows, pending_now)
+        text = None
+        if judged is not None and not with_sql:
+            pending_now, rows = progress.pending_of(judged.state), judged.observation.rows
+            review = _reviewed(session.image, rows, pending_now, judged.outlook, is_needed=form != "text")
+            if form == "text":
+                colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+                text = as_lines(plan_lines(judged, outcome, review), colour=colour)
+                if is_github(os.environ):
+                    text = "\n".join([text, *_annotations(session, review)])
+            else:
+                text = _rendered(session, review, rows, form)
+            _write_annotations(session, review, annotations)
+            if as_json:
+                fields["review"] = [each.to_json() for each in review]
         if with_sql and judged is not None and outcome.problem is None:
             sent = _sql(session, judged)
             fields["sql"] = [{"revision": each.revision, "sql": each.sql} for each in sent]
@@ -122,17 +152,16 @@ def plan(
         "plan",
         flags,
         body,
-        speech=Speech.JSON if as_json else Speech.PRODUCT if with_sql or form == "markdown" else Speech.TEXT,
+        speech=Speech.JSON if as_json else Speech.PRODUCT if with_sql or form != "text" else Speech.TEXT,
     )
 
 
-def _review_from(session: Session, base: str) -> Report:
-    """What the manifest knows of the revisions after one, without a database. Raises Stop."""
-    image = session.image
+def _rows_from(image: Image, base: str) -> frozenset[str]:
+    """The version rows of a database at this revision, or at `base`. Raises Stop."""
     rows = image.graph.rows_at(base) if base != "base" else frozenset()
     if isinstance(rows, HistoryFault):
         raise stop("unknown-target", rows.why, names={"heads": image.graph.heads}, fix=rows.fix)
-    return _review(image, rows)
+    return rows
 
 
 def _rows_of(session: Session, branch: str) -> frozenset[str]:
@@ -143,26 +172,71 @@ def _rows_of(session: Session, branch: str) -> frozenset[str]:
     return graph.tips(frozenset(each.id for each in graph) - graph.descendants(added))
 
 
-def _review(image: Image, rows: frozenset[str]) -> Report:
-    """The comment for what comes after these version rows. Raises Stop."""
+def _review(session: Session, rows: frozenset[str], form: str, annotations: Path | None) -> Report:
+    """What comes after these version rows, without a database. Raises Stop."""
+    image = session.image
     pending = image.graph.pending(rows, "heads")
     if isinstance(pending, HistoryFault):
         raise stop("bad-history", pending.why, fix=pending.fix)
     start = tuple(sorted(rows))
     ids = tuple(revision.id for revision in pending)
-    text = _comment(image, start, pending)
+    review = _reviewed(image, start, pending, None, is_needed=True)
+    _write_annotations(session, review, annotations)
     outcome = Outcome(Result.NOOP, from_revision=start, to_revision=start, pending=ids)
-    return Report(outcome, {"revisions": list(ids)}, text=text)
+    return Report(outcome, {"revisions": list(ids)}, text=_rendered(session, review, start, form))
 
 
-def _comment(image: Image, rows: Sequence[str], pending: Sequence[Revision]) -> str:
-    """The comment for a pull request. Raises Stop for an image without a manifest, or with one of other revisions."""
-    from migrate.core.decide.review import reviewed
-    from migrate.output.review import comment
-
+def _reviewed(
+    image: Image, rows: Sequence[str], pending: Sequence[Revision], outlook: Outlook | None, *, is_needed: bool
+) -> tuple[Reviewed, ...]:
+    """What is known of the pending revisions. Raises Stop for an image without a manifest, where it ``is_needed``."""
     if image.manifest is None:
-        raise stop("no-manifest", "this image has no manifest, so that nothing says what its revisions do")
-    return comment(reviewed(image.manifest, image.graph, rows, pending), rows)
+        if is_needed:
+            raise stop("no-manifest", "this image has no manifest, so that nothing says what its revisions do")
+        return ()
+    from migrate.core.decide.review import reviewed
+
+    return reviewed(image.manifest, image.graph, rows, pending, outlook) if pending else ()
+
+
+def _rendered(session: Session, review: Sequence[Reviewed], rows: Sequence[str], form: str) -> str:
+    """The review in Markdown, or as SARIF."""
+    if form == "markdown":
+        from migrate.output.review import comment
+
+        return comment(review, rows)
+    from migrate.output.sarif import sarif
+
+    return sarif(
+        ((mark, path or mark.revision.file, line) for mark, path, line in _placed(session, review)), __version__
+    )
+
+
+def _placed(session: Session, review: Sequence[Reviewed]) -> Iterator[tuple[Mark, str | None, int | None]]:
+    """The marks, each with its file's path in the repository and its line there."""
+    from migrate.core.decide.review import marks
+
+    for mark in marks(review):
+        file = os.path.relpath(session.scan.paths[mark.revision.file], session.cwd)
+        line = line_of(session.source_of(mark.revision), mark.names)
+        yield mark, path_in_repository(file, session.cwd, os.environ), line
+
+
+def _annotations(session: Session, review: Sequence[Reviewed]) -> list[str]:
+    from migrate.output.review import annotation_lines
+
+    return annotation_lines(_placed(session, review))
+
+
+def _write_annotations(session: Session, review: Sequence[Reviewed], file: Path | None) -> None:
+    """Write the file that was asked for. Raises Stop."""
+    if file is None:
+        return
+    text = "".join(f"{line}\n" for line in _annotations(session, review))
+    try:
+        file.write_text(session.redactor.text(text), encoding="utf-8")
+    except OSError as error:
+        raise stop("usage", f"{file} cannot be written: {error.strerror}", names={"verb": "plan"}) from error
 
 
 def _sql(session: Session, judged: Judged) -> Sequence[Sent]:
@@ -227,27 +301,39 @@ def describe(judged: Judged | None) -> dict[str, object]:
 
 
 def as_text(judged: Judged | None, outcome: Outcome, *, with_why: bool = False) -> str | None:
-    """The plan for people; why it is refused is shown by the log, but for a verb that only tells (``with_why``)."""
-    if judged is None:
-        return None
+    """The plan in short; why it is refused is shown by the log, but for a verb that only tells (``with_why``)."""
+    return None if judged is None else as_lines(plan_lines(judged, outcome, with_why=with_why), colour=False)
+
+
+def plan_lines(
+    judged: Judged, outcome: Outcome, review: Sequence[Reviewed] = (), *, with_why: bool = False
+) -> list[Line]:
+    """The plan for people, with what is known of each pending revision below its line."""
     rows = ", ".join(judged.observation.rows) or "no version"
-    lines = [f"state     {position_name(judged.state.position)} ({rows})"]
+    lines = [Line(f"state     {position_name(judged.state.position)} ({rows})")]
     pending = progress.pending_of(judged.state)
     if outcome.problem is not None:
-        lines.append(f"decision  refuse {outcome.problem.exit_code:d} {outcome.problem.kind.code}")
+        lines.append(Line(f"decision  refuse {outcome.problem.exit_code:d} {outcome.problem.kind.code}", "bold red"))
         if with_why:
-            lines.append(f"why       {outcome.problem.why}")
+            lines.append(Line(f"why       {outcome.problem.why}"))
     elif isinstance(judged.decision, Plan) and (judged.decision.steps or judged.decision.held):
         kinds = [type(step).__name__.lower() for step in judged.decision.steps]
         names = ", then ".join([*kinds, *(["hold"] if judged.decision.held else [])])
-        lines.append(f"decision  {names}")
+        lines.append(Line(f"decision  {names}"))
     else:
-        lines.append("decision  nothing to do")
-    if pending:
-        lines.append(f"pending   {len(pending)}")
-        held = judged.decision.held if isinstance(judged.decision, Plan) else ()
-        left = {each.revision.id: f"; breaks: {clauses(each.breaks)}" if each.breaks else "" for each in held}
-        for revision in pending:
-            waits = f"  held{left[revision.id]}" if revision.id in left else ""
-            lines.append(f"  {revision.id}  {revision.message}  ({revision.file}){waits}")
-    return "\n".join(lines)
+        lines.append(Line("decision  nothing to do"))
+    if not pending:
+        return lines
+    lines.append(Line(f"pending   {len(pending)}"))
+    held = judged.decision.held if isinstance(judged.decision, Plan) else ()
+    left = {each.revision.id: f"; breaks: {clauses(each.breaks)}" if each.breaks else "" for each in held}
+    about = {each.revision.id: revision_lines(each) for each in review}
+    for revision in pending:
+        waits = f"  held{left[revision.id]}" if revision.id in left else ""
+        lines.append(Line(f"  {revision.id}  {revision.message}  ({revision.file}){waits}", "bold"))
+        more = about.get(revision.id, [])
+        if len(lines) + len(more) <= _LISTED:
+            lines += more
+        else:
+            lines.append(Line(f"      {counted(len(more), 'more line')}: migrate plan --format markdown", "dim"))
+    return lines

@@ -26,7 +26,7 @@ from migrate.history.changed_files import changed_files
 from migrate.job.front_door import conduct
 from migrate.job.shadow import lend_ground, manifest_baseline
 from migrate.job.voice import Answer, Report, Speech
-from migrate.output.github_job import is_github
+from migrate.output.github_job import is_github, path_in_repository
 from migrate.trial.cases import CaseStatus, Findings, Remarks, Trial, planned
 
 if TYPE_CHECKING:
@@ -299,14 +299,7 @@ def _write(session: Session, found: Trial, junit: Path | None, annotations: Path
 def _annotations(session: Session, found: Trial) -> str:
     from migrate.trial.report import github_annotations
 
-    return github_annotations(found, lambda file: _in_repository(session, file))
-
-
-def _in_repository(session: Session, file: str) -> str | None:
-    """The path by which GitHub knows a file; None for one that is not in its checkout."""
-    root = os.environ.get("GITHUB_WORKSPACE") or str(session.cwd)
-    inside = os.path.relpath((session.cwd / file).resolve(), root)
-    return None if inside.startswith("..") else inside
+    return github_annotations(found, lambda file: path_in_repository(file, session.cwd, os.environ))
 
 
 def _as_text(cases: Sequence[dict[str, str | None]]) -> str:

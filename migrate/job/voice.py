@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # What env.py, the server or the ledger give reason for each time that they are asked.
 _SAID_ONCE: Final = frozenset({Name.IMAGE_WARNING, Name.TARGET_WARNING, Name.LEDGER_WARNING})
+# Looked at again under the guard: news only where it has changed.
+_SAID_IF_NEW: Final = frozenset({Name.STATE_OBSERVED, Name.DECISION_MADE})
 
 
 class Speech(Enum):
@@ -87,6 +89,7 @@ class Voice:
         self._again = again
         self._began_s = began_s
         self._told: set[tuple[Name, str]] = set()
+        self._last: dict[tuple[Name, object], Event] = {}
         self._project_flags = settings.project_flags() if settings is not None else ()
         log_format = settings.log_format if settings is not None else LogFormat.AUTO
         # everybody but a person gets JSON lines and nothing but those
@@ -109,6 +112,11 @@ class Voice:
             if (event.name, event.message) in self._told:
                 return
             self._told.add((event.name, event.message))
+        if event.name in _SAID_IF_NEW:
+            about = event.name, event.fields.get("tenant")
+            if self._last.get(about) == event:
+                return
+            self._last[about] = event
         match self._speech:
             case Speech.JSON:
                 return

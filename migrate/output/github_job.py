@@ -40,8 +40,10 @@ def tell_github(
         except OSError:
             pass
     named = last.get("file")
-    place = None
-    if named:
-        inside = os.path.relpath((folder / str(named)).resolve(), environ.get("GITHUB_WORKSPACE") or Path.cwd())
-        place = None if inside.startswith("..") else inside
-    return annotation(last, place)
+    return annotation(last, path_in_repository(str(named), folder, environ) if named else None)
+
+
+def path_in_repository(file: str, folder: Path, environ: Mapping[str, str]) -> str | None:
+    """The path by which GitHub knows a file, which is relative to ``folder``; None for one outside of its checkout."""
+    inside = os.path.relpath((folder / file).resolve(), environ.get("GITHUB_WORKSPACE") or Path.cwd())
+    return None if inside.startswith("..") else inside

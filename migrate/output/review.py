@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrate.core.wording import counted
-from migrate.output.github import fenced, plain
+from migrate.output.github import fenced, plain, workflow_command
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from migrate.core.decide.review import Reviewed
+    from migrate.core.decide.review import Mark, Reviewed
 
 _NOT_KNOWN = "not known: the manifest was written without them"
 
@@ -24,7 +24,7 @@ def comment(revisions: Sequence[Reviewed], rows: Sequence[str]) -> str:
         lines += [f"#### {plain(revision.id)}: {plain(revision.message)}", "", plain(revision.file), ""]
         if each.breaks:
             lines += ["**Breaks the release that is still running:**", "", *_list(each.breaks)]
-        for title, told in (("Effects", each.effects), ("Needs of the rows", each.needs)):
+        for title, told in (("Effects", each.effects_said), ("Needs of the rows", each.needs_said)):
             if told is None:
                 lines += [f"{title}: {_NOT_KNOWN}", ""]
             elif told:
@@ -35,3 +35,17 @@ def comment(revisions: Sequence[Reviewed], rows: Sequence[str]) -> str:
 
 def _list(sentences: Sequence[str]) -> list[str]:
     return [*(f"- {plain(sentence)}" for sentence in sentences), ""]
+
+
+def annotation_lines(marks: Iterable[tuple[Mark, str | None, int | None]]) -> list[str]:
+    """Render a workflow command for each mark; with each its file's path in the repository, and its line there."""
+    return [
+        workflow_command(
+            "error" if mark.is_error else "warning",
+            f"revision {mark.revision.id} {mark.text}",
+            title=mark.rule.replace("-", " "),
+            path=path,
+            line=line,
+        )
+        for mark, path, line in marks
+    ]

@@ -154,13 +154,15 @@ class Narration:
         good = exit_code == ExitCode.OK
         mark = self._marks.good if good else self._marks.bad
         yield Line(f"{mark} {message or ''}", "bold green" if good else "bold red")
-        yield from _counted_ids("applied", fields, "applied", width)
+        if not good or fields.get("applied_count", 0) != 1:  # the message names the one
+            yield from _counted_ids("applied", fields, "applied", width)
         yield from _labelled("interrupted" if outcome == "interrupted" else "failed", fields.get("failed"), width)
         yield from _counted_ids("not started", fields, "not_started", width)
-        revisions = ", ".join(map(str, _entries(fields.get("to_revision"))))
-        yield from _labelled("now at", revisions, width)
-        again = "; the same run may succeed later" if fields.get("retryable") else ""
-        yield from _labelled("exit code", f"{exit_code} {fields.get('exit_name', '')}{again}", width)
+        if not good:
+            revisions = ", ".join(map(str, _entries(fields.get("to_revision"))))
+            yield from _labelled("now at", revisions, width)
+            again = "; the same run may succeed later" if fields.get("retryable") else ""
+            yield from _labelled("exit code", f"{exit_code} {fields.get('exit_name', '')}{again}", width)
         yield from _labelled("took", duration(fields.get("duration_ms")), width)
         yield from _copied("restore", fields.get("restore"))  # the way back, where a backup was taken
         if problem is not None:
@@ -176,6 +178,8 @@ class PlainText:
 
     def show(self, fields: Mapping[str, object]) -> None:
         """Write the lines of one event."""
+        if _is_noise(fields):
+            return
         prefix = f"{fields.get('timestamp', '')} {fields.get('level', ''):<5} "
         lines = [line.text for line in self._narration.lines(fields)]
         self._file.write(f"{prefix}{lines[0]}\n" + "".join(f"{' ' * len(prefix)}{line}\n" for line in lines[1:]))
@@ -189,8 +193,6 @@ class Screen:
 
     # What the live line says is not repeated above it every ten seconds.
     _LIVE_ONLY: Final = frozenset({Name.REVISION_STARTED, Name.HEARTBEAT, Name.STATEMENT_PROGRESS})
-    # Looked at again under the guard: for people it is news only where it has changed.
-    _ONCE: Final = frozenset({Name.STATE_OBSERVED, Name.DECISION_MADE})
     _ENDS_LIVE: Final = frozenset(
         {Name.REVISION_FINISHED, Name.REVISION_FAILED, Name.REVISION_RETRY, Name.RUN_FINISHED},
     )
@@ -203,7 +205,6 @@ class Screen:
         self._marks = symbols(file.encoding)
         self._narration = Narration(self._marks)
         self._clock = clock
-        self._last: dict[object, object] = {}
         self._live: Live | None = None
         self._counted = ""
         self._running = ""
@@ -225,9 +226,7 @@ class Screen:
         if event == Name.REVISION_STARTED and self._fleet is None:
             self._counted = _counted(fields)
             self._start_live()
-        again = event in self._ONCE and self._last.get(event) == lines
-        self._last[event] = lines
-        if again or _is_noise(fields) or (event in self._LIVE_ONLY and self._live is not None):
+        if _is_noise(fields) or (event in self._LIVE_ONLY and self._live is not None):
             return
         for line in lines:
             self._console.print(Text(line.text, style=line.style), soft_wrap=line.copied)
@@ -315,9 +314,19 @@ def exit_explanation(code: ExitCode, kinds: Sequence[Kind]) -> str:
 
 
 def _is_noise(fields: Mapping[str, object]) -> bool:
-    # What Alembic says when all is well ("Running upgrade a -> b") we say ourselves.
-    from_alembic = str(fields.get("logger", "")).startswith("alembic.") and fields.get("level") == "info"
-    return fields.get("level") == "debug" or from_alembic
+    """Whether people read it in another line: what Alembic says when all is well, and what the revisions' lines show."""
+    if fields.get("level") == "debug":
+        return True
+    match fields.get("event"):
+        case Name.LOG_RECORD:
+            return str(fields.get("logger", "")).startswith("alembic.") and fields.get("level") == "info"
+        case Name.STEP_STARTED | Name.STEP_FINISHED:
+            return fields.get("step") in {"upgrade", "downgrade"}
+        case Name.GUARD_ACQUIRED:
+            waited_ms = fields.get("waited_ms")
+            return isinstance(waited_ms, int) and waited_ms < 1000  # noqa: PLR2004 - a second
+        case _:
+            return False
 
 
 def _labelled(label: str, text: object, width: int | None) -> Iterator[Line]:

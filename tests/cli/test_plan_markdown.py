@@ -7,6 +7,9 @@ import subprocess
 import pytest
 
 from migrate.core.decide.review import Reviewed
+from migrate.core.foresee.effects import read as effect
+from migrate.core.foresee.live import LiveEffect, LiveNeed
+from migrate.core.foresee.needs import read as need
 from migrate.core.history.graph import Revision
 from migrate.output.review import comment
 
@@ -63,7 +66,8 @@ def test_a_manifest_that_lacks_a_revision_is_refused(image, run_migrate):
 
 def test_nothing_in_it_is_markup_and_what_is_not_known_is_said():
     revision = Revision("a1", (), (), (), "<b>[x](y)</b>", "a1.py", "a")
-    known = Reviewed(revision, (), ("blocks writes of t: builds index ix",), ("no NULL in t.a",), ())
+    effects = (LiveEffect(revision, effect("blocks writes of t: builds index ix")),)
+    known = Reviewed(revision, (), effects, (LiveNeed(revision, need("no NULL in t.a")),), ())
     text = comment([known, Reviewed(revision, (), None, None, ())], ["a0"])
     assert "<b>" not in text
     assert "- blocks writes of t: builds index ix" in text

@@ -246,12 +246,25 @@ def test_the_live_line_shows_progress_and_elapsed_time_and_goes_away(monkeypatch
     assert "alive" in last, "without a live line every sign of life counts"
 
 
-def test_what_is_looked_at_again_under_the_guard_is_told_where_it_changed() -> None:
-    raw, file = output()
-    screen = Screen(file, float)
-    for message in ("empty", "empty", "at head", "empty"):
-        screen.show({"event": "state.observed", "message": message, "level": "info"})
-    assert raw.getvalue().decode().count("empty") == 2
+def test_what_the_revisions_lines_tell_is_no_line_of_its_own_on_a_terminal_or_without_one() -> None:
+    told = [
+        {"event": "step.started", "message": "step upgrade", "step": "upgrade"},
+        {"event": "step.finished", "message": "step backup done", "step": "backup"},
+        {"event": "guard.acquired", "message": "held", "waited_ms": 12},
+        {"event": "guard.acquired", "message": "held, after 8 s", "waited_ms": 8000},
+        {"event": "log.record", "message": "Context impl", "logger": "alembic.runtime.migration"},
+    ]
+    for kind in (PlainText, lambda file: Screen(file, float)):
+        raw, file = output()
+        reader = kind(file)
+        for fields in told:
+            reader.show({"level": "info", "timestamp": "", **fields})
+        file.flush()
+        text = raw.getvalue().decode()
+        assert [word in text for word in ("step upgrade", "step backup done", "held", "held, after 8 s", "Context")] == [
+            False, True, True, True, False
+        ]  # fmt: skip
+        assert text.count("held") == 1
 
 
 def test_level_names_are_those_of_the_events() -> None:
