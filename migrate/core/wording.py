@@ -20,9 +20,9 @@ def shortened(names: Iterable[str], most: int = LISTED) -> str:
     return _first(tuple(names), most, ", ", " and ")
 
 
-def clauses(parts: Iterable[str], most: int = LISTED) -> str:
+def clauses(parts: Iterable[str]) -> str:
     """The first parts of a sentence and how many more there are: ``a; b; and 3 more``; empty for none."""
-    return _first(tuple(parts), most, "; ", "; and ")
+    return _first(tuple(parts), LISTED, "; ", "; and ")
 
 
 def _first(parts: Sequence[str], most: int, between: str, last: str) -> str:

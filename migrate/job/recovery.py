@@ -136,15 +136,8 @@ def adopt(order: Order, progress: Progress, at: Override | Acceptance | None = N
         return judged
 
     order = replace(order, policy=replace(order.policy, target="heads"))  # an adoption is not about where to go
-    with outcomes(progress):
-        refuse_image_faults(order)
-        with connected(order) as connection:
-            judged = glance(order, connection, progress, judge_again)
-            if judged is not None and not stepwise(judged).steps:
-                return step, finish_without_steps(judged)
-            outcome = under_guard(order, connection, progress, judged, judge_again)
-            return step, outcome
-    return step, progress.outcome()
+    outcome = _look_and_act(order, progress, judge_again, judge_again)
+    return step, outcome
 
 
 def repair(
@@ -207,15 +200,24 @@ def down(order: Order, progress: Progress, target: str, *, allow_data_loss: bool
         # not yet: to count takes the lock that a run at work, or one that died, holds on what it reverts
         return judge_down(order, connection, target, allow_data_loss=allow_data_loss, counts=False)[0]
 
+    outcome = _look_and_act(order, progress, judge_first, judge_again)
+    return loss, outcome
+
+
+def _look_and_act(
+    order: Order,
+    progress: Progress,
+    judge_first: Callable[[Order, Connection], Judged],
+    judge_again: Callable[[Order, Connection], Judged],
+) -> Outcome:
     with outcomes(progress):
         refuse_image_faults(order)
         with connected(order) as connection:
             judged = glance(order, connection, progress, judge_first)
             if judged is not None and not stepwise(judged).steps:
-                return loss, finish_without_steps(judged)
-            outcome = under_guard(order, connection, progress, judged, judge_again)
-            return loss, outcome
-    return loss, progress.outcome()
+                return finish_without_steps(judged)
+            return under_guard(order, connection, progress, judged, judge_again)
+    return progress.outcome()
 
 
 def judge_adoption(order: Order, connection: Connection, at: Override | None) -> Judged:

@@ -23,10 +23,10 @@ INSTALL: Final = "pip install 'migrate-job[notify]'"
 _STYLES: Final = {"failure": "failure", "refusal": "warning", "success": "success"}
 
 
-def notify(addresses: Sequence[str], message: Notification, timeout_s: float = TOTAL_S) -> list[str]:
+def notify(addresses: Sequence[str], message: Notification) -> list[str]:
     """Send the message to every address at once; what went wrong, without any part of an address.
 
-    Takes at most ``timeout_s`` seconds, and never raises.
+    Takes at most ``TOTAL_S`` seconds, and never raises.
     """
     if importlib.util.find_spec("apprise") is None:
         return [f"nobody was told, because apprise is not installed: {INSTALL}"]
@@ -49,7 +49,7 @@ def notify(addresses: Sequence[str], message: Notification, timeout_s: float = T
         return [f"nobody was told: the process that does it could not be started ({error.strerror})"]
     with child:
         try:
-            said, _ = child.communicate(json.dumps(told), timeout_s)
+            said, _ = child.communicate(json.dumps(told), TOTAL_S)
         except subprocess.TimeoutExpired:
             child.kill()
             said, _ = child.communicate()
@@ -60,7 +60,7 @@ def notify(addresses: Sequence[str], message: Notification, timeout_s: float = T
             answers[number] = answer
     wrong = []
     for number, address in enumerate(addresses, 1):
-        answer = answers.get(number, f"no answer within {timeout_s:g} s")
+        answer = answers.get(number, f"no answer within {TOTAL_S:g} s")
         if answer != "sent":
             wrong.append(f"notification {number} of {len(addresses)} ({address.partition('://')[0]}): {answer}")
     return wrong

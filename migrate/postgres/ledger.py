@@ -139,7 +139,7 @@ _OPEN: Final = """
                        AND later.status = 'finished')
 """
 _UNFINISHED: Final = f"""
-    SELECT s.run_id, s.step_id, s.kind, s.revision, s.started_at::text, coalesce({_PART_COMMITTED}, false), s.xid,
+    SELECT s.run_id, s.step_id, s.kind, s.revision, coalesce({_PART_COMMITTED}, false), s.xid,
            coalesce(s.details -> 'residue', '[]')
       FROM migrate.step s WHERE {_OPEN} ORDER BY s.step_id
 """

@@ -34,7 +34,6 @@ class Fleet:
     parallel: int | None = None  # as many as there are cores, four at most
     on_failure: OnFailure = OnFailure.CONTINUE
     names: tuple[str, ...] = ()
-    shards: int | None = None
     shard: Shard | None = None
     verify_all: bool = False
     create: bool = False

@@ -122,7 +122,6 @@ class Remarks:
     upgrade_line: int = 1
     downgrade_line: int = 1
     irreversible: str | None = None
-    irreversible_line: int = 1
     accepted: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -133,7 +132,7 @@ class Remarks:
         except (SyntaxError, ValueError):
             return cls()
         lines: dict[str, int] = {}
-        reason, line = None, 1
+        reason = None
         accepted: dict[str, str] = {}
         for node in module.body:
             match node:
@@ -143,7 +142,7 @@ class Remarks:
                     ast.Assign(targets=[ast.Name(id="irreversible")], value=ast.Constant(value=str() as said))
                     | ast.AnnAssign(target=ast.Name(id="irreversible"), value=ast.Constant(value=str() as said))
                 ) if said.strip():
-                    reason, line = " ".join(said.split()), node.lineno
+                    reason = " ".join(said.split())
                 case (
                     ast.Assign(targets=[ast.Name(id="accepted")], value=ast.Dict(keys=keys, values=values))
                     | ast.AnnAssign(target=ast.Name(id="accepted"), value=ast.Dict(keys=keys, values=values))
@@ -151,7 +150,7 @@ class Remarks:
                     accepted |= _reasons(keys, values)
                 case _:
                     pass
-        return cls(**lines, irreversible=reason, irreversible_line=line, accepted=accepted)
+        return cls(**lines, irreversible=reason, accepted=accepted)
 
 
 def _reasons(keys: Iterable[ast.expr | None], values: Iterable[ast.expr]) -> dict[str, str]:

@@ -88,7 +88,7 @@ def in_full(case: Case) -> str:
     return "\n".join((f"{place}{case.why}", *case.details))
 
 
-def table(trial: Trial, *, colour: bool, width: int = _WIDTH) -> str:
+def table(trial: Trial, *, colour: bool) -> str:
     """Render a row for each revision, a column for each check, and the findings below."""
     from rich import box
     from rich.console import Console
@@ -120,7 +120,7 @@ def table(trial: Trial, *, colour: bool, width: int = _WIDTH) -> str:
         parts.append(Text("\n".join(f"     - {shown(line)}" for line in (case.why, *case.details))))
     parts += [Text(""), Text(trial.summary)]
     console = Console(
-        width=width,
+        width=_WIDTH,
         force_terminal=colour,
         no_color=not colour,
         highlight=False,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.containers.conftest import BEFORE_HEAD, HEAD, MIGRATE_IMAGE, VERSIONS, WEB_IMAGE, docker, must
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,13 +38,12 @@ def in_background(release: Release, name: str, image: str) -> None:
 
 def wait_for_event(container: str, event: str, **fields: object) -> None:
     """Wait until the container, which may still have to be made, has written the event."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        for said in docker("logs", container).events:
-            if said["event"] == event and fields.items() <= said.items():
-                return
-        time.sleep(0.2)
-    pytest.fail(f"{container} did not say {event}: {docker('logs', container)}")
+
+    def said() -> bool:
+        logged = docker("logs", container).events
+        return any(each["event"] == event and fields.items() <= each.items() for each in logged)
+
+    until(said, seconds=60, otherwise=lambda: f"{container} did not say {event}: {docker('logs', container)}")
 
 
 def ended(container: str) -> tuple[int, dict[str, object]]:
@@ -187,10 +187,11 @@ def test_wait_holds_the_service_until_the_other_container_migrated(with_database
     must(release.compose(*options))
     wait_for_event(name, "state.observed", position="empty")
     must(release.migrate())
-    until = time.monotonic() + 60
-    while "Uvicorn running" not in docker("logs", name).stderr:
-        assert time.monotonic() < until, docker("logs", name)
-        time.sleep(0.2)
+    until(
+        lambda: "Uvicorn running" in docker("logs", name).stderr,
+        seconds=60,
+        otherwise=lambda: docker("logs", name),
+    )
     first = must(docker("exec", name, "cat", "/proc/1/cmdline")).stdout.split("\0")
     assert "newsifier.app:create_app" in first, "the server is process 1 itself"
     must(docker("stop", "--time", "30", name))

@@ -51,7 +51,7 @@ def seen(*rows: str, schema=None, unfinished=(), indexes=()) -> Observation:
 
 
 def step(revision: str | None, *, committed: bool = True, kind: str = "upgrade") -> Unfinished:
-    return Unfinished("dead", 7, kind, revision, "2026-11-22", committed=committed)
+    return Unfinished("dead", 7, kind, revision, committed=committed)
 
 
 @pytest.mark.parametrize(

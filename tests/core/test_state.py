@@ -103,15 +103,15 @@ def test_nothing_descends_from_no_head():
 
 def test_residue_is_found():
     index = InvalidIndex("public", "t", "ix", "CREATE INDEX")
-    part = Unfinished("r", 1, "upgrade", "two", "now", committed=True)
-    died = Unfinished("r", 2, "upgrade", "two", "now", committed=False)
+    part = Unfinished("r", 1, "upgrade", "two", committed=True)
+    died = Unfinished("r", 2, "upgrade", "two", committed=False)
     state = classify(IMAGE, seen("one", invalid_indexes=(index,), unfinished=(part, died)), "head")
     assert state.findings == (Residue((index,), (part,)),)
 
 
 def test_a_revision_beyond_which_the_rows_have_moved_left_nothing():
-    whole = Unfinished("r", 1, "upgrade", "one", "now", committed=True)
-    reverting = Unfinished("r", 2, "downgrade", "one", "now", committed=True)
+    whole = Unfinished("r", 1, "upgrade", "one", committed=True)
+    reverting = Unfinished("r", 2, "downgrade", "one", committed=True)
     state = classify(IMAGE, seen("two", unfinished=(whole, reverting)), "head")
     assert state.findings == (Residue((), (reverting,)),)
 

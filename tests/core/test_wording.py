@@ -34,7 +34,7 @@ def test_a_long_list_says_how_many_more() -> None:
     assert (shortened([]), clauses([])) == ("", "")
     assert shortened("abcde") == "a, b, c, d, e"
     assert shortened("abcdefg") == "a, b, c, d, e and 2 more"
-    assert clauses(iter("abc"), 2) == "a; b; and 1 more"
+    assert clauses(iter("abcdefg")) == "a; b; c; d; e; and 2 more"
 
 
 def test_the_search_finds_what_it_must() -> None:

@@ -157,7 +157,7 @@ def encryption(*, encrypted=False, offers=True, **facts):
 
 BEHIND, AT_HEAD = Behind(("one",), (TWO,)), AtHead(("two",))
 GONE = Unknown(("gone",), ("gone",))
-STEP = Unfinished("run1", 1, "upgrade", "two", "2026-01-01", committed=True)
+STEP = Unfinished("run1", 1, "upgrade", "two", committed=True)
 BEGUN = replace(OBSERVATION, unfinished=(replace(STEP, committed=False),))
 LEFT = Residue((replace(INDEX, name="ix_ccnew"), INDEX), (STEP,))
 PARTED = replace(INDEX, parts_sql="ALTER INDEX ix ATTACH PARTITION ix_1;")

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.platforms.validators import ROOT
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +54,16 @@ def release(database: Database) -> tuple[int, dict[str, Any]]:
     return process.returncode, events[-1]
 
 
+def is_up(process: subprocess.Popen[str], address: str) -> bool:
+    """Whether the service answers; fails where it has ended."""
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        assert process.poll() is None, process.communicate()
+        return False
+
+
 @contextmanager
 def web(database: Database) -> Iterator[str]:
     """Run the service; yields its address."""
@@ -63,16 +73,7 @@ def web(database: Database) -> Iterator[str]:
     process = honcho(database, "start", "--port", str(port), "web")
     address = f"http://127.0.0.1:{port}"
     try:
-        until = time.monotonic() + 60
-        while True:
-            try:
-                with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:
-                    assert answer.status == 200
-                break
-            except OSError:
-                assert process.poll() is None, process.communicate()
-                assert time.monotonic() < until
-                time.sleep(0.1)
+        until(lambda: is_up(process, address), seconds=60)
         yield address
     finally:
         os.killpg(process.pid, signal.SIGTERM)

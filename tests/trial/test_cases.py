@@ -49,7 +49,7 @@ SOURCES = {
         Remarks(3, 6),
     ),
     "a reason": ('irreversible = "gone  for\\n good"', Remarks(irreversible="gone for good")),
-    "an annotated reason": ('"""x"""\nirreversible: str = "gone"', Remarks(irreversible="gone", irreversible_line=2)),
+    "an annotated reason": ('"""x"""\nirreversible: str = "gone"', Remarks(irreversible="gone")),
     "no reason": ('irreversible = " "', Remarks()),
     "what is accepted": (
         """accepted = {"kept": "meant  so", 'rows': " ", "crash": reason, **more, 1: "x"}\naccepted: dict = {"downgrade": "d"}""",

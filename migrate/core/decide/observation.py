@@ -72,7 +72,6 @@ class Unfinished:
     step_id: int
     kind: str
     revision: str | None
-    started_at: str
     committed: bool  # a part of it is recorded as committed
     xid: int | None = None
     left: tuple[str, ...] = ()  # what it left in the schema, as lines of changes, where its run could still see

@@ -14,11 +14,10 @@ _BETWEEN_REVISIONS: Final = frozenset({"{", "}, {", "},{"})
 
 @dataclass(frozen=True, slots=True)
 class LineChange:
-    """Lines that one text has in the place of lines of another; `old_line` and `new_line` are where, 1-based."""
+    """Lines that one text has in the place of lines of another; `old_line` is where, 1-based."""
 
     old_line: int
     old: tuple[str, ...]
-    new_line: int
     new: tuple[str, ...]
 
 
@@ -75,6 +74,5 @@ def _changes(old: _Part, new: _Part) -> Iterator[LineChange]:
             yield LineChange(
                 old.line + old_from,
                 tuple(old.lines[old_from:old_to]),
-                new.line + new_from,
                 tuple(new.lines[new_from:new_to]),
             )
