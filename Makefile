@@ -125,6 +125,7 @@ bench: $(VENV)/installed ## ratios against peers in the same run; a report, no p
 	$(BIN)/python -m tests.bench.bench_manifest
 	$(BIN)/python -m tests.bench.bench_catalog
 	$(BIN)/python -m tests.bench.bench_image
+	$(BIN)/python -m tests.bench.bench_fleet
 
 clean: ## everything that these targets made
 	rm -rf $(VENV) $(VENV)-* $(NODE_MODULES) build dist

@@ -170,7 +170,7 @@ def manifest_schema() -> str:
             "postgres": {"type": "integer", "minimum": 1},
             "revisions": {"type": "array", "items": revision},
         },
-        {"baseline": baseline, "schemas": _LIST},
+        {"baseline": baseline, "environ": _LIST, "schemas": _LIST},
     )
     return _json({"$schema": _DRAFT, "title": "The manifest of migrate", **root})
 
