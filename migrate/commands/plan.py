@@ -18,10 +18,8 @@ from migrate.core.decide.plan import Adopt, Plan, Upgrade
 from migrate.core.decide.state import name as position_name
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.faults import HistoryFault
-from migrate.core.history.statement_lines import line_of
 from migrate.core.problems import ExitCode, stop
 from migrate.core.wording import clauses, counted
-from migrate.history.changed_files import changed_files
 from migrate.job import progress
 from migrate.job import up as release
 from migrate.job.front_door import conduct
@@ -166,6 +164,8 @@ def _rows_from(image: Image, base: str) -> frozenset[str]:
 
 def _rows_of(session: Session, branch: str) -> frozenset[str]:
     """The version rows of a database at what another branch has. Raises Stop."""
+    from migrate.history.changed_files import changed_files
+
     graph = session.image.graph
     new = changed_files(session.config.root, session.config.version_locations, branch, verb="plan", only_new=True)
     added = [each.id for each in graph if os.path.realpath(session.scan.paths[each.file]) in new]
@@ -215,6 +215,7 @@ def _rendered(session: Session, review: Sequence[Reviewed], rows: Sequence[str],
 def _placed(session: Session, review: Sequence[Reviewed]) -> Iterator[tuple[Mark, str | None, int | None]]:
     """The marks, each with its file's path in the repository and its line there."""
     from migrate.core.decide.review import marks
+    from migrate.core.history.statement_lines import line_of
 
     for mark in marks(review):
         file = os.path.relpath(session.scan.paths[mark.revision.file], session.cwd)

@@ -16,6 +16,7 @@ from migrate.core.decide.decision import decide
 from migrate.core.decide.findings import sentence
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Refusal
+from migrate.core.decide.review import reviewed
 from migrate.core.decide.state import AtHead, Behind, Drifted, classify
 from migrate.core.decide.state import name as position_name
 from migrate.core.problems import stop
@@ -23,8 +24,9 @@ from migrate.core.wording import counted
 from migrate.job import look as judging
 from migrate.job import progress
 from migrate.job.front_door import conduct
+from migrate.job.outlook import look_ahead
 from migrate.job.voice import Answer, Report, Speech
-from migrate.output.page import Page, cleaned, moment, reverted, revision_rows, run_rows
+from migrate.output.page import Page, cleaned, coming_rows, moment, reverted, revision_rows, run_rows
 from migrate.postgres import ledger
 from migrate.postgres.errors import problem_of
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from migrate.core.decide.observation import Observation
     from migrate.core.decide.state import State
+    from migrate.core.foresee.live import Outlook
     from migrate.core.image import Image
     from migrate.job.session import Session
 
@@ -127,11 +130,12 @@ def _read(session: Session, limit: int) -> Page:
         key = ledger.target_key(observation.server.schema, order.target.version_table)
         try:
             runs = ledger.history(connection, keys=[key], limit=limit, lock_timeout_s=order.context.limits.lock_s)
+            image = judging.with_sources(order.image, observation, order.source_of)
+            state = classify(image, observation, order.policy.target, order.policy.ignore)
+            outlook, state = look_ahead(order, connection, image, observation, state)
         except psycopg2.Error as error:
             raise problem_of(error, doing="reading the ledger", connection=connection) from error
-    image = judging.with_sources(order.image, observation, order.source_of)
-    state = classify(image, observation, order.policy.target, order.policy.ignore)
-    return _page(session, image, observation, state, runs, limit)
+    return _page(session, image, observation, state, outlook, runs, limit)
 
 
 def _page(
@@ -139,10 +143,12 @@ def _page(
     image: Image,
     observation: Observation,
     state: State,
+    outlook: Outlook | None,
     runs: Sequence[Mapping[str, Any]],
     limit: int,
 ) -> Page:
-    pending = [revision.id for revision in progress.pending_of(state)]
+    to_come = progress.pending_of(state)
+    pending = [revision.id for revision in to_come]
     decision = decide(image, state, session.settings.policy)
     refused = isinstance(decision, Refusal)
     entries = image.manifest.revisions if image.manifest is not None else ()
@@ -163,6 +169,9 @@ def _page(
         drift=drift,
         drift_said=drift_said,
         has_manifest=image.manifest is not None,
+        coming=()
+        if image.manifest is None
+        else coming_rows(reviewed(image.manifest, image.graph, observation.rows, to_come, outlook)),
         runs=run_rows(
             runs,
             {entry.revision.id: entry.changes for entry in entries},

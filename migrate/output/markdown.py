@@ -28,6 +28,7 @@ def report_page(page: Page) -> str:
         "",
         *(f"- **Finding:** {plain(finding)}" for finding in page.findings),
         "",
+        *_coming(page),
         "## Drift",
         "",
         *([f"- {plain(entry)}" for entry in page.drift] if page.drift else [plain(page.drift_said)]),
@@ -55,6 +56,25 @@ def report_page(page: Page) -> str:
         lines += [f"<details><summary>{_raw(revision.id)} {_raw(revision.message)}</summary>", ""]
         lines += [*fenced("diff", *revision.lines), "", "</details>", ""]
     return "\n".join([*lines, ""])
+
+
+def _coming(page: Page) -> list[str]:
+    if not page.coming:
+        return []
+    lines = ["## What comes next", ""]
+    for each in page.coming:
+        lines += [f"### {plain(each.id)}: {plain(each.message)}", ""]
+        for title, sentences in (
+            ("**Breaks the release that is still running:**", each.breaks),
+            ("Effects:", each.effects),
+            ("Needs of the rows:", each.needs),
+        ):
+            if sentences:
+                lines += [title, "", *(f"- {plain(sentence)}" for sentence in sentences), ""]
+        if each.unknown:
+            lines += [f"The manifest does not say its {' and '.join(each.unknown)}.", ""]
+        lines += [*(fenced("diff", *each.lines) if each.lines else ["No change of the schema."]), ""]
+    return lines
 
 
 def _raw(text: str) -> str:

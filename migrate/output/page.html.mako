@@ -162,6 +162,8 @@ summary { cursor: pointer; color: var(--quiet); font-size: .875rem; width: fit-c
 .changes, .steps { margin: .35rem 0 .5rem; padding: 0; list-style: none; }
 .changes li { border-left: .2rem solid var(--line); padding: .05rem .6rem; }
 .changes .added { border-color: var(--good); } .changes .removed { border-color: var(--bad); } .changes .changed { border-color: var(--warn); }
+.coming { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .75rem 1rem; margin: .75rem 0; }
+.coming h3 { font-size: 1rem; margin: 0 0 .35rem; } .coming h4 { font-size: .875rem; margin: .6rem 0 .15rem; } .coming > ul:not(.changes) { margin: 0; padding-left: 1.25rem; }
 .steps li { margin: .2rem 0; }
 @media print { body { background: none; } .scroll { overflow: visible; } nav, .skip { display: none; } }
 </style>
@@ -171,7 +173,7 @@ summary { cursor: pointer; color: var(--quiet); font-size: .875rem; width: fit-c
 <header>
 <h1><bdi>${page.database}</bdi> <span class="hidden">, state:</span> ${badge('good' if page.good else 'bad', ('✓ ' if page.good else '✗ ') + page.position)}</h1>
 <p class="quiet">${page.service}, ${page.server}, read ${page.made} by migrate ${page.version}</p>
-<nav aria-label="Sections"><ul><li><a href="#now">Now</a></li><li><a href="#drift">Drift</a></li><li><a href="#runs">Runs</a></li><li><a href="#revisions">Revisions</a></li></ul></nav>
+<nav aria-label="Sections"><ul><li><a href="#now">Now</a></li><li><a href="#coming">What comes next</a></li><li><a href="#drift">Drift</a></li><li><a href="#runs">Runs</a></li><li><a href="#revisions">Revisions</a></li></ul></nav>
 </header>
 <main id="main">
 <section aria-labelledby="now">
@@ -186,6 +188,49 @@ summary { cursor: pointer; color: var(--quiet); font-size: .875rem; width: fit-c
 % for finding in page.findings:
 <p class="note warn"><strong>Finding:</strong> ${finding}</p>
 % endfor
+</section>
+<section aria-labelledby="coming">
+<h2 id="coming">What comes next</h2>
+% if page.coming:
+% for each in page.coming[:newest]:
+<article class="coming">
+<h3><code>${each.id}</code> <bdi>${each.message or '(no message)'}</bdi></h3>
+% if each.breaks:
+<div class="note bad"><p><strong>Breaks the release that is still running:</strong></p>
+<ul>
+% for sentence in each.breaks:
+<li>${sentence}</li>
+% endfor
+</ul></div>
+% endif
+% if each.lines:
+${lines(each.lines)}
+% else:
+<p class="quiet">No change of the schema.</p>
+% endif
+% for title, sentences in (('Effects', each.effects), ('Needs of the rows', each.needs)):
+% if sentences:
+<h4>${title}</h4>
+<ul>
+% for sentence in sentences:
+<li>${sentence}</li>
+% endfor
+</ul>
+% endif
+% endfor
+% if each.unknown:
+<p class="quiet">The manifest does not say its ${' and '.join(each.unknown)}.</p>
+% endif
+</article>
+% endfor
+% if len(page.coming) > newest:
+<p class="note">${len(page.coming) - newest} more are pending: <code>migrate plan --format markdown</code> has all.</p>
+% endif
+% elif page.pending:
+<p class="note">${some(page.pending, 'revision')} pending. There is no manifest that would tell what they do.</p>
+% else:
+<p class="note good">Nothing is pending.</p>
+% endif
 </section>
 <section aria-labelledby="drift">
 <h2 id="drift">Drift</h2>

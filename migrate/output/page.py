@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from migrate.core.decide.observation import Observation
+    from migrate.core.decide.review import Reviewed
     from migrate.core.image import Image
 
 _T = TypeVar("_T")
@@ -78,6 +79,35 @@ class RevisionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ComingRow:
+    """One pending revision: what it changes, breaks, does and needs; ``unknown`` is what the manifest does not say."""
+
+    id: str
+    message: str
+    lines: tuple[str, ...]
+    breaks: tuple[str, ...]
+    effects: tuple[str, ...]
+    needs: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def coming_rows(review: Sequence[Reviewed]) -> tuple[ComingRow, ...]:
+    """What comes next, in its order."""
+    return tuple(
+        ComingRow(
+            each.revision.id,
+            each.revision.message,
+            each.changes,
+            each.breaks,
+            each.effects_said or (),
+            each.needs_said or (),
+            tuple(name for name, said in (("effects", each.effects_said), ("needs", each.needs_said)) if said is None),
+        )
+        for each in review
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """The whole page; newest first. ``drift`` is None where nothing could be compared, which ``drift_said`` explains."""
 
@@ -95,6 +125,7 @@ class Page:
     drift: tuple[str, ...] | None
     drift_said: str
     has_manifest: bool
+    coming: tuple[ComingRow, ...]  # the oldest first, as they would run
     runs: tuple[RunRow, ...]
     runs_limited: bool
     revisions: tuple[RevisionRow, ...]

@@ -16,7 +16,7 @@ NEVER = {
     *("migrate.core.decide.downgrade", "migrate.core.problems.privileges", "migrate.core.schema.compatibility"),
     *("migrate.trial", "migrate.shadow", "migrate.doctor"),
     *(f"migrate.postgres.{name}" for name in ("activity", "guard", "residue")),
-    *(f"migrate.steps.{name}" for name in ("adopt", "backup", "repair", "upgrade", "verify")),
+    *(f"migrate.steps.{name}" for name in ("adopt", "backup", "repair", "upgrade", "proof")),
     "migrate.child.parent",
 }
 WITHOUT_MANIFEST = {"migrate.core.manifest.manifest", "migrate.core.schema.differences", "migrate.postgres.catalog"}

@@ -16,7 +16,7 @@ from migrate.core.image import Image
 from migrate.core.manifest.building import build
 from migrate.output.html import NEWEST, html
 from migrate.output.markdown import report_page
-from migrate.output.page import Page, cleaned, reverted, revision_rows, run_rows
+from migrate.output.page import ComingRow, Page, cleaned, reverted, revision_rows, run_rows
 
 HOSTILE = "</code></details><script>alert(1)</script><img src=x onerror=alert(1)>&amp;\"'`|*\u202e\n## forged"
 SERVER = Server(
@@ -56,6 +56,18 @@ def ran(ids, **facts):
     }
 
 
+def coming(id_, **facts):
+    told = {
+        "message": f"create {id_}",
+        "lines": (f"+ table {id_}: table",),
+        "breaks": ("column orders.state is gone",),
+        "effects": ("blocks writes of orders, 41 GB, 1,200 writes a minute: builds index ix_state",),
+        "needs": ("no NULL in orders.email: 11 are against it",),
+        "unknown": (),
+    }
+    return ComingRow(id_, **{**told, **facts})
+
+
 def page(count=3, at=2, runs=None, **facts):
     ids, image = history(count)
     runs = [ran(ids[:at])] if runs is None else runs
@@ -76,6 +88,7 @@ def page(count=3, at=2, runs=None, **facts):
         drift=(),
         drift_said="The live schema is what the manifest says.",
         has_manifest=True,
+        coming=tuple(coming(id_) for id_ in ids[at:]),
         runs=run_rows(runs, recorded, {}),
         runs_limited=False,
         revisions=revision_rows(image, observation, ids[at:], runs),
@@ -190,7 +203,10 @@ def hostile():
     run["steps"] = [{**run["steps"][0], "file": HOSTILE, "status": HOSTILE}]
     found = page(runs=[run], database=HOSTILE, drift=(HOSTILE,), findings=(HOSTILE,), decision=HOSTILE, service=HOSTILE)
     evil = replace(found.revisions[0], message=HOSTILE, file=HOSTILE, down=HOSTILE, lines=(f"+ {HOSTILE}\n```\n",))
-    return cleaned(replace(found, revisions=(evil, *found.revisions[1:])), lambda text: text)
+    next_ = coming(
+        HOSTILE, message=HOSTILE, lines=(f"+ {HOSTILE}",), breaks=(HOSTILE,), effects=(HOSTILE,), needs=(HOSTILE,)
+    )
+    return cleaned(replace(found, revisions=(evil, *found.revisions[1:]), coming=(next_,)), lambda text: text)
 
 
 def test_hostile_text_is_only_text():
@@ -208,9 +224,10 @@ def test_hostile_text_in_markdown_is_no_markup():
     assert "<script" not in re.sub(r"\\<", "", outside)
     assert "\n## forged" not in outside
     assert [line for line in outside.splitlines() if line.startswith("#")] == [
-        line for line in outside.splitlines() if re.match(r"#{1,2} \S", line)
+        line for line in outside.splitlines() if re.match(r"#{1,3} \S", line)
     ]
     assert re.findall(r"^## (.*)$", outside, re.MULTILINE) == [
+        "What comes next",
         "Drift",
         "Runs",
         "Revisions",
@@ -267,3 +284,37 @@ def test_every_text_is_legible(theme, text, back):
     palette = colours(html(page()))[theme]
     one, other = sorted((luminance(palette[text]), luminance(palette[back])), reverse=True)
     assert (one + 0.05) / (other + 0.05) >= 4.5, "WCAG 2.2, success criterion 1.4.3"
+
+
+def test_what_comes_next_is_told_revision_by_revision_in_both_forms():
+    found = page(4, 2)
+    document = Document(html(found))
+    articles = [each["text"] for each in document.all("article")]
+    assert len(articles) == 2
+    for text, id_ in zip(articles, ("r0003", "r0004"), strict=True):
+        for said in (
+            f"create {id_}", f"+ table {id_}: table", "Breaks the release that is still running:",
+            "column orders.state is gone", "41 GB, 1,200 writes a minute: builds index", "11 are against it",
+        ):  # fmt: skip
+            assert said in text
+    markdown = report_page(found)
+    assert markdown.index("## What comes next") < markdown.index("### r0003: create r0003") < markdown.index("## Drift")
+    assert "- no NULL in orders.email: 11 are against it" in markdown
+
+
+def test_what_is_not_known_and_what_is_nothing_is_said():
+    found = page(coming=(coming("r0003", lines=(), breaks=(), effects=(), needs=(), unknown=("effects", "needs")),))
+    (article,) = Document(html(found)).all("article")
+    assert "No change of the schema." in article["text"]
+    assert "The manifest does not say its effects and needs." in article["text"]
+    assert "Effects" not in article["text"].replace("effects", "")
+    assert "does not say its effects and needs" in report_page(found)
+    assert "Nothing is pending." in html(page(3, 3, coming=()))
+    assert "There is no manifest that would tell what they do." in html(page(coming=(), has_manifest=False))
+    assert "What comes next" not in report_page(page(3, 3, coming=()))
+
+
+def test_of_very_many_pending_revisions_the_page_says_how_many_more_there_are():
+    text = html(page(NEWEST + 30, 1))
+    assert text.count("<article") == NEWEST
+    assert "29 more are pending" in text
