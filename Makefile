@@ -9,7 +9,7 @@ WORKERS ?= 3
 NODE_MODULES := tests/platforms/node_modules
 PYTEST := $(BIN)/python -m pytest -q -p no:cacheprovider
 
-.PHONY: help demo test test-pythons test-deep test-transactions test-lowest test-versions test-faults faults-page kinds-page test-containers test-pages lint bench soak dist docs lock clean
+.PHONY: help demo test test-pythons test-deep test-transactions test-lowest test-versions test-faults faults-page kinds-page test-containers test-pages lint bench bench-parts soak dist docs lock clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -120,8 +120,10 @@ lock: ## compile the hash-pinned requirements anew
 	$(BIN)/uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras \
 	  --resolution lowest-direct --extra embedded --group test --group build pyproject.toml -o requirements/lowest.txt
 
-bench: $(VENV)/installed ## ratios against peers in the same run; a report, no pass or fail
-	$(BIN)/python -m tests.bench.bench_noop
+bench: $(VENV)/installed ## ratios against Alembic in the same run; ROWS="noop manifest" for some, WRITE=1 for docs/reference/performance.md
+	$(BIN)/python -m tests.bench $(ROWS) $(if $(WRITE),--write)
+
+bench-parts: $(VENV)/installed ## the catalog reader, a long manifest and the images against their peers
 	$(BIN)/python -m tests.bench.bench_manifest
 	$(BIN)/python -m tests.bench.bench_catalog
 	$(BIN)/python -m tests.bench.bench_image

@@ -17,7 +17,7 @@ from migrate.core.manifest.building import build
 from migrate.core.manifest.manifest import Manifest
 from migrate.history import AlembicConfig, load_config, scan
 from migrate.history.manifest_file import compare_with_files, hashes, load_manifest, manifest_path
-from tests.bench.bench_noop import history
+from tests.bench.histories import line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,7 +52,7 @@ def write(config: AlembicConfig) -> Path:
 def measure(size: int) -> str:
     """The line for one size."""
     with tempfile.TemporaryDirectory() as folder:
-        config = load_config(None, history(Path(folder) / "project", size).path)
+        config = load_config(None, line(Path(folder) / "project", size, every=size).path)
         assert isinstance(config, AlembicConfig)
         path = write(config)
         scanned = scan(config)

@@ -1,0 +1,106 @@
+"""Measure the rows whose names have one of the given words in them, or all, and print the page of them as Markdown."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from migrate.shadow.embedded import throwaway_server
+from tests.bench.measure import UNITS, Place, measure
+from tests.bench.rows import ROWS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.bench.measure import Cost, Found
+
+PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "performance.md"
+_INTRODUCTION: Final = """\
+# What it costs
+
+<!-- Written by `make bench WRITE=1`; the figures are of one run on one machine, and no test holds them. -->
+
+Ours against `alembic upgrade head` with the same env.py, on the same server, in turn (A B A B) after one of each to warm
+up. Each figure is a median; a ratio is the median of the pairs' ratios. CPU is that of the command with all its
+processes: of `manifest` and `test` that is also their throw-away server, of the others the server's does not count.
+Memory is the largest process's. "From nothing" makes a table and an index in every second revision, `manifest` in
+every one. The application that env.py imports takes a second to import.
+"""
+
+
+def page(found: Sequence[Found], machine: str, took_s: float) -> str:
+    """The page of what was found."""
+    lines = [
+        _INTRODUCTION,
+        f"{machine} The run took {took_s / 60:.0f} minutes.\n",
+        "| name | work | ours: wall, CPU, memory | theirs | wall | CPU | memory | to reach |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for each in found:
+        ratios = [f"{ratio:.2f}" for ratio in each.ratios] if each.ratios is not None else ["", "", ""]
+        if each.ratios is None:
+            ratios[0] = f"{each.ours.wall / each.units:.2f} s"
+        reach = ", ".join(
+            f"{measured} {target:g}{'' if each.figure(measured) <= target else ' (not reached)'}"
+            for measured, target in each.row.reach.items()
+        )
+        cells = [f"`{each.row.name}`", each.row.title, _said(each.ours), _said(each.theirs), *ratios, reach]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _said(cost: Cost | None) -> str:
+    if cost is None:
+        return ""
+    return ", ".join(
+        f"{value:.{0 if unit == 'MiB' else 2}f} {unit}" for value, unit in zip(cost, UNITS.values(), strict=True)
+    )
+
+
+def _machine(postgres: str) -> str:
+    cpu = re.search(r"^model name\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
+    memory = re.search(r"^MemTotal:\s*(\d+)", _read("/proc/meminfo"), re.MULTILINE)
+    size = f", {int(memory[1]) // 2**20} GiB" if memory else ""
+    peers = ", ".join(f"{name} {version(name)}" for name in ("alembic", "sqlalchemy", "psycopg2-binary", "migrate-job"))
+    load = f"load {os.getloadavg()[0]:.1f} at the beginning"
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} x {cpu[1] if cpu else platform.machine()}{size}, {load};"
+        f" Python {platform.python_version()}, {peers}, PostgreSQL {postgres}."
+    )
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text("utf-8", "replace") if Path(path).exists() else ""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure, tell each row when it is known, then print the page; ``--write`` writes it, too."""
+    words = [argument for argument in arguments if argument != "--write"]
+    rows = [row for row in ROWS if not words or any(word in row.name for word in words)]
+    if not rows:
+        raise SystemExit(f"no row has that in its name; there are {', '.join(row.name for row in ROWS)}")
+    began = time.perf_counter()
+    with throwaway_server() as server, tempfile.TemporaryDirectory() as folder:
+        machine = _machine(".".join(map(str, server.binaries.version)))
+        place = Place(Path(folder), server)
+        found = []
+        for row in rows:
+            found.append(measure(row, place))
+            figures = ", ".join(f"{measured} {found[-1].figure(measured):.2f}" for measured in row.reach)
+            print(f"{row.name}: {figures} (to reach: {row.reach})", file=sys.stderr, flush=True)
+    text = page(found, machine, time.perf_counter() - began)
+    if "--write" in arguments:
+        PAGE.write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,148 @@
+"""What a row of a bench is, and how it is measured: ours and theirs in turn, medians, ratios of the same pair's moment."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import psycopg2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from migrate.shadow.embedded import EmbeddedServer
+
+Measured = str
+WALL: Final = "wall"
+CPU: Final = "cpu"
+MEMORY: Final = "memory"
+UNITS: Final = {WALL: "s", CPU: "s", MEMORY: "MiB"}
+
+
+class Cost(NamedTuple):
+    """Of one command with all its processes: seconds, seconds of CPU, and the MiB of the largest process."""
+
+    wall: float
+    cpu: float
+    memory: float
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One command, ready to be run."""
+
+    arguments: Sequence[str]
+    cwd: Path
+    environ: Mapping[str, str]
+
+    def run(self) -> Cost:
+        """Run it. Raises SystemExit with what it printed where it fails."""
+        began = time.perf_counter()
+        with (self.cwd / "bench.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *self.arguments],
+                cwd=self.cwd,
+                env={**os.environ, "MIGRATE_NOTIFY": "", **self.environ},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if status != 0:
+            said = (self.cwd / "bench.log").read_text("utf-8", "replace")[-2000:]
+            raise SystemExit(f"{' '.join(self.arguments)} in {self.cwd} failed:\n{said}")
+        return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+@dataclass
+class Place:
+    """Where rows are measured: a folder, and a server of which the clients' CPU does not count."""
+
+    folder: Path
+    server: EmbeddedServer
+    _made: int = field(default=0)
+
+    def database(self, template: str = "template0") -> str:
+        """The name of a new database."""
+        self._made += 1
+        name = f"bench_{self._made}"
+        with closing(psycopg2.connect(self.server.url())) as admin:
+            admin.autocommit = True
+            admin.cursor().execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    def url(self, database: str) -> dict[str, str]:
+        """The environment that leads there."""
+        return {"DATABASE_URL": self.server.url(database)}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What is compared: each call makes the next command, its database and files as they must be before it.
+
+    Without ``theirs`` there is nobody to compare with, and what counts is the time by each of ``units`` of work.
+    """
+
+    ours: Callable[[], Job]
+    theirs: Callable[[], Job] | None = None
+    units: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: ``prepare`` makes the pair, once; ``reach`` is the ratio to be reached, by what is measured."""
+
+    name: str
+    title: str
+    prepare: Callable[[Place], Pair]
+    reach: Mapping[Measured, float]
+    runs: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The medians of a row, and how many times more ours costs than theirs: the median of the pairs' ratios."""
+
+    row: Row
+    ours: Cost
+    theirs: Cost | None
+    ratios: Cost | None
+    units: int
+
+    def figure(self, measured: Measured) -> float:
+        """What is to be held against `Row.reach`."""
+        return float(getattr(self.ratios or self.ours, measured)) / (1 if self.ratios else self.units)
+
+
+def measure(row: Row, place: Place) -> Found:
+    """Each once to warm up, then in turn. Raises SystemExit where a command fails."""
+    pair = row.prepare(place)
+    if row.runs > 1:
+        pair.ours().run()
+        if pair.theirs is not None:
+            pair.theirs().run()
+    ours: list[Cost] = []
+    theirs: list[Cost] = []
+    for _ in range(row.runs):
+        ours.append(pair.ours().run())
+        if pair.theirs is not None:
+            theirs.append(pair.theirs().run())
+    ratios = [
+        Cost(*(a / max(b, 1e-9) for a, b in zip(mine, other, strict=True)))
+        for mine, other in zip(ours, theirs, strict=False)
+    ]
+    return Found(
+        row, _median(ours), _median(theirs) if theirs else None, _median(ratios) if ratios else None, pair.units
+    )
+
+
+def _median(costs: Sequence[Cost]) -> Cost:
+    return Cost(*(statistics.median(values) for values in zip(*costs, strict=True)))
