@@ -21,23 +21,31 @@ if TYPE_CHECKING:
     from migrate.child.variables import VariableWatch
 
 _CONCURRENTLY: Final = re.compile(r"\bconcurrently\b", re.IGNORECASE)
-_LIMIT: Final = "(SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'lock_timeout')"
-_LISTEN: Final = f"SELECT pg_catalog.set_config('client_min_messages', 'debug1', false), {_LIMIT}"
+_LIMIT: Final = "(EXTRACT(epoch FROM CAST(pg_catalog.current_setting('lock_timeout') AS interval)) * 1000)::bigint"
 _STOP: Final = "SELECT pg_catalog.set_config('client_min_messages', 'notice', false)"
+_WRITTEN: Final = """
+    pg_catalog.pg_stat_get_xact_tuples_inserted({0}) + pg_catalog.pg_stat_get_xact_tuples_updated({0})
+      + pg_catalog.pg_stat_get_xact_tuples_deleted({0})
+"""
+# Each relation as the version of its row, with that of its schema's: what is as it was need not be asked for again.
+_LISTEN: Final = f"""
+    SELECT pg_catalog.set_config('client_min_messages', 'debug1', false), {_LIMIT},
+           (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', c.oid, {_WRITTEN.format("c.oid")}, c.xmin, c.ctid,
+                                                              n.oid, n.xmin, n.ctid), ';')
+              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'f', 'i', 'I') AND n.nspname <> 'pg_toast')
+"""
 _RELATIONS: Final = """
     SELECT c.oid::bigint, CAST(n.nspname AS text), CAST(c.relname AS text), CAST(c.relkind AS text),
-           c.relfilenode::bigint, coalesce(i.indrelid, 0)::bigint, pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid)
-             + pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) + pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)
+           c.relfilenode::bigint, coalesce(i.indrelid, 0)::bigint
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
       LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
-     WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'f', 'i', 'I') AND n.nspname NOT LIKE 'pg_toast%'
+     WHERE c.oid IN ({})
 """
 # Whoever writes rows holds a lock on their table, so that only those are counted. A dropped table has no row in pg_class.
 _LOCKS: Final = f"""
     SELECT l.relation::bigint, l.mode,
-           CASE WHEN l.mode = 'RowExclusiveLock' THEN pg_catalog.pg_stat_get_xact_tuples_inserted(l.relation)
-             + pg_catalog.pg_stat_get_xact_tuples_updated(l.relation)
-             + pg_catalog.pg_stat_get_xact_tuples_deleted(l.relation) ELSE 0 END,
+           CASE WHEN l.mode = 'RowExclusiveLock' THEN {_WRITTEN.format("l.relation")} ELSE 0 END,
            coalesce(c.relfilenode, 0)::bigint, {_LIMIT}
       FROM (SELECT 1) AS always
       LEFT JOIN pg_catalog.pg_locks l
@@ -56,7 +64,8 @@ class EffectWatch(Observer):
         self._driver: Any = None  # the connection that is listened to
         self._revision: str | None = None  # the one that is watched
         self._heard: list[str] = []
-        self._relations: tuple[Relation, ...] = ()
+        self._relations: dict[str, Relation] = {}  # by the version of their rows
+        self._written: dict[int, int] = {}  # rows of them, as the session counts on
         self._traces: list[Trace] = []
         self._limit = 0  # the revision found it so
 
@@ -67,10 +76,25 @@ class EffectWatch(Observer):
             self._driver = driver
             _listen(driver, self._heard.append)
         with in_transaction(connection):
-            self._limit = int(rows_by_driver(connection, _LISTEN)[0][1])
-            self._relations = tuple(Relation(*row) for row in rows_by_driver(connection, _RELATIONS))
+            ((_, limit, found),) = rows_by_driver(connection, _LISTEN)
+            self._limit = int(limit)
+            self._remember(connection, found or "")
         self._traces = []
         self._revision = self._course.current
+
+    def _remember(self, connection: Connection, found: str) -> None:
+        versions: dict[int, str] = {}
+        self._written = {}
+        for one in found.split(";") if found else ():
+            oid, written, version = one.split(" ", 2)
+            versions[int(oid)] = f"{oid} {version}"
+            if written != "0":
+                self._written[int(oid)] = int(written)
+        anew = [oid for oid, version in versions.items() if version not in self._relations]
+        if anew:
+            rows = rows_by_driver(connection, _RELATIONS.format(", ".join(map(str, anew))))
+            self._relations |= {versions[row[0]]: Relation(*row) for row in rows}
+        self._relations = {version: self._relations[version] for version in versions.values()}
 
     def sending(self, statement: Statement) -> None:
         """What is heard from here on is of this statement."""
@@ -96,7 +120,18 @@ class EffectWatch(Observer):
             return
         rows_by_driver(connection, _STOP)
         names = tuple(sorted(self._variables.names))
-        self._course.channel.tell(Watched(revision, self._relations, tuple(self._traces), self._limit, names))
+        self._course.channel.tell(Watched(revision, self._concerned(), tuple(self._traces), self._limit, names))
+
+    def _concerned(self) -> tuple[Relation, ...]:
+        """The relations that the traces speak of; a foreign key's message does not say which tables it is between."""
+        said = [message for trace in self._traces for message in trace.messages]
+        locked = {lock.relation for trace in self._traces for lock in trace.locks}
+        there = list(self._relations.values())
+        if not any("foreign key" in message for message in said):
+            named = {each.oid for each in there if any(each.name in message for message in said)}
+            oids = locked | named | {each.table for each in there if each.oid in locked}
+            there = [each for each in there if each.oid in oids]
+        return tuple(each._replace(written=self._written.get(each.oid, 0)) for each in there)
 
 
 def _listen(driver: Any, hear: Callable[[str], object]) -> None:

@@ -31,10 +31,13 @@ triggers, foreign servers).
 
 from __future__ import annotations
 
+import hashlib
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from psycopg2.extensions import AsIs
 
 from migrate.core.schema.differences import name
 from migrate.postgres.catalog_queries import OF_RELATIONS, OTHERS, RELATIONS, SCHEMAS, SETTINGS
@@ -136,6 +139,7 @@ class Reader:
         """Raises psycopg2.Error, as the methods do."""
         self._cursor = cursor
         self._default = where.default
+        self._prepared: set[str] | None = None  # the statements that are, where any are to be
         cursor.execute(SETTINGS, {"default": where.default, "qualified": list(where.qualified)})
         cursor.execute(SCHEMAS, {"schemas": list(where.schemas), "ledger": LEDGER})
         self._names: dict[int, str] = dict(cursor.fetchall())
@@ -184,6 +188,27 @@ class Reader:
         parts = self._read(OTHERS, {"namespaces": namespaces, "default": self._default})
         return parts.get(None, {})
 
+    def prepare(self) -> None:
+        """Have the server plan each query for good: for few relations, planning is most of what reading them costs.
+
+        A statement has its text's hash for a name: what a pooler lends may have known others.
+        """
+        self._cursor.execute("SELECT name FROM pg_catalog.pg_prepared_statements")
+        self._prepared = {row[0] for row in self._cursor.fetchall()}
+        self._cursor.execute("SELECT pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true)")
+
+    def _execute(self, query: str, parameters: Mapping[str, object]) -> None:
+        if self._prepared is None:
+            self._cursor.execute(query, parameters)
+            return
+        statement = f"migrate {hashlib.sha256(query.encode()).hexdigest()[:32]}"
+        if statement not in self._prepared:
+            numbered = {"namespaces": AsIs("$1"), "relations": AsIs("$2"), "default": AsIs("$3")}
+            self._cursor.execute(f'PREPARE "{statement}" (oid[], oid[], text) AS {query}', numbered)
+            self._prepared.add(statement)
+        given = {"relations": [], "default": None, **parameters}
+        self._cursor.execute(f'EXECUTE "{statement}" (%(namespaces)s, %(relations)s, %(default)s)', given)
+
     def parts(self, namespaces: list[int], relations: list[int]) -> dict[int, dict[str, str]]:
         """The definitions of these relations and of what belongs to them, by relation; their statistics where these schemas hold them."""
         found = self._read(OF_RELATIONS, {"namespaces": namespaces, "relations": relations})
@@ -192,7 +217,7 @@ class Reader:
     def _read(self, queries: Sequence[str], parameters: Mapping[str, object]) -> dict[int | None, dict[str, str]]:
         parts: dict[int | None, dict[str, str]] = {}
         for query in queries:
-            self._cursor.execute(query, parameters)
+            self._execute(query, parameters)
             for relation, kind, namespace, owner, own_name, types, definition in self._cursor.fetchall():
                 if definition is None:
                     continue  # dropped since the snapshot was taken: the functions that print look at what is there now

@@ -165,6 +165,7 @@ def read_again(cursor: Cursor, where: Where, version_table: tuple[str, str], las
         read = _to_be_read(cursor, changed, last.relations, relations)
         if read is not None:
             there = reader.relations(version_table, among=read)
+            reader.prepare()
             kept = {oid: part for oid, part in last.parts.items() if oid not in read}
             anew = reader.parts(reader.namespaces, there)
             return _reading(last.others, {**kept, **anew}, relations, versions, surroundings, is_settled)

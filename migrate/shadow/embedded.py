@@ -42,6 +42,8 @@ _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.01
 _MEMORY = Path("/dev/shm")  # noqa: S108 - only mkdtemp writes there
+_MEMINFO = Path("/proc/meminfo")
+_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
 _MEMORY_BYTES = 4 * 1024**3
 _SCRAM_ITERATIONS_SINCE = 16
 _TEMPORARY = {"TMPDIR", "TEMP", "TMP"}  # whoever names a folder for temporary files means it
@@ -362,14 +364,13 @@ def _folder_for_all(account: _Account | None) -> Path:
 
 def _has_memory() -> bool:
     """Whether the folder that lies in memory can hold databases: a copy is hundreds of files, and cheap there."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, LookupError):
         found = os.statvfs(_MEMORY)
         free = [found.f_bavail * found.f_frsize]
-        told = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text("ascii").splitlines())
+        told = dict(line.split(":", 1) for line in _MEMINFO.read_text("ascii").splitlines())
         free.append(int(told["MemAvailable"].split()[0]) * 1024)
-        limit = Path("/sys/fs/cgroup/memory.max")  # of a container
-        if limit.exists() and (text := limit.read_text("ascii").strip()) != "max":
-            free.append(int(text) - int(limit.with_name("memory.current").read_text("ascii")))
+        if _LIMIT.exists() and (text := _LIMIT.read_text("ascii").strip()) != "max":
+            free.append(int(text) - int(_LIMIT.with_name("memory.current").read_text("ascii")))
         return min(free) >= _MEMORY_BYTES
     return False
 

@@ -390,3 +390,43 @@ class TestProgram:
                 process.send_signal(number)
             assert process.stdout.read() == b"got it\n"
         assert process.returncode == 9
+
+
+ROOMY = {"_MEMINFO": "MemTotal: 99 kB\nMemAvailable: 9 kB\n", "_LIMIT": "max\n"}
+
+
+@pytest.mark.parametrize(
+    ("said", "is_taken"),
+    [
+        (ROOMY, True),
+        (ROOMY | {"_LIMIT": None}, True),
+        (ROOMY | {"_LIMIT": "9000\n"}, True),
+        (ROOMY | {"_LIMIT": "4000\n"}, False),  # of which 3,500 are in use
+        (ROOMY | {"_MEMINFO": "MemTotal: 99 kB\nMemAvailable: 0 kB\n"}, False),
+        (ROOMY | {"_MEMINFO": "MemTotal: 99 kB\n"}, False),
+        (ROOMY | {"_MEMINFO": None}, False),
+        (ROOMY | {"TMPDIR": "named"}, False),
+        (ROOMY | {"_MEMORY": None}, False),
+    ],
+)
+def test_a_server_lies_in_memory_where_that_is_roomy_and_nobody_names_a_folder(
+    said: dict[str, str | None], is_taken: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A kilobyte is enough here, so that the folder has it, and what is free beside it decides."""
+    monkeypatch.setattr(embedded, "_MEMORY_BYTES", 1000)
+    (tmp_path / "memory.current").write_text("3500\n")
+    for name, file in (("_MEMINFO", "meminfo"), ("_LIMIT", "memory.max")):
+        text = said[name]
+        if text is not None:
+            (tmp_path / file).write_text(text)
+        monkeypatch.setattr(embedded, name, tmp_path / file)
+    for variable in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(variable, raising=False)
+    if "TMPDIR" in said:
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))  # a short name
+    try:
+        monkeypatch.setattr(embedded, "_MEMORY", folder / "missing" if "_MEMORY" in said else folder)
+        assert (embedded._folder_for_all(None) == folder) is is_taken
+    finally:
+        folder.rmdir()
