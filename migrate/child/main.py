@@ -6,7 +6,6 @@ A process of its own, because a revision may do what it likes to its interpreter
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -24,6 +23,7 @@ from migrate.child.course import Refused, Unsure
 from migrate.child.engines import Engines
 from migrate.child.errors import is_refused_block, report
 from migrate.child.flask_context import NoApplication, application_context
+from migrate.child.lifeline import end_with_parent
 from migrate.child.protocol import (
     Declined,
     Done,
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
     from migrate.child.protocol import Servers, Setup
 
-_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 _ENDS_TRANSACTION: Final = "2D000"  # a COMMIT in a procedure or a DO block that was called in a transaction
 
 
@@ -208,14 +207,9 @@ def _say(record: dict[str, object], channel: Channel) -> None:
 
 def main(fd: int) -> None:
     """Serve orders until the parent closes the line."""
-    parent = os.getppid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
+    end_with_parent(fd)
     # A terminal's Ctrl-C reaches the whole group; the parent cancels on the server and says when to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.set_inheritable(fd, False)  # noqa: FBT003 - the name of the function says what it is
     for stream in (sys.stdout, sys.stderr):
         # a line that a revision prints belongs between the events around it, whatever the locale can encode
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]

@@ -6,15 +6,14 @@ are the types below, pickled: both ends are the same files.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 from contextlib import closing, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection as Line
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from migrate.child.lifeline import end_with_parent
 from migrate.core.fleet.ending import TenantEnd
 from migrate.core.redaction import Redactor
 from migrate.job import signals
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from migrate.core.fleet.tenants import Tenant
     from migrate.job.progress import Progress
     from migrate.steps.order import Order
-
-_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
 
 class Begin(NamedTuple):
@@ -78,12 +75,7 @@ class _Relay:
 
 def main(fd: int) -> None:
     """Take tenants until the line ends."""
-    parent = os.getppid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-    os.set_inheritable(fd, False)  # noqa: FBT003 - the name of the function says what it is
+    end_with_parent(fd)
     line = Line(fd)
     begin: Begin = line.recv()
     settings, fault = load(begin.flags, os.environ, working_folder())
