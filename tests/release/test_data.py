@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.support.needs import forget, set_needs
+from tests.support.waiting import until
 
 BASE = """
 op.execute('''
@@ -238,3 +241,19 @@ def test_what_blocks_a_large_table_is_said_with_its_size_and_refused_where_polic
         assert len(warned) == (1 if flags == ("--heavy-over", "8kB") else 0)
     quiet = run_migrate("plan", "--heavy-over", "8kB", "--heavy", "allow", database=known)
     assert not [e for e in quiet.named("state.finding") if "more than 8 kB" in e["message"]]
+
+
+def test_a_signal_ends_a_question_under_the_guard(copied, project, start_migrate):
+    copied.execute("CREATE SCHEMA beside")
+    wait = "BEGIN PERFORM pg_sleep(60); RETURN true; END"
+    copied.execute(f"CREATE FUNCTION beside.slow(int) RETURNS bool LANGUAGE plpgsql AS '{wait}'")
+    copied.execute("INSERT INTO customers VALUES (1, 'x')")
+    set_needs(project.manifest, {"required": ["every row of people fulfils CHECK (beside.slow(id))"]})
+    running = start_migrate("up", "--data-timeout", "50s", database=copied)
+    asking = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%beside.slow%' AND wait_event = 'PgSleep'"
+    until(lambda: copied.as_superuser.scalar(asking) == 1, seconds=60, otherwise=running.so_far)
+    running.signal(signal.SIGTERM)
+    result = running.finish()
+    result.check_clean()
+    assert (result.exit_code, result.finished["applied"]) == (143, ["copy", "notes"])
+    assert copied.rows("SELECT version_num FROM alembic_version") == [("notes",)]
