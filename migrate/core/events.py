@@ -41,7 +41,7 @@ class Name(Explained):
     )
     EFFECT_FORESEEN = (
         "effect.foreseen",
-        "what a pending revision was seen to do to a table, for as long as it takes, and the table's size here",
+        "what a pending revision does for as long as a table takes, and the table's size; or that the manifest does not say",
     )
     DECISION_MADE = "decision.made", "the plan; a refusal is the last line's problem"
     GUARD_WAITING = "guard.waiting", "another run holds the guard; who, and since when"

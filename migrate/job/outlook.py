@@ -104,7 +104,7 @@ def _say(order: Order, outlook: Outlook) -> None:
 
     note = note_of(outlook, order.policy)
     if note is not None:
-        order.context.emit(Event(Name.STATE_FINDING, note))
+        order.context.emit(Event(Name.EFFECT_FORESEEN, note))
     for each in outlook.effects:
         if each.size is None or not is_heavy(each.effect):
             continue

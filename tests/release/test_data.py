@@ -119,7 +119,7 @@ def test_a_manifest_that_does_not_know_holds_up_only_who_asks_for_it(project, kn
     plan = run_migrate("plan", database=known)
     plan.check_clean()
     assert plan.exit_code == 0
-    notes = [e for e in plan.named("state.finding") if "the manifest does not say" in e["message"]]
+    notes = [e for e in plan.named("effect.foreseen") if "the manifest does not say" in e["message"]]
     assert [(e["level"], e["message"]) for e in notes] == [
         ("info", "the manifest does not say the effects and needs of 2 pending revisions (notes, required)")
     ]
