@@ -123,7 +123,7 @@ lock: ## compile the hash-pinned requirements anew
 bench: $(VENV)/installed ## ratios against Alembic in the same run; ROWS="noop manifest" for some, WRITE=1 for docs/reference/performance.md
 	$(BIN)/python -m tests.bench $(ROWS) $(if $(WRITE),--write)
 
-bench-parts: $(VENV)/installed ## the catalog reader, a long manifest and the images against their peers
+bench-parts: $(VENV)/installed ## the catalog reader, a long manifest, the images and a fleet against their peers
 	$(BIN)/python -m tests.bench.bench_manifest
 	$(BIN)/python -m tests.bench.bench_catalog
 	$(BIN)/python -m tests.bench.bench_image

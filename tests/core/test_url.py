@@ -414,3 +414,10 @@ def test_a_socket_that_no_libpq_finds_is_left_to_libpq_to_refuse() -> None:
         "unix_sock": "/tmp/mine",
         "dbname": "d",
     }
+
+
+def test_another_database_of_the_same_server_is_spelled_as_the_first():
+    url = DatabaseUrl.parse("postgresql+asyncpg://app:a%40b@db.example:6432/one?sslmode=require")
+    other = url.with_database("two")
+    assert other.raw == "postgresql+asyncpg://app:a%40b@db.example:6432/two?sslmode=require"
+    assert (other.database, other.libpq["dbname"]) == ("two", "two")
