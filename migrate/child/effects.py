@@ -115,12 +115,16 @@ class EffectWatch(Observer):
 
     def end(self, connection: Connection) -> None:
         """The revision is done: tell what it was seen to do."""
+        if self._revision is not None:
+            rows_by_driver(connection, _STOP)
+            self.give_up()
+
+    def give_up(self) -> None:
+        """As `end`, of a revision that has failed: tell what it did until then."""
         revision, self._revision = self._revision, None
-        if revision is None:
-            return
-        rows_by_driver(connection, _STOP)
-        names = tuple(sorted(self._variables.names))
-        self._course.channel.tell(Watched(revision, self._concerned(), tuple(self._traces), self._limit, names))
+        if revision is not None:
+            names = tuple(sorted(self._variables.names))
+            self._course.channel.tell(Watched(revision, self._concerned(), tuple(self._traces), self._limit, names))
 
     def _concerned(self) -> tuple[Relation, ...]:
         """The relations that the traces speak of; a foreign key's message does not say which tables it is between."""

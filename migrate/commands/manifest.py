@@ -17,7 +17,7 @@ from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.faults import HistoryFault
 from migrate.core.history.graph import Graph
-from migrate.core.manifest.building import build, used_schemas
+from migrate.core.manifest.building import build, candidates_of, used_schemas, with_needs
 from migrate.core.manifest.entries import MalformedManifest
 from migrate.core.manifest.line_diff import line_diff
 from migrate.core.problems import ExitCode, Stop, migrate, shell, stop
@@ -295,7 +295,7 @@ def propose(work: Work) -> Manifest:
     if previous is not None and not work.full:
         proven = previous.proven(graph, postgres=previous.postgres, baseline=baseline)
         if proven >= everything:  # files were renamed or taken away at the end: there is nothing to be read
-            return _build(work, previous.postgres, None, previous.schemas)
+            return with_needs(_build(work, previous.postgres, None, previous.schemas), {}, (), previous)
     with lend_ground(work.session, work.image, work.baseline) as ground:
         major = ground.shadow.major
         unproven = everything
@@ -321,7 +321,21 @@ def propose(work: Work) -> Manifest:
                 " revision is read anew",
             )
             replayed, used = _replay(work, ground, everything, (), {})
-        return _build(work, major, replayed, used)
+        return _with_needs(work, ground, _build(work, major, replayed, used), replayed)
+
+
+def _with_needs(work: Work, ground: Ground, built: Manifest, replayed: Replayed) -> Manifest:
+    """The manifest with what new and edited revisions need; of the others that is known, or was not yet when they were written."""
+    graph, previous = work.image.graph, work.previous
+    known = {} if previous is None or work.full else {e.revision.id: e.revision.sha256 for e in previous.revisions}
+    tried = {one.id for one in graph if one.id in replayed.schemas and known.get(one.id) != one.sha256}
+    candidates = candidates_of(built, graph, replayed.schemas, tried)
+    needs = {}
+    if candidates:
+        from migrate.trial.needs import NeedTrial
+
+        needs = NeedTrial(ground, replayed.after, replayed.observed).carry_out(candidates)
+    return with_needs(built, needs, tried, previous)
 
 
 def _replay(

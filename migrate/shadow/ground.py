@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from migrate.child.protocol import Wanted, Watched
+    from migrate.child.protocol import Sent, Wanted, Watched
     from migrate.core.decide.plan import Downgrade, Upgrade
     from migrate.core.events import Emit
     from migrate.core.image import Image
@@ -249,11 +249,17 @@ class Ground:
         wanted: Wanted | None = None,
         on_commit: Callable[[Sequence[str]], None] | None = None,
         on_together: Callable[[str], None] | None = None,
+        told: list[Sent | Watched] | None = None,
     ) -> Upgrading:
-        """Run revisions in the database at hand; ``wanted`` is what the child is asked beside. Raises Stop or Interrupted."""
+        """Run revisions in the database at hand; ``wanted`` is what the child is asked beside. Raises Stop or Interrupted.
+
+        ``told`` gets what the child tells beside, of a revision that fails, too.
+        """
         run = self.run
         run.applied, run.on_commit, run.on_together = [], on_commit, on_together
         upgrading = _Kept(self, run, plan, wanted)
+        if told is not None:
+            upgrading.seen = told
         run.control.interruption = None  # a signal is answered by a cancel that this connection sends
         try:
             upgrading.carry_out()

@@ -55,15 +55,19 @@ def fill(connection: Connection, scope: Scope, read_as: Mapping[str, Type] = NOT
     """
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [STATEMENT_TIMEOUT])
-        places = places_of(cursor, scope, read_as)
-        _advance(cursor, places)
-        cursor.execute("SAVEPOINT nothing")
-        found = _Filling(cursor, places).carry_out()
-        if not _holds(cursor):  # a promised row is not what was promised
-            cursor.execute("ROLLBACK TO SAVEPOINT nothing")
-            found = _Filling(cursor, places, may_reserve=False).carry_out()
-            _holds(cursor)
-        return found
+        return fill_places(cursor, places_of(cursor, scope, read_as))
+
+
+def fill_places(cursor: Cursor, places: Sequence[TablePlace], rows: int = ROWS) -> Filled:
+    """Give each of these tables ``rows`` rows, in the transaction of the cursor. Raises as `fill`."""
+    _advance(cursor, places)
+    cursor.execute("SAVEPOINT nothing")
+    found = _Filling(cursor, places, rows).carry_out()
+    if not _holds(cursor):  # a promised row is not what was promised
+        cursor.execute("ROLLBACK TO SAVEPOINT nothing")
+        found = _Filling(cursor, places, rows, may_reserve=False).carry_out()
+        _holds(cursor)
+    return found
 
 
 def _advance(cursor: Cursor, places: Sequence[TablePlace]) -> None:
@@ -142,8 +146,9 @@ def _holds(cursor: Cursor) -> bool:
 class _Filling:
     """One attempt to fill every table, in the transaction of the cursor."""
 
-    def __init__(self, cursor: Cursor, places: Sequence[TablePlace], *, may_reserve: bool = True) -> None:
+    def __init__(self, cursor: Cursor, places: Sequence[TablePlace], rows: int, *, may_reserve: bool = True) -> None:
         self._cursor = cursor
+        self._number = rows
         self._places = {place.table.id: place for place in places}
         self._order = order([place.table for place in places], may_reserve=may_reserve)
         self._rows: dict[int, list[Row]] = {}
@@ -203,7 +208,7 @@ class _Filling:
         rows: list[Row] = []
         self._rows[table.id] = rows
         why = ""
-        for number in range(ROWS):
+        for number in range(self._number):
             fixed = dict(self._promised.get(table.id, {})) if number == 0 else {}
             fixed |= self._own_keys(place, fixed)
             plan = RowPlan(table, number, parents=self._parents(table), fixed=fixed)

@@ -46,10 +46,11 @@ from migrate.core.foresee.needs import (
     NoOverlap,
     NoRow,
 )
-from migrate.core.foresee.observed import Observed, effects_of
+from migrate.core.foresee.observed import Observed, effects_of, writes
+from migrate.core.foresee.proving import is_refused_by, may_be_mistaken
 from migrate.core.foresee.watched import Lock, Relation, Trace
 from migrate.core.history.graph import Graph, Revision
-from migrate.core.manifest.building import build
+from migrate.core.manifest.building import build, candidates_of, with_needs
 from migrate.core.manifest.entries import Foreseen, MalformedManifest
 from migrate.core.manifest.manifest import Manifest
 from migrate.core.schema.differences import name
@@ -708,3 +709,55 @@ def test_that_the_rows_were_asked(answers: list[Answer | None], said: str) -> No
     sentence, fields = in_words([LiveNeed(REVISION, need, answer) for answer in answers], 7)
     assert sentence.startswith(said)
     assert fields["duration_ms"] == 7
+
+
+@pytest.mark.parametrize(
+    ("condition", "sqlstate", "expected"),
+    [
+        (NoNull("t", "a"), "23502", True),
+        (NoNull("t", "a"), "23505", False),
+        (Fits("t", "a", "integer"), "22P02", True),
+        (NoDuplicates("t", "a"), None, False),
+    ],
+)
+def test_a_failure_is_of_a_need_where_postgresql_says_so(
+    condition: Condition, sqlstate: str | None, expected: bool
+) -> None:
+    assert is_refused_by(condition, sqlstate) is expected
+
+
+def test_a_failure_for_one_need_may_look_like_one_for_another() -> None:
+    assert may_be_mistaken(NoNull("t", "a"), NoRow("u", "b"))
+    assert may_be_mistaken(Fits("t", "a", "integer"), NoLabel("t", "b", "x"))
+    assert not may_be_mistaken(NoNull("t", "a"), NoDuplicates("t", "a"))
+
+
+def test_whoever_locks_a_table_as_a_writer_does_may_write_its_rows() -> None:
+    relations = {1: Relation(1, "public", "t", "r", 1), 2: Relation(2, "other", "u", "r", 2)}
+    traces = (Trace((), (Lock(2, "RowExclusiveLock", 0, 2), Lock(1, "ShareLock", 0, 1)), 0),)
+    seen = Observed(relations, traces, "public", ("public", "alembic_version"), 0)
+    assert writes(seen, "other.u")
+    assert not writes(seen, "t")
+
+
+def test_needs_stand_at_what_was_tried_and_stay_where_the_file_is_the_same() -> None:
+    table, column = {"table t": "heap"}, {"column t.a": "text"}
+    before, after = table | column, table | {"column t.a": "text not null"}
+    first, second = REVISION, Revision("r1", ("r0",), (), (), "", "r1.py", "1")
+    graph = Graph([first, second])
+    schemas = {"r0": before, "r1": after}
+    built = build(17, graph, schemas)
+    condition = NoNull("t", "a")
+    assert candidates_of(built, graph, schemas, {"r0", "r1"}) == {"r1": (condition,)}
+    assert candidates_of(built, graph, {"r1": after}, {"r1"}) == {"r1": (condition,)}
+    tried = with_needs(built, {"r1": [Need(condition, proven=True)]}, {"r0", "r1"}, None)
+    assert [entry.needs for entry in tried.revisions] == [(), ("no NULL in t.a",)]
+    assert with_needs(built, {}, (), tried) == tried
+    assert [entry.needs for entry in with_needs(built, {}, (), None).revisions] == [None, None]
+
+
+def test_a_partial_key_over_a_bare_condition_keeps_it() -> None:
+    before = {"table t": "heap", "column t.a": "text", "column t.b": "boolean"}
+    for printed, where in (("b", "(b)"), ("f(a)", "(f(a))"), ("(a > b)", "(a > b)")):
+        after = before | {"index t.ix": f"unique btree (a) WHERE {printed}"}
+        assert candidates(before, after) == (NoDuplicates("t", "a", where),)

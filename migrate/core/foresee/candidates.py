@@ -51,18 +51,17 @@ class _Candidates:
     def __init__(self, before: Schema, after: Schema) -> None:
         self._before = before
         self._after = after
-        self._tables = {dotted(parse(identity).path) for identity in before if identity.startswith("table ")}
 
     def of(self, identity: str) -> Iterator[Condition]:
         """What one object asks that is new, or not as it was."""
         parsed = parse(identity)
         owner = dotted(parsed.owner)
         definition = self._after[identity]
-        if parsed.kind == "column" and owner in self._tables:
+        if parsed.kind == "column" and self._is_table(owner):
             yield from self._of_column(owner, name(parsed.path[-1]), definition)
         elif parsed.kind == "constraint" and f"domain {owner}" in self._before:
             yield from self._of_domain(owner, definition)
-        elif parsed.kind in {"constraint", "index"} and owner in self._tables:
+        elif parsed.kind in {"constraint", "index"} and self._is_table(owner):
             if definition.endswith(_NOT_ASKED) or self._was_there(identity, owner, definition):
                 return
             yield from self._of_rule(owner, definition)
@@ -78,6 +77,9 @@ class _Candidates:
                     for table, column in self._columns_of(dotted(parsed.path)):
                         yield NoLabel(table, column, label)
 
+    def _is_table(self, owner: str) -> bool:
+        return f"table {owner}" in self._before
+
     def _was_there(self, identity: str, owner: str, definition: str) -> bool:
         """Whether rows fulfilled the same rule already, under whatever name."""
         prefix = f"{identity.partition(' ')[0]} {owner}."
@@ -87,7 +89,7 @@ class _Candidates:
         """The columns of tables that were of a type of the user's."""
         for identity, definition in self._before.items():
             parsed = parse(identity) if identity.startswith("column ") else None
-            if parsed is not None and dotted(parsed.owner) in self._tables and parse_column(definition).type == type_:
+            if parsed is not None and self._is_table(dotted(parsed.owner)) and parse_column(definition).type == type_:
                 yield dotted(parsed.owner), name(parsed.path[-1])
 
     def _of_column(self, table: str, column: str, definition: str) -> Iterator[Condition]:
@@ -150,7 +152,8 @@ class _Candidates:
         elif definition.startswith("EXCLUDE"):
             yield NoOverlap(table, definition.removeprefix("EXCLUDE ").partition(" DEFERRABLE")[0])
         elif definition.startswith(("UNIQUE", "PRIMARY KEY", "unique ")):
-            where = f"({inside(rest.partition(' WHERE ')[2])[0]})" if " WHERE " in rest else ""
+            where = rest.partition(" WHERE ")[2]  # a column or a call stands there without parentheses
+            where = where if not where or where.startswith("(") else f"({where})"
             yield NoDuplicates(table, listed, where, "NULLS NOT DISTINCT" in definition)
 
     def _is_about_new(self, table: str, definition: str) -> bool:

@@ -6,7 +6,10 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from migrate.core.foresee.candidates import candidates
 from migrate.core.foresee.effects import line
+from migrate.core.foresee.needs import canonical
+from migrate.core.foresee.needs import line as line_of_need
 from migrate.core.foresee.observed import effects_of
 from migrate.core.history.siblings import with_siblings
 from migrate.core.manifest.entries import Baseline, Entry, Foreseen, OtherSpellings
@@ -14,8 +17,9 @@ from migrate.core.manifest.manifest import Manifest
 from migrate.core.schema.differences import changes, fingerprint, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from migrate.core.foresee.needs import Condition, Need
     from migrate.core.foresee.observed import Observed
     from migrate.core.history.graph import Graph
     from migrate.core.schema.differences import Schema
@@ -65,6 +69,38 @@ def build(
         siblings = after.get(revision.id, ())
         entries.append(Entry(revision, fingerprint(schema), tuple(lines), siblings, seen.effects, seen.needs))
     return Manifest(postgres, tuple(entries), baseline, tuple(sorted(used)), environ=environ)
+
+
+def candidates_of(
+    built: Manifest, graph: Graph, schemas: Mapping[str, Schema], revisions: Collection[str]
+) -> dict[str, tuple[Condition, ...]]:
+    """The needs that these revisions may have, by revision, from the schemas that a replay has left; those without are left out."""
+    found = {}
+    for id_, parents in _ordered(with_siblings(graph, built.after)):
+        if id_ in revisions and id_ in schemas:
+            before = schemas[parents[0]] if len(parents) == 1 and parents[0] in schemas else built.schema_at(parents)
+            conditions = candidates(before, schemas[id_])
+            if conditions:
+                found[id_] = conditions
+    return found
+
+
+def with_needs(
+    built: Manifest, needs: Mapping[str, Sequence[Need]], revisions: Collection[str], previous: Manifest | None
+) -> Manifest:
+    """The manifest with what these revisions need, and what `previous` says of others whose files are the same."""
+    known = {entry.revision.id: entry for entry in previous.revisions} if previous is not None else {}
+    entries = []
+    for entry in built.revisions:
+        id_ = entry.revision.id
+        if id_ in revisions:
+            lines = tuple(map(line_of_need, canonical(needs.get(id_, ()))))
+            entries.append(replace(entry, needs=lines))
+        else:
+            was = known.get(id_)
+            is_same = was is not None and was.revision.sha256 == entry.revision.sha256
+            entries.append(replace(entry, needs=was.needs) if was is not None and is_same else entry)
+    return replace(built, revisions=tuple(entries))
 
 
 def used_schemas(graph: Graph, schemas: Mapping[str, Schema], base: Schema) -> frozenset[str]:

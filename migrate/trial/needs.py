@@ -1,0 +1,125 @@
+"""Tries the needs that revisions may have: each in a shadow with a row that breaks it, at which the revision then runs.
+
+| the revision | is |
+|---|---|
+| passes | without the need: it mends such rows itself |
+| fails for such a row, and wrote no row of its table | of that need, which is proven |
+| fails for it, and did write rows there; fails otherwise; no such row can be made | of a need that is not proven |
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg2
+
+from migrate.child.protocol import Wanted, Watched
+from migrate.core.decide.replay import applied_in_order, lines
+from migrate.core.foresee.needs import Need
+from migrate.core.foresee.observed import writes
+from migrate.core.foresee.proving import is_refused_by
+from migrate.core.history.siblings import with_siblings
+from migrate.core.problems import Stop
+from migrate.postgres.errors import problem_of
+from migrate.shadow.ground import OF_REVISIONS
+from migrate.trial.breaking import break_need
+from migrate.trial.rows import versions
+from migrate.trial.tables import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from migrate.child.protocol import Sent
+    from migrate.core.foresee.needs import Condition
+    from migrate.core.foresee.observed import Observed
+    from migrate.core.history.graph import Revision
+    from migrate.core.history.siblings import After
+    from migrate.shadow.ground import Ground
+
+
+class NeedTrial:
+    """One trial of the needs that revisions of the ground's image may have."""
+
+    def __init__(self, ground: Ground, after: After, observed: Mapping[str, Observed]) -> None:
+        """``observed`` is what the revisions were seen to do where there was no row."""
+        self._ground = ground
+        self._graph = with_siblings(ground.image.graph, after)
+        self._observed = observed
+        self._aside: str | None = None  # the database that was put aside
+        self._reached: frozenset[str] = frozenset()  # the revisions in it
+
+    def carry_out(self, candidates: Mapping[str, tuple[Condition, ...]]) -> dict[str, tuple[Need, ...]]:
+        """What the revisions need of those, by revision. Raises Stop where the shadow fails, or Interrupted."""
+        found = {}
+        context, self._ground.context = self._ground.context, self._ground.context.silent()
+        try:
+            for revision in applied_in_order(self._graph):
+                conditions = candidates.get(revision.id)
+                if conditions:
+                    before = self._before(revision)
+                    tried = [(each, self._tried(before, revision, each, conditions)) for each in conditions]
+                    found[revision.id] = tuple(Need(each, proven) for each, proven in tried if proven is not None)
+        finally:
+            self._ground.context = context
+        return found
+
+    def _before(self, revision: Revision) -> str | None:
+        """A database in which all is applied that the revision builds on, and nothing else; None where there is none."""
+        below = frozenset(self._graph.ancestors([revision.id]) - {revision.id})
+        if self._aside is not None and self._reached == below:
+            return self._aside
+        if self._aside is not None and self._reached < below:
+            self._ground.enter(self._aside, takes=True)
+        else:
+            self._ground.enter(self._ground.base)
+            self._reached = frozenset()
+        self._aside = None
+        pending = [one for one in applied_in_order(self._graph) if one.id in below - self._reached]
+        try:
+            for run in lines(pending):
+                self._ground.carry_out(run, on_together=lambda _why: None)
+        except Stop as stopped:
+            if stopped.problem.kind.code not in OF_REVISIONS:
+                raise
+            self._ground.end_child()
+            return None
+        self._aside, self._reached = self._ground.keep(), below
+        return self._aside
+
+    def _tried(
+        self, before: str | None, revision: Revision, condition: Condition, conditions: tuple[Condition, ...]
+    ) -> bool | None:
+        """Whether the need is proven; None where there is none."""
+        if before is None:
+            return False
+        self._ground.enter(before)
+        run = self._ground.run
+        schema = run.before.server.schema or "public"
+        scope = Scope(run.order.target.schemas_beside(schema), (schema, run.order.target.version_table))
+        others = [each for each in conditions if each != condition]
+        told: list[Sent | Watched] = []
+        try:
+            if not break_need(self._ground.control, scope, condition, others):
+                return False
+            rows = versions(self._ground.control, scope)
+            try:
+                for step in lines([revision]):
+                    self._ground.carry_out(step, wanted=Wanted(is_watched=True), told=told)
+            except Stop as stopped:
+                if stopped.problem.kind.code not in OF_REVISIONS:
+                    return False
+                sqlstate = stopped.problem.facts.get("sqlstate")
+                if not is_refused_by(condition, str(sqlstate) if sqlstate else None):
+                    return False
+                return not self._wrote(revision, condition, told) and rows == versions(self._ground.control, scope)
+        except psycopg2.Error as error:
+            raise problem_of(error, doing="trying what a revision needs", connection=self._ground.control) from error
+        return None
+
+    def _wrote(self, revision: Revision, condition: Condition, told: list[Sent | Watched]) -> bool:
+        """Whether the revision may have written rows of the table, here or where there were none."""
+        seen = [self._ground.observed(each) for each in told if isinstance(each, Watched)]
+        if not seen or any(trace.commits for each in seen for trace in each.traces):
+            return True
+        empty = self._observed.get(revision.id)
+        return any(writes(each, condition.table) for each in (*seen, *([empty] if empty is not None else [])))

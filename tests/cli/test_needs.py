@@ -1,0 +1,227 @@
+"""What a revision needs of the rows is tried while the manifest is written, and stands in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import RunMigrate
+    from tests.support.project import Project
+    from tests.support.server import Server
+
+
+class Kind(NamedTuple):
+    """A kind of need: a table (`T`), what asks its rows, the SQL that mends them first, and the line."""
+
+    table: str
+    asks: str
+    mends: str
+    line: str
+
+
+KINDS = {
+    "null": Kind(
+        "CREATE TABLE T (id bigint PRIMARY KEY, a text)",
+        "ALTER TABLE T ALTER a SET NOT NULL",
+        "UPDATE T SET a = '' WHERE a IS NULL",
+        "no NULL in T.a",
+    ),
+    "row": Kind(
+        "CREATE TABLE T (id bigint PRIMARY KEY)",
+        "ALTER TABLE T ADD a text NOT NULL",
+        "DELETE FROM T",
+        "no row in T (a is not null and has no default)",
+    ),
+    "duplicates": Kind(
+        "CREATE TABLE T (id bigint PRIMARY KEY, a text NOT NULL)",
+        "ALTER TABLE T ADD UNIQUE (a)",
+        "UPDATE T SET a = id::text",
+        "no duplicates of T (a)",
+    ),
+    "unique_index": Kind(
+        "CREATE TABLE T (id bigint PRIMARY KEY, a text, b boolean NOT NULL)",
+        "CREATE UNIQUE INDEX ON T (lower(a)) WHERE b",
+        "UPDATE T SET a = id::text",
+        "no duplicates of T (lower(a)) where (b)",
+    ),
+    "check": Kind(
+        "CREATE TABLE T (id bigint PRIMARY KEY, a integer)",
+        "ALTER TABLE T ADD CHECK (a > 100000000)",
+        "UPDATE T SET a = NULL",
+        "every row of T fulfils CHECK ((a > 100000000))",
+    ),
+    "parent": Kind(
+        "CREATE TABLE T (id bigint PRIMARY KEY, a bigint)",
+        "ALTER TABLE T ADD FOREIGN KEY (a) REFERENCES parents",
+        "UPDATE T SET a = NULL",
+        "every T (a) has its parent in parents (id)",
+    ),
+    "overlap": Kind(
+        "CREATE TABLE T (id bigint PRIMARY KEY, a int4range)",
+        "ALTER TABLE T ADD EXCLUDE USING gist (a WITH &&)",
+        "UPDATE T SET a = NULL",
+        "no overlap in T for EXCLUDE USING gist (a WITH &&)",
+    ),
+    "longer": Kind(
+        "CREATE TABLE T (id bigint PRIMARY KEY, a varchar(20))",
+        "ALTER TABLE T ALTER a TYPE varchar(5)",
+        "UPDATE T SET a = left(a, 5)",
+        "every value of T.a fits character varying(5)",
+    ),
+    "number": Kind(
+        "CREATE TABLE T (id bigint PRIMARY KEY, a text)",
+        "ALTER TABLE T ALTER a TYPE integer USING a::integer",
+        "UPDATE T SET a = '1'",
+        "every value of T.a fits integer",
+    ),
+    "label": Kind(
+        "CREATE TYPE T_state AS ENUM ('old', 'new'); CREATE TABLE T (id bigint PRIMARY KEY, a T_state)",
+        "ALTER TYPE T_state RENAME TO T_gone; CREATE TYPE T_state AS ENUM ('new');"
+        " ALTER TABLE T ALTER a TYPE T_state USING a::text::T_state; DROP TYPE T_gone",
+        "UPDATE T SET a = 'new'",
+        "no row of T.a uses enum label 'old'",
+    ),
+}
+# A row that nobody can put in: the trial cannot be made.
+SHUT = """
+    CREATE FUNCTION T_shut() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'not by hand'; END$$;
+    CREATE TRIGGER shut BEFORE INSERT ON T FOR EACH ROW EXECUTE FUNCTION T_shut()
+"""
+WAYS = ("fails", "cleans", "shut")
+
+
+def needs(
+    project: Project, server: Server, run_migrate: RunMigrate, tables: str, bodies: dict[str, str]
+) -> dict[str, list[str] | None]:
+    """What the manifest says of revisions that each follow the one with the tables, on a branch of their own."""
+    project.revision("tables", upgrade=f"op.execute('''{tables}''')")
+    for id_, body in bodies.items():
+        project.revision(id_, down="tables", upgrade=body)
+    ended = run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}, timeout_seconds=300)
+    assert ended.exit_code == 0, ended.stdout
+    return recorded(project)
+
+
+def recorded(project: Project) -> dict[str, list[str] | None]:
+    """The needs that stand in the manifest; None where they are not known."""
+    revisions = json.loads((project.versions.parent / "manifest.json").read_text())["revisions"]
+    return {each["id"]: each.get("needs") for each in revisions}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_need_is_proven_where_the_revision_fails_and_none_where_it_cleans_up_first(
+    project: Project, server: Server, run_migrate: RunMigrate, kind: str
+) -> None:
+    asked = KINDS[kind]
+    names = {way: f"{kind}_{way}" for way in WAYS}
+    tables = ";".join(
+        ["CREATE TABLE parents (id bigint PRIMARY KEY)"]
+        + [_of(asked.table, name) for name in names.values()]
+        + [_of(SHUT, names["shut"])]
+    )
+    found = needs(
+        project,
+        server,
+        run_migrate,
+        tables,
+        {
+            "fails": f'op.execute("{_of(asked.asks, names["fails"])}")',
+            "cleans": f'op.execute("{_of(asked.mends, names["cleans"])}")\nop.execute("{_of(asked.asks, names["cleans"])}")',
+            "shut": f'op.execute("{_of(asked.asks, names["shut"])}")',
+        },
+    )
+    assert found == {
+        "tables": [],
+        "fails": [_of(asked.line, names["fails"])],
+        "cleans": [],
+        "shut": [f"not proven: {_of(asked.line, names['shut'])}"],
+    }
+
+
+def _of(text: str, name: str) -> str:
+    """A text about a table of that name."""
+    return re.sub(r"\bT(?=\b|_)", name, text)
+
+
+BACKFILLS = {
+    "from_another_table": """
+op.execute("UPDATE orders SET customer_id = p.customer_id FROM payments p WHERE p.order_id = orders.id")
+op.alter_column("orders", "customer_id", nullable=False)
+""",
+    "row_by_row": """
+for (id_,) in op.get_bind().exec_driver_sql("SELECT id FROM orders").fetchall():
+    op.execute(f"UPDATE orders SET customer_id = (SELECT customer_id FROM payments WHERE order_id = {id_})")
+op.alter_column("orders", "customer_id", nullable=False)
+""",
+    "committed": """
+with op.get_context().autocommit_block():
+    op.execute("UPDATE orders SET customer_id = (SELECT customer_id FROM payments WHERE order_id = orders.id)")
+op.alter_column("orders", "customer_id", nullable=False)
+""",
+}
+
+
+def test_a_backfill_that_finds_nothing_here_is_a_need_that_is_not_proven(
+    project: Project, server: Server, run_migrate: RunMigrate
+) -> None:
+    tables = """
+        CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint);
+        CREATE TABLE payments (order_id bigint NOT NULL REFERENCES orders, customer_id bigint NOT NULL)
+    """
+    found = needs(project, server, run_migrate, tables, BACKFILLS)
+    assert found == {"tables": []} | {id_: ["not proven: no NULL in orders.customer_id"] for id_ in BACKFILLS}
+
+
+def test_several_needs_of_one_revision_and_parents_of_its_table_are_told_apart(
+    project: Project, server: Server, run_migrate: RunMigrate
+) -> None:
+    tables = """
+        CREATE TABLE customers (id bigint PRIMARY KEY);
+        CREATE TABLE orders (
+            id bigint PRIMARY KEY, customer_id bigint NOT NULL REFERENCES customers, state text, number text
+        )
+    """
+    several = """
+op.alter_column("orders", "state", nullable=False)
+op.alter_column("orders", "number", nullable=False)
+op.create_unique_constraint("uq", "orders", ["number"])
+op.create_check_constraint("ck", "orders", "state IN ('open', 'shut')")
+"""
+    concurrently = """
+with op.get_context().autocommit_block():
+    op.create_index("ix", "orders", ["state"], unique=True, postgresql_concurrently=True)
+"""
+    found = needs(project, server, run_migrate, tables, {"several": several, "concurrently": concurrently})
+    assert found["several"] == [
+        "every row of orders fulfils CHECK ((state = ANY (ARRAY['open'::text, 'shut'::text])))",
+        "no NULL in orders.number",
+        "no NULL in orders.state",
+        "no duplicates of orders (number)",
+    ]
+    assert found["concurrently"] == ["no duplicates of orders (state)"]
+
+
+def test_only_revisions_that_are_new_or_edited_are_tried(
+    project: Project, server: Server, run_migrate: RunMigrate
+) -> None:
+    environment = {"MIGRATE_SHADOW_URL": server.url()}
+    path = project.versions.parent / "manifest.json"
+    made = {"null": 'op.alter_column("t", "a", nullable=False)'}
+    assert needs(project, server, run_migrate, "CREATE TABLE t (id bigint PRIMARY KEY, a text, b text)", made) == {
+        "tables": [],
+        "null": ["no NULL in t.a"],
+    }
+    # as a version wrote it that knew no needs: it is up to date, and says that they are not known
+    before = re.sub(r',?\n\s*"needs": \[[^\]]*\]', "", path.read_text())
+    path.write_text(before)
+    assert recorded(project) == {"tables": None, "null": None}
+    assert run_migrate("manifest", "--check").exit_code == 0
+    project.revision("new", down="null", upgrade='op.alter_column("t", "b", nullable=False)')
+    assert run_migrate("manifest", env=environment, timeout_seconds=120).exit_code == 0
+    assert recorded(project) == {"tables": None, "null": None, "new": ["no NULL in t.b"]}
+    assert run_migrate("manifest", "--full", env=environment, timeout_seconds=120).exit_code == 0
+    assert recorded(project) == {"tables": [], "null": ["no NULL in t.a"], "new": ["no NULL in t.b"]}
