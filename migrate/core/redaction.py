@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from binascii import b2a_base64
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -46,6 +47,7 @@ _AUTHORIZATION: Final = re.compile(
 # Rows of the user's, as PostgreSQL's errors carry them: what libpq and asyncpg write behind the primary message, and the
 # fields D (detail) and W (where) of pg8000's dictionary, also in the repr of an error that wraps it.
 _ROWS: Final = re.compile(r"(DETAIL: {2}|CONTEXT: {2}(?:COPY|unnamed portal|portal) )[^\n]*")
+_WORDS: Final = ("://", "passw", "passphrase", "authorization", "detail: ", "context: ", "'c")
 _PG8000: Final = re.compile(r"'C\\*': \\*'[0-9A-Z]{5}\\*'")
 _PG8000_ROWS: Final = re.compile(r"('[DW]\\*': )[^\n]*")
 
@@ -63,7 +65,8 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets: frozenset[str] = frozenset()
-        self._known: re.Pattern[str] | None = None
+        self._known: re.Pattern[str] | None = None  # made when a text may have one of them
+        self._traces: tuple[str, ...] = ()
         self.learn(secrets)
 
     def learn(self, secrets: Iterable[str]) -> None:
@@ -71,13 +74,27 @@ class Redactor:
         every = self._secrets.union(secrets)
         if every == self._secrets:
             return
-        self._secrets = every
-        spellings = {spelling for secret in every for spelling in _spellings(secret)}
+        self._secrets, self._known = every, None
+        anywhere, alone = self._spelled
+        self._traces = (
+            *_longest_first(anywhere | alone),
+            *(trace for secret in anywhere for trace in _traces_in_base64(_as_bytes(secret))),
+        )
+
+    @property
+    def _spelled(self) -> tuple[set[str], set[str]]:
+        """The secrets that are taken out of longer words too, and those that are not."""
+        spellings = {spelling for secret in self._secrets for spelling in _spellings(secret)}
         anywhere = {secret for secret in spellings if len(secret) >= SHORTEST_ANYWHERE}
+        return anywhere, spellings - anywhere
+
+    def _made(self) -> re.Pattern[str]:
+        """What finds every secret."""
+        anywhere, alone = self._spelled
         patterns = [
             *map(re.escape, _longest_first(anywhere)),
             # Beside a star it is a part of a placeholder, or would become one: the secret "*" would never settle.
-            *(f"(?<![\\w*]){re.escape(form)}(?![\\w*])" for form in _longest_first(spellings - anywhere)),
+            *(f"(?<![\\w*]){re.escape(form)}(?![\\w*])" for form in _longest_first(alone)),
             *dict.fromkeys(
                 pattern
                 for secret in sorted(anywhere, key=lambda secret: (-len(secret), secret))
@@ -85,7 +102,7 @@ class Redactor:
             ),
             *(pattern for secret in sorted(anywhere) for pattern in _inside_base64(_as_bytes(secret))),
         ]
-        self._known = re.compile("|".join(patterns)) if patterns else None
+        return re.compile("|".join(patterns))
 
     def text(self, text: str) -> str:
         """`text` without the secrets; the same again when it is given its own result."""
@@ -112,12 +129,27 @@ class Redactor:
 
     def _once(self, text: str) -> str:
         # The known ones first: a pattern that ends at a space would take the half of a secret with a space in it.
-        if self._known is not None:
+        if self._may_have_one(text):
+            self._known = self._known or self._made()
             text = self._known.sub(PLACEHOLDER, text)
+        if _is_harmless(text):
+            return text
         text = _URLS.sub(_without_passwords, text)
         text = _NAMED.sub(_without_value, text)
         text = without_rows(text)
         return _AUTHORIZATION.sub(rf"\1{PLACEHOLDER}", text)
+
+    def _may_have_one(self, text: str) -> bool:
+        """Whether a secret can stand in a text: nearly none has a trace of one, and to look for that costs little."""
+        return bool(self._traces) and ("&" in text or any(trace in text for trace in self._traces))
+
+
+def _is_harmless(text: str) -> bool:
+    """Whether none of the patterns that know no secret can fit: each has one of these words."""
+    if not text.isascii():  # other letters have small forms that count as these
+        return False
+    small = text.lower()
+    return not any(word in small for word in _WORDS)
 
 
 def without_rows(text: str) -> str:
@@ -272,6 +304,14 @@ def _inside_base64(secret: bytes) -> Iterator[str]:
         yield "".join(
             _base64_class(value >> place & 63, mask >> place & 63) for place in range(6 * (end - first - 1), -1, -6)
         )
+
+
+def _traces_in_base64(secret: bytes) -> Iterator[str]:
+    """Of each of these patterns the longest part that has one spelling: it stands in whatever the pattern fits."""
+    for before in range(3):
+        written = b2a_base64(bytes(before) + secret, newline=False).decode()
+        whole = written[-(-8 * before // 6) : 8 * (before + len(secret)) // 6]
+        yield max(whole.replace("/", "+").split("+"), key=len)
 
 
 def _base64_class(value: int, mask: int) -> str:

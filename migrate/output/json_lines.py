@@ -69,7 +69,9 @@ def flat(fields: Mapping[str, object]) -> dict[str, Plain]:
 def _flattened(fields: Mapping[str, object], prefix: str, depth: int) -> Iterator[tuple[str, Plain]]:
     for key, value in fields.items():
         name = prefix + as_text(key)
-        if isinstance(value, Mapping) and depth:
+        if isinstance(value, _SIMPLE):  # nearly all, and to ask for an abstract type costs more than the rest of a line
+            yield name, _scalar(value)
+        elif isinstance(value, Mapping) and depth:
             yield from _flattened(value, f"{name}_", depth - 1)
         elif isinstance(value, list | tuple | set | frozenset):
             yield name, [_scalar(entry) for entry in value]
@@ -77,7 +79,12 @@ def _flattened(fields: Mapping[str, object], prefix: str, depth: int) -> Iterato
             yield name, _scalar(value)
 
 
+_SIMPLE: Final = (str, int, float, type(None))
+
+
 def _scalar(value: object) -> Scalar:
+    if type(value) is str:
+        return as_text(value)
     if isinstance(value, Enum):
         return _scalar(value.value)
     if value is None or isinstance(value, bool):
@@ -91,6 +98,8 @@ def _scalar(value: object) -> Scalar:
 
 def as_text(value: object) -> str:
     """Give `value` as text that every JSON reader takes; never raises."""
+    if type(value) is str:
+        return _NO_TEXT.sub(_visible, value)
     try:
         if isinstance(value, bytes | bytearray):
             text = value.decode("utf-8", "backslashreplace")
