@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import select
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.problems import stop
+from migrate.core.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 BEAT_S: Final = 1.0  # how often who waits lets itself be heard
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Value):
     """Which run it is, how long it may take, what may end it, and where it says things."""
 
     verb: str

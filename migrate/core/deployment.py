@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.fleet.shard import Shard
+from migrate.core.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +17,7 @@ RAILWAY_JSON_ENDS: Final = "2026-12-01"
 """The first day on which Railway reads neither railway.json nor railway.toml of any service."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReleasePhase:
+class ReleasePhase(Value):
     """The phase in which a platform runs `migrate up`, and ends it after ``limit_s`` seconds.
 
     It is that phase where ``variable`` begins with ``prefix``.
@@ -34,8 +33,7 @@ class ReleasePhase:
         return self.limit_s - MARGIN_S
 
 
-@dataclass(frozen=True, slots=True)
-class PlatformVariables:
+class PlatformVariables(Value):
     """The variables by which a platform tells a container where it is; of several, the first that is set counts.
 
     Only variables that the platform documents for the running container; what it does not tell stays out.

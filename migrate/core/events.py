@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum, StrEnum
 
 from migrate.core.problems.explained import Explained
+from migrate.core.value import Value
 
 
 class Level(IntEnum):
@@ -90,8 +91,7 @@ class LogFormat(StrEnum):
     TEXT = "text"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Value):
     """One thing said: a sentence for people and flat fields for machines."""
 
     name: Name

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from migrate.core.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,8 +16,7 @@ if TYPE_CHECKING:
     from migrate.core.target import Target
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Value):
     """The graph, its faults and the manifest; ``read_by`` says how the graph was learned (scan or alembic).
 
     ``sources`` holds the text of the revision files that the observation asks for: those whose bytes differ from what

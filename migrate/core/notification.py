@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.decide.outcome import Result
+from migrate.core.value import Value
 from migrate.core.wording import shortened
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ def occasion_of(result: str) -> Occasion:
     return Occasion.FAILURE if result in unhappy else Occasion.SUCCESS
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
+class Notification(Value):
     """A message for people: plain text."""
 
     occasion: Occasion

@@ -8,12 +8,13 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from migrate.core.value import Value
 
 
 class ConfigFaultKind(StrEnum):
@@ -29,8 +30,7 @@ class ConfigFaultKind(StrEnum):
     MISSING_ENV_PY = "missing_env_py"
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigFault:
+class ConfigFault(Value):
     """Why Alembic's configuration cannot be used. No value that could hold a secret is in `why`."""
 
     kind: ConfigFaultKind
@@ -38,8 +38,7 @@ class ConfigFault:
     fix: str
 
 
-@dataclass(frozen=True, slots=True)
-class AlembicConfig:
+class AlembicConfig(Value):
     """The part of Alembic's configuration that says where the history is. Every path is absolute."""
 
     root: Path

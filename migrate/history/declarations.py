@@ -4,18 +4,17 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final, cast
 
 from migrate.core.history.faults import FaultKind, HistoryFault
 from migrate.core.quoting import word
+from migrate.core.value import Value
 
 NOT_COMPILABLE: Final = (SyntaxError, ValueError, RecursionError, MemoryError)
 """What `compile` raises for a source that it refuses; a null byte is a ValueError before Python 3.11.4."""
 
 
-@dataclass(frozen=True, slots=True)
-class Declaration:
+class Declaration(Value):
     """The four names that Alembic takes from a revision file, and what the file says of itself."""
 
     id: str

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.problems import stop
+from migrate.core.value import Value
 from migrate.core.wording import clauses
 from migrate.regular_files import read
 
@@ -70,8 +70,7 @@ def hashes(scanned: Scanned, revisions: Iterable[Revision]) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(Value):
     """How the manifest stands to the files and to the history that they declare."""
 
     files: FileFindings

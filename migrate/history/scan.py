@@ -7,17 +7,16 @@ import hashlib
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from migrate.core.history.faults import FaultKind, HistoryFault
 from migrate.core.history.graph import Revision
 from migrate.core.quoting import word
+from migrate.core.value import Value
 from migrate.history.config import AlembicConfig
 from migrate.history.declarations import NOT_COMPILABLE, declared_by, dynamic, not_compilable
 
 
-@dataclass(frozen=True, slots=True)
-class Scanned:
+class Scanned(Value):
     """What the revision files declare, in the order in which Alembic reads them."""
 
     revisions: tuple[Revision, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
 import psycopg2
@@ -13,6 +13,7 @@ from migrate.core.decide.state import AtHead, Behind, Breaking, Empty
 from migrate.core.interruption import Interrupted
 from migrate.core.problems import ExitCode, Stop, problem
 from migrate.core.quoting import Quoted
+from migrate.core.value import Value
 from migrate.core.wording import clauses, counted
 from migrate.postgres.errors import problem_of
 
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from migrate.steps.run import Run
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Value):
     """What was seen, what it is, and what to do about it."""
 
     observation: Observation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,6 +15,7 @@ from migrate.core.decide.outcome import Result
 from migrate.core.deployment import platform_context
 from migrate.core.events import Event, Level, LogFormat, Name
 from migrate.core.problems.fix import AGAIN, Fix, with_completed_fixes
+from migrate.core.value import Value
 from migrate.core.wording import counted
 from migrate.output import log
 from migrate.output.github_job import is_github, tell_github
@@ -43,16 +44,14 @@ class Speech(Enum):
     JSON = "one object, the last line"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Value):
     """What a verb came to: its exit code, and text for stdout where its lines are not all that it says."""
 
     exit_code: int
     text: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Value):
     """A verb's end: the outcome for the last line, more fields for ``--json``, and text for people."""
 
     outcome: Outcome

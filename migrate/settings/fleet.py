@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from migrate.core.value import Value
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +20,7 @@ class OnFailure(StrEnum):
     STOP = "stop"
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
+class Fleet(Value):
     """The settings of ``[tool.migrate.tenants]``, and the flags that choose among the tenants."""
 
     query: str | None = None

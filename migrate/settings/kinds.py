@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from migrate.core.fleet.shard import Shard
+from migrate.core.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,8 +53,7 @@ def _split(text: str) -> tuple[str, ...]:
         raise ValueError("has a quotation mark that is never closed") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Value):
     """One word or name; never empty."""
 
     metavar: str = "TEXT"
@@ -72,7 +71,6 @@ class Text:
         return value
 
 
-@dataclass(frozen=True, slots=True)
 class Secret(Text):
     """A text that is never shown; what it must be is checked where it is used."""
 
@@ -82,8 +80,7 @@ class Secret(Text):
         return "***"
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Value):
     """One of the values of an enumeration."""
 
     of: type[StrEnum]
@@ -111,8 +108,7 @@ class Choice:
         return str(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Duration:
+class Duration(Value):
     """A time in seconds; a bare number means seconds."""
 
     minimum_s: float = 0.0
@@ -148,8 +144,7 @@ class Duration:
         return f"{milliseconds}ms" if milliseconds else "0"
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(Value):
     """A number of bytes, in the units of PostgreSQL, each 1024 of the one before; a bare number means bytes."""
 
     metavar: str = "SIZE"
@@ -177,8 +172,7 @@ class Size:
 _UNITS: Final = ("b", "kb", "mb", "gb", "tb")
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(Value):
     """A whole number."""
 
     minimum: int
@@ -205,8 +199,7 @@ class Number:
         return str(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Switch:
+class Switch(Value):
     """Yes or no; a flag without a value, with a `--no-` form to overrule the environment."""
 
     metavar: str = ""
@@ -226,8 +219,7 @@ class Switch:
         return "true" if value else "false"
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(Value):
     """A list, with commas in between; a flag may be repeated."""
 
     metavar: str
@@ -251,7 +243,6 @@ class Words:
         return ",".join(value)
 
 
-@dataclass(frozen=True, slots=True)
 class Selection(Words):
     """Several values of one enumeration."""
 
@@ -259,14 +250,13 @@ class Selection(Words):
 
     def read(self, value: object) -> tuple[str, ...]:
         """Each word in any case."""
-        words = self.divided(",".join(super(Selection, self).read(value)))
+        words = self.divided(",".join(super().read(value)))
         try:
             return tuple(self.of(word.lower()) for word in words)
         except ValueError:
             raise ValueError(f"is none of {', '.join(self.of)}") from None
 
 
-@dataclass(frozen=True, slots=True)
 class Addresses(Words):
     """URLs that hold secrets, with white space in between: a comma is a part of some."""
 
@@ -282,7 +272,6 @@ class Addresses(Words):
         return ",".join("***" for _ in value)
 
 
-@dataclass(frozen=True, slots=True)
 class Arguments(Words):
     """Arguments for another program: each flag is one of them, a variable holds several as a shell would divide them."""
 
@@ -295,8 +284,7 @@ class Arguments(Words):
         return shlex.join(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Fraction:
+class Fraction(Value):
     """One of several equal parts: I/N."""
 
     metavar: str
@@ -311,8 +299,7 @@ class Fraction:
         return f"{value.index}/{value.count}"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Value):
     """A program and its arguments, divided as a shell would; no shell ever sees it."""
 
     metavar: str = "COMMAND"
@@ -336,8 +323,7 @@ SECRET_KINDS: Final = (Secret, Addresses, Command)
 """Those whose values are not shown when they are malformed: a command may carry a password in an argument."""
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Value):
     """A path: relative to the working directory, and in pyproject.toml relative to that file's folder."""
 
     metavar: str = "FILE"

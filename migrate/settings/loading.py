@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +16,7 @@ from migrate.core.deployment import platform_deadline, platform_shard
 from migrate.core.problems import in_order, problem, shell, stop
 from migrate.core.target import Target, UrlUnavailable
 from migrate.core.url import URL_COMMAND, DatabaseUrl, MalformedUrl
+from migrate.core.value import Value
 from migrate.core.wording import counted
 from migrate.regular_files import read
 from migrate.settings.database_url import read_database_url
@@ -49,16 +50,14 @@ class Source(StrEnum):
     DEFAULT = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Value):
     """Where a value came from: the kind of place, and its name for people."""
 
     source: Source
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Value):
     """All settings of one run. `version_table` and `manifest` are None where the image itself says what they are.
 
     `warnings` are sentences about variables that look like settings and are none.
@@ -173,8 +172,7 @@ class Settings:
         return "not set" if value in (None, ()) else _BY_NAME[name].kind.show(value)
 
 
-@dataclass(frozen=True, slots=True)
-class _Fault:
+class _Fault(Value):
     """One thing wrong with the settings: a sentence, and what to paste."""
 
     why: str

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from migrate.core.value import Value
 from migrate.settings.kinds import Switch
 
 if TYPE_CHECKING:
@@ -14,8 +14,7 @@ VARIABLE_PREFIX: Final = "MIGRATE_"
 TABLE: Final = "[tool.migrate]"
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Value):
     """One setting. Its variable and, unless `flags` says otherwise, its flag are made from its name.
 
     `verbs` take it as a flag; the variable and the key count for every verb. `finds_project`: without it a command finds

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from migrate.core.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from migrate.steps.kept_child import KeptChild
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(Value):
     """Where the user's Alembic project is, for the child process that runs it."""
 
     cwd: Path
@@ -34,16 +34,14 @@ class Project:
     x: tuple[str, ...] = ()  # what env.py gets as the -x arguments of Alembic's command line
 
 
-@dataclass(frozen=True, slots=True)
-class BackupPlace:
+class BackupPlace(Value):
     """Where a backup goes: a folder for dumps, a program and its arguments, or both."""
 
     folder: Path | None
     command: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Value):
     """Bring this target to where this image says, as far as policy allows."""
 
     context: Context

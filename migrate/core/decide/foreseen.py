@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from migrate.core.decide.plan import Refusal
 from migrate.core.decide.policy import DataPolicy, HeavyPolicy
 from migrate.core.foresee.live import Against, NotKnown
 from migrate.core.problems import in_order, problem, sql
+from migrate.core.value import Value
 from migrate.core.wording import LISTED, clauses, counted, shortened, size
 
 if TYPE_CHECKING:
@@ -19,30 +19,26 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
 
 
-@dataclass(frozen=True, slots=True)
-class Unmet:
+class Unmet(Value):
     """Needs of pending revisions that rows are against."""
 
     needs: tuple[LiveNeed, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Unanswered:
+class Unanswered(Value):
     """Needs of pending revisions of which the database has not said whether its rows are like that."""
 
     needs: tuple[LiveNeed, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Unforeseen:
+class Unforeseen(Value):
     """Pending revisions of which the manifest does not say what they need, or what they do."""
 
     needs: tuple[Revision, ...] = ()
     effects: tuple[Revision, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Heavy:
+class Heavy(Value):
     """Effects that block others for as long as a table takes that is larger than ``over`` bytes."""
 
     effects: tuple[LiveEffect, ...]

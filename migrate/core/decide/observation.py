@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
+
+from migrate.core.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,8 +15,7 @@ if TYPE_CHECKING:
 CHANGE_SIGNS: Final = ("+ ", "- ", "~ ")  # that a line of `migrate.core.schema.differences.changes` begins with
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(Value):
     """Who answered: ``version_num`` as PostgreSQL writes it (170010), ``address`` None over a unix socket."""
 
     version_num: int
@@ -53,8 +54,7 @@ class Server:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class AppliedRevision:
+class AppliedRevision(Value):
     """What the ledger knows of a revision that was applied here."""
 
     revision: str
@@ -64,8 +64,7 @@ class AppliedRevision:
     source: str | None = None  # read only where the image's file has other bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Unfinished:
+class Unfinished(Value):
     """A ledger step that was started and never finished."""
 
     run_id: str
@@ -77,8 +76,7 @@ class Unfinished:
     left: tuple[str, ...] = ()  # what it left in the schema, as lines of changes, where its run could still see
 
 
-@dataclass(frozen=True, slots=True)
-class UnprovenRun:
+class UnprovenRun(Value):
     """The last run that changed the target, or was to, where it ended without the proof that exit 0 comes from."""
 
     run_id: str
@@ -92,16 +90,14 @@ class UnprovenRun:
         return any(line == identity or line.startswith((f"{identity} ", f"{identity}:")) for line in told)
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Value):
     """What a part of a revision left and an operator's word lets stay, until the revision has been applied."""
 
     revision: str
     left: tuple[str, ...]  # lines of changes
 
 
-@dataclass(frozen=True, slots=True)
-class InvalidIndex:
+class InvalidIndex(Value):
     """An index with ``indisvalid`` false that nobody is building; names are as PostgreSQL quotes them."""
 
     schema: str
@@ -114,8 +110,7 @@ class InvalidIndex:
     parts_sql: str | None = None  # of a partitioned index: the statements that give it the parts that are missing
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Value):
     """The target as one snapshot shows it.
 
     ``rows`` are the version rows, duplicates kept; ``objects`` the names of user objects (none are read where there are

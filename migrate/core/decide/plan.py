@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from migrate.core.decide.outcome import Result
+from migrate.core.value import Value
 
 if TYPE_CHECKING:
     from migrate.core.decide.repair import Closing
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from migrate.core.schema.differences import Fact
 
 
-@dataclass(frozen=True, slots=True)
-class Adopt:
+class Adopt(Value):
     """Write ``rows`` into the version table in place of ``replaced``, because the schema proves them."""
 
     rows: tuple[str, ...]
@@ -27,16 +26,14 @@ class Adopt:
     accepted: tuple[Fact, ...] | None = None  # the differences that count no more from now on; None: as before
 
 
-@dataclass(frozen=True, slots=True)
-class Repair:
+class Repair(Value):
     """Put right what an earlier run left (`migrate.core.decide.repair` says how); ``items`` are for people."""
 
     items: tuple[str, ...]
     closing: Closing | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Upgrade:
+class Upgrade(Value):
     """Run the pending revisions, in this order, through the user's env.py."""
 
     target: str
@@ -49,8 +46,7 @@ class Upgrade:
         return self.pending
 
 
-@dataclass(frozen=True, slots=True)
-class Downgrade:
+class Downgrade(Value):
     """Run the downgrades of ``reverting``, in this order, through the user's env.py."""
 
     target: str  # a revision, or "base"
@@ -64,8 +60,7 @@ class Downgrade:
         return self.reverting
 
 
-@dataclass(frozen=True, slots=True)
-class Backup:
+class Backup(Value):
     """Keep the database as it is before the first change."""
 
     reason: str
@@ -74,16 +69,14 @@ class Backup:
 Step = Adopt | Repair | Backup | Upgrade | Downgrade
 
 
-@dataclass(frozen=True, slots=True)
-class HeldRevision:
+class HeldRevision(Value):
     """A pending revision that is left to a later run, and what it takes from the running release, as sentences."""
 
     revision: Revision
     breaks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Value):
     """What will be done, in order; no steps means that nothing is to be done and ``result`` says why."""
 
     steps: tuple[Step, ...] = ()
@@ -92,8 +85,7 @@ class Plan:
     held: tuple[HeldRevision, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Value):
     """Why nothing will be done."""
 
     problem: Problem

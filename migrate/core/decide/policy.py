@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from migrate.core.value import Value
 
 
 class AdoptPolicy(StrEnum):
@@ -85,8 +86,7 @@ class BackupPolicy(StrEnum):
     DESTRUCTIVE = "destructive"
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Value):
     """The operator's permissions (docs/reference/settings.md says each in words)."""
 
     target: str = "head"
@@ -108,8 +108,7 @@ class Policy:
     allow_empty_history: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Value):
     """How long each part of a run may take, in seconds; 0 means without limit where the field says so."""
 
     connect_s: float = 60.0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from migrate.core.decide.foreseen import ForeseenFinding
 from migrate.core.decide.observation import CHANGE_SIGNS
 from migrate.core.history.faults import HistoryFault
 from migrate.core.manifest.match import Exact, Nearest
+from migrate.core.value import Value
 from migrate.core.wording import clauses, shortened
 
 if TYPE_CHECKING:
@@ -22,38 +23,33 @@ if TYPE_CHECKING:
     from migrate.core.schema.differences import Differences
 
 
-@dataclass(frozen=True, slots=True)
-class Empty:
+class Empty(Value):
     """No version rows, no objects."""
 
     pending: tuple[Revision, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AtHead:
+class AtHead(Value):
     """Nothing is left to apply, as Alembic counts."""
 
     rows: Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Behind:
+class Behind(Value):
     """The version rows are known, and revisions are left to apply."""
 
     rows: Rows
     pending: tuple[Revision, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Untracked:
+class Untracked(Value):
     """Objects, but no version rows; ``match`` is None without a manifest."""
 
     objects: tuple[str, ...]
     match: Match | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ahead:
+class Ahead(Value):
     """A recorded revision is not in the image, and the ledger proves that it descends from the image's head.
 
     ``breaks`` is None without a manifest (nothing can be said), and empty where the live schema serves this image;
@@ -66,8 +62,7 @@ class Ahead:
     words: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Value):
     """A recorded revision is not in the image, and nothing proves what it is."""
 
     rows: Rows
@@ -77,8 +72,7 @@ class Unknown:
     words: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(Value):
     """The version table holds a row twice, or a revision with its own ancestor; ``proven`` are the rows to keep."""
 
     rows: Rows
@@ -90,15 +84,13 @@ class Split:
 Position = Empty | AtHead | Behind | Untracked | Ahead | Unknown | Split
 
 
-@dataclass(frozen=True, slots=True)
-class Unproven:
+class Unproven(Value):
     """The last run that changed this database ended without its proof; it counts until a proof has been given."""
 
     run: UnprovenRun
 
 
-@dataclass(frozen=True, slots=True)
-class Drifted:
+class Drifted(Value):
     """The live schema is not the manifest's at this position, but ``exact``-ly that of other version rows, if any.
 
     What is ``accepted``, a part of a revision left that is still to be applied, and an operator's word lets it stay.
@@ -109,16 +101,14 @@ class Drifted:
     exact: Rows | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Incomparable:
+class Incomparable(Value):
     """The live schema cannot be held against the manifest: the role lacks USAGE on schemas whose objects it uses."""
 
     role: str
     schemas: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Lacking:
+class Lacking(Value):
     """Applied revisions, each with a sibling that it follows and that is not applied: no schema is known there."""
 
     pairs: tuple[tuple[str, str], ...]
@@ -131,23 +121,20 @@ class Lacking:
         return f"{clauses(said)}: the manifest knows no schema of such a database, and none is compared"
 
 
-@dataclass(frozen=True, slots=True)
-class Residue:
+class Residue(Value):
     """What an earlier run left behind."""
 
     indexes: tuple[InvalidIndex, ...]
     steps: tuple[Unfinished, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Edited:
+class Edited(Value):
     """Applied revisions whose file is another program now."""
 
     revisions: tuple[Revision, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Breaking:
+class Breaking(Value):
     """What the pending revisions take from the release that is still running, each with the revision that does it.
 
     ``before`` are the pending revisions that come before the first of those. Where there is none, ``serves_image`` tells
@@ -162,8 +149,7 @@ class Breaking:
 Finding = Unproven | Residue | Edited | Drifted | Incomparable | Lacking | ForeseenFinding | Breaking
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Value):
     """One position and its findings, in the order in which they are judged."""
 
     position: Position

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from migrate.core.value import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(Value):
     """The ``index``-th of ``count`` parts of a fleet, counted from 0."""
 
     index: int

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
 
+from migrate.core.value import Value
 from migrate.core.wording import counted, size
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ COUNTED: Final = 1000
 """How many rows that are against a need are counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class TableSize:
+class TableSize(Value):
     """A table as it is now, with its partitions, toast and indexes; None: not known."""
 
     bytes: int
@@ -39,8 +38,7 @@ class TableSize:
         return said if self.written is None else f"{said}, {self.written:,} rows written since its statistics began"
 
 
-@dataclass(frozen=True, slots=True)
-class LiveEffect:
+class LiveEffect(Value):
     """What a pending revision was seen to do to a table, and the table as it is here; None: it is not here yet."""
 
     revision: Revision
@@ -74,13 +72,11 @@ class LiveEffect:
         return f"{said}, {self.size.sentence()}"
 
 
-@dataclass(frozen=True, slots=True)
-class Met:
+class Met(Value):
     """No row is against the need."""
 
 
-@dataclass(frozen=True, slots=True)
-class Against:
+class Against(Value):
     """Rows (of duplicates: keys) are against it: how many, counted up to a bound, and the SELECT that shows them."""
 
     rows: int
@@ -94,13 +90,11 @@ class Against:
         return f"{self.rows:,} {'is' if self.rows == 1 else 'are'} against it"
 
 
-@dataclass(frozen=True, slots=True)
-class Later:
+class Later(Value):
     """It can be asked only when an earlier revision has made its object or written its rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotKnown:
+class NotKnown(Value):
     """It was asked, and there is no answer."""
 
     why: str
@@ -112,8 +106,7 @@ Answer = Met | Against | Later | NotKnown
 _ANSWERS: Final = {Met: "met", Against: "against", Later: "later", NotKnown: "unknown", type(None): "not asked"}
 
 
-@dataclass(frozen=True, slots=True)
-class LiveNeed:
+class LiveNeed(Value):
     """What the rows must be like for a pending revision to pass, and whether they are; None: nobody has asked."""
 
     revision: Revision
@@ -154,8 +147,7 @@ class LiveNeed:
                 assert_never(self.answer)
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
+class Outlook(Value):
     """What the pending revisions that a run would run are going to do and need, in their order.
 
     ``unknown_needs`` and ``unknown_effects`` are the revisions of which the manifest does not say it.

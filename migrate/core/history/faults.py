@@ -1,9 +1,9 @@
 """What can be wrong with a history, or with a name that is to be found in it."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from migrate.core.problems import Fix
+from migrate.core.value import Value
 
 
 class FaultKind(StrEnum):
@@ -27,8 +27,7 @@ class FaultKind(StrEnum):
     DYNAMIC = "dynamic"
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryFault:
+class HistoryFault(Value):
     """One fault of the history, with its facts.
 
     `revisions` are the ids concerned (of a `CYCLE` in order, each revision before the one that it builds on), `files`

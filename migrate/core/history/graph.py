@@ -6,12 +6,12 @@ Every answer equals Alembic's (1.11 to 1.20) on the same files; where Alembic ra
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from migrate.core.history.closures import closures_of, covers, reach, topological, turned
 from migrate.core.history.faults import FaultKind, HistoryFault
 from migrate.core.quoting import word
+from migrate.core.value import Value
 from migrate.core.wording import counted
 
 _MIN_ABBREVIATED_LENGTH: Final = 4
@@ -22,8 +22,7 @@ _SYMBOLS: Final = frozenset({"base", "head", "heads"})  # Alembic never looks fo
 _RELATIVE = re.compile(r"(?:.+?@)?\w*[+-]\d|(?:[^@]*@)?\s*-\d")
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
+class Revision(Value):
     """One Alembic script, as its file declares it."""
 
     id: str
@@ -38,8 +37,7 @@ class Revision:
     """Hexadecimal digest of the file's bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Overlap:
+class Overlap(Value):
     """Version rows that no run of Alembic leaves behind, and that make its next one fail or go wrong."""
 
     duplicates: tuple[str, ...]

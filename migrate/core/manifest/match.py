@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from migrate.core.value import Value
 
 if TYPE_CHECKING:
     from migrate.core.schema.differences import Differences
@@ -11,22 +12,19 @@ if TYPE_CHECKING:
 Rows = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Exact:
+class Exact(Value):
     """The live schema equals the manifest at these version rows, and nowhere else."""
 
     rows: Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Several:
+class Several(Value):
     """The live schema equals the manifest at several revisions, which cannot be told apart by it."""
 
     candidates: tuple[Rows, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Nearest:
+class Nearest(Value):
     """The live schema equals no revision; this one differs least. ``ties`` are other positions that differ as little."""
 
     rows: Rows

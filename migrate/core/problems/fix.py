@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.quoting import Quoted, identifier, word, words
+from migrate.core.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 _OF_ALEMBIC_TOO: Final = frozenset({"-c", "-n", "-x"})  # these are Alembic's own, by the same names
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectFlag:
+class ProjectFlag(Value):
     """A flag without which a command would find another project; ``value`` is quoted for a shell."""
 
     names: tuple[str, ...]
@@ -23,8 +23,7 @@ class ProjectFlag:
     verbs: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(Value):
     """A run of `migrate`, or of `alembic` where there is no verb; it is given the flags that lead to the project.
 
     ``arguments`` are ready for a shell, each flag together with its value. One that ``repeats`` stands for the command
@@ -62,8 +61,7 @@ class Language(StrEnum):
 _COMMENT: Final = {Language.SHELL: "# ", Language.SQL: "-- ", Language.ADVICE: ""}
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Value):
     """A command, SQL or a sentence; the note beside it is a comment there. In SQL it may stand alone."""
 
     language: Language
@@ -80,8 +78,7 @@ class Part:
         return replace(self, pieces=tuple(map(of, self.pieces)), note=tuple(map(of, self.note)))
 
 
-@dataclass(frozen=True, slots=True)
-class Fix:
+class Fix(Value):
     """What to do, in order; false where there is nothing."""
 
     parts: tuple[Part, ...] = ()

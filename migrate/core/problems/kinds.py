@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.problems.exit_codes import ExitCode
 from migrate.core.problems.fix import advice
+from migrate.core.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +18,7 @@ OF_THE_CASE: Final = advice("{fix}")
 """The fix of a kind for which there is no advice without the case."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Value):
     """One catalogued way to stop.
 
     The texts of ``fix`` are format strings: their names are filled in from the facts of the case, so that it carries the
@@ -43,8 +43,7 @@ class Kind:
         return self.fix.filled({})
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Value):
     """A kind of problem that happened: why, in a sentence with this case's names, and the fix with them filled in."""
 
     kind: Kind
