@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from migrate.child.protocol import Autocommitting
+from migrate.child.protocol import Autocommitting, Began
 
 if TYPE_CHECKING:
     from migrate.child.channel import Channel
@@ -41,6 +41,18 @@ class Course:
     current: str | None = None  # the revision at work
     xid: int | None = None  # of the transaction that is open
     autocommit_told: bool = False
+    is_traced: bool = False  # a transaction of the revision at work is known to the parent, and to the ledger
+
+    def tell_began(self, xid: int, backend_pid: int) -> None:
+        """Say that a transaction was begun. The first one of a revision goes on when it stands in the ledger."""
+        self.xid = xid
+        is_first = self.current is not None and not self.is_traced
+        began = Began(xid, backend_pid, is_asked=is_first)
+        if is_first:
+            self.is_traced = True
+            self.channel.call(began)
+        else:
+            self.channel.tell(began)
 
     def tell_autocommit(self) -> None:
         """Say, once for each revision, that its next statement commits by itself. Raises Stopped."""

@@ -49,9 +49,14 @@ def commits_by_itself(connection: Connection) -> bool:
 
 def configure(connection: Connection, settings: Mapping[str, str], *asked: str, is_local: bool) -> Any:
     """Set them for the transaction, or for the session; the answer ends with what else was ``asked``."""
+    return do_by_driver(connection, configuring(settings, *asked, is_local=is_local))
+
+
+def configuring(settings: Mapping[str, str], *asked: str, is_local: bool) -> str:
+    """The statement of `configure`."""
     # constants of ours and numbers: there is no spelling of parameters that every driver has
     calls = [f"pg_catalog.set_config('{name}', '{value}', {is_local})" for name, value in settings.items()]
-    return do_by_driver(connection, f"SELECT {', '.join([*calls, *asked])}")
+    return f"SELECT {', '.join([*calls, *asked])}"
 
 
 def answers(connection: Connection, sql: str) -> bool:
@@ -74,6 +79,13 @@ def do_by_driver(connection: Connection, sql: str) -> Any:
         raise
     finally:
         cursor.close()
+
+
+def do_in_one(connection: Connection, *statements: str) -> Any:
+    """As `do_by_driver`, the first row of the last of them: in one message, where the driver sends a text as it is."""
+    if connection.dialect.driver == "psycopg2":
+        return do_by_driver(connection, "; ".join(statements))
+    return [do_by_driver(connection, each) for each in statements][-1]
 
 
 def rows_by_driver(connection: Connection, sql: str) -> list[tuple[Any, ...]]:

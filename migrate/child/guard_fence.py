@@ -11,14 +11,16 @@ from migrate.child.course import Refused
 from migrate.child.driver import (
     commits_by_itself,
     configure,
+    configuring,
     do_by_driver,
+    do_in_one,
     driver_of,
     in_transaction,
     is_autocommit,
     is_outside,
 )
 from migrate.child.hook import Observer
-from migrate.child.protocol import Began
+from migrate.core.problems.driver_errors import said_by
 from migrate.core.schema.sql_text import commits, stands_outside, statements
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from migrate.child.hook import Statement
 
 NEXT: Final = "the next statement"
+_OF_LEDGER: Final = "migrate_ledger"  # a savepoint
 _TIMEOUTS: Final = frozenset({"lock_timeout", "statement_timeout"})
 _CONCURRENTLY: Final = re.compile(r"\bconcurrently\b", re.IGNORECASE)
 # What may commit within.
@@ -44,6 +47,9 @@ class GuardFence(Observer):
         self.asks = course.task.guard
         self._session = course.task.session
         self._is_pooled = course.task.is_pooled
+        self._is_fresh = (
+            False  # the guard was seen to be held by the transaction's beginning, and nothing was done since
+        )
         self._held_s = 0.0  # when the guard was last seen to be held
         self._marked: Any = None  # the driver's connection whose session has the mark
         self.wraps = False  # a statement that would commit by itself runs in a transaction of ours
@@ -58,17 +64,18 @@ class GuardFence(Observer):
         marks = [self.asks.mark_transaction]
         if not self._is_pooled and self._marked is not driver_of(connection):
             marks.append(self.asks.mark_session)
-        configure(connection, self._session, *marks, is_local=True)
-        self._marked = driver_of(connection)
+        settings = configuring(self._session, *marks, is_local=True)
         asked = f"SELECT pg_catalog.txid_current(), pg_catalog.pg_backend_pid(), {self.asks.is_held}"
-        xid, pid, held = do_by_driver(connection, asked)
+        xid, pid, held = do_in_one(connection, settings, asked)
+        self._marked = driver_of(connection)
         self.expect(held, "the next transaction")
-        self._course.xid = int(xid)
-        self._course.channel.call(Began(int(xid), pid))
+        self._course.tell_began(int(xid), pid)
+        self._is_fresh = True
 
     def sending(self, statement: Statement) -> None:
         """Ask before what commits by itself, and tell the parent of the first one; else now and then."""
         connection = statement.connection
+        self._is_fresh = False
         if self.wraps:  # it failed, and the revision went on
             self.unwrap(connection, "ROLLBACK")
         if not commits_by_itself(connection):
@@ -134,8 +141,30 @@ class GuardFence(Observer):
 
     def pass_between(self, connection: Connection, what: str) -> None:
         """Ask between two revisions, whatever the connection does. Raises Refused."""
+        if not self._is_fresh:
+            with in_transaction(connection):
+                self.ask(connection, self.asks.is_held, what)
+        self._is_fresh = False
+
+    def finish(self, connection: Connection, finish_sql: str | None, what: str) -> tuple[str | None, bool]:
+        """Let the revision's own transaction close its step of the ledger, then ask. Raises Refused.
+
+        Why the step could not be written, and whether it was: the release matters more, e.g. after a SET ROLE.
+        """
+        problem, is_recorded, end = None, True, []
         with in_transaction(connection):
-            self.ask(connection, self.asks.is_held, what)
+            if finish_sql is not None:
+                inside = [] if commits_by_itself(connection) else [f"SAVEPOINT {_OF_LEDGER}"]
+                try:
+                    is_recorded = bool(do_in_one(connection, *inside, finish_sql)[0])
+                    end = [f"RELEASE SAVEPOINT {_OF_LEDGER}"] if inside else []
+                except Exception as error:
+                    if getattr(error, "connection_invalidated", False):
+                        raise
+                    problem = said_by(error)
+                    end = [f"ROLLBACK TO SAVEPOINT {_OF_LEDGER}"] if inside else []
+            self.expect(do_in_one(connection, *end, f"SELECT {self.asks.is_held}")[0], what)
+        return problem, is_recorded
 
     def _expect_still(self, connection: Connection) -> None:
         """In a long transaction, look now and then: it will not be committed, but need not go on without the guard."""

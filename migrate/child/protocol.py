@@ -89,8 +89,7 @@ class Task(NamedTuple):
 class Start(NamedTuple):
     """The answer to `Starting`: run the revision, and close its row of the ledger, if there is one, with this SQL."""
 
-    step_id: int | None
-    finish_sql: str
+    finish_sql: str | None
     may_commit: bool  # its text says that it may leave Alembic's transaction
 
 
@@ -159,6 +158,16 @@ class Compared(NamedTuple):
     differences: tuple[ModelDifference, ...] | None
 
 
+class Unrecorded(NamedTuple):
+    """The transaction of the revision that was `Applied` has not closed its row of the ledger; why, where an error says it."""
+
+    problem: str | None
+
+
+class Committed(NamedTuple):
+    """What was applied is committed."""
+
+
 # What the child asks. It goes on when the parent has answered.
 
 
@@ -173,10 +182,11 @@ class Connected(NamedTuple):
 
 
 class Began(NamedTuple):
-    """A transaction was begun."""
+    """A transaction was begun; asked of the first one of a revision that began without one, else told."""
 
     xid: int
     backend_pid: int
+    is_asked: bool
 
 
 class Starting(NamedTuple):
@@ -192,13 +202,6 @@ class Autocommitting(NamedTuple):
 
 class Applied(NamedTuple):
     """The revision ran and its version row moved; the commit is still to come."""
-
-    ledger_problem: str | None
-    is_recorded: bool  # in the ledger, by the revision's own transaction
-
-
-class Committed(NamedTuple):
-    """What was applied is committed."""
 
 
 # How an order ends.
@@ -273,8 +276,8 @@ class Failed(NamedTuple):
     left_nothing: bool = False
 
 
-Notice: TypeAlias = Ready | Waiting | Sent | Watched | Compared
-Question: TypeAlias = Connected | Began | Autocommitting | Applied | Committed  # answered with `Go` or `Halt`
+Notice: TypeAlias = Ready | Waiting | Sent | Watched | Compared | Unrecorded | Committed
+Question: TypeAlias = Connected | Began | Autocommitting | Applied  # answered with `Go` or `Halt`
 Ending: TypeAlias = History | Done | Declined | Doubtful | Halted | Failed
 Heard: TypeAlias = Notice | Question | Starting | Ending
 Told: TypeAlias = Logged | Heard

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from alembic.runtime.environment import EnvironmentContext
@@ -10,24 +9,22 @@ from alembic.runtime.migration import RevisionStep
 from alembic.util import CommandError
 from sqlalchemy import text
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import DBAPIError
 
 from migrate.child import records, scripts
 from migrate.child.beside import Beside
 from migrate.child.channel import Stopped
 from migrate.child.commits import OwnCommits
 from migrate.child.course import Course, Refused
-from migrate.child.driver import commits_by_itself, driver_of, in_transaction, is_autocommit, is_outside
+from migrate.child.driver import driver_of, in_transaction, is_autocommit, is_outside
 from migrate.child.effects import EffectWatch
 from migrate.child.guard_fence import GuardFence
 from migrate.child.hook import Hook, Observer
 from migrate.child.losses import Losses
 from migrate.child.models import Models
 from migrate.child.probes import Crash, Recorder
-from migrate.child.protocol import Applied, Committed, Compared, Connected, Starting
+from migrate.child.protocol import Applied, Committed, Compared, Connected, Starting, Unrecorded
 from migrate.child.transactions import Division
 from migrate.child.variables import VariableWatch
-from migrate.core.problems.driver_errors import said_by
 from migrate.core.search_path import first_meant
 
 if TYPE_CHECKING:
@@ -310,7 +307,7 @@ class Seam:
         course = self.course
         course.phase = "commit"
         if is_autocommit(connection) or self._division.commit(context, connection):
-            self._channel.call(Committed())
+            self._channel.tell(Committed())
         course.current = None
         course.xid = None if not connection.in_transaction() else course.xid
 
@@ -322,6 +319,7 @@ class Seam:
         course.autocommit_told = False
         course.phase = "revision"
         xid = course.xid if connection.in_transaction() else None
+        course.is_traced = xid is not None
         self._start = self._channel.start(Starting(course.current, xid))
         self.losses.begin(connection)
         if self._effects is not None:
@@ -336,20 +334,14 @@ class Seam:
         self._commits.stop()
         if self._effects is not None:
             self._effects.end(connection)
-        problem = None
-        is_recorded = True
-        start = self._start
-        if start is not None and start.step_id is not None:
-            try:
-                with nullcontext() if commits_by_itself(connection) else connection.begin_nested():
-                    finished = connection.execute(text(start.finish_sql), {"step_id": start.step_id})
-                is_recorded = finished.rowcount != 0  # an older snapshot (REPEATABLE READ) does not have the row
-            except DBAPIError as error:  # e.g. after the revision's own SET ROLE: the release matters more
-                problem = said_by(error)
         self.losses.judge()
-        self._channel.call(Applied(problem, is_recorded))
+        self._channel.call(Applied())
         # last of all: the parent may have been stopped for longer than its lease before it answered
-        self._fence.pass_between(connection, f"the commit of revision {self.course.current}")
+        finish_sql = self._start.finish_sql if self._start is not None else None
+        what = f"the commit of revision {self.course.current}"
+        problem, is_recorded = self._fence.finish(connection, finish_sql, what)
+        if problem is not None or not is_recorded:
+            self._channel.tell(Unrecorded(problem))
 
 
 def _id_of(step: RevisionStep) -> str:

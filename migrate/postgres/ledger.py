@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
@@ -19,6 +19,7 @@ from migrate.core.deployment import platform_context
 from migrate.core.events import Event, Level, Name
 from migrate.core.problems import stop
 from migrate.core.problems.driver_errors import said_by
+from migrate.core.value import Value
 from migrate.postgres.savepoint import savepoint
 
 if TYPE_CHECKING:
@@ -75,13 +76,15 @@ _SCHEMA: Final = """
 """
 _KEY: Final = 0x6D69_6772_6174_65  # two runs on two version tables of one database make the tables at the same time
 
-# Run by the migrating connection inside the revision's own transaction, so that the row commits or rolls back with it.
-# The placeholders are SQLAlchemy's: any driver that env.py uses can run it.
-FINISH_STEP: Final = (
-    "UPDATE migrate.step SET status = 'finished', finished_at = pg_catalog.clock_timestamp()"
-    " WHERE step_id = CAST(:step_id AS bigint)"
+# Run by the migrating connection inside the revision's own transaction, so that the row commits or rolls back with it;
+# answers how many rows that are, none to an older snapshot (REPEATABLE READ). Any driver that env.py uses can run it.
+_FINISH_WITHIN: Final = (
+    "WITH done AS (UPDATE migrate.step SET status = 'finished', finished_at = pg_catalog.clock_timestamp()"
+    " WHERE step_id = {step_id} RETURNING 1) SELECT pg_catalog.count(*) FROM done"
 )
 
+# The statements of one message are one transaction, and these are what BEGIN would set.
+_IMPLICIT: Final = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 _LOCK_MS: Final = 2000  # nobody else writes a run's rows: whoever keeps them locked is not waited for
 _FINISH: Final = """
     UPDATE migrate.step SET status = %(status)s, details = details || %(details)s::jsonb,
@@ -230,8 +233,7 @@ def target_key(schema: str | None, table: str) -> str:
     return f"{schema or ''}.{table}"
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Value):
     """What the ledger says about one target."""
 
     applied: Mapping[str, AppliedRevision] = field(default_factory=dict)
@@ -240,6 +242,11 @@ class Known:
     accepted: tuple[Accepted, ...] = ()
     meant: frozenset[Fact] = frozenset()
     released: tuple[str, ...] = ()
+
+
+def finishing(step_id: int | None) -> str | None:
+    """The SQL by which a revision's own transaction closes its step; None where the ledger cannot be written."""
+    return None if step_id is None else _FINISH_WITHIN.format(step_id=step_id)
 
 
 def exists(connection: Connection) -> bool:
@@ -357,6 +364,8 @@ class Ledger:
                 "source": source.replace("\0", "") if source is not None else None,
                 "xid": xid,
             },
+            # no wait for the disk: whatever of the step is ever committed brings its beginning along
+            settings=", pg_catalog.set_config('synchronous_commit', 'off', true)",
         )
         return int(found[0][0]) if found else None
 
@@ -425,9 +434,12 @@ class Ledger:
             },
         )
 
-    def _write(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    def _write(self, sql: str, parameters: Mapping[str, object], settings: str = "") -> list[tuple[Any, ...]]:
+        """One transaction, in one message to the server; ``settings`` are more of its transaction's."""
         if not self._usable:
             return []
+        lock_timeout = f"pg_catalog.set_config('lock_timeout', '{_LOCK_MS}ms', true)"
+        sql = f"{_IMPLICIT}; SELECT {lock_timeout}{settings}, {self._fence.mark_transaction}; {sql}"
         try:
             return self._execute(sql, parameters)
         except psycopg2.Error as error:
@@ -441,16 +453,12 @@ class Ledger:
             return self._give_up(error)
 
     def _execute(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
-        try:
-            return self._execute_as_is(sql, parameters)
-        except (psycopg2.errors.UntranslatableCharacter, UnicodeEncodeError):
-            # the database's encoding is not UTF-8, or a text has a lone surrogate: what it cannot hold is escaped
-            return self._execute_as_is(sql, {name: _ascii(value) for name, value in parameters.items()})
-
-    def _execute_as_is(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
-        in_time = self._connection.transaction(lock_timeout_s=_LOCK_MS / 1000, mark=self._fence.mark_transaction)
-        with in_time, self._connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
+        with self._connection.cursor() as cursor:
+            try:
+                cursor.execute(sql, parameters)
+            except (psycopg2.errors.UntranslatableCharacter, UnicodeEncodeError):
+                # the database's encoding is not UTF-8, or a text has a lone surrogate: what it cannot hold is escaped
+                cursor.execute(sql, {name: _ascii(value) for name, value in parameters.items()})
             return cursor.fetchall() if cursor.description else []
 
     def _give_up(self, error: psycopg2.Error) -> list[tuple[Any, ...]]:

@@ -414,6 +414,6 @@ class _Kept(Upgrading):
 class _NoLedger(Ledger):
     """Keeps nothing: a shadow's history ends with it."""
 
-    def _write(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
-        del sql, parameters
+    def _write(self, sql: str, parameters: Mapping[str, object], settings: str = "") -> list[tuple[Any, ...]]:
+        del sql, parameters, settings
         return []

@@ -74,15 +74,18 @@ class Attempt:
             self.current.autocommitted = True
             self.run.ledger.note_autocommit(self.current.step_id)
 
-    def applied(self, ledger_problem: str | None, *, is_recorded: bool) -> None:
+    def applied(self) -> None:
         """The current revision ran and its version row moved; the commit is still to come."""
         if self.current is None:
             return
-        self.current.ledger_problem = ledger_problem
-        self.current.is_recorded = is_recorded
         self.uncommitted.append(self.current)
         if self.one_transaction:
             self._say_finished(self.current, committed=False)
+
+    def unrecorded(self, ledger_problem: str | None) -> None:
+        """The current revision has not closed its step of the ledger in its own transaction."""
+        if self.current is not None:
+            self.current.ledger_problem, self.current.is_recorded = ledger_problem, False
 
     def committed(self, ids: Collection[str] | None = None) -> None:
         """All that was applied is in the database (or only those of ``ids``, where a commit's answer was lost)."""

@@ -30,6 +30,7 @@ from migrate.child.protocol import (
     Start,
     Starting,
     Task,
+    Unrecorded,
     Waiting,
     Wanted,
     Watched,
@@ -46,7 +47,7 @@ from migrate.core.schema.differences import dotted
 from migrate.core.wording import shortened
 from migrate.postgres.connection import jitter, renewed
 from migrate.postgres.guard import HEARTBEAT_S
-from migrate.postgres.ledger import FINISH_STEP
+from migrate.postgres.ledger import finishing
 from migrate.postgres.suspect import Suspect
 from migrate.steps.at_work import AtWork
 from migrate.steps.attempt import Attempt
@@ -258,20 +259,22 @@ class Upgrading:
                 case Connected():
                     self._note_connected(message)
                     worker.send(Go())
-                case Began(xid, backend_pid):
+                case Began(xid, backend_pid, is_asked):
                     attempt.began_transaction(xid, backend_pid)
-                    worker.send(Go())
+                    if is_asked:
+                        worker.send(Go())
                 case Starting(revision, xid):
                     halts = self.run.must_end or self._questions.refuse(revision, attempt)
                     worker.send(Halt() if halts else self._start(revision, xid, worker))
                 case Autocommitting():
                     worker.send(Halt() if self.run.must_end else self._enter_autocommit())
-                case Applied(ledger_problem, is_recorded):
-                    attempt.applied(ledger_problem, is_recorded=is_recorded)
+                case Applied():
+                    attempt.applied()
                     worker.send(Go())
+                case Unrecorded(problem):
+                    attempt.unrecorded(problem)
                 case Committed():
                     attempt.committed()
-                    worker.send(Go())
                 case Ready() | History():
                     return self._judge_end(worker.refuse(message))
                 case never:
@@ -401,7 +404,7 @@ class Upgrading:
                 schema_before=before,
             ),
         )
-        return Start(step_id, FINISH_STEP, may_commit)
+        return Start(finishing(step_id), may_commit)
 
     def _enter_autocommit(self) -> Go:
         self._keep_schema()

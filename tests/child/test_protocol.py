@@ -34,7 +34,7 @@ TASK = p.Task(
     search_path="tenant_a",
 )
 ERROR = p.Error("ProgrammingError", "no \ud800 \n\0 table", ("ProgrammingError",), "42P01", file="/a.py", line=3)
-ORDERS = (p.LoadHistory(SETUP), TASK, p.Start(7, "UPDATE", may_commit=True), p.Start(None, "", may_commit=False), p.Go(), p.Halt())  # fmt: skip
+ORDERS = (p.LoadHistory(SETUP), TASK, p.Start("UPDATE", may_commit=True), p.Start(None, may_commit=False), p.Go(), p.Halt())  # fmt: skip
 TOLD = (
     p.Ready(),
     p.Logged({"message": "said", "count": 1, "share": 0.5, "list": [1, None]}),
@@ -45,10 +45,11 @@ TOLD = (
     p.Compared((p.ModelDifference("add table t", ""),)),
     p.Compared(None),
     p.Connected(12, one_transaction=True, kept="because", is_alone=False, is_anew=True),
-    p.Began(7_000_000_000, 12),
+    p.Began(7_000_000_000, 12, is_asked=True),
     p.Starting("a1", None),
     p.Autocommitting(),
-    p.Applied(None, is_recorded=True),
+    p.Applied(),
+    p.Unrecorded("permission denied"),
     p.Committed(),
     p.History((p.LoadedRevision("b", ("a",), (), ("main",), "a change", "/b.py"),)),
     p.Done(""),
@@ -102,10 +103,11 @@ def test_a_line_that_is_no_message_is_not_understood(line):
         ["Starting", 1, None],
         ["Starting", "a1", "7"],
         ["Starting", "a1", True],
-        ["Began", None, 1],
-        ["Began", 1.0, 1],
-        ["Applied", None, 1],
-        ["Applied", None, None],
+        ["Began", None, 1, False],
+        ["Began", 1.0, 1, False],
+        ["Began", 1, 1, 0],
+        ["Began", 1, 1, None],
+        ["Applied", None],
         ["Waiting", "something", 1],
         ["Waiting", ["answer"], 1],
         ["Logged", ["message"]],

@@ -19,7 +19,7 @@ def at_work(id_, **known):
 def apply(attempt, *ids, **known):
     for id_ in ids:
         attempt.begin(at_work(id_, **known))
-        attempt.applied(None, is_recorded=True)
+        attempt.applied()
 
 
 def test_a_commit_says_once_of_each_revision_that_it_is_finished(run, said):

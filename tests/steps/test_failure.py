@@ -82,7 +82,7 @@ def test_a_commit_whose_answer_was_lost_is_no_failure_where_the_rows_show_it(run
     database.execute("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
     database.execute("INSERT INTO alembic_version VALUES ('a1')")
     attempt = attempted(run, database, "commit")
-    attempt.applied(None, is_recorded=True)
+    attempt.applied()
     lost = Failed("commit", Error("OperationalError", "it is gone", is_disconnect=True))
     assert judge(attempt, lost, blocking=()) is None
     assert run.applied == ["a1"]
