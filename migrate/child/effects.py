@@ -117,14 +117,18 @@ class EffectWatch(Observer):
         """The revision is done: tell what it was seen to do."""
         if self._revision is not None:
             rows_by_driver(connection, _STOP)
-            self.give_up()
+            self._tell(failed_inside=False)
 
-    def give_up(self) -> None:
+    def give_up(self, error: BaseException) -> None:
         """As `end`, of a revision that has failed: tell what it did until then."""
+        self._tell(failed_inside=_is_inside(error))
+
+    def _tell(self, *, failed_inside: bool) -> None:
         revision, self._revision = self._revision, None
         if revision is not None:
             names = tuple(sorted(self._variables.names))
-            self._course.channel.tell(Watched(revision, self._concerned(), tuple(self._traces), self._limit, names))
+            watched = Watched(revision, self._concerned(), tuple(self._traces), self._limit, names, failed_inside)
+            self._course.channel.tell(watched)
 
     def _concerned(self) -> tuple[Relation, ...]:
         """The relations that the traces speak of; a foreign key's message does not say which tables it is between."""
@@ -136,6 +140,18 @@ class EffectWatch(Observer):
             oids = locked | named | {each.table for each in there if each.oid in locked}
             there = [each for each in there if each.oid in oids]
         return tuple(each._replace(written=self._written.get(each.oid, 0)) for each in there)
+
+
+def _is_inside(error: BaseException) -> bool:
+    """Whether the server says that it was in a function or a block; every driver has its word for that."""
+    found: BaseException | None = error
+    while found is not None:
+        for place in (found, getattr(found, "orig", None)):
+            context = getattr(getattr(place, "diag", place), "context", None)
+            if isinstance(context, str) and "function" in context:
+                return True
+        found = found.__cause__ or found.__context__
+    return False
 
 
 def _listen(driver: Any, hear: Callable[[str], object]) -> None:

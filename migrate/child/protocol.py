@@ -143,6 +143,7 @@ class Watched(NamedTuple):
     traces: tuple[Trace, ...]  # of its statements, and of Alembic's that write down where it is
     lock_timeout_ms: int  # as the revision found it
     variables: tuple[str, ...] = ()  # of the environment, for which env.py and the revisions have asked so far
+    failed_inside: bool = False  # the statement that failed is a block or calls a function: others ran in it, unseen
 
 
 class ModelDifference(NamedTuple):

@@ -170,10 +170,10 @@ class Seam:
         """Whether a statement that would commit by itself runs in a transaction of ours."""
         return self._fence.wraps
 
-    def tell_unfinished(self) -> None:
+    def tell_unfinished(self, error: BaseException) -> None:
         """Say what the revision that has failed was seen to do."""
         if self._effects is not None:
-            self._effects.give_up()
+            self._effects.give_up(error)
 
     def left_nothing(self, sqlstate: str | None) -> bool:
         """Whether an end, with the server's refusal or one of ours, leaves nothing behind."""

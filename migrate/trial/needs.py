@@ -118,6 +118,8 @@ class NeedTrial:
 
     def _wrote(self, revision: Revision, condition: Condition, told: list[Sent | Watched]) -> bool:
         """Whether the revision may have written rows of the table, here or where there were none."""
+        if any(isinstance(each, Watched) and each.failed_inside for each in told):
+            return True  # what ran inside of the statement that failed is not seen
         seen = [self._ground.observed(each) for each in told if isinstance(each, Watched)]
         if not seen or any(trace.commits for each in seen for trace in each.traces):
             return True
