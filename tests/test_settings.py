@@ -290,16 +290,16 @@ def test_numbers_of_the_table_are_seconds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variable", "text", "why"),
     [
-        ("LOCK_TIMEOUT", "2 parsecs", "MIGRATE_LOCK_TIMEOUT '2 parsecs' is no time such as 2, 2s, 500ms, 5m or 1h"),
-        ("LOCK_TIMEOUT", "-1", "is no time"),
-        ("LOCK_TIMEOUT", "\u0661s", "is no time"),
+        ("LOCK_TIMEOUT", "2 parsecs", "MIGRATE_LOCK_TIMEOUT '2 parsecs' is not a time such as 2, 2s, 500ms, 5m or 1h"),
+        ("LOCK_TIMEOUT", "-1", "is not a time"),
+        ("LOCK_TIMEOUT", "\u0661s", "is not a time"),
         ("LOCK_TIMEOUT", "0", "is not between 10ms and 500h"),
         ("STATEMENT_TIMEOUT", "0.2ms", "is shorter than 1ms"),
         ("GUARD_TIMEOUT", "501h", "is not between 0 and 500h"),
         ("LOCK_TRIES", "1001", "is not between 1 and 1000"),
-        ("LOCK_TRIES", "1.5", "is no whole number"),
-        ("ADOPT", "always", "MIGRATE_ADOPT 'always' is none of off, exact, equivalent"),
-        ("STRICT", "maybe", "is none of 1, 0, true, false, yes, no, on, off"),
+        ("LOCK_TRIES", "1.5", "is not a whole number"),
+        ("ADOPT", "always", "MIGRATE_ADOPT 'always' is not one of off, exact, equivalent"),
+        ("STRICT", "maybe", "is not one of 1, 0, true, false, yes, no, on, off"),
         ("TARGET", "x" * 500 + "://", "never reached"),
     ],
 )
@@ -317,20 +317,20 @@ def test_a_malformed_variable_is_refused(variable: str, text: str, why: str) -> 
     ("table", "why", "fix"),
     [
         ("lock_timeout = true", "lock_timeout in [tool.migrate], 'True', is not a text", 'write lock_timeout = "2s"'),
-        ("lock_timeout = -1", "is no time", "write lock_timeout"),
+        ("lock_timeout = -1", "is not a time", "write lock_timeout"),
         ("lock_tries = false", "is not a text", "write lock_tries = 8 in [tool.migrate]"),
         ("strict = 1", "is neither true nor false", "write strict = false in [tool.migrate]"),
         ('strict = "yes"', "is neither true nor false", "write strict"),
-        ("ignore = [1]", "is no array of texts", "take ignore out of [tool.migrate]"),
-        ("ignore = 1", "is no array of texts", "take ignore out"),
+        ("ignore = [1]", "is not an array of strings", "take ignore out of [tool.migrate]"),
+        ("ignore = 1", "is not an array of strings", "take ignore out"),
         ("manifest = 1", "is not a text", "take manifest out"),
         ('version_table = ""', "version_table in [tool.migrate], '', is empty", "take version_table out"),
         ("adopt = []", "is not a text", 'write adopt = "off"'),
         ("target = 12", "is not a text in quotation marks", 'write target = "head"'),
-        ("lock_timout = 1", "[tool.migrate] has 'lock_timout', which is no setting", "rename it to lock_timeout"),
-        ("lock-timeout = 1", "has 'lock-timeout', which is no setting", "rename it to lock_timeout"),
-        ("xyz = 1", "has 'xyz', which is no setting", "take 'xyz' out of [tool.migrate]"),
-        ("debug = true", "has 'debug', which is no setting", "out of [tool.migrate]"),
+        ("lock_timout = 1", "[tool.migrate] has 'lock_timout', which is not a setting", "rename it to lock_timeout"),
+        ("lock-timeout = 1", "has 'lock-timeout', which is not a setting", "rename it to lock_timeout"),
+        ("xyz = 1", "has 'xyz', which is not a setting", "take 'xyz' out of [tool.migrate]"),
+        ("debug = true", "has 'debug', which is not a setting", "out of [tool.migrate]"),
         ("lock_timeout = ", "pyproject.toml is not valid TOML", "correct "),
     ],
 )
@@ -342,7 +342,7 @@ def test_a_malformed_key_is_refused(table: str, why: str, fix: str, tmp_path: Pa
 
 def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool]\nmigrate = 1\n", encoding="utf-8")
-    assert "is no table" in refusal(cwd=tmp_path).why
+    assert "is not a table" in refusal(cwd=tmp_path).why
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_a_fault_never_shows_a_url_that_was_put_into_the_wrong_place(tmp_path: P
     project(tmp_path, f'drift = "{URL}"\n"{URL}" = 1')
     problem = refusal({"MIGRATE_ADOPT": URL}, tmp_path)
     assert "topsecret" not in f"{problem}"
-    assert "MIGRATE_ADOPT (a URL) is none of" in problem.why
+    assert "MIGRATE_ADOPT (a URL) is not one of" in problem.why
 
 
 def test_a_long_value_is_shown_by_its_beginning() -> None:
@@ -378,8 +378,8 @@ def test_a_long_value_is_shown_by_its_beginning() -> None:
 def test_a_variable_that_is_no_setting_is_a_warning() -> None:
     found = settings({"MIGRATE_LOCK_TIMOUT": "2", "MIGRATE_QQQ": "1", "MIGRATE_DATABASE_URL_FILE": "x", "PATH": "/bin"})
     assert found.warnings == (
-        "MIGRATE_LOCK_TIMOUT is no setting and was not read; did you mean MIGRATE_LOCK_TIMEOUT?",
-        "MIGRATE_QQQ is no setting and was not read.",
+        "MIGRATE_LOCK_TIMOUT is not a setting and was not read; did you mean MIGRATE_LOCK_TIMEOUT?",
+        "MIGRATE_QQQ is not a setting and was not read.",
     )
 
 

@@ -177,7 +177,7 @@ class Examination:
         narrow = self._narrow(there, target, compared)
         shape = self._check(position.version_table, narrow or examined)
         self._check(position.tables, examined)
-        # a table that is no version table has a check of its own
+        # a table that is not a version table has a check of its own
         if isinstance(observation, Problem) and shape.problem is None:
             self._check(position.state, observation)
         if compared is not None:

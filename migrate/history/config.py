@@ -301,7 +301,7 @@ def _must_be_folder(folder: Path, what: str) -> None:
     if not folder.is_dir():
         raise _ConfigError(
             ConfigFaultKind.MISSING_FOLDER,
-            f"there is no folder {folder} ({what})",
+            f"there is not a folder {folder} ({what})",
             "copy it into the image, run in the project's folder, or correct script_location or version_locations",
         )
 

@@ -432,7 +432,7 @@ def version_rows(connection: Connection, schema: str | None, table: str) -> tupl
         # a table without the column, or with one that has no order, such as json; a view that raises
         raise stop(
             "other-version-table",
-            f"{schema}.{table} is no version table of Alembic's: {error.diag.message_primary}",
+            f"{schema}.{table} is not a version table of Alembic's: {error.diag.message_primary}",
             fix=shell("export MIGRATE_VERSION_TABLE=NAME", note="the one that env.py configures"),
             sqlstate=error.pgcode,
         ) from error

@@ -87,8 +87,7 @@ SETTINGS: Final = (
         "version_table",
         Text("NAME", "name of a table"),
         None,
-        "The version table that env.py configures. Without it, it is looked for in env.py's text, else it is"
-        " alembic_version.",
+        "The version table that env.py configures. Default: read from env.py, otherwise alembic_version.",
         verbs=_IMAGE_VERBS,
         finds_project=True,
     ),
@@ -96,8 +95,8 @@ SETTINGS: Final = (
         "version_table_schema",
         Text("NAME", "name of a schema"),
         None,
-        "The version table's schema. Without it, it is looked for in env.py's text, else the connection's search_path"
-        " decides, as in Alembic.",
+        "The version table's schema. Default: read from env.py, otherwise the connection's search_path decides, as in"
+        " Alembic.",
         verbs=_IMAGE_VERBS,
         finds_project=True,
     ),
@@ -226,14 +225,14 @@ SETTINGS: Final = (
         "drift",
         Choice(Judgement),
         _policy.drift,
-        "What a missing or changed object does to a run that has something to apply.",
+        "How to treat missing or changed objects when revisions are pending: fail, warn or ignore.",
         verbs=_DRIFT_VERBS,
     ),
     Setting(
         "extra",
         Choice(Judgement),
         _policy.extra,
-        "What an object that the manifest does not have does to a run.",
+        "How to treat objects that the manifest does not have: fail, warn or ignore.",
         verbs=(*_DRIFT_VERBS, "adopt"),
     ),
     Setting(
@@ -337,7 +336,7 @@ SETTINGS: Final = (
         "strict",
         Switch(),
         _policy.strict,
-        "Refuse for findings even where nothing is pending.",
+        "Fail on findings even if nothing is pending.",
         verbs=(*_DECIDING_VERBS, "status"),
     ),
     Setting(

@@ -101,7 +101,7 @@ class Choice(Value):
         try:
             return self.of(word)
         except ValueError:
-            raise ValueError(f"is none of {self.values}") from None
+            raise ValueError(f"is not one of {self.values}") from None
 
     def show(self, value: StrEnum) -> str:
         """The word."""
@@ -127,7 +127,7 @@ class Duration(Value):
             value = f"{value:f}" if value >= 0 else str(value)
         found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|)", _text(value).strip(), re.ASCII)
         if found is None:
-            raise ValueError("is no time such as 2, 2s, 500ms, 5m or 1h")
+            raise ValueError("is not a time such as 2, 2s, 500ms, 5m or 1h")
         seconds = float(found[1]) * {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}[found[2]]
         if 0 < seconds < 0.001:  # noqa: PLR2004 - a millisecond
             raise ValueError("is shorter than 1ms, the shortest time that PostgreSQL knows")
@@ -188,7 +188,7 @@ class Number(Value):
         """An integer, or digits."""
         text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
         if not re.fullmatch(r"[0-9]{1,9}", text.strip(), re.ASCII):
-            raise ValueError("is no whole number")
+            raise ValueError("is not a whole number")
         number = int(text)
         if not self.minimum <= number <= self.maximum:
             raise ValueError(f"is not between {self.minimum} and {self.maximum}")
@@ -212,7 +212,7 @@ class Switch(Value):
             return True
         if word in {"0", "false", "no", "off"}:
             return False
-        raise ValueError("is none of 1, 0, true, false, yes, no, on, off")
+        raise ValueError("is not one of 1, 0, true, false, yes, no, on, off")
 
     def show(self, value: bool) -> str:  # noqa: FBT001 - the value of a switch
         """As TOML spells it."""
@@ -236,7 +236,7 @@ class Words(Value):
             return tuple(word.strip() for word in value if word.strip())
         if isinstance(value, str):
             return self.divided(value)
-        raise ValueError("is no array of texts")
+        raise ValueError("is not an array of strings")
 
     def show(self, value: Iterable[str]) -> str:
         """With commas."""
@@ -254,7 +254,7 @@ class Selection(Words):
         try:
             return tuple(self.of(word.lower()) for word in words)
         except ValueError:
-            raise ValueError(f"is none of {', '.join(self.of)}") from None
+            raise ValueError(f"is not one of {', '.join(self.of)}") from None
 
 
 class Addresses(Words):
@@ -264,7 +264,7 @@ class Addresses(Words):
         """Divide at white space."""
         found = tuple(text.split())
         if any("://" not in address for address in found):
-            raise ValueError("is no list of URLs")
+            raise ValueError("is not a list of URLs")
         return found
 
     def show(self, value: Iterable[str]) -> str:

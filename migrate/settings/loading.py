@@ -304,7 +304,7 @@ def _read_table(
         if isinstance(table, dict):
             return folder, _flat(table)
         if table is not None:
-            faults.append(_Fault(f"tool.migrate in {path} is no table", f"write {TABLE} as a table in {path}"))
+            faults.append(_Fault(f"tool.migrate in {path} is not a table", f"write {TABLE} as a table in {path}"))
     return cwd, {}
 
 
@@ -342,7 +342,7 @@ def _fault_of_key(setting: Setting, value: object, error: ValueError) -> _Fault:
 
 def _fault_of_unknown_key(key: str) -> _Fault:
     near = _nearest(key, list(_BY_KEY))
-    why = f"{TABLE} has {quoted(key)}, which is no setting"
+    why = f"{TABLE} has {quoted(key)}, which is not a setting"
     return _Fault(why, f"rename it to {near}" if near else f"take {quoted(key)} out of {TABLE}")
 
 
@@ -353,7 +353,7 @@ def _looks_like_a_setting(variable: str) -> bool:
 def _warning(variable: str) -> str:
     names = sorted(known.removeprefix(VARIABLE_PREFIX) for known in _VARIABLES)
     near = _nearest(variable.removeprefix(VARIABLE_PREFIX), names)
-    return f"{variable} is no setting and was not read{f'; did you mean {VARIABLE_PREFIX}{near}?' if near else '.'}"
+    return f"{variable} is not a setting and was not read{f'; did you mean {VARIABLE_PREFIX}{near}?' if near else '.'}"
 
 
 def _nearest(name: str, names: Sequence[str]) -> str | None:

@@ -64,7 +64,7 @@ def refuse_impossible(place: BackupPlace, server: Server, target: Target, enviro
     if not place.folder.is_dir():
         # made here it would be in the container, which is gone when the backup is needed
         fix = f"mount a volume at {word(place.folder)} (or: mkdir -p {word(place.folder)})"
-        raise stop("cannot-back-up", f"{place.folder} is no folder", fix=fix)
+        raise stop("cannot-back-up", f"{place.folder} is not a folder", fix=fix)
     if not os.access(place.folder, os.W_OK | os.X_OK):
         fix = f"let user id {os.geteuid()} write to {word(place.folder)}"
         raise stop("cannot-back-up", f"{place.folder} cannot be written to", fix=fix)

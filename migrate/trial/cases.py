@@ -107,7 +107,7 @@ class Trial:
         if accepted:
             said.append(f"{accepted} accepted")
         if skipped:
-            said.append(counted(skipped, "does not apply or was not reached", "do not apply or were not reached"))
+            said.append(f"{skipped} skipped (not applicable or not reached)")
         return ", ".join(said)
 
 

@@ -469,7 +469,7 @@ def test_a_malformed_line_is_named_with_its_number(key: str, line: str) -> None:
 
 def test_keys_of_another_shape_are_malformed() -> None:
     text = manifest({"r1": SEEN}).serialise().replace('"writes rows of t"', "7")
-    with pytest.raises(MalformedManifest, match="effects is no list of texts"):
+    with pytest.raises(MalformedManifest, match="effects is not a list of strings"):
         Manifest.parse(text)
 
 

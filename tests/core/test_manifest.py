@@ -193,27 +193,31 @@ def changed(old: str, new: str, text: str = GOOD) -> str:
         (changed('   "down"', '>>>>>>> theirs\n   "down"'), 12, "git left its conflict marker '>>>>>>> theirs'"),
         ("[" * 200_000, 1, "no JSON that can be read"),
         (changed("17", "1" * 5_000), 1, "no JSON that can be read"),
-        ("\n[]", 2, "the manifest is no object"),
+        ("\n[]", 2, "the manifest is not an object"),
         ("{}", 1, "the manifest has no format"),
         (changed('"format": 1', '"format": 2'), 2, r"format 2 is not one that this version reads \(1\)"),
         (changed(' "postgres"', ' "extra": 0,\n "postgres"'), 4, "the manifest has 'extra', which means nothing"),
-        (changed("17", '"17"'), 4, "postgres is no major version"),
-        (changed(' "revisions": [', ' "schemas": "audit",\n "revisions": ['), 5, "schemas is no list of texts"),
-        (changed(' "revisions": [', ' "schemas": [1],\n "revisions": ['), 5, "schemas is no list of texts"),
+        (changed("17", '"17"'), 4, "postgres is not a major version"),
+        (changed(' "revisions": [', ' "schemas": "audit",\n "revisions": ['), 5, "schemas is not a list of strings"),
+        (changed(' "revisions": [', ' "schemas": [1],\n "revisions": ['), 5, "schemas is not a list of strings"),
         (changed(' "heads": ["a4"],\n', ""), 1, "the manifest has no heads"),
         (changed('["a4"]', '["a3"]'), 3, r'heads is \["a3"\], but the heads of its revisions are \["a4"\]'),
         (changed('["a4"]', "7"), 3, "heads is 7"),
-        ('{"format": 1,\n"heads": [], "postgres": 1,\n"revisions": {}}', 3, "revisions is no list"),
-        ('{"format": 1,\n"heads": [], "postgres": 1,\n"revisions": [0]}', 3, "this member of revisions is no object"),
+        ('{"format": 1,\n"heads": [], "postgres": 1,\n"revisions": {}}', 3, "revisions is not a list"),
+        (
+            '{"format": 1,\n"heads": [], "postgres": 1,\n"revisions": [0]}',
+            3,
+            "this member of revisions is not an object",
+        ),
         (changed('   "id": "a1",\n', ""), 6, "this member of revisions has no id"),
         (changed('   "id": "a1",', '   "id": "a1",\n   "ID": "a1",'), 15, "this member of revisions has 'ID'"),
-        (changed('"id": "a1"', '"id": 1'), 14, "id is no text"),
-        (changed('"down": []', '"down": "x"'), 12, "down is no list of texts"),
-        (changed('"down": []', '"down": [1]'), 12, "down is no list of texts"),
+        (changed('"id": "a1"', '"id": 1'), 14, "id is not a string"),
+        (changed('"down": []', '"down": "x"'), 12, "down is not a list of strings"),
+        (changed('"down": []', '"down": [1]'), 12, "down is not a list of strings"),
         (changed('"down": []', '"down": ["a2"]'), 12, "a2, which revision a1 builds on, is not before it"),
         (changed('"depends_on": []', '"depends_on": ["b"]'), 11, "b, which revision a1 depends on, is not before it"),
         (changed('"id": "a2"', '"id": "a1"'), 24, "revision a1 is there twice"),
-        (changed(' "format"', ' "baseline": [],\n "format"'), 2, "this member of baseline is no object"),
+        (changed(' "format"', ' "baseline": [],\n "format"'), 2, "this member of baseline is not an object"),
     ],
 )
 def test_what_is_no_manifest_is_told_with_its_line(text: str, line: int, why: str) -> None:
@@ -867,7 +871,7 @@ def test_what_is_followed_must_stand_before(following):
     text = following.serialise().replace('"after": ["z1"]', '"after": ["zz"]')
     with pytest.raises(MalformedManifest, match="zz, which revision a2 follows, is not before it"):
         Manifest.parse(text)
-    with pytest.raises(MalformedManifest, match="after is no list of texts"):
+    with pytest.raises(MalformedManifest, match="after is not a list of strings"):
         Manifest.parse(following.serialise().replace('"after": ["z1"]', '"after": "z1"'))
 
 

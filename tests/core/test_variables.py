@@ -58,5 +58,5 @@ def test_the_manifest_has_them_a_line_each():
     text = made.serialise()
     assert '\n "environ": [\n  "A=1",\n  "B unset"\n ],\n "format"' in text
     assert Manifest.parse(text).environ == ("A=1", "B unset")
-    with pytest.raises(MalformedManifest, match="environ is no list of texts"):
+    with pytest.raises(MalformedManifest, match="environ is not a list of strings"):
         Manifest.parse(text.replace('"B unset"', "1"))

@@ -180,7 +180,7 @@ DATA, OVER = Policy(data=DataPolicy.REFUSE), Policy(heavy=HeavyPolicy.REFUSE)
 
 NARROW = too_narrow(ONE, 2, "public", "alembic_version", is_there=True)
 FAULT = problem("bad-history", "does not compile")
-NO_PLACE = problem("cannot-back-up", "/nope is no folder", names={"fix": "mkdir"})
+NO_PLACE = problem("cannot-back-up", "/nope is not a folder", names={"fix": "mkdir"})
 MALFORMED = problem("bad-setting", "1 setting is malformed", names={"settings": "unset A"})
 SMALL, OTHER, OURS = table(), Vacuum(7, "other", 90.0, touched=False), Vacuum(8, "t", 10.0, touched=True)
 LOST = Prepared("it's", "me", 4000.0, ())

@@ -387,7 +387,7 @@ def _unknown(position: Unknown, image: Image, findings: Iterable[Finding], polic
     elif position.breaks:
         serving = f"; the live schema does not serve this image: {clauses([b.why for b in position.breaks])}"
     else:
-        serving = "; the live schema serves this image (--ahead compatible would let it run)"
+        serving = "; the schema is newer but compatible; --ahead compatible would accept it"
     return Refusal(
         problem(
             "unknown-revision",

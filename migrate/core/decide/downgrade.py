@@ -41,7 +41,7 @@ def reverting(
     if target == BASE:
         gone = applied
     elif target not in graph:
-        return _fault(f"{target} is no revision of this image (ids are written in full)")
+        return _fault(f"{target} is not a revision of this image (ids are written in full)")
     elif target not in applied:
         return _fault(f"{target} is not applied here: down leads only to where the database has been")
     else:

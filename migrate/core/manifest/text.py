@@ -62,7 +62,7 @@ def read(text: str) -> Content:
         raise ManifestFault(("format",), f"format {found!r} is not one that this version reads ({FORMAT})")
     _check_keys(document, _KEYS, _OPTIONAL, (), "the manifest")
     if type(document["postgres"]) is not int:
-        raise ManifestFault(("postgres",), "postgres is no major version")
+        raise ManifestFault(("postgres",), "postgres is not a major version")
     baseline = None
     if "baseline" in document:
         item = document["baseline"]
@@ -72,10 +72,10 @@ def read(text: str) -> Content:
     for key in ("environ", "schemas"):
         found = document.get(key, [])
         if type(found) is not list or not all(type(each) is str for each in found):
-            raise ManifestFault((key,), f"{key} is no list of texts")
+            raise ManifestFault((key,), f"{key} is not a list of strings")
         listed[key] = tuple(found)
     if type(document["revisions"]) is not list:
-        raise ManifestFault(("revisions",), "revisions is no list")
+        raise ManifestFault(("revisions",), "revisions is not a list")
     return Content(
         document["postgres"],
         tuple(_entry(item, at) for at, item in enumerate(document["revisions"])),
@@ -173,16 +173,16 @@ def _check_values(
         _check_keys(item, texts | lists, optional, path, f"this member of {path[0]}")
     for key in texts:
         if type(item[key]) is not str:
-            raise ManifestFault((*path, key), f"{key} is no text")
+            raise ManifestFault((*path, key), f"{key} is not a string")
     for key in lists | (optional & item.keys()):
         value = item[key]
         if type(value) is not list or not all(type(each) is str for each in value):
-            raise ManifestFault((*path, key), f"{key} is no list of texts")
+            raise ManifestFault((*path, key), f"{key} is not a list of strings")
 
 
 def _check_keys(item: Any, required: frozenset[str], optional: frozenset[str], path: Path, name: str) -> None:
     if type(item) is not dict:
-        raise ManifestFault(path, f"{name} is no object")
+        raise ManifestFault(path, f"{name} is not an object")
     for key in sorted(required - item.keys()):
         raise ManifestFault(path, f"{name} has no {key}")
     for key in sorted(item.keys() - required - optional):

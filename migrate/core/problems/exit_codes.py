@@ -77,7 +77,7 @@ EXIT_MEANINGS: Final[Mapping[ExitCode, str]] = MappingProxyType(
         ExitCode.ACCESS: "authentication or privilege",
         ExitCode.STATE: "the database is in a state that needs a person: untracked, unknown, split, residue",
         ExitCode.AHEAD: "the database is newer than this image and not compatible with it",
-        ExitCode.DRIFT: "the live schema is not what its revision says",
+        ExitCode.DRIFT: "the schema does not match its revision",
         ExitCode.DATA: "the rows that are there would make a pending revision fail; nothing of it was changed",
         ExitCode.UNREACHABLE: "the server could not be reached",
         ExitCode.BUSY: "another run holds the guard",

@@ -97,7 +97,7 @@ def extensions(seen: Examined) -> Found:
 
 @check(
     "open transactions that are older than the lock timeout",
-    warns="one is, and it will not block for certain",
+    warns="a transaction is old, but holds no lock on a table that will change",
     fails="one holds a lock on a table that pending revisions touch",
 )
 def transactions(seen: Examined) -> Found:

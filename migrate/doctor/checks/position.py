@@ -51,7 +51,7 @@ _WORDS: Final = {
 @check(
     "the shape of the version table",
     warns="it has no unique key, so that a row can be there twice",
-    fails="it is no version table, or too narrow for an id of this image",
+    fails="it is not a version table, or too narrow for an id of this image",
 )
 def version_table(seen: Examined) -> Found:
     """The shape; what the rows mean is the state's. One that is too narrow is the problem in place of the facts."""
@@ -62,7 +62,7 @@ def version_table(seen: Examined) -> Found:
     if table.column_type is None or table.kind not in {"r", "p", "v"}:
         return problem(
             "other-version-table",
-            f"{where} is no version table: it has no column version_num",
+            f"{where} is not a version table: it has no column version_num",
             fix=shell(
                 "export MIGRATE_VERSION_TABLE=NAME MIGRATE_VERSION_TABLE_SCHEMA=SCHEMA",
                 note="as env.py configures them",

@@ -48,7 +48,7 @@ def url(target: Target) -> Found:
     evidence = f"{target.url_from} = {target.url.redacted}"
     if target.url.port == _POOLER_PORT or "pooler" in (target.url.host or ""):
         return Warned(
-            f"{evidence}: the address looks like a pooler's, and revisions want the server itself",
+            f"{evidence}: this looks like a connection pooler; migrations should connect to the server directly",
             shell("export MIGRATE_DATABASE_URL='postgresql://USER:PASSWORD@HOST:5432/NAME'", note="the direct address"),
         )
     return Passed(evidence)
@@ -66,7 +66,7 @@ def configuration(seen: Configuration) -> Found:
 
 
 @check(
-    "whether the driver is installed that SQLAlchemy will take for the database URL",
+    "whether the database driver that the URL needs is installed",
     warns="it is not, as far as env.py's text tells what it does with the URL",
     needs_server=False,
 )
