@@ -183,7 +183,8 @@ def _review(session: Session, rows: frozenset[str], form: str, annotations: Path
     review = _reviewed(image, start, pending, None, is_needed=True)
     _write_annotations(session, review, annotations)
     outcome = Outcome(Result.NOOP, from_revision=start, to_revision=start, pending=ids)
-    return Report(outcome, {"revisions": list(ids)}, text=_rendered(session, review, start, form))
+    fields = {"revisions": list(ids), "review": [each.to_json() for each in review]}
+    return Report(outcome, fields, text=_rendered(session, review, start, form))
 
 
 def _reviewed(

@@ -28,6 +28,7 @@ from migrate.job.shadow import lend_ground, manifest_baseline
 from migrate.job.voice import Answer, Report, Speech
 from migrate.output.github_job import is_github, path_in_repository
 from migrate.trial.cases import CaseStatus, Findings, Remarks, Trial, planned
+from migrate.trial.locks import judge_locks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -182,6 +183,7 @@ def _try(session: Session, image: Image, selected: Sequence[Revision], baseline:
 
     findings = _findings(session, image)
     _judge_heads(session, image, findings)
+    judge_locks(findings, image.manifest, [revision.id for revision in selected])
     if not selected:
         for check in (TrialCheck.TWICE, TrialCheck.MODELS):
             findings.skipped(check, None, "there is no revision to be tried")

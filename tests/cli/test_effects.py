@@ -208,3 +208,36 @@ def test_rows_are_written_though_none_is_there_and_not_by_who_only_reads_them(
     body = "op.execute(\"UPDATE customers SET email = 'x' WHERE email IS NULL\")"
     found = effects(project, server, run_migrate, {"first": body})
     assert (found["first"], found["next"]) == (["writes rows of customers"], [])
+
+
+def test_what_commits_by_itself_is_never_called_harmless_for_want_of_a_lock(
+    project: Project, server: Server, run_migrate: RunMigrate
+) -> None:
+    def alone(*statements: str) -> str:
+        return "with op.get_context().autocommit_block():\n" + "\n".join(
+            f'    op.execute("{one}")' for one in statements
+        )
+
+    found = effects(
+        project,
+        server,
+        run_migrate,
+        {
+            "not_null": alone("ALTER TABLE customers ALTER email SET NOT NULL"),
+            "check": alone("ALTER TABLE orders ADD CONSTRAINT ck CHECK (amount < 9)"),
+            "foreign_key": alone("ALTER TABLE orders ADD CONSTRAINT fk FOREIGN KEY (customer_id) REFERENCES customers"),
+            "validated": alone("ALTER TABLE orders VALIDATE CONSTRAINT ck_there"),
+            "looked_up": alone("ALTER TABLE orders VALIDATE CONSTRAINT fk_there"),
+        },
+    )
+    assert found == {
+        "tables": [],
+        "not_null": ["blocks reads and writes of customers: scan (email is made not null)"],
+        "check": ["blocks reads and writes of orders: scan (ck is added)"],
+        "foreign_key": [
+            "blocks writes of customers: foreign key fk of orders",
+            "blocks writes of orders: foreign key fk to customers",
+        ],
+        "validated": ["concurrent scan of orders (ck_there is validated)"],
+        "looked_up": ["concurrent scan of orders (foreign key fk_there is validated)"],
+    }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from migrate.core.decide.expected import expected
 from migrate.core.decide.running import taken_from
+from migrate.core.foresee.advice import advice
 from migrate.core.foresee.effects import Blocks, Held, is_heavy
 from migrate.core.foresee.effects import line as effect_line
 from migrate.core.foresee.live import Against, Met
@@ -16,6 +17,8 @@ from migrate.core.problems.explained import Explained
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from migrate.core.foresee.advice import Advice
+    from migrate.core.foresee.effects import Effect
     from migrate.core.foresee.live import LiveEffect, LiveNeed, Outlook
     from migrate.core.history.graph import Graph, Revision
     from migrate.core.manifest.manifest import Manifest
@@ -30,6 +33,7 @@ class Reviewed:
     effects: tuple[LiveEffect, ...] | None
     needs: tuple[LiveNeed, ...] | None
     breaks: tuple[str, ...]  # of a release that was written for where the revisions start, as sentences
+    safer: tuple[Advice, ...] = ()  # the ways to the same that block nobody for long
 
     @property
     def effects_said(self) -> tuple[str, ...] | None:
@@ -49,6 +53,7 @@ class Reviewed:
             "effects": None if self.effects_said is None else list(self.effects_said),
             "needs": None if self.needs_said is None else list(self.needs_said),
             "breaks": list(self.breaks),
+            "safer": [{"sentence": each.sentence, "revisions": list(each.revisions)} for each in self.safer],
         }
 
 
@@ -109,9 +114,19 @@ def reviewed(
                 None if revision.id in nothing_of[0] else effects,
                 None if revision.id in nothing_of[1] else needs,
                 tuple(broken.get(revision.id, ())),
+                _safer(manifest, revision.id, [each.effect for each in effects]),
             )
         )
     return tuple(told)
+
+
+def _safer(manifest: Manifest, id_: str, effects: Sequence[Effect]) -> tuple[Advice, ...]:
+    """The safe ways to what blocks others for long, each once."""
+    if not effects:
+        return ()
+    after = manifest.schema_at([id_])
+    found = [advice(effect, after) for effect in effects if is_heavy(effect) or isinstance(effect, Held)]
+    return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
 def marks(revisions: Sequence[Reviewed]) -> Iterator[Mark]:

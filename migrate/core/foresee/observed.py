@@ -158,11 +158,14 @@ class _Effects:
             elif found := _VERIFYING.fullmatch(said):
                 for oid in self._named(found[1], held):
                     table = self._name(self._tables[oid])
-                    yield Scan(table, held.get(oid, Blocks.NOTHING), self._why_scanned(table))
+                    why = self._why_scanned(table)
+                    # of what commits by itself no lock is seen: it is VALIDATE alone that lets others go on
+                    unseen = Blocks.ALL if statement.commits and not _is_of_validation(why) else Blocks.NOTHING
+                    yield Scan(table, held.get(oid, unseen), why)
             elif found := _VALIDATING.fullmatch(said):
-                yield from self._looked_up(found[1], held)
+                yield from self._looked_up(found[1], held, commits=statement.commits)
 
-    def _looked_up(self, constraint: str, held: Mapping[int, Blocks]) -> Iterator[Effect]:
+    def _looked_up(self, constraint: str, held: Mapping[int, Blocks], *, commits: bool) -> Iterator[Effect]:
         shown = name(constraint)
         for identity, definition in self._after.items():
             if not identity.startswith("constraint ") or parse(identity).path[-1] != constraint:
@@ -175,7 +178,9 @@ class _Effects:
                 oid = next((oid for oid, each in self._tables.items() if self._name(each) == table), None)
                 if oid is None:
                     continue
-                blocks = held.get(oid, Blocks.NOTHING)
+                # one that was there is validated, which lets others go on; a new one locks both tables
+                unseen = Blocks.WRITES if commits and identity not in self._before else Blocks.NOTHING
+                blocks = held.get(oid, unseen)
                 if blocks is not Blocks.NOTHING:
                     yield ForeignKey(table, blocks, shown, other, is_parent)
                 elif not is_parent:
@@ -249,6 +254,11 @@ class _Effects:
             if identity.startswith("index ") and dotted(parse(identity).owner) == table
         ]
         return f"drops index {', '.join(gone)}" if gone and f"table {table}" in self._after else ""
+
+
+def _is_of_validation(why: str) -> bool:
+    """Whether every cause of a scan is that a rule which was there is validated."""
+    return bool(why) and all(each.endswith(" is validated") for each in why.split(", "))
 
 
 def _is_longer(now_ms: int, before_ms: int) -> bool:

@@ -1,0 +1,214 @@
+"""The safe way to what a revision does, in Alembic's own words, for each kind of effect that blocks others for long.
+
+Where the way has several steps, each is a revision of its own: a lock that one of them takes ends with its transaction.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
+
+from migrate.core.foresee.effects import (
+    Blocks,
+    Brief,
+    ForeignKey,
+    Held,
+    IndexBuild,
+    Raised,
+    Rewrite,
+    RowsWritten,
+    Scan,
+)
+from migrate.core.quoting import identifier
+from migrate.core.schema.differences import parse
+from migrate.core.schema.expressions import inside, parts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from migrate.core.foresee.effects import Effect
+
+_PLAIN: Final = re.compile(r'[a-z_][a-z0-9_]*|"(?:[^"]|"")+"')
+_REFERENCES: Final = re.compile(r" REFERENCES (?P<parent>.+?)\((?P<columns>[^)]*)\)(?P<more>.*)", re.DOTALL)
+_ACTION: Final = re.compile(r"ON (DELETE|UPDATE) (CASCADE|SET NULL|SET DEFAULT|RESTRICT)")
+_NOT_NULL: Final = " is made not null"
+
+
+class Advice(NamedTuple):
+    """A sentence, and the bodies of the `upgrade()` of the revisions that take the place of one; none: only advice."""
+
+    sentence: str
+    revisions: tuple[str, ...] = ()
+
+    def lines(self) -> tuple[str, ...]:
+        """The sentence, then the code, with a comment before each revision where they are several."""
+        found = [self.sentence]
+        for number, body in enumerate(self.revisions, start=1):
+            if len(self.revisions) > 1:
+                found.append(f"# revision {number} of {len(self.revisions)}")
+            found += body.splitlines()
+        return tuple(found)
+
+
+def advice(effect: Effect, after: Mapping[str, str]) -> Advice | None:
+    """How the same is done without blocking others for long; ``after`` is the schema that the revision leads to.
+
+    None where nothing blocks for long, or nothing better is known.
+    """
+    match effect:
+        case IndexBuild(blocks=Blocks.NOTHING) | Scan(blocks=Blocks.NOTHING) | RowsWritten() | Raised():
+            return None
+        case IndexBuild(table=table, index=index):
+            return _of_index(table, index, after)
+        case ForeignKey(is_parent=True):
+            return None  # said of the table that refers
+        case ForeignKey(table=table, constraint=constraint):
+            return _of_foreign_key(table, constraint, after)
+        case Scan(table=table, why=why):
+            return _of_scan(table, why, after)
+        case Rewrite(table=table):
+            return Advice(
+                f"Add a new column to {table} that may be NULL, fill it in batches that commit, let the service write both,"
+                " and switch over in a later release: a rewrite cannot be made without its lock."
+            )
+        case Held(table=table, blocks=blocks, statements=statements):
+            return Advice(
+                f"Let the statement that blocks {blocks} of {table} be the last of its revision: put the"
+                f" {'statement' if statements == 1 else f'{statements} statements'} after it into a revision of their own."
+            )
+        case Brief(table=table, why=why):
+            gone = why.removeprefix("drops index ") if why.startswith("drops index ") else ""
+            if not gone:
+                return None
+            drops = [
+                f"    op.drop_index({_text(name)}, table_name={_text(_name(table))}, postgresql_concurrently=True)"
+                for name in gone.split(", ")
+            ]
+            return Advice(f"Drop the index of {table} concurrently.", (_concurrently(*drops),))
+        case _:
+            assert_never(effect)
+
+
+def _of_index(table: str, index: str, after: Mapping[str, str]) -> Advice | None:
+    constraint = after.get(f"constraint {table}.{index}")
+    if constraint is not None:
+        kind, listed = constraint.partition(" (")[0], inside(constraint)[0]
+        if kind not in {"UNIQUE", "PRIMARY KEY"} or not _are_plain(listed):
+            return None
+        build = _concurrently(_create_index(index, table, listed, "unique=True"))
+        use = f"ALTER TABLE {_sql(table)} ADD CONSTRAINT {_sql(index)} {kind} USING INDEX {_sql(index)}"
+        return Advice(
+            f"Build the index of {index} concurrently, then make it the constraint: that changes the catalog alone.",
+            (build, f"op.execute({_text(use)})"),
+        )
+    definition = after.get(f"index {table}.{index}")
+    if definition is None:
+        return None
+    listed, rest = inside(definition)
+    unique = "unique=True" if definition.startswith("unique ") else ""
+    sentence = f"Build {index} concurrently: readers and writers of {table} go on."
+    method = definition.removeprefix("unique ").partition(" (")[0]
+    if _are_plain(listed) and not rest and method == "btree":
+        return Advice(sentence, (_concurrently(_create_index(index, table, listed, unique)),))
+    kind = "UNIQUE INDEX" if unique else "INDEX"
+    statement = f"CREATE {kind} CONCURRENTLY {_sql(index)} ON {_sql(table)} USING {method} ({listed}){rest}"
+    return Advice(sentence, (_concurrently(f"    op.execute({_text(statement)})"),))
+
+
+def _of_foreign_key(table: str, constraint: str, after: Mapping[str, str]) -> Advice | None:
+    definition = after.get(f"constraint {table}.{constraint}", "")
+    found = _REFERENCES.search(definition)
+    if found is None or not definition.startswith("FOREIGN KEY"):
+        return None
+    columns, parent, references = inside(definition)[0], found["parent"], found["columns"]
+    actions = "".join(f", on{when.lower()}={_text(what)}" for when, what in _ACTION.findall(found["more"]))
+    made = (
+        f"op.create_foreign_key({_text(_name(constraint))}, {_text(_name(table))}, {_text(_name(parent))},"
+        f" {_listed(columns)}, {_listed(references)}{actions}{_schema(table, 'source_schema')}"
+        f"{_schema(parent, 'referent_schema')}, postgresql_not_valid=True)"
+    )
+    return _in_two(table, constraint, made, "the values that are there are looked up")
+
+
+def _of_scan(table: str, why: str, after: Mapping[str, str]) -> Advice | None:
+    for each in why.split(", "):
+        if each.endswith(_NOT_NULL):
+            return _of_not_null(table, each.removesuffix(_NOT_NULL))
+        name, _, what = each.rpartition(" is ")
+        definition = after.get(f"constraint {table}.{name}", "")
+        if what == "added" and definition.startswith("CHECK"):
+            condition = inside(definition)[0]
+            made = (
+                f"op.create_check_constraint({_text(_name(name))}, {_text(_name(table))}, {_text(condition)}"
+                f"{_schema(table, 'schema')}, postgresql_not_valid=True)"
+            )
+            return _in_two(table, name, made, "the rows that are there are read")
+    return None
+
+
+def _of_not_null(table: str, column: str) -> Advice:
+    check, schema = f"{_name(table)}_{_name(column)}_not_null", _schema(table, "schema")
+    has_value = _text(f"{_sql(column)} IS NOT NULL")
+    made = f"op.create_check_constraint({_text(check)}, {_text(_name(table))}, {has_value}{schema}, postgresql_not_valid=True)"
+    set_ = f"op.alter_column({_text(_name(table))}, {_text(_name(column))}, nullable=False{schema})"
+    drop = f"op.drop_constraint({_text(check)}, {_text(_name(table))}{schema})"
+    return Advice(
+        f"Prove by a CHECK that {column} has no NULL, which is validated without a lock that blocks; then SET NOT NULL"
+        " reads no row.",
+        (made, _validate(table, check), set_, drop),
+    )
+
+
+def _in_two(table: str, constraint: str, made: str, what: str) -> Advice:
+    return Advice(
+        f"Add {constraint} as NOT VALID, which holds for new rows at once; then validate it: {what} while readers and"
+        " writers go on.",
+        (made, _validate(table, constraint)),
+    )
+
+
+def _validate(table: str, constraint: str) -> str:
+    return f"op.execute({_text(f'ALTER TABLE {_sql(table)} VALIDATE CONSTRAINT {_sql(constraint)}')})"
+
+
+def _create_index(index: str, table: str, listed: str, unique: str) -> str:
+    more = f", {unique}" if unique else ""
+    return (
+        f"    op.create_index({_text(_name(index))}, {_text(_name(table))}, {_listed(listed)}{more}"
+        f"{_schema(table, 'schema')}, postgresql_concurrently=True, if_not_exists=True)"
+    )
+
+
+def _concurrently(*lines: str) -> str:
+    return "\n".join(("with op.get_context().autocommit_block():", *lines))
+
+
+def _are_plain(listed: str) -> bool:
+    return all(_PLAIN.fullmatch(each) for each in parts(listed))
+
+
+def _listed(listed: str) -> str:
+    return f"[{', '.join(_text(_name(each)) for each in parts(listed))}]"
+
+
+def _path(name: str) -> tuple[str, ...]:
+    return parse(f"table {name}").path
+
+
+def _name(name: str) -> str:
+    """The bare name, as Python and Alembic want it."""
+    return _path(name)[-1]
+
+
+def _schema(table: str, key: str) -> str:
+    path = _path(table)
+    return f", {key}={_text(path[0])}" if len(path) > 1 else ""
+
+
+def _sql(name: str) -> str:
+    return ".".join(map(identifier, _path(name)))
+
+
+def _text(text: str) -> str:
+    """A Python string, in double quotes where that needs no escape."""
+    return f'"{text}"' if '"' not in text and "\\" not in text and "\n" not in text else repr(text)
