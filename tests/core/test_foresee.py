@@ -550,6 +550,19 @@ VERSION_ROW = said(locks=[on(5, ROWS, 1)])
         ),
         ([said('building index "i2" on table "pg_toast_7" serially')], {}, []),
         (
+            [said('verifying table "orders"', commits=True)],
+            {"column orders.a": "integer not null"},
+            ["blocks reads and writes of orders: scan (a is made not null)"],
+        ),
+        (
+            [said('validating foreign key constraint "fk"', commits=True)],
+            {"constraint orders.fk": "FOREIGN KEY (a) REFERENCES crm.customers(id)"},
+            [
+                "blocks writes of crm.customers: foreign key fk of orders",
+                "blocks writes of orders: foreign key fk to crm.customers",
+            ],
+        ),
+        (
             [said('verifying table "orders"', locks=[on(1, AT_ALL)])],
             {"column orders.a": "integer not null", "constraint orders.c": "CHECK ((a > 0))"},
             ["blocks reads and writes of orders: scan (a is made not null, c is added)"],

@@ -32,6 +32,16 @@ def of_two(effects=(), needs=(), outlook=None):
     return two
 
 
+def test_the_safe_way_to_what_blocks_for_long_is_told_with_the_revision():
+    effects = ("blocks writes of t: builds index ix", "blocks writes of t: rewrite", "writes rows of t")
+    entries = {entry.revision.id: entry for entry in MANIFEST.revisions}
+    more = replace(MANIFEST, revisions=(entries["one"], replace(entries["two"], effects=effects)))
+    (two,) = reviewed(more, GRAPH, ("one",), (TWO,))
+    (way,) = two.safer
+    assert "new column" in way.sentence
+    assert two.to_json()["safer"] == [{"sentence": way.sentence, "revisions": []}]
+
+
 def test_what_a_pending_revision_changes_and_breaks_is_told():
     (two,) = reviewed(MANIFEST, GRAPH, ("one",), (TWO,))
     assert (two.revision, two.changes, two.effects_said, two.needs_said) == (
@@ -43,7 +53,8 @@ def test_what_a_pending_revision_changes_and_breaks_is_told():
     assert two.breaks
     assert "t.a" in two.breaks[0]
     assert two.to_json() == {
-        "revision": "two", "changes": ["- column t.a: integer"], "effects": None, "needs": None, "breaks": list(two.breaks)
+        "revision": "two", "changes": ["- column t.a: integer"], "effects": None, "needs": None, "breaks": list(two.breaks),
+        "safer": [],
     }  # fmt: skip
 
 
