@@ -45,7 +45,6 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - only mkdtemp writes there
 _MEMINFO = Path("/proc/meminfo")
 _LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
 _MEMORY_BYTES = 4 * 1024**3
-_SCRAM_ITERATIONS_SINCE = 16
 _TEMPORARY = {"TMPDIR", "TEMP", "TMP"}  # whoever names a folder for temporary files means it
 
 _SETTINGS = {
@@ -219,8 +218,6 @@ class EmbeddedServer:
         secret.write_text(self.password, encoding="ascii")
         arguments = ["-D", str(self.data_dir), "-U", self.user, "-A", "scram-sha-256", "--pwfile", str(secret)]
         arguments += ["-E", "UTF8", "--no-sync", "--no-instructions"]
-        if self.binaries.version[0] >= _SCRAM_ITERATIONS_SINCE:  # no guess at a long random password needs slowing down
-            arguments += ["--set", "scram_iterations=1"]
         # C.UTF-8 knows letters beyond ASCII, but some systems lack it.
         created = any(
             self._spawn("initdb", *arguments, f"--locale={locale}").wait() == 0 for locale in ("C.UTF-8", "C")

@@ -193,8 +193,9 @@ def _column(definition: Definition, identity: Identity, own: str, schema: Schema
     column = parse_column(definition[1])
     owner = _sql(identity.owner)
     if column.default is not None:
-        # On the column itself, because no row gets the value: a new column would take it from its sequence.
-        sql = f"ALTER TABLE {owner} ALTER COLUMN {identifier(identity.path[-1])} SET DEFAULT {column.default}"
+        # On the column itself, because no row gets the value: a new column would take it from its sequence. ONLY: what
+        # inherits it may have a default of its own, which was executed already.
+        sql = f"ALTER TABLE ONLY {owner} ALTER COLUMN {identifier(identity.path[-1])} SET DEFAULT {column.default}"
         return _Try(definition, sql, definition[0])
     del schema
     copy = _sql((SCRATCH, own))
