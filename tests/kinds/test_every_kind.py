@@ -61,7 +61,8 @@ class Course:
         code = result.exit_code
         last = result.finished
         if code in {0, 11} and stage == "tested" and "cases_failed" in last:
-            lines = result.named("trial.finding")
+            # how long a lock lasts is a question of the table, not of the kind
+            lines = [line for line in result.named("trial.finding") if line["check"] != "locks"]
             told = {level: sorted({line["check"] for line in lines if line["level"] == level}) for level in WORDS}
             said = [f"{name}: {', '.join(told[level])}" for level, name in WORDS.items() if told[level]]
             word = "; ".join(said) or "nothing found"
