@@ -76,7 +76,10 @@ class Name(Explained):
     STATEMENT_BLOCKED = "statement.blocked", "the running statement waits for a lock; who holds it"
     HEARTBEAT = "heartbeat", "the run is alive"
     CHECK_FINISHED = "check.finished", "a check of `doctor` passed, warns or fails; its evidence and its fix"
-    NOTIFY_WARNING = "notify.warning", "somebody could not be told how the run ended; the run is as it is"
+    NOTIFY_WARNING = (
+        "notify.warning",
+        "somebody, or a collector of telemetry, could not be told how the run ended; the run is as it is",
+    )
     TRIAL_REVISION = "trial.revision", "`test` has tried a revision"
     TRIAL_FINDING = "trial.finding", "`test` found a fault; its check, its place, and whether it fails the run"
     PROOF_FINISHED = "proof.finished", "the database was read again and is what the target says"

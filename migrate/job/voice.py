@@ -27,12 +27,16 @@ if TYPE_CHECKING:
     from migrate.core.problems import ExitCode
     from migrate.core.problems.fix import Invocation
     from migrate.core.redaction import Redactor
+    from migrate.output.telemetry import Telemetry
     from migrate.settings import Settings
 
 # What env.py, the server or the ledger give reason for each time that they are asked.
 _SAID_ONCE: Final = frozenset({Name.IMAGE_WARNING, Name.TARGET_WARNING, Name.LEDGER_WARNING})
 # Looked at again under the guard: news only where it has changed.
 _SAID_IF_NEW: Final = frozenset({Name.STATE_OBSERVED, Name.DECISION_MADE})
+
+
+_OTLP: Final = "OTEL_EXPORTER_OTLP_"  # a variable of these that names an endpoint asks for spans and metrics
 
 
 class Speech(Enum):
@@ -104,6 +108,7 @@ class Voice:
         )
         if settings is not None and settings.limits.deadline_s:
             self.log.end_by(began_s + settings.limits.deadline_s)
+        self._telemetry = _telemetry(verb, settings)
 
     def emit(self, event: Event) -> None:
         """Say that something happened, to whom it concerns."""
@@ -116,6 +121,9 @@ class Voice:
             if self._last.get(about) == event:
                 return
             self._last[about] = event
+        if self._telemetry is not None and self.concluded is None:
+            said = replace(event, message=self._redactor.text(event.message))
+            self._telemetry.tell(said, self._for_others(event.fields))
         match self._speech:
             case Speech.JSON:
                 return
@@ -139,6 +147,10 @@ class Voice:
         message = report.message or last_words(self._verb, report)
         if is_first:
             self._notify({"verb": self._verb, **fields})
+            if self._telemetry is not None:
+                wrong = self._telemetry.end(self._redactor.text(message), self._for_others(fields))
+                if wrong is not None:
+                    self.emit(Event(Name.NOTIFY_WARNING, f"no telemetry was sent: {wrong}", Level.WARN))
         if not self.has_product(report):
             level = Level.ERROR if report.outcome.problem else Level.INFO
             self.emit(Event(Name.RUN_FINISHED, message, level, fields))
@@ -171,6 +183,10 @@ class Voice:
             return fields  # as they read already: nearly every run, and each of its lines
         return with_completed_fixes(fields, self._project_flags, self._again)
 
+    def _for_others(self, fields: Mapping[str, object]) -> dict[str, object]:
+        """The last line's fields as JSON has them, without any secret."""
+        return self.log.redacted(json.loads(json.dumps(fields, default=str)))
+
     def _notify(self, fields: Mapping[str, object]) -> None:
         """Tell people how the run ended, if they want to hear of such an end; what goes wrong is a warning and no more."""
         settings = self._settings
@@ -180,11 +196,23 @@ class Voice:
         from migrate.core.notification import notification
         from migrate.output.notify import notify
 
-        last = self.log.redacted(json.loads(json.dumps(fields, default=str)))
-        message = notification(last, self.log.redacted({"service": settings.service, **self.log.context}))
+        context = self.log.redacted({"service": settings.service, **self.log.context})
+        message = notification(self._for_others(fields), context)
         if message.occasion in settings.notify_on:
             for wrong in notify(addresses, message):
                 self.emit(Event(Name.NOTIFY_WARNING, wrong, Level.WARN))
+
+
+def _telemetry(verb: str, settings: Settings | None) -> Telemetry | None:
+    """The spans and metrics of this run, where OpenTelemetry's variables ask for them and the extra is installed."""
+    is_asked = any(name.startswith(_OTLP) and name.endswith("ENDPOINT") for name in os.environ)
+    if settings is None or not is_asked or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return None
+    try:
+        from migrate.output.telemetry import Telemetry
+    except ImportError:
+        return None
+    return Telemetry(verb, os.environ, service=settings.service, version=__version__)
 
 
 def working_folder() -> Path:
