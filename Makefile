@@ -9,7 +9,7 @@ WORKERS ?= 3
 NODE_MODULES := tests/platforms/node_modules
 PYTEST := $(BIN)/python -m pytest -q -p no:cacheprovider
 
-.PHONY: help demo test test-pythons test-deep test-transactions test-lowest test-versions test-faults faults-page kinds-page test-containers test-pages lint bench bench-parts soak dist docs lock clean
+.PHONY: help demo test test-pythons test-deep test-transactions test-lowest test-versions test-faults faults-page kinds-page test-containers test-pages lint bench bench-parts soak site dist docs lock clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -98,6 +98,11 @@ test-containers: $(VENV)/installed ## the images and the release on a real Docke
 	@docker compose version >/dev/null 2>&1 || { echo "docker has no Compose v2" >&2; exit 1; }
 	$(PYTEST) -n 0 tests/containers
 
+site: requirements/site.txt ## the documentation as a site, in build/site; a link that leads nowhere fails it
+	$(PYTHON) -m venv $(VENV)-site
+	$(VENV)-site/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/site.txt
+	$(VENV)-site/bin/zensical build --strict --clean
+
 dist: $(VENV)/installed ## the source distribution and the wheel
 	rm -rf dist
 	$(BIN)/python -m hatchling build
@@ -117,6 +122,8 @@ lock: ## compile the hash-pinned requirements anew
 	  --group pyproject.toml:build -o requirements/build.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras \
 	  --group pyproject.toml:versions -o requirements/versions.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras \
+	  --group pyproject.toml:site -o requirements/site.txt
 	$(BIN)/uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --no-strip-extras \
 	  --resolution lowest-direct --extra embedded --group test --group build pyproject.toml -o requirements/lowest.txt
 
