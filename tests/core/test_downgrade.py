@@ -73,7 +73,7 @@ def test_the_newest_goes_first():
     assert order[-1] == "two"
 
 
-@pytest.mark.parametrize(("target", "why"), [("on", "no revision"), ("last", "not applied here")])
+@pytest.mark.parametrize(("target", "why"), [("on", "not a revision"), ("last", "not applied here")])
 def test_what_is_no_way_back(target, why):
     found = reverting(GRAPH, ("left",), target)
     assert isinstance(found, HistoryFault)
