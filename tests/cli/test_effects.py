@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -241,3 +241,29 @@ def test_what_commits_by_itself_is_never_called_harmless_for_want_of_a_lock(
         "validated": ["concurrent scan of orders (ck_there is validated)"],
         "looked_up": ["concurrent scan of orders (foreign key fk_there is validated)"],
     }
+
+
+@pytest.mark.parametrize(
+    ("engine", "driver"), [("sync", "psycopg"), ("async", "psycopg"), ("async", "asyncpg"), ("begin", "psycopg2")]
+)
+def test_every_driver_hears_what_the_server_says(
+    project: Project, server: Server, run_migrate: RunMigrate, engine: Any, driver: str
+) -> None:
+    project.write_env(engine=engine, driver=driver)
+    # one statement each: asyncpg prepares them
+    tables = (
+        "CREATE TABLE customers (id bigint PRIMARY KEY, email text)",
+        "CREATE TABLE orders (id bigint, state text)",
+    )
+    project.revision("tables", upgrade="\n".join(f'op.execute("{one}")' for one in tables))
+    body = 'op.alter_column("customers", "email", nullable=False)\nop.create_index("ix", "orders", ["state"])'
+    project.revision("change", down="tables", upgrade=body)
+    ended = run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()}, timeout_seconds=120)
+    assert ended.exit_code == 0, ended.stdout
+    (_, change) = json.loads((project.versions.parent / "manifest.json").read_text())["revisions"]
+    assert change["effects"] == [
+        "blocks reads and writes of customers: scan (email is made not null)",
+        "blocks reads and writes of customers through 1 more statement",
+        "blocks writes of orders: builds index ix",
+    ]
+    assert change["needs"] == ["no NULL in customers.email"]
