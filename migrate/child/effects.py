@@ -46,7 +46,9 @@ _RELATIONS: Final = """
 _LOCKS: Final = f"""
     SELECT l.relation::bigint, l.mode,
            CASE WHEN l.mode = 'RowExclusiveLock' THEN {_WRITTEN.format("l.relation")} ELSE 0 END,
-           coalesce(c.relfilenode, 0)::bigint, {_LIMIT}
+           coalesce(c.relfilenode, 0)::bigint,
+           EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = l.relation AND i.indisclustered),
+           {_LIMIT}
       FROM (SELECT 1) AS always
       LEFT JOIN pg_catalog.pg_locks l
         ON l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted AND l.relation >= 16384
@@ -108,8 +110,8 @@ class EffectWatch(Observer):
         commits = commits_by_itself(statement.connection)
         heard = tuple(self._heard)
         found = [] if commits else rows_by_driver(statement.connection, _LOCKS)
-        locks = tuple(Lock(*row[:4]) for row in found if row[0] is not None)
-        limit = int(found[0][4]) if found else self._limit
+        locks = tuple(Lock(*row[:5]) for row in found if row[0] is not None)
+        limit = int(found[0][5]) if found else self._limit
         concurrently = _CONCURRENTLY.search(statement.sql) is not None
         self._traces.append(Trace(heard, locks, limit, commits, concurrently))
 

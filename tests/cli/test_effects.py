@@ -267,3 +267,88 @@ def test_every_driver_hears_what_the_server_says(
         "blocks writes of orders: builds index ix",
     ]
     assert change["needs"] == ["no NULL in customers.email"]
+
+
+MORE_TABLES = """
+    CREATE TABLE logs (id bigint NOT NULL, at date NOT NULL) PARTITION BY RANGE (at);
+    CREATE TABLE logs_old PARTITION OF logs FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+    CREATE TABLE logs_new (id bigint NOT NULL, at date NOT NULL);
+    CREATE UNLOGGED TABLE fast (id bigint PRIMARY KEY);
+    CREATE DOMAIN code AS text;
+    CREATE TABLE coded (id bigint PRIMARY KEY, c code);
+    CREATE TABLE keyless (id bigint, name text);
+    CREATE TABLE clustered (id bigint PRIMARY KEY);
+    CREATE TABLE checked (a int CHECK (a > 0));
+"""
+# Rules of linters that no message names alone; what is said of each.
+MORE_HAZARDS = {
+    "reindex": (
+        "REINDEX TABLE keyed",
+        ["blocks reads and writes of keyed: builds index keyed_pkey"],
+    ),
+    "primary_key": (
+        "ALTER TABLE keyless ADD PRIMARY KEY (id)",
+        [
+            "blocks reads and writes of keyless: scan (id is made not null)",
+            "blocks reads and writes of keyless: builds index keyless_pkey",
+        ],
+    ),
+    "type_with_check": ("ALTER TABLE checked ALTER a TYPE bigint", ["blocks reads and writes of checked: rewrite"]),
+    "serial": ("ALTER TABLE orders ADD n serial", ["blocks reads and writes of orders: rewrite"]),
+    "required": ("ALTER TABLE orders ADD kind text NOT NULL", ["blocks reads and writes of orders: scan"]),
+    "set_logged": ("ALTER TABLE fast SET LOGGED", ["blocks reads and writes of fast: rewrite"]),
+    "cluster": ("CLUSTER clustered USING clustered_pkey", ["blocks reads and writes of clustered: rewrite"]),
+    "attach": (
+        "ALTER TABLE logs ATTACH PARTITION logs_new FOR VALUES FROM ('2021-01-01') TO ('2022-01-01')",
+        ["blocks reads and writes of logs_new: scan (it becomes a partition)"],
+    ),
+    "detach": (
+        "ALTER TABLE logs DETACH PARTITION logs_old",
+        ["blocks reads and writes of logs: brief", "blocks reads and writes of logs_old: brief"],
+    ),
+    "domain": (
+        "ALTER DOMAIN code ADD CONSTRAINT short CHECK (length(VALUE) < 9)",
+        ["blocks writes of coded: scan (code is asked for more)"],
+    ),
+    "delete": ("DELETE FROM orders", ["writes rows of orders"]),
+    "truncate_cascade": (
+        "TRUNCATE customers CASCADE",
+        [
+            "blocks reads and writes of customers: brief",
+            "writes rows of customers (all are removed)",
+            "blocks reads and writes of orders: brief",
+            "writes rows of orders (all are removed)",
+        ],
+    ),
+    "block": (
+        "DO $$ BEGIN CREATE INDEX ix ON orders (state); END $$",
+        ["blocks writes of orders: builds index ix"],
+    ),
+    "partitioned_index": (
+        "CREATE INDEX ix_logs ON logs (id)",
+        ["blocks writes of logs: brief", "blocks writes of logs_old: builds index logs_old_id_idx"],
+    ),
+    "partitioned_column": (
+        "ALTER TABLE logs ADD x uuid DEFAULT gen_random_uuid()",
+        ["blocks reads and writes of logs: brief", "blocks reads and writes of logs_old: rewrite"],
+    ),
+    "row_security": ("ALTER TABLE orders ENABLE ROW LEVEL SECURITY", ["blocks reads and writes of orders: brief"]),
+}
+MORE_TABLES += "CREATE TABLE keyed (id bigint PRIMARY KEY);"
+ALONE = {
+    "vacuum_full": ("VACUUM FULL keyed", ["blocks reads and writes of keyed: builds index keyed_pkey"]),
+    "reindex_beside": ("REINDEX TABLE CONCURRENTLY keyed", ["concurrent build of index keyed_pkey on keyed"]),
+}
+
+
+def test_the_rules_of_linters_that_a_run_can_show_are_shown(
+    project: Project, server: Server, run_migrate: RunMigrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "TABLES", TABLES.replace("''')", f"{MORE_TABLES}''')"))
+    bodies = {id_: f"op.execute({sql!r})" for id_, (sql, _) in MORE_HAZARDS.items()}
+    bodies |= {
+        id_: f"with op.get_context().autocommit_block():\n    op.execute({sql!r})" for id_, (sql, _) in ALONE.items()
+    }
+    found = effects(project, server, run_migrate, bodies)
+    expected = {id_: lines for id_, (_, lines) in {**MORE_HAZARDS, **ALONE}.items()}
+    assert found == {"tables": []} | expected

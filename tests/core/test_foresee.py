@@ -503,6 +503,18 @@ def on(relation: int, mode: str, written: int = 0, file: int | None = None) -> L
 VERSION_ROW = said(locks=[on(5, ROWS, 1)])
 
 
+def test_values_of_a_domain_that_is_asked_for_more_are_read():
+    before = {**ORDERS, "column orders.c": "code", "domain code": "text", "domain other": "text"}
+    after = {**before, "domain code": "text not null", "constraint code.short": "CHECK ((VALUE <> ''))"}
+    after |= {"constraint other.x": "CHECK ((VALUE <> ''))", "constraint orders.x": "CHECK ((a > 0)) NOT VALID"}
+    seen = Observed(RELATIONS, (said(locks=[on(1, SHARED)]),), "public", VERSIONS, 2000)
+    assert [effects.line(each) for each in effects_of(seen, before, after)] == [
+        "blocks writes of orders: scan (code is asked for more)"
+    ]
+    seen = Observed(RELATIONS, (said(locks=[on(1, SHARED)]),), "public", VERSIONS, 2000)
+    assert [effects.line(each) for each in effects_of(seen, ORDERS, ORDERS)] == ["blocks writes of orders: brief"]
+
+
 @pytest.mark.parametrize(
     ("statements", "after", "lines"),
     [
@@ -549,6 +561,21 @@ VERSION_ROW = said(locks=[on(5, ROWS, 1)])
             ["concurrent build of index i2 on orders"],
         ),
         ([said('building index "i2" on table "pg_toast_7" serially')], {}, []),
+        (
+            [said('building index "ix" on table "orders" serially', commits=True)],
+            {},
+            ["blocks reads and writes of orders: builds index ix"],
+        ),
+        (
+            [said('building index "ix_ccnew" on table "orders" serially', commits=True, concurrently=True)],
+            {},
+            ["concurrent build of index ix on orders"],
+        ),
+        (
+            [said(locks=[on(1, AT_ALL, file=20)._replace(is_clustered=True)])],
+            {},
+            ["blocks reads and writes of orders: rewrite"],
+        ),
         (
             [said('verifying table "orders"', commits=True)],
             {"column orders.a": "integer not null"},

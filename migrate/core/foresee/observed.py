@@ -28,7 +28,7 @@ from migrate.core.schema.differences import dotted, name, parse, parse_column
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from migrate.core.foresee.watched import Relation, Trace
+    from migrate.core.foresee.watched import Lock, Relation, Trace
     from migrate.core.schema.differences import Schema
 
 MODES: Final = {
@@ -45,6 +45,7 @@ _VALIDATING: Final = re.compile(r'validating foreign key constraint "(.*)"', re.
 _BUILDING: Final = re.compile(
     r'building index "(.*)" on table "(.*)" (?:serially|with request for \d+ parallel workers?)', re.DOTALL
 )
+_BUILT_BESIDE: Final = "_ccnew"  # how REINDEX CONCURRENTLY names what it builds
 _PROVING: Final = re.compile(r'existing constraints on column "(.*)\.(.*)" are sufficient to prove', re.DOTALL)
 
 
@@ -109,7 +110,7 @@ class _Effects:
                 if lock.relation in anew:
                     files[lock.relation] = lock.file
                     if not any(_REWRITING.fullmatch(said) for said in statement.messages):
-                        causes.append(self._refilled(relation, held.get(lock.relation, Blocks.NOTHING)))
+                        causes.append(self._refilled(relation, lock, held.get(lock.relation, Blocks.NOTHING)))
             for (oid, blocks), first in taken.items():
                 if at > first:
                     causes.append(Held(self._name(self._tables[oid]), blocks, at - first))
@@ -153,8 +154,11 @@ class _Effects:
                 for oid in self._named(found[2], held):
                     if oid in anew:
                         continue
-                    blocks = Blocks.NOTHING if statement.concurrently else held.get(oid, Blocks.WRITES)
-                    yield IndexBuild(self._name(self._tables[oid]), blocks, name(found[1]))
+                    table, index = self._name(self._tables[oid]), name(found[1].removesuffix(_BUILT_BESIDE))
+                    # one that was there is made anew, by REINDEX or by what writes the table anew: readers wait, too
+                    unseen = Blocks.ALL if statement.commits and self._has_index(table, index) else Blocks.WRITES
+                    blocks = Blocks.NOTHING if statement.concurrently else held.get(oid, unseen)
+                    yield IndexBuild(table, blocks, index)
             elif found := _VERIFYING.fullmatch(said):
                 for oid in self._named(found[1], held):
                     table = self._name(self._tables[oid])
@@ -164,6 +168,9 @@ class _Effects:
                     yield Scan(table, held.get(oid, unseen), why)
             elif found := _VALIDATING.fullmatch(said):
                 yield from self._looked_up(found[1], held, commits=statement.commits)
+
+    def _has_index(self, table: str, index: str) -> bool:
+        return f"index {table}.{index}" in self._before or f"constraint {table}.{index}" in self._before
 
     def _looked_up(self, constraint: str, held: Mapping[int, Blocks], *, commits: bool) -> Iterator[Effect]:
         shown = name(constraint)
@@ -213,9 +220,13 @@ class _Effects:
                 found.append("it becomes a partition")
         return ", ".join(found)
 
-    def _refilled(self, relation: Relation, blocks: Blocks) -> Effect:
-        """A new file that PostgreSQL says nothing of: TRUNCATE leaves a table empty, the others write its rows anew."""
-        if relation.kind == "r":
+    def _refilled(self, relation: Relation, lock: Lock, blocks: Blocks) -> Effect:
+        """A new file that PostgreSQL says nothing of: TRUNCATE leaves a table empty, the others write its rows anew.
+
+        CLUSTER leaves an index by which the table is ordered; a table that has one may also have been truncated, which is
+        quicker than what is said then.
+        """
+        if relation.kind == "r" and not lock.is_clustered:
             return RowsWritten(self._name(relation), all_removed=True)
         return Rewrite(self._name(relation), blocks)
 
@@ -243,8 +254,33 @@ class _Effects:
             if longest.get((table, Blocks.ALL), 0) < statements or blocks is Blocks.ALL:
                 yield Held(table, blocks, statements)
         for table, blocks in strongest.items():
-            if (table, blocks) not in causes:
-                yield Brief(table, blocks, self._why_brief(table))
+            if (table, blocks) in causes:
+                continue
+            why = self._why_of_domain(table) if blocks is Blocks.WRITES else ""
+            yield Scan(table, blocks, why) if why else Brief(table, blocks, self._why_brief(table))
+
+    def _why_of_domain(self, table: str) -> str:
+        """What a domain asks anew of values that the table has: PostgreSQL reads them, and says nothing of it."""
+        found = []
+        for identity in sorted(self._after):
+            if (
+                not identity.startswith(("constraint ", "domain "))
+                or self._before.get(identity) == self._after[identity]
+            ):
+                continue
+            parsed = parse(identity)
+            domain = dotted(parsed.path if parsed.kind == "domain" else parsed.owner)
+            if f"domain {domain}" in self._before and self._has_column_of(table, domain):
+                found.append(f"{domain} is asked for more")
+        return ", ".join(dict.fromkeys(found))
+
+    def _has_column_of(self, table: str, type_: str) -> bool:
+        return any(
+            identity.startswith("column ")
+            and dotted(parse(identity).owner) == table
+            and parse_column(definition).type == type_
+            for identity, definition in self._before.items()
+        )
 
     def _why_brief(self, table: str) -> str:
         """What a catalog change takes away that was made with effort."""

@@ -25,6 +25,7 @@ class Lock(NamedTuple):
     mode: str
     written: int
     file: int
+    is_clustered: bool = False  # the table has an index by which CLUSTER orders it
 
 
 class Trace(NamedTuple):
