@@ -11,6 +11,8 @@ import click
 
 from migrate.commands.usage import WrongWord
 from migrate.commands.verb import verb
+from migrate.core.foresee.advice import KINDS as EFFECTS
+from migrate.core.foresee.advice import example
 from migrate.core.problems import CATALOGUE, EXIT_MEANINGS, ExitCode, kinds_of, migrate, shell
 from migrate.job.voice import Answer
 from migrate.output.terminal import every_explanation, exit_explanation, explanation
@@ -20,12 +22,15 @@ from migrate.output.terminal import every_explanation, exit_explanation, explana
 @click.argument("code", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def explain(code: str | None, *, as_json: bool) -> Answer:
-    """Explain CODE: a problem (untracked) or an exit code (15); without one, list them. Connects to nothing."""
+    """Explain CODE: a problem (untracked), an exit code (15), or the safe way to an effect (not-null).
+
+    Without CODE, list them. Connects to nothing.
+    """
     known_exits = {str(int(known)): known for known in ExitCode}
     fields: dict[str, object]
     if code is None:
         fields = {"exit_codes": [{**_exit_fields(each), "problems": _codes(each)} for each in ExitCode]}
-        text = every_explanation(_width())
+        text = every_explanation(_width(), EFFECTS)
     elif code in CATALOGUE:
         kind = CATALOGUE[code]
         fields = {
@@ -45,10 +50,14 @@ def explain(code: str | None, *, as_json: bool) -> Answer:
             "problems": _codes(exit_code),
         }
         text = exit_explanation(exit_code, kinds_of(exit_code))
+    elif code in EFFECTS:
+        effect, way = example(code)
+        fields = {"effect": effect, "safer": way.sentence, "revisions": list(way.revisions)}
+        text = "\n".join((f"{code}: {effect}", *(f"  {line}" for line in way.lines())))
     else:
-        close = get_close_matches(code, [*CATALOGUE, *known_exits], n=3, cutoff=0.5)
+        close = get_close_matches(code, [*CATALOGUE, *known_exits, *EFFECTS], n=3, cutoff=0.5)
         like = f"; the closest are {', '.join(close)}" if close else ""
-        why = f"{code!r} is neither a problem nor an exit code of migrate{like}"
+        why = f"{code!r} is neither a problem, an exit code nor an effect of migrate{like}"
         raise WrongWord(why, param_hint="CODE", fix=shell(migrate("explain", close[0])) if close else None)
     return Answer(int(ExitCode.OK), json.dumps(fields) if as_json else text.rstrip("\n"))
 

@@ -15,7 +15,7 @@ from migrate.core.problems import EXIT_MEANINGS, ExitCode, kinds_of
 from migrate.core.problems.fix import Language
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rich.live import Live
     from rich.text import Text
@@ -294,12 +294,14 @@ def explanation(kind: Kind, width: int | None = None) -> str:
     return "".join(f"{line.text}\n" for line in lines)
 
 
-def every_explanation(width: int | None = None) -> str:
-    """List every exit code, each with the problems that end with it."""
+def every_explanation(width: int | None = None, effects: Iterable[str] = ()) -> str:
+    """List every exit code, each with the problems that end with it, and the effects to which there is a safe way."""
     lines: list[Line] = []
     for code in ExitCode:
         lines.append(Line(f"{int(code):>3} {code.label}: {EXIT_MEANINGS[code]}"))
         lines += _labelled("", ", ".join(kind.code for kind in kinds_of(code)), width)
+    lines.append(Line("effects, and the safe way to each:"))
+    lines += _labelled("", ", ".join(effects), width)
     lines.append(Line("more: migrate explain CODE"))
     return "".join(f"{line.text}\n" for line in lines)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from migrate.core.foresee.advice import KINDS as EFFECTS
+from migrate.core.foresee.advice import example
 from migrate.core.problems import CATALOGUE, ExitCode
 
 
@@ -105,3 +107,18 @@ def test_a_full_disk_is_said_in_a_line(arguments: list[str]) -> None:
         )
     assert done.returncode == ExitCode.USAGE
     assert done.stderr == "migrate: stdout cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("word", EFFECTS)
+def test_the_safe_way_to_an_effect_is_explained(word: str) -> None:
+    code, text = explain(word)
+    effect, way = example(word)
+    assert code == 0
+    for line in (effect, *way.lines()):
+        assert line in text
+    fields = json.loads(explain(word, "--json")[1])
+    assert (fields["effect"], fields["safer"]) == (effect, way.sentence)
+
+
+def test_without_a_code_the_effects_are_listed() -> None:
+    assert "not-null" in explain()[1]

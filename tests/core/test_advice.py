@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.foresee.advice import Advice, advice
+from migrate.core.foresee.advice import KINDS, Advice, advice, example
 from migrate.core.foresee.effects import (
     Blocks,
     Brief,
@@ -158,3 +158,11 @@ def test_steps_are_revisions_of_their_own():
         "Do.", "# revision 1 of 2", "one()", "# revision 2 of 2", "two()", "three()",
     )  # fmt: skip
     assert Advice("Do.", ("one()",)).lines() == ("Do.", "one()")
+
+
+@pytest.mark.parametrize("word", KINDS)
+def test_every_kind_has_an_example_with_its_safe_way(word):
+    effect, way = example(word)
+    assert "orders" in effect
+    assert way.sentence
+    assert bool(way.revisions) == (word not in {"rewrite", "held-lock"})

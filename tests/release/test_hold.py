@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.postgres.test_compatibility import PROGRAM, SCHEMA
+
 EXPAND = 'op.execute("ALTER TABLE orders ADD COLUMN state text")'
 CONTRACT = 'op.execute("ALTER TABLE orders DROP COLUMN old_state")'
 INDEX = 'op.execute("CREATE INDEX ix_orders_state ON orders (state)")'
@@ -56,6 +58,33 @@ def test_what_comes_before_the_first_that_breaks_is_applied_and_both_programs_ru
     assert rest.finished["applied"] == ["contract", "index"]
     assert not released.runs(OLD)
     assert released.runs(NEW)
+
+
+def test_the_program_of_the_compatibility_suite_runs_until_the_contract(project, database, run_migrate, write_manifest):
+    """Three revisions, of which the second breaks it, and the program of the next release."""
+
+    def runs(program):  # from the start: it counts on the first user's number
+        database.execute("TRUNCATE users, articles, clubs, members RESTART IDENTITY CASCADE")
+        return database.runs(program)
+
+    told = ("words + 1", "note || 'x'"), ("words", "note"), (", -1, 7)", ", -1, 'n')")
+    following = PROGRAM
+    for old, new in told:
+        following = [statement.replace(old, new) for statement in following]
+    project.revision("made", upgrade=f"op.execute({SCHEMA!r})")
+    assert run_migrate("up", database=database).exit_code == 0
+    project.revision("expand", down="made", upgrade='op.execute("ALTER TABLE articles ADD note text")')
+    project.revision("contract", down="expand", upgrade='op.execute("ALTER TABLE articles DROP words")')
+    project.revision("index", down="contract", upgrade='op.execute("CREATE INDEX ON articles (note)")')
+    write_manifest()
+    result = hold(run_migrate, database)
+    assert (result.exit_code, result.finished["applied"]) == (0, ["expand"])
+    assert runs(PROGRAM)
+    assert runs(following)
+    rest = run_migrate("up", "--breaking", "allow", database=database)
+    assert rest.finished["applied"] == ["contract", "index"]
+    assert not runs(PROGRAM)
+    assert runs(following)
 
 
 def test_a_program_starts_while_revisions_are_held_and_not_before(released, run_migrate):

@@ -18,6 +18,7 @@ from migrate.core.foresee.effects import (
     Rewrite,
     RowsWritten,
     Scan,
+    line,
 )
 from migrate.core.quoting import identifier
 from migrate.core.schema.differences import parse
@@ -48,6 +49,31 @@ class Advice(NamedTuple):
                 found.append(f"# revision {number} of {len(self.revisions)}")
             found += body.splitlines()
         return tuple(found)
+
+
+_EXAMPLE: Final = {
+    "index orders.ix_orders_state": "btree (state)",
+    "constraint orders.uq_orders_number": "UNIQUE (number)",
+    "constraint orders.fk_orders_customer": "FOREIGN KEY (customer_id) REFERENCES customers(id)",
+    "constraint orders.ck_orders_amount": "CHECK ((amount > 0))",
+}
+KINDS: Final[Mapping[str, Effect]] = {
+    "index": IndexBuild("orders", Blocks.WRITES, "ix_orders_state"),
+    "unique": IndexBuild("orders", Blocks.ALL, "uq_orders_number"),
+    "foreign-key": ForeignKey("orders", Blocks.WRITES, "fk_orders_customer", "customers"),
+    "check": Scan("orders", Blocks.ALL, "ck_orders_amount is added"),
+    "not-null": Scan("orders", Blocks.ALL, "customer_id is made not null"),
+    "rewrite": Rewrite("orders", Blocks.ALL),
+    "held-lock": Held("orders", Blocks.ALL, 2),
+}
+"""By the word that `migrate explain` takes: an example of each kind of effect that blocks others for long."""
+
+
+def example(word: str) -> tuple[str, Advice]:
+    """The line of the example's effect, and the safe way. ``word`` is one of `KINDS`."""
+    found = advice(KINDS[word], _EXAMPLE)
+    assert found is not None
+    return line(KINDS[word]), found
 
 
 def advice(effect: Effect, after: Mapping[str, str]) -> Advice | None:
