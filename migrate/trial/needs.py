@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import psycopg2
 
@@ -20,6 +20,8 @@ from migrate.core.foresee.observed import writes
 from migrate.core.foresee.proving import is_refused_by
 from migrate.core.history.siblings import with_siblings
 from migrate.core.problems import Stop
+from migrate.core.quoting import identifier
+from migrate.core.schema.differences import dotted, parse
 from migrate.postgres.errors import problem_of
 from migrate.shadow.ground import OF_REVISIONS
 from migrate.trial.breaking import break_need
@@ -27,7 +29,7 @@ from migrate.trial.rows import versions
 from migrate.trial.tables import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from migrate.child.protocol import Sent
     from migrate.core.foresee.needs import Condition
@@ -35,6 +37,22 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
     from migrate.core.history.siblings import After
     from migrate.shadow.ground import Ground
+
+
+# Its partitions and children; what it refers to with an action, and so on upwards; and whatever has triggers or rules.
+_REACHING: Final = """
+    WITH RECURSIVE own(oid) AS (
+        SELECT CAST(%(table)s AS regclass)::oid
+        UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN own ON i.inhparent = own.oid),
+    reaching(oid) AS (
+        SELECT oid FROM own
+        UNION SELECT k.confrelid FROM pg_catalog.pg_constraint k JOIN reaching ON k.conrelid = reaching.oid
+               WHERE k.contype = 'f' AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd')))
+    SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.oid IN (SELECT oid FROM reaching)
+        OR EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
+        OR EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND c.relkind IN ('r', 'p'))
+"""
 
 
 class NeedTrial:
@@ -99,6 +117,7 @@ class NeedTrial:
         others = [each for each in conditions if each != condition]
         told: list[Sent | Watched] = []
         try:
+            reaching = self._reaching(condition, schema)
             if not break_need(self._ground.control, scope, condition, others):
                 return False
             rows = versions(self._ground.control, scope)
@@ -111,17 +130,27 @@ class NeedTrial:
                 sqlstate = stopped.problem.facts.get("sqlstate")
                 if not is_refused_by(condition, str(sqlstate) if sqlstate else None):
                     return False
-                return not self._wrote(revision, condition, told) and rows == versions(self._ground.control, scope)
+                return not self._wrote(revision, reaching, told) and rows == versions(self._ground.control, scope)
         except psycopg2.Error as error:
             raise problem_of(error, doing="trying what a revision needs", connection=self._ground.control) from error
         return None
 
-    def _wrote(self, revision: Revision, condition: Condition, told: list[Sent | Watched]) -> bool:
-        """Whether the revision may have written rows of the table, here or where there were none."""
+    def _reaching(self, condition: Condition, schema: str) -> frozenset[str]:
+        """The tables of which a row that is written may change one of the need's table: itself, and what acts on it."""
+        names = parse(f"table {condition.table}").path
+        path = names if len(names) > 1 else (schema, *names)
+        with self._ground.control.cursor() as cursor:
+            cursor.execute(_REACHING, {"table": ".".join(map(identifier, path))})
+            return frozenset(
+                dotted([table] if place == schema else [place, table]) for place, table in cursor.fetchall()
+            )
+
+    def _wrote(self, revision: Revision, reaching: Collection[str], told: list[Sent | Watched]) -> bool:
+        """Whether the revision may have written rows of the need's table, here or where there were none."""
         if any(isinstance(each, Watched) and each.failed_inside for each in told):
             return True  # what ran inside of the statement that failed is not seen
         seen = [self._ground.observed(each) for each in told if isinstance(each, Watched)]
         if not seen or any(trace.commits for each in seen for trace in each.traces):
             return True
         empty = self._observed.get(revision.id)
-        return any(writes(each, condition.table) for each in (*seen, *([empty] if empty is not None else [])))
+        return any(writes(each, reaching) for each in (*seen, *([empty] if empty is not None else [])))

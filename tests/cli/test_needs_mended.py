@@ -138,3 +138,62 @@ def test_a_revision_that_looks_and_refuses_by_itself_is_not_proven_by_its_own_er
     assert run_migrate("manifest").exit_code == 0
     written = json.loads((project.versions.parent / "manifest.json").read_text(encoding="utf-8"))
     assert written["revisions"][-1]["needs"] == [f"not proven: {NO_NULL}"]
+
+
+REACHED = {
+    "a row that it belongs to is deleted": (
+        (
+            "CREATE TABLE owners (id bigint PRIMARY KEY, legacy boolean);"
+            " CREATE TABLE things (id bigint, owner_id bigint REFERENCES owners ON DELETE CASCADE, name text)"
+        ),
+        "DELETE FROM owners WHERE legacy",
+    ),
+    "and so on upwards": (
+        (
+            "CREATE TABLE roots (id bigint PRIMARY KEY, legacy boolean);"
+            " CREATE TABLE owners (id bigint PRIMARY KEY, root_id bigint REFERENCES roots ON DELETE CASCADE);"
+            " CREATE TABLE things (id bigint, owner_id bigint REFERENCES owners ON DELETE CASCADE, name text)"
+        ),
+        "DELETE FROM roots WHERE legacy",
+    ),
+    "a trigger of another table": (
+        (
+            "CREATE TABLE notes (thing_id bigint, name text); CREATE TABLE things (id bigint, name text);"
+            " CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN"
+            " UPDATE things SET name = NEW.name WHERE id = NEW.thing_id; RETURN NEW; END $f$;"
+            " CREATE TRIGGER tell AFTER UPDATE ON notes FOR EACH ROW EXECUTE FUNCTION tell()"
+        ),
+        "UPDATE notes SET name = coalesce(name, '-')",
+    ),
+    "a partition": (
+        (
+            "CREATE TABLE things (id bigint, name text, other bigint) PARTITION BY RANGE (id);"
+            " CREATE TABLE things_1 PARTITION OF things FOR VALUES FROM (0) TO (1000000);"
+            " CREATE TABLE sources (id bigint, name text)"
+        ),
+        "UPDATE things_1 SET name = s.name FROM sources s WHERE s.id = things_1.other",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", REACHED)
+def test_rows_may_be_mended_through_another_table(project, run_migrate, way):
+    tables, mends = REACHED[way]
+    found = needs_of(
+        project, run_migrate, [mends, "ALTER TABLE things ALTER name SET NOT NULL"], before=f"op.execute({tables!r})"
+    )
+    assert "not proven: no NULL in things.name" in found
+    assert all(line.startswith("not proven: ") for line in found), "its partitions are asked, too"
+
+
+def test_a_cursor_of_the_driver_may_mend_them(project, run_migrate):
+    project.revision("tables", upgrade=BEFORE)
+    body = (
+        "cursor = op.get_bind().connection.cursor()\n"
+        'cursor.execute("UPDATE orders SET customer_id = p.customer_id FROM payments p WHERE p.order_id = orders.id")\n'
+        'op.alter_column("orders", "customer_id", nullable=False)'
+    )
+    project.revision("change", down="tables", upgrade=body)
+    assert run_migrate("manifest").exit_code == 0
+    written = json.loads((project.versions.parent / "manifest.json").read_text(encoding="utf-8"))
+    assert written["revisions"][-1]["needs"] == [f"not proven: {NO_NULL}"]

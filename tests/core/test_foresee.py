@@ -776,8 +776,8 @@ def test_whoever_locks_a_table_as_a_writer_does_may_write_its_rows() -> None:
     relations = {1: Relation(1, "public", "t", "r", 1), 2: Relation(2, "other", "u", "r", 2)}
     traces = (Trace((), (Lock(2, "RowExclusiveLock", 0, 2), Lock(1, "ShareLock", 0, 1)), 0),)
     seen = Observed(relations, traces, "public", ("public", "alembic_version"), 0)
-    assert writes(seen, "other.u")
-    assert not writes(seen, "t")
+    assert writes(seen, {"other.u"})
+    assert not writes(seen, {"t"})
 
 
 def test_needs_stand_at_what_was_tried_and_stay_where_the_file_is_the_same() -> None:

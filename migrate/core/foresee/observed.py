@@ -65,14 +65,14 @@ def effects_of(seen: Observed, before: Schema, after: Schema) -> tuple[Effect, .
     return canonical(_Effects(seen, before, after).carry_out())
 
 
-def writes(seen: Observed, table: str) -> bool:
-    """Whether a statement that was seen may write rows of the table: what it locks is what one needs who writes them."""
+def writes(seen: Observed, tables: Collection[str]) -> bool:
+    """Whether a statement that was seen may write rows of one of the tables, as who writes them locks them."""
     names = {
         oid: dotted([relation.name] if relation.schema == seen.schema else [relation.schema, relation.name])
         for oid, relation in seen.relations.items()
     }
     return any(
-        lock.mode == _WRITING and names.get(lock.relation) == table for trace in seen.traces for lock in trace.locks
+        lock.mode == _WRITING and names.get(lock.relation) in tables for trace in seen.traces for lock in trace.locks
     )
 
 
