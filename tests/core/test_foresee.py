@@ -715,7 +715,7 @@ def test_what_the_manifest_does_not_say_is_null() -> None:
     ("answer", "said"),
     [
         (None, "not asked"),
-        (Met(), "yes"),
+        (Met(), "met"),
         (Against(11, "SELECT"), "11 are against it"),
         (Later(), "asked just before its revision"),
         (NotKnown("no answer within 10 s"), "not known, no answer within 10 s"),

@@ -136,7 +136,7 @@ class LiveNeed(Value):
             case None:
                 return f"{said}: not asked"
             case Met():
-                return f"{said}: yes"
+                return f"{said}: met"
             case Against():
                 return f"{said}: {self.answer.sentence()}"
             case Later():
