@@ -52,8 +52,8 @@ def explain(code: str | None, *, as_json: bool) -> Answer:
         text = exit_explanation(exit_code, kinds_of(exit_code))
     elif code in EFFECTS:
         effect, way = example(code)
-        fields = {"effect": effect, "safer": way.sentence, "revisions": list(way.revisions)}
-        text = "\n".join((f"{code}: {effect}", *(f"  {line}" for line in way.lines())))
+        fields = {"effect": effect, "safer": way.to_json()}
+        text = "\n".join((f"{code}: for example {effect}", *(f"  {line}".rstrip() for line in way.lines())))
     else:
         close = get_close_matches(code, [*CATALOGUE, *known_exits, *EFFECTS], n=3, cutoff=0.5)
         like = f"; the closest are {', '.join(close)}" if close else ""

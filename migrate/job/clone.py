@@ -16,6 +16,7 @@ import psycopg2
 
 from migrate.child.protocol import Servers
 from migrate.core.decide.policy import BackupPolicy, BreakingPolicy, HeavyPolicy
+from migrate.core.events import Event, Level, Name
 from migrate.core.problems import Stop, stop
 from migrate.core.shadow import environment
 from migrate.core.target import Target
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from migrate.postgres.connection import Connection
     from migrate.steps.order import Order
 
+_NOT_COMPARED: Final = (
+    "nothing was compared with {}, as no variable names the real database: set DATABASE_URL, too, and it is refused here by"
+    " whatever name"
+)
 _TAKE: Final = "SELECT pg_catalog.pg_try_advisory_xact_lock(%(key)s)"
 _SEEN: Final = """
     SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d ON d.oid = l.database
@@ -55,6 +60,8 @@ def clone_order(session: Session, url: DatabaseUrl, url_from: str) -> Order:
     reals = _reals(session)
     for real in reals:
         _refuse(session, target, real)
+    if not reals:
+        session.context.emit(Event(Name.STATE_FINDING, _NOT_COMPARED.format(url.redacted), Level.WARN))
     session.context.bind(url_from=url_from, server_address=url.address, db_name=url.database)
     environ = environment(
         os.environ,

@@ -31,7 +31,7 @@ def comment(revisions: Sequence[Reviewed], rows: Sequence[str]) -> str:
                 lines += [f"{title}:", "", *_list(told)]
         for way in each.safer:
             lines += [f"Safer: {plain(way.sentence)}", ""]
-            lines += [line for body in way.revisions for line in (*fenced("python", *body.splitlines()), "")]
+            lines += [line for step in way.revisions for line in (*fenced("python", *step.lines()), "")]
         lines += [*(fenced("diff", *each.changes) if each.changes else ["No change of the schema."]), ""]
     return "\n".join(lines).rstrip("\n")
 

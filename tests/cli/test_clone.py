@@ -241,3 +241,13 @@ def test_a_restored_physical_backup_is_a_clone_and_a_standby_of_it_is_not_told_f
             assert list(measured(result)) == ["filled", "indexed"]
         with restored(real, is_standby=True) as standby:
             refused(run_migrate("test", "--on", real.url(), env={"DATABASE_URL": standby.url()}))
+
+
+def test_a_run_that_had_nothing_to_compare_with_says_so(image, make_database, run_migrate):
+    real, clone, other = make_database(), make_database(), make_database()
+    alone = run_migrate("test", "--on", clone.url)
+    (said,) = alone.named("state.finding")
+    assert (alone.exit_code, said["level"]) == (0, "warn")
+    assert "no variable names the real database" in said["message"]
+    assert clone.password not in said["message"]
+    assert run_migrate("test", "--on", other.url, database=real).named("state.finding") == []

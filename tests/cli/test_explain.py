@@ -116,8 +116,9 @@ def test_the_safe_way_to_an_effect_is_explained(word: str) -> None:
     assert code == 0
     for line in (effect, *way.lines()):
         assert line in text
+    assert text.startswith(f"{word}: for example {effect}")
     fields = json.loads(explain(word, "--json")[1])
-    assert (fields["effect"], fields["safer"]) == (effect, way.sentence)
+    assert (fields["effect"], fields["safer"]) == (effect, way.to_json())
 
 
 def test_without_a_code_the_effects_are_listed() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.core.foresee.advice import KINDS, Advice, advice, example
+from migrate.core.foresee.advice import KINDS, Advice, Step, advice, example
 from migrate.core.foresee.effects import (
     Blocks,
     Brief,
@@ -34,7 +34,13 @@ BUILDS = "with op.get_context().autocommit_block():\n    "
 def code(effect) -> tuple[str, ...]:
     found = advice(effect, AFTER)
     assert found is not None
-    return found.revisions
+    return tuple(step.upgrade for step in found.revisions)
+
+
+def back(effect) -> tuple[str, ...]:
+    found = advice(effect, AFTER)
+    assert found is not None
+    return tuple(step.downgrade for step in found.revisions)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +61,7 @@ def code(effect) -> tuple[str, ...]:
             IndexBuild("orders", Blocks.WRITES, "ex"),
             (
                 BUILDS
-                + 'op.execute("CREATE INDEX CONCURRENTLY ix ON orders USING btree (lower(state)) WHERE (amount > 0)")'.replace(
+                + 'op.execute("CREATE INDEX CONCURRENTLY IF NOT EXISTS ix ON orders USING btree (lower(state)) WHERE (amount > 0)")'.replace(
                     " ix ", " ex "
                 ),
             ),
@@ -101,7 +107,10 @@ def code(effect) -> tuple[str, ...]:
                     'op.create_check_constraint("things_email_not_null", "things", "email IS NOT NULL", schema="other",'
                     " postgresql_not_valid=True)"
                 ),
-                'op.execute("ALTER TABLE other.things VALIDATE CONSTRAINT things_email_not_null")',
+                (
+                    "# First give the rows that have none a value, in batches: UPDATE other.things SET email = ... WHERE ...\n"
+                    'op.execute("ALTER TABLE other.things VALIDATE CONSTRAINT things_email_not_null")'
+                ),
                 'op.alter_column("things", "email", nullable=False, schema="other")',
                 'op.drop_constraint("things_email_not_null", "things", schema="other")',
             ),
@@ -109,8 +118,8 @@ def code(effect) -> tuple[str, ...]:
         (
             Brief("orders", Blocks.ALL, "drops index ix, other_ix"),
             (
-                BUILDS + 'op.drop_index("ix", table_name="orders", postgresql_concurrently=True)\n'
-                '    op.drop_index("other_ix", table_name="orders", postgresql_concurrently=True)',
+                BUILDS + 'op.drop_index("ix", table_name="orders", postgresql_concurrently=True, if_exists=True)\n'
+                '    op.drop_index("other_ix", table_name="orders", postgresql_concurrently=True, if_exists=True)',
             ),
         ),
     ],
@@ -153,11 +162,38 @@ def test_what_no_code_can_say_is_a_sentence():
         assert found.lines() == (found.sentence,)
 
 
+def test_each_step_has_its_way_back():
+    assert back(IndexBuild("other.things", Blocks.ALL, "pk")) == (
+        BUILDS
+        + 'op.drop_index("pk", table_name="things", schema="other", postgresql_concurrently=True, if_exists=True)',
+        'op.drop_constraint("pk", "things", schema="other")\n'
+        + BUILDS
+        + 'op.create_index("pk", "things", ["id"], unique=True, schema="other", postgresql_concurrently=True, if_not_exists=True)',
+    )
+    assert back(Scan("orders", Blocks.ALL, "email is made not null")) == (
+        'op.drop_constraint("orders_email_not_null", "orders")',
+        (
+            'op.drop_constraint("orders_email_not_null", "orders")\n'
+            'op.create_check_constraint("orders_email_not_null", "orders", "email IS NOT NULL", postgresql_not_valid=True)'
+        ),
+        'op.alter_column("orders", "email", nullable=True)',
+        'op.create_check_constraint("orders_email_not_null", "orders", "email IS NOT NULL")',
+    )
+    (dropped,) = back(Brief("orders", Blocks.ALL, "drops index ix"))
+    assert dropped.startswith("raise NotImplementedError")
+
+
 def test_steps_are_revisions_of_their_own():
-    assert Advice("Do.", ("one()", "two()\nthree()")).lines() == (
-        "Do.", "# revision 1 of 2", "one()", "# revision 2 of 2", "two()", "three()",
+    assert Advice("Do.", (Step("one()", "back()"), Step("two()\nthree()", "pass"))).lines() == (
+        "Do.",
+        "# revision 1 of 2",
+        "def upgrade() -> None:", "    one()", "", "def downgrade() -> None:", "    back()",
+        "",
+        "# revision 2 of 2",
+        "def upgrade() -> None:", "    two()", "    three()", "", "def downgrade() -> None:", "    pass",
     )  # fmt: skip
-    assert Advice("Do.", ("one()",)).lines() == ("Do.", "one()")
+    assert Advice("Do.", (Step("one()", "pass"),)).lines()[:3] == ("Do.", "def upgrade() -> None:", "    one()")
+    assert Advice("Do.").lines() == ("Do.",)
 
 
 @pytest.mark.parametrize("word", KINDS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from migrate.core.decide.expected import expected
 from migrate.core.decide.running import taken_from
 from migrate.core.foresee.advice import advice
-from migrate.core.foresee.effects import Blocks, Held, is_heavy
+from migrate.core.foresee.effects import Blocks, Held, Scan, is_heavy
 from migrate.core.foresee.effects import line as effect_line
 from migrate.core.foresee.live import Against, Met
 from migrate.core.foresee.needs import line as need_line
@@ -53,7 +53,7 @@ class Reviewed:
             "effects": None if self.effects_said is None else list(self.effects_said),
             "needs": None if self.needs_said is None else list(self.needs_said),
             "breaks": list(self.breaks),
-            "safer": [{"sentence": each.sentence, "revisions": list(each.revisions)} for each in self.safer],
+            "safer": [each.to_json() for each in self.safer],
         }
 
 
@@ -125,7 +125,9 @@ def _safer(manifest: Manifest, id_: str, effects: Sequence[Effect]) -> tuple[Adv
     if not effects:
         return ()
     after = manifest.schema_at([id_])
-    found = [advice(effect, after) for effect in effects if is_heavy(effect) or isinstance(effect, Held)]
+    # A key whose columns may be NULL is made of columns that are made not null first: else that is a scan of its own.
+    in_order = sorted(effects, key=lambda effect: not isinstance(effect, Scan))
+    found = [advice(effect, after) for effect in in_order if is_heavy(effect) or isinstance(effect, Held)]
     return tuple(dict.fromkeys(each for each in found if each is not None))
 
 

@@ -33,22 +33,44 @@ _PLAIN: Final = re.compile(r'[a-z_][a-z0-9_]*|"(?:[^"]|"")+"')
 _REFERENCES: Final = re.compile(r" REFERENCES (?P<parent>.+?)\((?P<columns>[^)]*)\)(?P<more>.*)", re.DOTALL)
 _ACTION: Final = re.compile(r"ON (DELETE|UPDATE) (CASCADE|SET NULL|SET DEFAULT|RESTRICT)")
 _NOT_NULL: Final = " is made not null"
+_NO_WAY_BACK: Final = 'raise NotImplementedError("make the index anew, concurrently, as it was")'
+
+
+class Step(NamedTuple):
+    """One revision of a safe way: the bodies of its two functions."""
+
+    upgrade: str
+    downgrade: str
+
+    def lines(self) -> tuple[str, ...]:
+        """Both functions, to be pasted into a revision's file."""
+        return (
+            "def upgrade() -> None:",
+            *(f"    {line}" for line in self.upgrade.splitlines()),
+            "",
+            "def downgrade() -> None:",
+            *(f"    {line}" for line in self.downgrade.splitlines()),
+        )
 
 
 class Advice(NamedTuple):
-    """A sentence, and the bodies of the `upgrade()` of the revisions that take the place of one; none: only advice."""
+    """A sentence, and the revisions that take the place of one; none: only advice."""
 
     sentence: str
-    revisions: tuple[str, ...] = ()
+    revisions: tuple[Step, ...] = ()
 
     def lines(self) -> tuple[str, ...]:
         """The sentence, then the code, with a comment before each revision where they are several."""
         found = [self.sentence]
-        for number, body in enumerate(self.revisions, start=1):
+        for number, step in enumerate(self.revisions, start=1):
             if len(self.revisions) > 1:
-                found.append(f"# revision {number} of {len(self.revisions)}")
-            found += body.splitlines()
-        return tuple(found)
+                found += [f"# revision {number} of {len(self.revisions)}"]
+            found += [*step.lines(), ""]
+        return tuple(found[:-1] if self.revisions else found)
+
+    def to_json(self) -> dict[str, object]:
+        """With the bodies of both functions of each revision."""
+        return {"sentence": self.sentence, "revisions": [step._asdict() for step in self.revisions]}
 
 
 _EXAMPLE: Final = {
@@ -106,11 +128,8 @@ def advice(effect: Effect, after: Mapping[str, str]) -> Advice | None:
             gone = why.removeprefix("drops index ") if why.startswith("drops index ") else ""
             if not gone:
                 return None
-            drops = [
-                f"    op.drop_index({_text(name)}, table_name={_text(_name(table))}, postgresql_concurrently=True)"
-                for name in gone.split(", ")
-            ]
-            return Advice(f"Drop the index of {table} concurrently.", (_concurrently(*drops),))
+            drops = _concurrently(*(_drop_index(name, table) for name in gone.split(", ")))
+            return Advice(f"Drop the index of {table} concurrently.", (Step(drops, _NO_WAY_BACK),))
         case _:
             assert_never(effect)
 
@@ -124,8 +143,12 @@ def _of_index(table: str, index: str, after: Mapping[str, str]) -> Advice | None
         build = _concurrently(_create_index(index, table, listed, "unique=True"))
         use = f"ALTER TABLE {_sql(table)} ADD CONSTRAINT {_sql(index)} {kind} USING INDEX {_sql(index)}"
         return Advice(
-            f"Build the index of {index} concurrently, then make it the constraint: that changes the catalog alone.",
-            (build, f"op.execute({_text(use)})"),
+            f"Build the index of {index} concurrently, which fails if there are duplicates; then make it the constraint:"
+            " that changes the catalog alone.",
+            (
+                Step(build, _concurrently(_drop_index(index, table))),
+                Step(f"op.execute({_text(use)})", f"{_drop_constraint(index, table)}\n{build}"),
+            ),
         )
     definition = after.get(f"index {table}.{index}")
     if definition is None:
@@ -135,10 +158,14 @@ def _of_index(table: str, index: str, after: Mapping[str, str]) -> Advice | None
     sentence = f"Build {index} concurrently: readers and writers of {table} go on."
     method = definition.removeprefix("unique ").partition(" (")[0]
     if _are_plain(listed) and not rest and method == "btree":
-        return Advice(sentence, (_concurrently(_create_index(index, table, listed, unique)),))
+        made = _create_index(index, table, listed, unique)
+        return Advice(sentence, (Step(_concurrently(made), _concurrently(_drop_index(index, table))),))
     kind = "UNIQUE INDEX" if unique else "INDEX"
-    statement = f"CREATE {kind} CONCURRENTLY {_sql(index)} ON {_sql(table)} USING {method} ({listed}){rest}"
-    return Advice(sentence, (_concurrently(f"    op.execute({_text(statement)})"),))
+    statement = (
+        f"CREATE {kind} CONCURRENTLY IF NOT EXISTS {_sql(index)} ON {_sql(table)} USING {method} ({listed}){rest}"
+    )
+    built = _concurrently(f"    op.execute({_text(statement)})")
+    return Advice(sentence, (Step(built, _concurrently(_drop_index(index, table))),))
 
 
 def _of_foreign_key(table: str, constraint: str, after: Mapping[str, str]) -> Advice | None:
@@ -175,21 +202,30 @@ def _of_scan(table: str, why: str, after: Mapping[str, str]) -> Advice | None:
 def _of_not_null(table: str, column: str) -> Advice:
     check, schema = f"{_name(table)}_{_name(column)}_not_null", _schema(table, "schema")
     has_value = _text(f"{_sql(column)} IS NOT NULL")
-    made = f"op.create_check_constraint({_text(check)}, {_text(_name(table))}, {has_value}{schema}, postgresql_not_valid=True)"
-    set_ = f"op.alter_column({_text(_name(table))}, {_text(_name(column))}, nullable=False{schema})"
-    drop = f"op.drop_constraint({_text(check)}, {_text(_name(table))}{schema})"
+    made = f"op.create_check_constraint({_text(check)}, {_text(_name(table))}, {has_value}{schema}"
+    not_valid = f"{made}, postgresql_not_valid=True)"
+    alter = f"op.alter_column({_text(_name(table))}, {_text(_name(column))}, nullable={{}}{schema})"
+    drop = _drop_constraint(check, table)
+    fill = f"# First give the rows that have none a value, in batches: UPDATE {_sql(table)} SET {_sql(column)} = ... WHERE ..."
     return Advice(
-        f"Prove by a CHECK that {column} has no NULL, which is validated without a lock that blocks; then SET NOT NULL"
-        " reads no row.",
-        (made, _validate(table, check), set_, drop),
+        f"Prove by a CHECK that {column} has no NULL: revision 1 refuses new ones at once, so the release that is running"
+        " must not write any; revision 2 reads the rows while readers and writers go on, and fails if one is NULL; then"
+        " SET NOT NULL reads no row. Four revisions, as a lock lasts until its transaction ends.",
+        (
+            Step(not_valid, drop),
+            Step(f"{fill}\n{_validate(table, check)}", f"{drop}\n{not_valid}"),
+            Step(alter.format("False"), alter.format("True")),
+            Step(drop, f"{made})"),
+        ),
     )
 
 
 def _in_two(table: str, constraint: str, made: str, what: str) -> Advice:
+    drop = _drop_constraint(constraint, table)
     return Advice(
-        f"Add {constraint} as NOT VALID, which holds for new rows at once; then validate it: {what} while readers and"
-        " writers go on.",
-        (made, _validate(table, constraint)),
+        f"Add {constraint} as NOT VALID: new rows must fulfil it at once, those of the release that is running, too. Mend"
+        f" the rows that do not, and validate it: {what} while readers and writers go on.",
+        (Step(made, drop), Step(_validate(table, constraint), f"{drop}\n{made}")),
     )
 
 
@@ -203,6 +239,17 @@ def _create_index(index: str, table: str, listed: str, unique: str) -> str:
         f"    op.create_index({_text(_name(index))}, {_text(_name(table))}, {_listed(listed)}{more}"
         f"{_schema(table, 'schema')}, postgresql_concurrently=True, if_not_exists=True)"
     )
+
+
+def _drop_index(index: str, table: str) -> str:
+    return (
+        f"    op.drop_index({_text(_name(index))}, table_name={_text(_name(table))}{_schema(table, 'schema')},"
+        " postgresql_concurrently=True, if_exists=True)"
+    )
+
+
+def _drop_constraint(constraint: str, table: str) -> str:
+    return f"op.drop_constraint({_text(_name(constraint))}, {_text(_name(table))}{_schema(table, 'schema')})"
 
 
 def _concurrently(*lines: str) -> str:
