@@ -38,3 +38,15 @@ def size(number: int) -> str:
             break
         value, unit = value / 1024, larger
     return f"{value:.0f} {unit}"
+
+
+def duration(milliseconds: object) -> str:
+    """Give a duration in milliseconds in the unit that people would use."""
+    if not isinstance(milliseconds, int | float):
+        return ""
+    if milliseconds < 1000:  # noqa: PLR2004 - a second
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    if seconds < 60:  # noqa: PLR2004 - a minute
+        return f"{seconds:.1f} s"
+    return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"

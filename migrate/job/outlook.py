@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.observation import Observation
     from migrate.core.decide.policy import Policy
     from migrate.core.decide.state import Finding, State
-    from migrate.core.foresee.live import Answer, LiveNeed, Outlook
+    from migrate.core.foresee.live import Answer, LiveEffect, LiveNeed, Outlook
     from migrate.core.image import Image
     from migrate.postgres.connection import Connection
     from migrate.steps.order import Order
@@ -58,16 +58,23 @@ def _joined(findings: Sequence[Finding], outlook: Outlook, policy: Policy) -> tu
 
 
 def with_sizes(outlook: Outlook, order: Order, connection: Connection, observation: Observation) -> Outlook:
-    """The effects with the sizes of their tables, as far as they are there."""
-    from migrate.core.foresee.effects import table_of
-    from migrate.postgres.sizes import table_sizes
+    """The effects with the sizes of their tables, as far as they are there, and what the ledger has of such tables."""
+    from migrate.core.foresee.effects import is_heavy, table_of
+    from migrate.postgres.ledger import target_key
+    from migrate.postgres.sizes import last_over, table_sizes
 
     tables = {table for each in outlook.effects if (table := table_of(each.effect)) is not None}
     default = order.target.default_schema(observation.server.schema)
     found = table_sizes(connection, tables, default=default, lock_timeout_s=order.context.limits.lock_s)
-    return replace(
-        outlook, effects=tuple(replace(each, size=found.get(table_of(each.effect) or "")) for each in outlook.effects)
-    )
+    heavy = found.keys() & {table_of(each.effect) for each in outlook.effects if is_heavy(each.effect)}
+    key = target_key(observation.server.schema, order.target.version_table)
+    before = last_over(connection, heavy, key=key, lock_timeout_s=order.context.limits.lock_s) if heavy else {}
+
+    def joined(effect: LiveEffect) -> LiveEffect:
+        table = table_of(effect.effect) or ""
+        return replace(effect, size=found.get(table), earlier=before.get(table) if is_heavy(effect.effect) else None)
+
+    return replace(outlook, effects=tuple(map(joined, outlook.effects)))
 
 
 def _asked(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrate.core.wording import counted, shortened, size
+from migrate.core.wording import counted, duration, shortened, size
 from migrate.output.github import plain
-from migrate.output.terminal import duration, shown
+from migrate.output.terminal import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from migrate.output.terminal import duration, shown
+from migrate.core.wording import duration
+from migrate.output.terminal import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 from migrate.core.events import Name
 from migrate.core.problems import EXIT_MEANINGS, ExitCode, kinds_of
 from migrate.core.problems.fix import Language
+from migrate.core.wording import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -38,18 +39,6 @@ _NARROWEST: Final = 40  # below this wrapping makes a text worse
 def shown(text: object) -> str:
     """Make one line of `text` in which nothing acts on a terminal or a CI; what would is shown as Python escapes it."""
     return _COMMAND.sub(lambda found: f"{found[0]} ", _ACTING.sub(lambda found: ascii(found[0])[1:-1], str(text)))
-
-
-def duration(milliseconds: object) -> str:
-    """Give a duration in milliseconds in the unit that people would use."""
-    if not isinstance(milliseconds, int | float):
-        return ""
-    if milliseconds < 1000:  # noqa: PLR2004 - a second
-        return f"{milliseconds:.0f} ms"
-    seconds = milliseconds / 1000
-    if seconds < 60:  # noqa: PLR2004 - a minute
-        return f"{seconds:.1f} s"
-    return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,15 +200,15 @@ _ABANDON_RUNS: Final = """
 """
 # Written again where the answer was lost: what the first time committed is found. No step is open twice in one run.
 _START_STEP: Final = """
-    WITH given (run_id, target, kind, revision, parents, file, sha256, source, xid) AS (
+    WITH given (run_id, target, kind, revision, parents, file, sha256, source, xid, details) AS (
         VALUES (%(run_id)s, %(target)s, %(kind)s, %(revision)s::text, %(parents)s::text[], %(file)s::text,
-                %(sha256)s::text, %(source)s::text, %(xid)s::bigint)
+                %(sha256)s::text, %(source)s::text, %(xid)s::bigint, %(details)s::jsonb)
     ), there AS (
         SELECT s.step_id FROM migrate.step s JOIN given g ON g.run_id = s.run_id AND g.kind = s.kind
            AND g.revision IS NOT DISTINCT FROM s.revision
          WHERE s.status = 'started'
     ), made AS (
-        INSERT INTO migrate.step (run_id, target, kind, revision, parents, file, sha256, source, xid)
+        INSERT INTO migrate.step (run_id, target, kind, revision, parents, file, sha256, source, xid, details)
         SELECT * FROM given WHERE NOT EXISTS (SELECT FROM there)
         RETURNING step_id
     )
@@ -346,6 +346,7 @@ class Ledger:
         revision: Revision | None = None,
         source: str | None = None,
         xid: int | None = None,
+        details: Mapping[str, object] | None = None,
     ) -> int | None:
         """A step that is about to be done; its id, None where the ledger cannot be written.
 
@@ -363,6 +364,7 @@ class Ledger:
                 "sha256": revision.sha256 if revision else None,
                 "source": source.replace("\0", "") if source is not None else None,
                 "xid": xid,
+                "details": _json(details or {}),
             },
             # no wait for the disk: whatever of the step is ever committed brings its beginning along
             settings=", pg_catalog.set_config('synchronous_commit', 'off', true)",
@@ -377,10 +379,8 @@ class Ledger:
     def note_autocommit(self, step_id: int | None) -> None:
         """Keep that the step's next statement commits by itself, before it runs."""
         if step_id is not None:
-            self._write(
-                """UPDATE migrate.step SET details = details || '{"autocommit": true}' WHERE step_id = %(id)s""",
-                {"id": step_id},
-            )
+            noted = """UPDATE migrate.step SET details = details || '{"autocommit": true}' WHERE step_id = %(id)s"""
+            self._write(noted, {"id": step_id})
 
     def close_dead(self, rows: Sequence[str]) -> list[tuple[str, str, str | None, str]]:
         """Close what runs that died had begun and left nothing of: (run_id, kind, revision or None, status).

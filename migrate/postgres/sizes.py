@@ -1,4 +1,4 @@
-"""How large tables are, how many rows they have, and how busy they are; one read for all of them."""
+"""How large tables are, how many rows they have, how busy they are, and how long a revision took over them before."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg2
 
-from migrate.core.foresee.live import TableSize
+from migrate.core.foresee.live import Earlier, TableSize
 from migrate.core.schema.differences import parse
+from migrate.postgres import ledger
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -48,6 +49,16 @@ _SIZES: Final = """
       FROM measured m LEFT JOIN pg_catalog.pg_stat_all_tables s ON s.relid = m.oid
      GROUP BY m.path
 """
+# Of a revision that did so to several tables, nobody knows how long each took.
+_LAST: Final = """
+    SELECT DISTINCT ON (t.key) t.key, s.revision, t.value::bigint,
+           (extract(epoch FROM s.finished_at - s.started_at) * 1000)::bigint
+      FROM migrate.step s, pg_catalog.jsonb_each_text(s.details -> 'heavy') t
+     WHERE s.target = %(target)s AND s.kind = 'upgrade' AND s.status = 'finished' AND s.details ? 'heavy'
+       AND t.key = ANY (%(tables)s)
+       AND (SELECT count(*) FROM pg_catalog.jsonb_object_keys(s.details -> 'heavy')) = 1
+     ORDER BY t.key, s.step_id DESC
+"""
 
 
 def table_sizes(
@@ -75,6 +86,20 @@ def table_sizes(
             continue
         return {path: _size(*facts) for path, *facts in rows}
     raise AssertionError  # the second try has returned or raised
+
+
+def last_over(
+    connection: Connection, tables: Collection[str], *, key: str, lock_timeout_s: float
+) -> Mapping[str, Earlier]:
+    """By table, the last revision that the ledger's target ``key`` has to say it of; nothing where no ledger can be read.
+
+    Raises psycopg2.Error.
+    """
+    with connection.transaction("READ COMMITTED READ ONLY", lock_timeout_s=lock_timeout_s):
+        if not ledger.exists(connection):
+            return {}
+        rows = connection.rows(_LAST, {"target": key, "tables": sorted(tables)})
+    return {table: Earlier(*facts) for table, *facts in rows}
 
 
 def _size(number: int, rows: int | None, written: int | None, minutes: float | None) -> TableSize:

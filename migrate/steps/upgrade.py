@@ -390,7 +390,10 @@ class Upgrading:
         is_read = may_commit or "engine" in words
         # what this transaction has done already is in the way: it has locked what it changed, and nobody else sees it
         before = schema_now(self.run) if is_read and not self.attempt.uncommitted else None
-        step_id = self.run.ledger.start(self.kind, revision=revision, source=source, xid=xid)
+        heavy = self.run.outlook.heavy_of(revision_id) if self.run.outlook is not None else {}
+        step_id = self.run.ledger.start(
+            self.kind, revision=revision, source=source, xid=xid, details={"heavy": heavy} if heavy else None
+        )
         worker.revision = revision_id
         self.attempt.begin(
             AtWork(

@@ -24,6 +24,7 @@ from migrate.core.foresee.effects import (
 from migrate.core.foresee.live import (
     Against,
     Answer,
+    Earlier,
     Later,
     LiveEffect,
     LiveNeed,
@@ -704,6 +705,19 @@ def test_an_effect_with_the_size_of_its_table(effect: Effect, said: str) -> None
     live = LiveEffect(REVISION, effect, TableSize(41 << 30))
     assert live.fields()["table_bytes"] == 41 << 30
     assert Outlook((live,)).fields() == [{"revision": "r0", "effects": [live.fields()], "needs": []}]
+    is_heavy = effects.is_heavy(effect)
+    assert Outlook((live, LiveEffect(REVISION, effect))).heavy_of("r0") == (
+        {effect.table: 41 << 30} if is_heavy else {}
+    )
+
+
+def test_an_effect_with_what_the_last_one_of_its_kind_took_here() -> None:
+    live = LiveEffect(REVISION, Rewrite("orders", Blocks.ALL), TableSize(41 << 30), Earlier("a1b2", 12 << 30, 92_500))
+    assert live.sentence() == (
+        "blocks reads and writes of orders, 41 GB: rewrite; revision a1b2 took 1 min 32 s for 12 GB of it"
+    )
+    told = live.fields()
+    assert (told["earlier_revision"], told["earlier_bytes"], told["earlier_ms"]) == ("a1b2", 12 << 30, 92_500)
 
 
 def test_what_the_manifest_does_not_say_is_null() -> None:

@@ -257,3 +257,26 @@ def test_a_signal_ends_a_question_under_the_guard(copied, project, start_migrate
     result.check_clean()
     assert (result.exit_code, result.finished["applied"]) == (143, ["copy", "notes"])
     assert copied.rows("SELECT version_num FROM alembic_version") == [("notes",)]
+
+
+def test_what_the_last_such_revision_took_here_is_said_with_the_size_that_the_table_had(
+    project, released, run_migrate, write_manifest
+):
+    write_manifest()
+    released.execute("INSERT INTO customers SELECT g, 'x' FROM generate_series(1, 1000) g")
+    assert run_migrate("up", database=released).exit_code == 0
+    ((had,),) = released.rows("SELECT details -> 'heavy' ->> 'customers' FROM migrate.step WHERE revision = 'required'")
+    assert int(had) >= 8192
+    released.execute("INSERT INTO customers SELECT g, 'x' FROM generate_series(2000, 60000) g")
+    wider = 'op.alter_column("customers", "id", type_=sa.BigInteger())'
+    project.revision("wider", down="required", upgrade=wider)
+    write_manifest()
+    (foreseen,) = run_migrate("plan", database=released).named("effect.foreseen")
+    assert ": rewrite; revision required took " in foreseen["message"]
+    assert foreseen["message"].endswith(" of it")
+    assert foreseen["earlier_revision"] == "required"
+    assert foreseen["earlier_bytes"] == int(had) < foreseen["table_bytes"]
+    assert foreseen["earlier_ms"] >= 0
+    released.execute("DROP SCHEMA migrate CASCADE")  # a ledger that is not there has nothing to say
+    (foreseen,) = run_migrate("plan", database=released).named("effect.foreseen")
+    assert foreseen["message"].endswith(": rewrite")

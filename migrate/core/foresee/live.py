@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, assert_never
 
 from migrate.core.value import Value
-from migrate.core.wording import counted, size
+from migrate.core.wording import counted, duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,12 +38,25 @@ class TableSize(Value):
         return said if self.written is None else f"{said}, {self.written:,} rows written since its statistics began"
 
 
+class Earlier(Value):
+    """The last revision that blocked others for as long as this table took, here, as the ledger has it."""
+
+    revision: str
+    bytes: int  # of the table, before it
+    took_ms: int
+
+    def sentence(self) -> str:
+        """E.g. ``revision a1b2 took 41.0 s for 12 GB of it``."""
+        return f"revision {self.revision} took {duration(self.took_ms)} for {size(self.bytes)} of it"
+
+
 class LiveEffect(Value):
     """What a pending revision was seen to do to a table, and the table as it is here; None: it is not here yet."""
 
     revision: Revision
     effect: Effect
     size: TableSize | None = None
+    earlier: Earlier | None = None
 
     def fields(self) -> dict[str, object]:
         """What there is of it, by name."""
@@ -57,6 +70,12 @@ class LiveEffect(Value):
                 "table_rows": self.size.rows,
                 "writes_a_minute": self.size.writes_a_minute,
             }
+        if self.earlier is not None:
+            told |= {
+                "earlier_revision": self.earlier.revision,
+                "earlier_bytes": self.earlier.bytes,
+                "earlier_ms": self.earlier.took_ms,
+            }
         return told
 
     def sentence(self) -> str:
@@ -68,7 +87,8 @@ class LiveEffect(Value):
             return said
         start, colon, cause = said.partition(f" of {self.effect.table}: ")
         if colon and start.startswith("blocks "):
-            return f"{start} of {self.effect.table}, {self.size.sentence()}: {cause}"
+            before = f"; {self.earlier.sentence()}" if self.earlier is not None else ""
+            return f"{start} of {self.effect.table}, {self.size.sentence()}: {cause}{before}"
         return f"{said}, {self.size.sentence()}"
 
 
@@ -165,6 +185,16 @@ class Outlook(Value):
     def needs_of(self, revision: str) -> tuple[LiveNeed, ...]:
         """Those of one revision."""
         return tuple(each for each in self.needs if each.revision.id == revision)
+
+    def heavy_of(self, revision: str) -> dict[str, int]:
+        """The tables on which a revision blocks others for as long as they take, and their bytes."""
+        from migrate.core.foresee.effects import is_heavy, table_of
+
+        return {
+            table_of(each.effect) or "": each.size.bytes
+            for each in self.effects_of(revision)
+            if each.size is not None and is_heavy(each.effect)
+        }
 
     def fields(self) -> list[dict[str, object]]:
         """By revision, what there is of it; None where the manifest does not say it."""
