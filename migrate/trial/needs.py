@@ -15,7 +15,7 @@ import psycopg2
 
 from migrate.child.protocol import Wanted, Watched
 from migrate.core.decide.replay import applied_in_order, lines
-from migrate.core.foresee.needs import Need
+from migrate.core.foresee.needs import Need, NoRow
 from migrate.core.foresee.observed import writes
 from migrate.core.foresee.proving import is_refused_by
 from migrate.core.history.siblings import with_siblings
@@ -29,7 +29,7 @@ from migrate.trial.rows import versions
 from migrate.trial.tables import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from migrate.child.protocol import Sent
     from migrate.core.foresee.needs import Condition
@@ -74,12 +74,30 @@ class NeedTrial:
             for revision in applied_in_order(self._graph):
                 conditions = candidates.get(revision.id)
                 if conditions:
-                    before = self._before(revision)
-                    tried = [(each, self._tried(before, revision, each, conditions)) for each in conditions]
-                    found[revision.id] = tuple(Need(each, proven) for each, proven in tried if proven is not None)
+                    found[revision.id] = self._needs_of(revision, conditions)
         finally:
             self._ground.context = context
         return found
+
+    def _needs_of(self, revision: Revision, conditions: Sequence[Condition]) -> tuple[Need, ...]:
+        """Those of one revision. What it turns out not to need may be broken where the next ones are tried.
+
+        Where it is proven that a table must have no row, nothing else is asked of its rows.
+        """
+        before = self._before(revision)
+        left, found = list(conditions), list[Need]()
+        must_be_empty: set[str] = set()
+        for condition in conditions:
+            if condition.table in must_be_empty:
+                continue
+            proven = self._tried(before, revision, condition, [each for each in left if each != condition])
+            if proven is None:
+                left.remove(condition)
+            else:
+                found.append(Need(condition, proven))
+                if proven and isinstance(condition, NoRow):
+                    must_be_empty.add(condition.table)
+        return tuple(found)
 
     def _before(self, revision: Revision) -> str | None:
         """A database in which all is applied that the revision builds on, and nothing else; None where there is none."""
@@ -105,16 +123,15 @@ class NeedTrial:
         return self._aside
 
     def _tried(
-        self, before: str | None, revision: Revision, condition: Condition, conditions: tuple[Condition, ...]
+        self, before: str | None, revision: Revision, condition: Condition, others: Sequence[Condition]
     ) -> bool | None:
-        """Whether the need is proven; None where there is none."""
+        """Whether the need is proven, by rows that fulfil the others; None where there is none."""
         if before is None:
             return False
         self._ground.enter(before)
         run = self._ground.run
         schema = run.before.server.schema or "public"
         scope = Scope(run.order.target.schemas_beside(schema), (schema, run.order.target.version_table))
-        others = [each for each in conditions if each != condition]
         told: list[Sent | Watched] = []
         try:
             reaching = self._reaching(condition, schema)

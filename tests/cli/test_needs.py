@@ -225,3 +225,33 @@ def test_only_revisions_that_are_new_or_edited_are_tried(
     assert recorded(project) == {"tables": None, "null": None, "new": ["no NULL in t.b"]}
     assert run_migrate("manifest", "--full", env=environment, timeout_seconds=120).exit_code == 0
     assert recorded(project) == {"tables": [], "null": ["no NULL in t.a"], "new": ["no NULL in t.b"]}
+
+
+def test_a_revision_that_renames_a_column_needs_of_its_rows_what_they_are_under_the_old_name(
+    project: Project, server: Server, run_migrate: RunMigrate
+) -> None:
+    names = ("absent", "keyed", "mended", "other", "filled")
+    tables = "; ".join(f"CREATE TABLE {each} (id bigint PRIMARY KEY, a text)" for each in names)
+    renamed = {each: f"ALTER TABLE {each} RENAME a TO b" for each in names}
+    found = needs(
+        project,
+        server,
+        run_migrate,
+        tables,
+        {
+            "absent": f'op.execute("{renamed["absent"]}; ALTER TABLE absent ALTER b SET NOT NULL")',
+            "keyed": f'op.execute("{renamed["keyed"]}; ALTER TABLE keyed ADD UNIQUE (b)")',
+            "mended": f"op.execute(\"{renamed['mended']}; UPDATE mended SET b = '' WHERE b IS NULL\")\n"
+            'op.execute("ALTER TABLE mended ALTER b SET NOT NULL")',
+            "other": 'op.execute("ALTER TABLE other DROP a, ADD b text NOT NULL")',
+            "filled": "op.execute(\"ALTER TABLE filled ADD b text NOT NULL DEFAULT ''; ALTER TABLE filled DROP a\")",
+        },
+    )
+    assert found == {
+        "tables": [],
+        "absent": ["no NULL in absent.a"],
+        "keyed": ["no duplicates of keyed (a)"],
+        "mended": [],
+        "other": ["no row in other (b is not null and has no default)"],
+        "filled": [],
+    }

@@ -421,6 +421,38 @@ def test_candidates_are_what_the_schema_asks_anew_of_rows_that_are_there(
     assert candidates(TABLES | before, TABLES | before | after) == tuple(found)
 
 
+@pytest.mark.parametrize(
+    ("gone", "after", "found"),
+    [
+        (["a"], {"column t.n": "integer not null"}, [NoRow("t", "n"), NoNull("t", "a")]),
+        (["a"], {"column t.n": "integer not null default 1"}, [NoNull("t", "a")]),
+        (["a"], {"column t.n": "integer"}, []),
+        (["a"], {"column t.n": "bigint not null"}, [NoRow("t", "n")]),
+        (["a"], {"column t.m": "integer", "column t.n": "integer not null"}, [NoRow("t", "n")]),
+        (["Odd"], {'column t."New"': "text", "constraint t.u": 'UNIQUE ("New", d)'}, [NoDuplicates("t", "Odd, d")]),
+        (["a"], {"column t.n": "integer", "constraint t.c": "CHECK (((n > 0) AND (b <> 'n'::text)))"},
+         [Fulfils("t", "(((a > 0) AND (b <> 'n'::text)))")]),
+        (["a"], {"column t.n": "integer", "constraint t.f": "FOREIGN KEY (n) REFERENCES p(id)"}, [HasParent("t", "a", "p", "id")]),
+    ],
+)  # fmt: skip
+def test_a_column_that_has_another_name_is_asked_by_the_one_that_its_rows_know(
+    gone: list[str], after: dict[str, str], found: list[Condition]
+) -> None:
+    kept = {
+        identity: text for identity, text in TABLES.items() if identity not in {f"column t.{each}" for each in gone}
+    }
+    assert candidates(TABLES, kept | after) == tuple(found)
+
+
+def test_a_key_that_was_there_under_the_old_name_asks_nothing() -> None:
+    before = TABLES | {"constraint t.u": "UNIQUE (a)"}
+    after = {k: v for k, v in before.items() if k != "column t.a"} | {
+        "column t.n": "integer",
+        "constraint t.u": "UNIQUE (n)",
+    }
+    assert candidates(before, after) == ()
+
+
 # The manifest's keys
 
 

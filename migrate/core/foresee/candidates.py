@@ -62,9 +62,10 @@ class _Candidates:
         elif parsed.kind == "constraint" and f"domain {owner}" in self._before:
             yield from self._of_domain(owner, definition)
         elif parsed.kind in {"constraint", "index"} and self._is_table(owner):
-            if definition.endswith(_NOT_ASKED) or self._was_there(identity, owner, definition):
+            before = self._in_old_names(owner, definition)
+            if definition.endswith(_NOT_ASKED) or self._was_there(identity, owner, before):
                 return
-            yield from self._of_rule(owner, definition)
+            yield from self._of_rule(owner, before)
         elif parsed.kind == "domain" and identity in self._before:
             was, now = parse_column(self._before[identity]), parse_column(definition)
             if now.not_null and not was.not_null:
@@ -94,10 +95,12 @@ class _Candidates:
 
     def _of_column(self, table: str, column: str, definition: str) -> Iterator[Condition]:
         now = parse_column(definition)
-        known = self._before.get(f"column {table}.{column}")
-        if known is None:
+        if f"column {table}.{column}" not in self._before:
             if now.not_null and now.default is None and now.generated is None:
                 yield NoRow(table, column)
+            column = self._old_name_of(table, column)
+        known = self._before.get(f"column {table}.{column}")
+        if known is None:
             return
         was = parse_column(known)
         if (
@@ -109,6 +112,37 @@ class _Candidates:
             yield NoNull(table, column)
         if now.type != was.type:
             yield from self._of_type(table, column, was, now)
+
+    def _old_name_of(self, table: str, column: str) -> str:
+        """The name that the rows may know it by: that of the one column of its type that is gone, where it alone is new."""
+        prefix = f"column {table}."
+        if prefix + column in self._before:
+            return column
+        type_ = parse_column(self._after[prefix + column]).type
+        new = self._only_here(prefix, type_, self._after, self._before)
+        gone = self._only_here(prefix, type_, self._before, self._after)
+        return gone[0] if len(new) == len(gone) == 1 else column
+
+    @staticmethod
+    def _only_here(prefix: str, type_: str, here: Schema, elsewhere: Schema) -> list[str]:
+        return [
+            identity.removeprefix(prefix)
+            for identity, definition in here.items()
+            if identity.startswith(prefix) and identity not in elsewhere and parse_column(definition).type == type_
+        ]
+
+    def _in_old_names(self, table: str, definition: str) -> str:
+        """The rule as it is for the rows that are there."""
+        own, references, rest = definition.partition(" REFERENCES ")
+
+        def old(found: re.Match[str]) -> str:
+            word = found[0]
+            if word.startswith("'"):
+                return word
+            column = name(word[1:-1].replace('""', '"') if word.startswith('"') else word)
+            return self._old_name_of(table, column) if f"column {table}.{column}" in self._after else word
+
+        return f"{_WORD.sub(old, own)}{references}{rest}"
 
     def _has_value(self, table: str, column: str) -> bool:
         """Whether a CHECK says already that the column has no NULL."""
