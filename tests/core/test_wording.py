@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import migrate
-from migrate.core.wording import clauses, counted, shortened, size
+from migrate.core.wording import clauses, counted, duration, shortened, size
 
 PACKAGE = Path(migrate.__file__).parent
 # A number, put into a text before a noun in the plural.
@@ -58,3 +58,11 @@ def test_nothing_is_counted_by_hand(module: Path) -> None:
 )
 def test_size(number, said):
     assert size(number) == said
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "expected"),
+    [(0, "0 ms"), (999, "999 ms"), (1000, "1.0 s"), (59_900, "59.9 s"), (60_000, "1 min 00 s"), (None, "")],
+)
+def test_durations_are_in_the_unit_that_people_use(milliseconds: object, expected: str) -> None:
+    assert duration(milliseconds) == expected

@@ -20,7 +20,6 @@ from migrate.output.terminal import (
     Narration,
     PlainText,
     Screen,
-    duration,
     exit_explanation,
     explanation,
     shown,
@@ -180,14 +179,6 @@ def test_printed_lines_and_records_are_quoted_with_their_origin() -> None:
 )
 def test_a_terminal_gets_the_marks_that_it_can_show(encoding: str, expected: object) -> None:
     assert symbols(encoding) is expected
-
-
-@pytest.mark.parametrize(
-    ("milliseconds", "expected"),
-    [(0, "0 ms"), (999, "999 ms"), (1000, "1.0 s"), (59_900, "59.9 s"), (60_000, "1 min 00 s"), (None, "")],
-)
-def test_durations_are_in_the_unit_that_people_use(milliseconds: object, expected: str) -> None:
-    assert duration(milliseconds) == expected
 
 
 @pytest.mark.parametrize("kind", CATALOGUE.values(), ids=lambda kind: kind.code)
