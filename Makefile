@@ -135,7 +135,6 @@ bench-parts: $(VENV)/installed ## the catalog reader, a long manifest, the image
 	$(BIN)/python -m tests.bench.bench_catalog
 	$(BIN)/python -m tests.bench.bench_image
 	$(BIN)/python -m tests.bench.bench_fleet
-	$(BIN)/python -m tests.bench.bench_plan
 
 clean: ## everything that these targets made
 	rm -rf $(VENV) $(VENV)-* $(NODE_MODULES) build dist

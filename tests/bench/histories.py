@@ -19,7 +19,7 @@ while time.perf_counter() < until:
 """
 
 
-def _project(folder: Path, *, has_application: bool = False, engine: Literal["sync", "begin"] = "sync") -> Project:
+def project_of(folder: Path, *, has_application: bool = False, engine: Literal["sync", "begin"] = "sync") -> Project:
     project = Project(folder)
     if has_application:
         (folder / "application.py").write_text(_APPLICATION)
@@ -48,7 +48,7 @@ def line(
     engine: Literal["sync", "begin"] = "sync",
 ) -> Project:
     """A line of revisions of which each ``every``-th makes a table and an index, and the others next to nothing."""
-    project = _project(folder, has_application=has_application, engine=engine)
+    project = project_of(folder, has_application=has_application, engine=engine)
     tip = None
     for number in range(count):
         tip = _make(project, f"r{number:05}", tip, makes=number % every == 0)
@@ -57,7 +57,7 @@ def line(
 
 def diamonds(folder: Path, count: int, *, line_after: int = 0, has_application: bool = False) -> Project:
     """Branches of one and of two revisions that are merged, one such diamond on the other, then a line."""
-    project = _project(folder, has_application=has_application)
+    project = project_of(folder, has_application=has_application)
     tip = _make(project, "root0", None)
     for number in range(count):
         short = _make(project, f"a{number:03}", tip)

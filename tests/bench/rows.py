@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.bench import replays, runs
+from tests.bench import asked, replays, runs
 
 if TYPE_CHECKING:
     from tests.bench.measure import Row
 
-ROWS: list[Row] = [*runs.ROWS, *replays.ROWS]
+ROWS: list[Row] = [*runs.ROWS, *asked.ROWS, *replays.ROWS]
