@@ -1,3 +1,3 @@
 """The release-phase job for Alembic on PostgreSQL."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
