@@ -52,12 +52,12 @@ test-versions: $(VENV)/installed requirements/versions.txt ## one manifest on Po
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/versions.txt
 	$(PYTEST) -m versions tests/release tests/postgres
 
-test-lowest: requirements/lowest.txt ## the suite, less the example, at the lowest versions that are promised
+test-lowest: requirements/lowest.txt ## the suite, less the example and the pages, at the lowest versions that are promised
 	$(PYTHON) -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/lowest.txt
 	$(VENV)-lowest/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(VENV)-lowest/bin/python -m pytest -q -p no:cacheprovider -n $(WORKERS) --dist worksteal \
-	  --ignore=tests/faults --ignore=tests/containers --ignore=tests/pages --ignore=tests/platforms --ignore=tests/example -m "not versions"
+	  --ignore=tests/faults --ignore=tests/containers --ignore=tests/pages --ignore=tests/platforms --ignore=tests/example --ignore=tests/docs -m "not versions"
 
 test-faults: $(VENV)/installed ## everything that a release must survive: docs/reference/faults.md
 	$(PYTEST) tests/faults -n $(WORKERS) --dist worksteal
