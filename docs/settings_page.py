@@ -15,6 +15,10 @@ A setting is taken from the first of these that gives it: the flag, the environm
 of `pyproject.toml`, for `deadline` the platform, the default. The `pyproject.toml` beside Alembic's configuration comes
 before the one in the working directory. A variable that is set to nothing counts as not set.
 
+A flag, its variable and its key have one name: `--lock-timeout`, `MIGRATE_LOCK_TIMEOUT`, `lock_timeout`. The name of a
+setting that one verb alone has begins with the verb, which is not typed twice: `migrate wait --timeout` is
+`MIGRATE_WAIT_TIMEOUT`. Only `-n`/`--name` (`section`), `-c` and `-x` are spelled as Alembic's own.
+
 All faults of variables and keys are reported together, with exit code 10; a wrong flag is exit code 2. A key that is no
 setting is a fault; a variable `MIGRATE_...` that is none is a warning, because platforms add variables of their own.
 

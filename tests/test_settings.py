@@ -37,6 +37,7 @@ from migrate.settings.kinds import (
     Text,
     Words,
 )
+from migrate.settings.loading import _VARIABLES
 
 if TYPE_CHECKING:
     from enum import StrEnum
@@ -83,6 +84,58 @@ def test_nothing_is_declared_twice() -> None:
         [flag for setting in SETTINGS for name in setting.flag_names for flag in name.split("/")],
     ):
         assert len(values) == len(set(values))
+
+
+ALEMBICS_OWN = {
+    "config": ("-c", "--config"),  # the short one is alembic's
+    "section": ("-n", "--name"),  # alembic's; what it names is a section
+    "x": ("-x",),  # alembic's; it has no long one
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_a_flag_its_variable_and_its_key_have_one_name(setting: Setting) -> None:
+    name = setting.variable.removeprefix("MIGRATE_").lower()
+    if setting.in_table:
+        assert setting.key.replace(".", "_") == name
+    if setting.name in ALEMBICS_OWN:
+        assert setting.flag_names == ALEMBICS_OWN[setting.name]
+    elif setting.verbs:
+        (flag,) = setting.flag_names
+        typed = flag.partition("/")[0].removeprefix("--").replace("-", "_")
+        # The verb is typed before the flag of a setting that is its alone: `migrate wait --timeout`, MIGRATE_WAIT_TIMEOUT.
+        assert name == typed or (len(setting.verbs) == 1 and name == f"{setting.verbs[0]}_{typed}")
+
+
+def test_each_other_variable_that_is_read_has_its_reason() -> None:
+    """The target's URL has no flag, because other users can read a command line; the rest is no setting."""
+    without_setting = {
+        "MIGRATE_DATABASE_URL",  # the platform's own DATABASE_URL may be another program's
+        "MIGRATE_DATABASE_URL_FILE",
+    }
+    assert set(_VARIABLES) - {setting.variable for setting in SETTINGS} == without_setting
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("MIGRATE_BACKUP_DIR", "MIGRATE_BACKUP"),
+        ("MIGRATE_BACKUPS", "MIGRATE_BACKUP"),
+        ("MIGRATE_TIMEOUT", "MIGRATE_WAIT_TIMEOUT"),
+        ("MIGRATE_ON", "MIGRATE_TEST_ON"),
+        ("MIGRATE_NAME", "MIGRATE_SECTION"),
+        ("MIGRATE_FAIL", "MIGRATE_TEST_FAIL"),
+        ("MIGRATE_LOCKTIMEOUT", "MIGRATE_LOCK_TIMEOUT"),
+    ],
+)
+def test_a_variable_that_is_nearly_one_is_told_with_the_one_that_was_meant(variable: str, meant: str) -> None:
+    (warning,) = settings({variable: "x"}).warnings
+    assert warning == f"{variable} is not a setting and was not read; did you mean {meant}?"
+
+
+def test_a_key_spelled_as_a_flag_is_told_the_key(tmp_path: Path) -> None:
+    fault = refusal(cwd=project(tmp_path, 'timeout = "5m"'))
+    assert str(fault.fix) == "rename it to wait_timeout"
 
 
 def test_no_flag_takes_the_targets_url() -> None:

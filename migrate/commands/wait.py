@@ -135,7 +135,7 @@ def _wait(session: Session, command: Sequence[str], look: _Look) -> Outcome:
 def _look(session: Session, order: Order, context: Context) -> tuple[bool, Outcome]:
     # whether what is pending may run is up to the job that runs it, and so is a backup: its volume is not seen from here
     breaking = BreakingPolicy.ALLOW if order.image.manifest is None else BreakingPolicy.HOLD
-    policy = replace(order.policy, breaking=breaking, stale=Stale.WARN, backup=BackupPolicy.OFF)
+    policy = replace(order.policy, breaking=breaking, stale=Stale.WARN, backup_policy=BackupPolicy.OFF)
     judged, outcome = release.plan(replace(order, policy=policy, context=context), session.begin())
     return judged is not None and outcome.problem is None and is_ready(judged), outcome
 

@@ -76,7 +76,9 @@ def clone_order(session: Session, url: DatabaseUrl, url_from: str) -> Order:
         order,
         environ={**of_libpq, **environ},
         # What is for the real one: nobody waits for a clone, and nobody goes back to it.
-        policy=replace(order.policy, backup=BackupPolicy.OFF, breaking=BreakingPolicy.ALLOW, heavy=HeavyPolicy.ALLOW),
+        policy=replace(
+            order.policy, backup_policy=BackupPolicy.OFF, breaking=BreakingPolicy.ALLOW, heavy=HeavyPolicy.ALLOW
+        ),
         backup=None,
         servers=Servers(url.raw, settings.shadow_allow),
     )

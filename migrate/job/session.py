@@ -244,7 +244,7 @@ class Session:
         """Where backups go, None where no setting says."""
         from migrate.steps.order import BackupPlace
 
-        folder, command = self.settings.backup_dir, self.settings.backup_command
+        folder, command = self.settings.backup, self.settings.backup_command
         if folder is None and not command:
             return None
         return BackupPlace(self.cwd / folder if folder is not None else None, command or ())

@@ -180,7 +180,6 @@ SETTINGS: Final = (
         "A clone of the real database (a branch, a restored backup): the pending revisions are run there, for good, and"
         " measured. The database of the other settings is refused, by whatever name.",
         verbs=("test",),
-        flags=("--on",),
         in_table=False,
     ),
     Setting(
@@ -189,7 +188,6 @@ SETTINGS: Final = (
         DEFAULT_FAIL,
         "The checks of `migrate test` whose findings fail the run; those of the others are shown as warnings.",
         verbs=("test",),
-        flags=("--fail",),
     ),
     Setting(
         "target",
@@ -300,22 +298,20 @@ SETTINGS: Final = (
         verbs=_DECIDING_VERBS,
     ),
     Setting(
-        "backup",
+        "backup_policy",
         Choice(BackupPolicy),
-        _policy.backup,
+        _policy.backup_policy,
         "When a backup is taken before the first change: never, always, or where a pending revision drops a table or a"
         " column (without a manifest that is not known, and a backup is taken). Without it: always, where a folder or a"
         " command for it is named.",
         verbs=_RUNNING_VERBS,
-        flags=("--backup-policy",),
     ),
     Setting(
-        "backup_dir",
+        "backup",
         File("DIR", "path of a folder that exists"),
         None,
         "The folder for backups, a mounted volume for one: pg_dump's custom format, checked and with its SHA-256.",
         verbs=_RUNNING_VERBS,
-        flags=("--backup",),
     ),
     Setting(
         "backup_command",
@@ -413,7 +409,6 @@ SETTINGS: Final = (
         _limits.wait_s,
         "How long `migrate wait` waits for the database to be ready for this image.",
         verbs=("wait",),
-        flags=("--timeout",),
     ),
     Setting(
         "log_format",

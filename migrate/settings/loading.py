@@ -9,7 +9,7 @@ import re
 import shlex
 from dataclasses import field, fields, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from migrate.core.decide.policy import BackupPolicy, Limits, Policy
 from migrate.core.deployment import platform_deadline, platform_shard
@@ -26,7 +26,7 @@ from migrate.settings.kinds import SECRET_KINDS, Arguments, Duration, File, Numb
 from migrate.settings.setting import TABLE, VARIABLE_PREFIX, Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from migrate.core.events import LogFormat
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _PYPROJECT: Final = "pyproject.toml"
 _SHOWN_CHARACTERS: Final = 60
+_Known = TypeVar("_Known")
 _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 _BY_KEY: Final = {setting.key: setting for setting in SETTINGS if setting.in_table}
 _VARIABLES: Final = {setting.variable for setting in SETTINGS} | {"MIGRATE_DATABASE_URL", "MIGRATE_DATABASE_URL_FILE"}
@@ -85,7 +86,7 @@ class Settings(Value):
     environ: tuple[str, ...]
     shadow_allow: tuple[str, ...]
     test_fail: tuple[str, ...]
-    backup_dir: Path | None
+    backup: Path | None
     backup_command: tuple[str, ...] | None
     url_command: tuple[str, ...] | None
     log_format: LogFormat
@@ -228,8 +229,8 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> tup
             f"{counted(len(faults), 'setting is', 'settings are')} malformed: {'; '.join(fault.why for fault in faults)}.",
             fix=in_order(fault.fix for fault in faults),
         )
-    if provenance["backup"].source is Source.DEFAULT and (values["backup_dir"] or values["backup_command"]):
-        values["backup"] = BackupPolicy.REQUIRED  # whoever names a place for it wants one
+    if provenance["backup_policy"].source is Source.DEFAULT and (values["backup"] or values["backup_command"]):
+        values["backup_policy"] = BackupPolicy.REQUIRED  # whoever names a place for it wants one
     limit = platform_deadline(environ)
     if provenance["deadline"].source is Source.DEFAULT and limit is not None:
         values["deadline"], platform = limit
@@ -341,9 +342,10 @@ def _fault_of_key(setting: Setting, value: object, error: ValueError) -> _Fault:
 
 
 def _fault_of_unknown_key(key: str) -> _Fault:
-    near = _nearest(key, list(_BY_KEY))
+    by_flag = {name: setting for name, setting in _by_flag().items() if setting.in_table}
+    meant = _meant(key, by_flag | _BY_KEY)
     why = f"{TABLE} has {quoted(key)}, which is not a setting"
-    return _Fault(why, f"rename it to {near}" if near else f"take {quoted(key)} out of {TABLE}")
+    return _Fault(why, f"rename it to {meant.key}" if meant else f"take {quoted(key)} out of {TABLE}")
 
 
 def _looks_like_a_setting(variable: str) -> bool:
@@ -351,12 +353,20 @@ def _looks_like_a_setting(variable: str) -> bool:
 
 
 def _warning(variable: str) -> str:
-    names = sorted(known.removeprefix(VARIABLE_PREFIX) for known in _VARIABLES)
-    near = _nearest(variable.removeprefix(VARIABLE_PREFIX), names)
-    return f"{variable} is not a setting and was not read{f'; did you mean {VARIABLE_PREFIX}{near}?' if near else '.'}"
+    known = {each.removeprefix(VARIABLE_PREFIX).lower(): each for each in sorted(_VARIABLES)}
+    by_flag = {name: setting.variable for name, setting in _by_flag().items()}
+    meant = _meant(variable.removeprefix(VARIABLE_PREFIX).lower(), known | by_flag)
+    return f"{variable} is not a setting and was not read{f'; did you mean {meant}?' if meant else '.'}"
 
 
-def _nearest(name: str, names: Sequence[str]) -> str | None:
+def _by_flag() -> dict[str, Setting]:
+    """The settings by how their flags would be spelled as keys: `--timeout` of `wait` is no name of a setting."""
+    return {flag.partition("/")[0].lstrip("-").replace("-", "_"): each for each in SETTINGS for flag in each.flag_names}
+
+
+def _meant(name: str, known: Mapping[str, _Known]) -> _Known | None:
+    """What has the name that is nearest."""
     import difflib
 
-    return next(iter(difflib.get_close_matches(name, names, n=1)), None)
+    near = difflib.get_close_matches(name, known, n=1)
+    return known[near[0]] if near else None

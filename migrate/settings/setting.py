@@ -15,8 +15,9 @@ TABLE: Final = "[tool.migrate]"
 
 
 class Setting(Value):
-    """One setting. Its variable and, unless `flags` says otherwise, its flag are made from its name.
+    """One setting. Its variable, its key and, unless `flags` has Alembic's own, its flag are its name.
 
+    A setting of one verb has the verb before its name, which is not typed twice: `wait --timeout` is MIGRATE_WAIT_TIMEOUT.
     `verbs` take it as a flag; the variable and the key count for every verb. `finds_project`: without it a command finds
     another project, so that the commands of printed fixes carry it.
     """
@@ -47,7 +48,8 @@ class Setting(Value):
             return ()
         if self.flags:
             return self.flags
-        dashed = self.name.replace("_", "-")
+        typed = self.name.removeprefix(f"{self.verbs[0]}_") if len(self.verbs) == 1 else self.name
+        dashed = typed.replace("_", "-")
         return (f"--{dashed}/--no-{dashed}",) if isinstance(self.kind, Switch) else (f"--{dashed}",)
 
     @property

@@ -116,7 +116,7 @@ def test_a_backup_is_the_way_back(history, folder, server, database, run_migrate
 
 def test_a_url_with_a_driver_is_restored_too(history, folder, database, run_migrate):
     url = database.url.replace("postgresql:", "postgresql+psycopg2:")
-    result = run_migrate("up", env={"DATABASE_URL": url, "MIGRATE_BACKUP_DIR": str(folder)})
+    result = run_migrate("up", env={"DATABASE_URL": url, "MIGRATE_BACKUP": str(folder)})
     assert result.exit_code == 0
     environ = {"PATH": os.environ["PATH"], "DATABASE_URL": url}
     done = subprocess.run(["/bin/sh", "-c", result.finished["restore"]], env=environ, capture_output=True, check=False)
@@ -195,16 +195,16 @@ def test_required_without_a_place_is_a_matter_of_policy(history, database, run_m
     result.check_clean()
     assert (result.exit_code, result.finished["problem"]) == (12, "not-permitted")
     assert "--backup DIR" in result.finished["fix"]
-    environ = {"MIGRATE_BACKUP": "required"}
+    environ = {"MIGRATE_BACKUP_POLICY": "required"}
     assert run_migrate("plan", database=database, env=environ).exit_code == 12
     # a service that waits for the job needs no place of its own
-    for seen in (environ, {"MIGRATE_BACKUP_DIR": "/not-mounted-here"}):
+    for seen in (environ, {"MIGRATE_BACKUP": "/not-mounted-here"}):
         waiting = run_migrate("wait", "--timeout", "0", database=database, env=seen)
         assert waiting.finished["problem"] == "not-ready"
 
 
 def test_off_is_off(history, folder, database, run_migrate):
-    environ = {"MIGRATE_BACKUP_DIR": str(folder), "MIGRATE_BACKUP": "off"}
+    environ = {"MIGRATE_BACKUP": str(folder), "MIGRATE_BACKUP_POLICY": "off"}
     assert run_migrate("up", database=database, env=environ).exit_code == 0
     assert list(folder.iterdir()) == []
 
@@ -215,7 +215,7 @@ def test_destructive_means_that_something_is_dropped(project, folder, database, 
         "drop", down="r0002", message="drop", upgrade="op.drop_table('r0002')", downgrade="op.execute('SELECT 1')"
     )
     write_manifest()
-    environ = {"MIGRATE_BACKUP_DIR": str(folder), "MIGRATE_BACKUP": "destructive"}
+    environ = {"MIGRATE_BACKUP": str(folder), "MIGRATE_BACKUP_POLICY": "destructive"}
     assert run_migrate("up", "--target", "r0002", database=database, env=environ).exit_code == 0
     assert list(folder.iterdir()) == []
     result = run_migrate("up", database=database, env=environ)
@@ -224,7 +224,7 @@ def test_destructive_means_that_something_is_dropped(project, folder, database, 
 
 
 def test_destructive_without_a_manifest_takes_one(history, folder, database, run_migrate):
-    environ = {"MIGRATE_BACKUP_DIR": str(folder), "MIGRATE_BACKUP": "destructive"}
+    environ = {"MIGRATE_BACKUP": str(folder), "MIGRATE_BACKUP_POLICY": "destructive"}
     assert run_migrate("up", database=database, env=environ).exit_code == 0
     assert len(list(folder.iterdir())) == 1
 

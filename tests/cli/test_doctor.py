@@ -780,13 +780,13 @@ def test_driver(project, database, run_migrate, doctor):
 def test_backup(project, database, run_migrate, doctor, tmp_path):
     project.linear(1)
     folder = tmp_path / "backups"
-    environment = {"DATABASE_URL": database.url, "MIGRATE_BACKUP_DIR": str(folder)}
+    environment = {"DATABASE_URL": database.url, "MIGRATE_BACKUP": str(folder)}
     found = doctor(env=environment)
     assert (found.exit_code, found["backup"]["problem"]) == (10, "cannot-back-up")
     planned = run_migrate("plan", env=environment)
     assert (planned.exit_code, planned.finished["problem"]) == (10, "cannot-back-up")
     assert run_migrate("up", env=environment).exit_code == 10
-    required = {"DATABASE_URL": database.url, "MIGRATE_BACKUP": "required"}
+    required = {"DATABASE_URL": database.url, "MIGRATE_BACKUP_POLICY": "required"}
     assert doctor(env=required)["backup"]["problem"] == run_migrate("plan", env=required).finished["problem"]
     folder.mkdir()
     assert "is due before the first change" in doctor(env=environment)["backup"]["evidence"]

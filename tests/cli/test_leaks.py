@@ -82,7 +82,7 @@ def test_where_messages_go_is_not_told_to_programs_of_the_users(project, databas
     environment = {
         "MIGRATE_NOTIFY": "json://localhost/?token=abcdefghijkl",
         "MIGRATE_BACKUP_COMMAND": "sh -c 'echo backup: $MIGRATE_NOTIFY.'",
-        "MIGRATE_BACKUP": "required",
+        "MIGRATE_BACKUP_POLICY": "required",
     }
     said = shown(run_migrate("up", database=database, env=environment))
     assert "notify: None" in said

@@ -484,7 +484,7 @@ def test_what_is_unknown_counts_as_destructive():
     plan = Plan((UPGRADE,), Result.APPLIED)
     same = build(17, IMAGE.graph, {"one": {"table t": ""}, "two": {"table t": ""}})
     image, state = Image(IMAGE.graph, manifest=same), State(BEHIND)
-    destructive = Policy(backup=BackupPolicy.DESTRUCTIVE)
+    destructive = Policy(backup_policy=BackupPolicy.DESTRUCTIVE)
     known = with_backup(plan, image, state, destructive, has_place=True, source_of=harmless)
     assert known == plan
     deletes = "def upgrade(): op.execute('DELETE FROM t')"
@@ -531,10 +531,14 @@ def test_what_is_unknown_counts_as_destructive():
 )
 def test_a_backup_before_the_first_change(image, position, step, policy, reason):
     plan = Plan((step,), Result.APPLIED)
-    decision = with_backup(plan, image, State(position), Policy(backup=policy), has_place=True, source_of=harmless)
+    decision = with_backup(
+        plan, image, State(position), Policy(backup_policy=policy), has_place=True, source_of=harmless
+    )
     expected = plan if reason is None else replace(plan, steps=(Backup(reason), step))
     assert decision == expected
-    without = with_backup(plan, image, State(position), Policy(backup=policy), has_place=False, source_of=harmless)
+    without = with_backup(
+        plan, image, State(position), Policy(backup_policy=policy), has_place=False, source_of=harmless
+    )
     if reason is None:
         assert without == plan
     else:
@@ -546,7 +550,7 @@ def test_an_adoption_decides_where_the_backup_counts_from():
     plan = Plan((Adopt(("one",)), UPGRADE), Result.APPLIED)
     state = State(Untracked(("table t",)))
     decision = with_backup(
-        plan, KNOWING, state, Policy(backup=BackupPolicy.DESTRUCTIVE), has_place=True, source_of=harmless
+        plan, KNOWING, state, Policy(backup_policy=BackupPolicy.DESTRUCTIVE), has_place=True, source_of=harmless
     )
     assert isinstance(decision, Plan)
     assert decision.steps[0] == Backup("column t.a will go")

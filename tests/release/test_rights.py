@@ -135,8 +135,8 @@ def test_a_search_path_that_names_no_schema_is_told_how_to_make_one(released, ru
     ("setup", "settings"),
     [
         ("GRANT SELECT ON alembic_version TO {0}", {}),  # may not write the version table
-        ("", {"MIGRATE_BACKUP": "required"}),
-        ("", {"MIGRATE_BACKUP": "required", "MIGRATE_BACKUP_DIR": "/proc/nowhere"}),
+        ("", {"MIGRATE_BACKUP_POLICY": "required"}),
+        ("", {"MIGRATE_BACKUP_POLICY": "required", "MIGRATE_BACKUP": "/proc/nowhere"}),
         ("", {"MIGRATE_BACKUP_COMMAND": "/nowhere/to/be/found"}),
         ("", {"MIGRATE_BREAKING": "refuse"}),
     ],

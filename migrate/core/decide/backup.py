@@ -40,10 +40,10 @@ def with_backup(
     ``source_of`` gives the text of a revision.
     """
     change = next((step for step in plan.steps if isinstance(step, Upgrade | Downgrade) and step.revisions), None)
-    if change is None or policy.backup is BackupPolicy.OFF:
+    if change is None or policy.backup_policy is BackupPolicy.OFF:
         return plan
     reason = "policy requires one"
-    if policy.backup is BackupPolicy.DESTRUCTIVE:
+    if policy.backup_policy is BackupPolicy.DESTRUCTIVE:
         found = _destroyed(change, plan, image, state, source_of)
         if found is None:
             return plan

@@ -102,7 +102,7 @@ class Policy(Value):
     data: DataPolicy | None = None  # None: as `refuse`, but for what nobody knows
     heavy: HeavyPolicy = HeavyPolicy.WARN
     heavy_over: int = 1 << 30  # bytes
-    backup: BackupPolicy = BackupPolicy.OFF
+    backup_policy: BackupPolicy = BackupPolicy.OFF
     strict: bool = False
     heal: bool = False
     allow_empty_history: bool = False
