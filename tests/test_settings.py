@@ -238,16 +238,6 @@ def test_each_setting_reaches_its_place_from_the_flag_of_each_verb(verb: str, se
     assert seen["settings"].provenance[setting.name].source is Source.FLAG
 
 
-def test_the_help_of_a_flag_says_its_variable_and_default() -> None:
-    _, output, _ = run_verb("up", ["--help"], {})
-    text = " ".join(output.split())
-    assert "--lock-timeout TIME How long one statement waits for a lock" in text
-    assert "[MIGRATE_LOCK_TIMEOUT; default: 2s]" in text
-    assert "[MIGRATE_GUARD_TIMEOUT; default: 15m; 0: do not wait]" in text
-    assert "-n, --name NAME" in text
-    assert "--adopt [off|exact|equivalent]" in text
-
-
 def test_a_verb_has_no_flags_of_others() -> None:
     code, output, _ = run_verb("status", ["--heal"], {})
     assert code == 2

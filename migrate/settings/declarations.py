@@ -59,7 +59,7 @@ SETTINGS: Final = (
         "config",
         File(),
         None,
-        "Alembic's configuration: alembic.ini, or a pyproject.toml with [tool.alembic]. Without it, alembic.ini and"
+        "Alembic's configuration, an alembic.ini or a pyproject.toml with [tool.alembic]. Without it, alembic.ini and"
         " pyproject.toml of the working directory are looked for.",
         verbs=_IMAGE_VERBS,
         flags=("-c", "--config"),
@@ -207,15 +207,15 @@ SETTINGS: Final = (
         "adopt",
         Choice(AdoptPolicy),
         _policy.adopt,
-        "Whether a database that has tables but no version may be stamped: never; where its schema equals the manifest"
-        " at exactly one revision; or also where only names of constraints and indexes differ.",
+        "Whether to adopt a database that has tables but no version: never; where its schema equals the manifest at"
+        " exactly one revision; or also where only names of constraints and indexes differ.",
         verbs=(*_DECIDING_VERBS, "adopt"),
     ),
     Setting(
         "ahead",
         Choice(AheadPolicy),
         _policy.ahead,
-        "When a database that is newer than the image may stand: where ledger and schema prove that the image can run"
+        "When to accept a database that is newer than the image: where ledger and schema prove that the image can run"
         " on it; where the schema alone does; always; never.",
         verbs=(*_DECIDING_VERBS, "status", "wait"),
     ),
@@ -244,22 +244,22 @@ SETTINGS: Final = (
         "edited",
         Choice(EditedPolicy),
         _policy.edited,
-        "What the edited file of an applied revision does to a run that has something to apply.",
+        "How to treat applied revisions whose files were edited when revisions are pending.",
         verbs=_DECIDING_VERBS,
     ),
     Setting(
         "stale",
         Choice(Stale),
         _policy.stale,
-        "What a pending revision whose file was edited after the manifest does to a run: what it leads to is not what the"
-        " manifest says.",
+        "How to treat pending revisions whose files were edited after the manifest was written: what they lead to is not"
+        " what it says.",
         verbs=(*_DECIDING_VERBS, "status"),
     ),
     Setting(
         "breaking",
         Choice(BreakingPolicy),
         _policy.breaking,
-        "What a pending change that breaks the release which is still running does to a run. `hold` applies what comes"
+        "How to treat pending changes that break the release that is still running. `hold` applies what comes"
         " before the first such revision and ends with 0; a later run with `allow` does the rest. Without a manifest that is"
         " not compared: `warn` says so, and `refuse` and `hold` refuse whatever is pending.",
         verbs=_DECIDING_VERBS,
@@ -268,7 +268,7 @@ SETTINGS: Final = (
         "data",
         Choice(DataPolicy),
         _policy.data,
-        "What rows against which a pending revision would fail do to a run: the manifest has from a trial what a revision"
+        "How to treat rows that would make a pending revision fail: the manifest has from a trial what a revision"
         " needs, and the database is asked before anything is changed. `warn` says it, `off` does not ask. Without it:"
         " refuse. A need that was not proven only warns, and so does one that was not answered in time. Set to `refuse`, it"
         " also refuses where the manifest does not say what a pending revision needs.",
@@ -285,9 +285,8 @@ SETTINGS: Final = (
         "heavy",
         Choice(HeavyPolicy),
         _policy.heavy,
-        "What a pending revision that rewrites, scans or builds an index on a large table, and blocks reads or writes of"
-        " others meanwhile, does to a run. `refuse` also refuses where the manifest does not say what a pending revision"
-        " does.",
+        "How to treat pending revisions that block others on a large table: by a rewrite, a scan or an index build."
+        " `refuse` also refuses where the manifest does not say what a pending revision does.",
         verbs=_DECIDING_VERBS,
     ),
     Setting(
@@ -301,7 +300,7 @@ SETTINGS: Final = (
         "backup_policy",
         Choice(BackupPolicy),
         _policy.backup_policy,
-        "When a backup is taken before the first change: never, always, or where a pending revision drops a table or a"
+        "When to take a backup before the first change: never, always, or where a pending revision drops a table or a"
         " column (without a manifest that is not known, and a backup is taken). Without it: always, where a folder or a"
         " command for it is named.",
         verbs=_RUNNING_VERBS,
@@ -310,7 +309,7 @@ SETTINGS: Final = (
         "backup",
         File("DIR", "path of a folder that exists"),
         None,
-        "The folder for backups, a mounted volume for one: pg_dump's custom format, checked and with its SHA-256.",
+        "The folder for backups, such as a mounted volume: pg_dump's custom format, checked and with its SHA-256.",
         verbs=_RUNNING_VERBS,
     ),
     Setting(

@@ -1,4 +1,4 @@
-"""The settings as flags of a command: made from the declarations, so that a flag and its help exist once."""
+"""The settings as flags of a command: made from the declarations, so that a flag exists once; `groups` has its help."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from migrate.settings.declarations import SETTINGS
-from migrate.settings.kinds import SECRET_KINDS, Arguments, Duration, Switch, ValueKind, Words
+from migrate.settings.kinds import SECRET_KINDS, Arguments, Choice, File, Selection, Switch, ValueKind, Words
 from migrate.settings.loading import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from click.shell_completion import CompletionItem
 
     from migrate.settings.setting import Setting
 
@@ -54,19 +56,30 @@ class _Value(click.ParamType):  # type: ignore[type-arg]  # generic in the newes
             shown = "the value" if isinstance(self.kind, SECRET_KINDS) else quoted(value)
             self.fail(f"{shown} {error}", param, ctx)
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """What a shell offers: the words of a choice, the paths of a file."""
+        from click.shell_completion import CompletionItem
+
+        del ctx, param
+        match self.kind:
+            case File():
+                return [CompletionItem(incomplete, type="dir" if self.kind.metavar == "DIR" else "file")]
+            case Selection():
+                before, comma, begun = incomplete.rpartition(",")
+                return [CompletionItem(f"{before}{comma}{word}") for word in self.kind.of if word.startswith(begun)]
+            case Choice():
+                return [CompletionItem(word) for word in self.kind.of if word.startswith(incomplete)]
+            case _:
+                return []
+
 
 def _option(setting: Setting) -> Callable[[_Command], _Command]:
-    default = f"; default: {setting.shown_default}" if setting.shown_default else ""
-    if isinstance(setting.kind, Duration) and setting.kind.zero_means:
-        default += f"; 0: {setting.kind.zero_means}"
-    text = f"{setting.help} [{setting.variable}{default}]"
     if isinstance(setting.kind, Switch):
-        return click.option(*setting.flag_names, setting.name, default=None, help=text)
+        return click.option(*setting.flag_names, setting.name, default=None)
     return click.option(
         *setting.flag_names,
         setting.name,
         type=_Value(setting.kind),
         metavar=setting.kind.metavar,
         multiple=isinstance(setting.kind, Words),
-        help=text,
     )

@@ -18,6 +18,7 @@ NEVER = {
     *(f"migrate.postgres.{name}" for name in ("activity", "guard", "residue")),
     *(f"migrate.steps.{name}" for name in ("adopt", "backup", "repair", "upgrade", "proof")),
     "migrate.child.parent",
+    "migrate.settings.groups",  # the help
 }
 WITHOUT_MANIFEST = {"migrate.core.manifest.manifest", "migrate.core.schema.differences", "migrate.postgres.catalog"}
 PROGRAM = """

@@ -96,6 +96,6 @@ def test_the_commands_are_ones_that_this_tool_has() -> None:
         assert not set(command) & set("&|;<>$`"), "Railway runs it without a shell"
         program, verb, *flags = command.split()
         help_text = subprocess.run(
-            [sys.executable, "-m", program, verb, "--help"], capture_output=True, text=True, check=True
+            [sys.executable, "-m", program, verb, "--help-all"], capture_output=True, text=True, check=True
         )
         assert all(flag in help_text.stdout for flag in flags if flag.startswith("--"))
