@@ -107,8 +107,9 @@ dist: $(VENV)/installed ## the source distribution and the wheel
 	rm -rf dist
 	$(BIN)/python -m hatchling build
 
-docs: $(VENV)/installed ## write the pages that are made from the code
+docs: $(VENV)/installed ## write the pages and the pictures that are made from the code
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/pictures.py
 
 lock: ## compile the hash-pinned requirements anew
 	$(BIN)/python -m pip install -q --disable-pip-version-check uv
