@@ -6,6 +6,7 @@ import re
 
 from migrate.core.events import Name
 from migrate.core.problems import EXIT_MEANINGS, ExitCode, Kind, kinds_of
+from migrate.core.problems.examples import EXAMPLES, Snippet
 from migrate.core.trial_checks import DEFAULT_FAIL, TrialCheck
 from migrate.doctor.checks import CHECKS
 
@@ -85,6 +86,16 @@ def problem_page(kind: Kind) -> str:
             "## What to do",
             "",
             *_fix(kind),
+            "",
+            "## For example",
+            "",
+            "This leads to it:",
+            "",
+            *_block(EXAMPLES[kind.code].bad),
+            "",
+            "This mends it:",
+            "",
+            *_block(EXAMPLES[kind.code].good),
             "",
         ],
     )
@@ -177,6 +188,10 @@ def _exit(code: ExitCode) -> str:
 
 def _yes(code: ExitCode) -> str:
     return "yes" if code.retryable else "no"
+
+
+def _block(snippet: Snippet) -> list[str]:
+    return [f"```{snippet.language}", snippet.code, "```"]
 
 
 def _fix(kind: Kind) -> list[str]:

@@ -40,7 +40,8 @@ def test_every_problem_has_its_page_and_no_page_is_without_a_problem(generator: 
 
 @pytest.mark.parametrize("code", CATALOGUE)
 def test_a_page_shows_no_placeholder_as_only_the_source_knows_it(code: str) -> None:
-    assert not re.search(r"\{\w+\}", (DOCS / "problems" / f"{code}.md").read_text("utf-8"))
+    page = (DOCS / "problems" / f"{code}.md").read_text("utf-8")
+    assert not re.search(r"\{\w+\}", page.partition("## For example")[0])  # there they may be what a setting fills in
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -14,6 +14,7 @@ from migrate.commands.verb import verb
 from migrate.core.foresee.advice import KINDS as EFFECTS
 from migrate.core.foresee.advice import example
 from migrate.core.problems import CATALOGUE, EXIT_MEANINGS, ExitCode, kinds_of, migrate, shell
+from migrate.core.problems.examples import EXAMPLES
 from migrate.job.voice import Answer
 from migrate.output.terminal import every_explanation, exit_explanation, explanation
 
@@ -32,7 +33,7 @@ def explain(code: str | None, *, as_json: bool) -> Answer:
         fields = {"exit_codes": [{**_exit_fields(each), "problems": _codes(each)} for each in ExitCode]}
         text = every_explanation(_width(), EFFECTS)
     elif code in CATALOGUE:
-        kind = CATALOGUE[code]
+        kind, case = CATALOGUE[code], EXAMPLES[code]
         fields = {
             "problem": kind.code,
             "title": kind.title,
@@ -40,8 +41,9 @@ def explain(code: str | None, *, as_json: bool) -> Answer:
             "effect": kind.effect,
             "fix": None if kind.fix_is_of_the_case else str(kind.general_fix),
             **_exit_fields(kind.exit_code),
+            "example": {"bad": case.bad.code, "good": case.good.code},
         }
-        text = explanation(kind, _width())
+        text = explanation(kind, case, _width())
     elif code in known_exits:
         exit_code = known_exits[code]
         fields = {

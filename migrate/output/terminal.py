@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from migrate.core.problems import Fix, Kind
+    from migrate.core.problems.examples import Example
     from migrate.output.fleet_line import FleetLine
 
 # Every control character, Unicode's line ends, directional marks and overrides, and what is no text at all.
@@ -265,8 +266,8 @@ class Screen:
         return Text(text, style="cyan", no_wrap=True, overflow="ellipsis")
 
 
-def explanation(kind: Kind, width: int | None = None) -> str:
-    """Tell everything that the catalogue knows about one problem; the names in the fix are placeholders."""
+def explanation(kind: Kind, example: Example, width: int | None = None) -> str:
+    """Tell everything that is known about one problem; the names in the fix are placeholders."""
     again = "yes, the same run may succeed later" if kind.exit_code.retryable else "no, not as it is"
     lines = [
         Line(f"{kind.code}: {kind.title}"),
@@ -279,6 +280,8 @@ def explanation(kind: Kind, width: int | None = None) -> str:
         ),
         *_labelled("exit code", f"{int(kind.exit_code)} {kind.exit_code.label}", width),
         *_labelled("retry", again, width),
+        *_copied("bad", example.bad.code),
+        *_copied("good", example.good.code),
     ]
     return "".join(f"{line.text}\n" for line in lines)
 
@@ -338,7 +341,7 @@ def _what_to_do(fix: Fix, width: int | None) -> Iterator[Line]:
 
 def _copied(label: str, text: object) -> Iterator[Line]:
     for index, part in enumerate(str(text or "").splitlines()):
-        yield Line(f"  {label if index == 0 else '':<{_LABEL_COLUMNS}}{part}", "bold", copied=True)
+        yield Line(f"  {label if index == 0 else '':<{_LABEL_COLUMNS}}{part}" if part else "", "bold", copied=True)
 
 
 def _counted(fields: Mapping[str, object]) -> str:

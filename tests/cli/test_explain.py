@@ -12,6 +12,7 @@ import pytest
 from migrate.core.foresee.advice import KINDS as EFFECTS
 from migrate.core.foresee.advice import example
 from migrate.core.problems import CATALOGUE, ExitCode
+from migrate.core.problems.examples import EXAMPLES
 
 
 def explain(*arguments: str) -> tuple[int, str]:
@@ -76,6 +77,7 @@ def test_json_is_one_object() -> None:
         "exit_code": 22,
         "exit_name": "blocked",
         "retryable": True,
+        "example": {"bad": EXAMPLES["blocked"].bad.code, "good": EXAMPLES["blocked"].good.code},
     }
     assert json.loads(explain("143", "--json")[1])["problems"] == ["interrupted"]
 

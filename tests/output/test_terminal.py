@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.events import Level, Name
 from migrate.core.problems import CATALOGUE, ExitCode, kinds_of, problem
+from migrate.core.problems.examples import EXAMPLES
 from migrate.output.terminal import (
     ASCII,
     UNICODE,
@@ -183,12 +184,17 @@ def test_a_terminal_gets_the_marks_that_it_can_show(encoding: str, expected: obj
 
 @pytest.mark.parametrize("kind", CATALOGUE.values(), ids=lambda kind: kind.code)
 def test_every_problem_can_be_explained(kind: Any) -> None:
-    text = explanation(kind)
+    example = EXAMPLES[kind.code]
+    text = explanation(kind, example)
+    for snippet in (example.bad, example.good):
+        assert all(f"{line}\n" in text for line in snippet.code.splitlines())
+    pasted = f"{kind.general_fix}\n{example.bad.code}\n{example.good.code}"
     assert kind.title in text
     assert kind.effect in text
     assert all(line in text for line in str(kind.general_fix).splitlines()) is not kind.fix_is_of_the_case
-    assert not re.search(r"\{\w+\}", text), "a placeholder as only the source knows it"
-    wrapped = [line for line in explanation(kind, 60).splitlines()[1:] if line[15:] not in str(kind.general_fix)]
+    before = text.partition("  bad  ")[0]  # examples may have blanks that a setting fills in
+    assert not re.search(r"\{\w+\}", before), "a placeholder as only the source knows it"
+    wrapped = [line for line in explanation(kind, example, 60).splitlines()[1:] if line[15:] not in pasted]
     assert all(len(line) <= 60 for line in wrapped)
 
 

@@ -149,7 +149,7 @@ _KINDS: Final = (
     Kind(
         "no-shadow",
         ExitCode.CONFIG,
-        "There is no server for a shadow",
+        "There is no server for a throw-away database",
         "A replay needs a throw-away PostgreSQL: none is named, and none that could be started was found.",
         "Nothing was connected to.",
         shell(
@@ -174,7 +174,7 @@ _KINDS: Final = (
     Kind(
         "shadow-is-target",
         ExitCode.CONFIG,
-        "The shadow is on the target's server",
+        "The throw-away database would be on the target's server",
         "Revisions of a replay may create roles, which belong to the whole server, and open second connections.",
         "Nothing was connected to.",
         shell("unset MIGRATE_SHADOW_URL", note="the embedded server is used; or, knowing that: --shadow-beside-target"),
@@ -195,7 +195,7 @@ _KINDS: Final = (
         ExitCode.CONFIG,
         "The baseline cannot be used",
         "The baseline file failed when it was run on an empty database.",
-        "The shadow was dropped; nothing else was connected to.",
+        "The throw-away database was dropped; nothing else was connected to.",
         shell(
             "pg_dump --schema-only --no-owner --no-privileges URL > {baseline}",
             note="of a database without this history",
@@ -269,10 +269,10 @@ _KINDS: Final = (
     Kind(
         "failed-trial",
         ExitCode.HISTORY,
-        "The trial found faults",
+        "The test of the revisions found faults",
         "`migrate test` tried revisions in a throw-away database, and findings of checks that policy lets fail the run"
         " were among what it found.",
-        "The shadow was dropped; nothing else was connected to.",
+        "The throw-away database was dropped; nothing else was connected to.",
         advice(
             "correct {place}, or where a database has it already add a revision; or let the file say accepted ="
             ' {{"{check}": "the reason"}}; then run ',
@@ -285,7 +285,7 @@ _KINDS: Final = (
         ExitCode.HISTORY,
         "The history does not start from an empty database",
         "In a replay on an empty database, a revision needs a table or schema that no revision creates.",
-        "The shadow was dropped; no manifest was written.",
+        "The throw-away database was dropped; no manifest was written.",
         shell(
             "pg_dump --schema-only --no-owner --no-privileges URL > baseline.sql; ",
             migrate("manifest", "--baseline baseline.sql"),
@@ -438,7 +438,7 @@ _KINDS: Final = (
         "other-database",
         ExitCode.TARGET,
         "env.py connected to another database",
-        "The guard that this run holds is not visible from the connection that env.py gave to Alembic.",
+        "The job lock that this run holds is not visible from the connection that env.py gave to Alembic.",
         "Nothing was changed.",
         advice("let {env_py} take its URL from config.get_main_option('sqlalchemy.url') or from DATABASE_URL"),
     ),
@@ -612,7 +612,7 @@ _KINDS: Final = (
         "data",
         ExitCode.DATA,
         "Rows would make a pending revision fail",
-        "The manifest has from a trial what the rows must be like for a pending revision to pass, and some are not.",
+        "The manifest says what the rows must be like for a pending revision to pass, and some are not.",
         "Nothing of that revision was changed. The message names the table and what is wrong; no value of a row is shown.",
         OF_THE_CASE,
     ),
@@ -735,7 +735,7 @@ _KINDS: Final = (
     Kind(
         "guard-lost",
         ExitCode.GUARD_LOST,
-        "The guard was lost in the middle of the run",
+        "The job lock was lost in the middle of the run",
         "The connection that holds the job lock ended while revisions were running.",
         "No later revision was started. The one at work was rolled back unless it is listed as applied.",
         shell(migrate("status"), note=("then run ", again(), " again")),
