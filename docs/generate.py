@@ -11,13 +11,18 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 
 import catalogue_pages  # noqa: E402 - all are found beside this file, wherever it is started
+import decision_table  # noqa: E402
+import diagrams  # noqa: E402
 import schema_pages  # noqa: E402
 import settings_page  # noqa: E402
 
 
 def pages() -> dict[Path, str]:
     """Every made page, by its path."""
+    decisions = DOCS / "explanation" / "decisions.md"
     return {
+        **diagrams.diagrams(),
+        decisions: decision_table.filled(decisions.read_text("utf-8")),
         DOCS / "reference" / "doctor.md": catalogue_pages.doctor_page(),
         DOCS / "reference" / "events.md": catalogue_pages.events_page(),
         DOCS / "reference" / "trial.md": catalogue_pages.trial_page(),

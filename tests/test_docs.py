@@ -60,3 +60,28 @@ def test_the_page_of_log_lines_names_every_outcome() -> None:
     page = (DOCS / "reference" / "log-lines.md").read_text("utf-8")
     (row,) = re.findall(r"^\| `outcome` \| (.+) \|$", page, re.MULTILINE)
     assert re.findall(r"`(\w+)`", row) == [str(result) for result in Result]
+
+
+def test_every_page_stands_in_the_sites_navigation() -> None:
+    text = (ROOT / "mkdocs.yml").read_text("utf-8")
+    listed = set(re.findall(r"([\w-]+/[\w-]+\.md)$", text, re.MULTILINE))
+    folders = ("tutorial", "how-to", "reference", "explanation")
+    assert {str(page.relative_to(DOCS)) for name in folders for page in (DOCS / name).glob("*.md")} <= listed
+
+
+@pytest.mark.parametrize("folder", ["how-to", "explanation", "reference", "decisions"])
+def test_the_index_of_a_folder_links_every_page_of_it(folder: str) -> None:
+    index = DOCS / folder / "index.md"
+    linked = {link for link in LINK.findall(index.read_text("utf-8")) if "/" not in link}
+    assert {page.name for page in (DOCS / folder).glob("*.md")} - {"index.md"} <= linked
+
+
+def test_every_diagram_is_shown_and_says_in_words_what_it_shows() -> None:
+    shown = {
+        name: said
+        for page in PAGES
+        for said, name in re.findall(r"!\[([^]]*)\]\(\.\./diagrams/([\w-]+)\.svg\)", page.read_text("utf-8"))
+    }
+    assert set(shown) == {path.stem for path in (DOCS / "diagrams").glob("*.txt")}
+    assert set(shown) == {path.stem for path in (DOCS / "diagrams").glob("*.svg")}
+    assert all(len(said) > 20 for said in shown.values())

@@ -74,6 +74,12 @@ def without_version_rows(place: Place) -> None:
     place.database.execute("DROP SCHEMA migrate CASCADE")
 
 
+def at_head(place: Place) -> None:
+    """The example, released."""
+    an_example(place)
+    place.must("migrate up")
+
+
 def with_tables_of_others(place: Place) -> None:
     """A history that begins with a table that it did not create, which URL's database has."""
     project = Project(place.folder)
@@ -140,6 +146,7 @@ def two_schemas(place: Place) -> None:
 
 PLACES: dict[str, Callable[[Place], None]] = {
     "the example": an_example,
+    "a database at the head": at_head,
     "a database without version rows": without_version_rows,
     "a database that others made tables in": with_tables_of_others,
     "a Flask project": a_flask_project,
