@@ -28,8 +28,10 @@ SHOWN_LINES: Final = 1000  # of what a run prints; platforms drop whole batches 
 LINE_BYTES: Final = 65536
 LAST_WORDS_S: Final = 0.3  # for what a child has printed; a process that it left running may print for ever
 # What is imported stays: to look through it for garbage, again and again while it grows, is an eighth of the imports.
+# And with Alembic comes Mako, whose pages of errors Pygments would colour, which rich brings along.
 _CHILD: Final = (
-    "import gc, sys; gc.disable(); sys.path.insert(0, sys.argv[1]); import migrate.child.main; sys.path.pop(0);"
+    "import gc, sys; gc.disable(); sys.path.insert(0, sys.argv[1]); sys.modules['mako.ext.pygmentplugin'] = None;"
+    " import migrate.child.main; del sys.modules['mako.ext.pygmentplugin']; sys.path.pop(0);"
     " gc.freeze(); gc.enable(); migrate.child.main.main(int(sys.argv[2]))"
 )
 _LEVELS: Final = {"debug": Level.DEBUG, "info": Level.INFO, "warning": Level.WARN, "warn": Level.WARN}

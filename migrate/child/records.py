@@ -11,18 +11,15 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
-
-import structlog
 
 from migrate.core.redaction import without_rows
 from migrate.output.json_lines import as_text, flat
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from structlog.typing import EventDict, Processor
+    from importlib.machinery import ModuleSpec
 
 EmitRecord = Callable[[dict[str, object]], None]
 _MakeRecord = Callable[..., logging.LogRecord]
@@ -31,6 +28,7 @@ _NEEDED: Final = "alembic"  # its INFO lines tell what it found, unless the user
 _WARNINGS: Final = "py.warnings"  # where logging.captureWarnings() sends them
 _OUR_OWN: Final = ("alembic.runtime.migration", "Running %s")  # each revision's beginning is an event of ours
 _STANDARD_FDS: Final = frozenset({1, 2})
+_OF_EVERY_RECORD: Final = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"})
 
 # By the names of logging's and structlog's methods; a level of the user's own counts as the one below it.
 _LEVELS: Final = {"debug": "debug", "info": "info", "warning": "warn", "warn": "warn"}
@@ -59,13 +57,9 @@ class _Capture:
 
     def __init__(self, emit_record: EmitRecord) -> None:
         hand_over = _HandOver(emit_record)
-        self._handler = _Handler([structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), hand_over])
+        self._handler = _Handler(hand_over)
         self._make_record: _MakeRecord | None = None
-        # Code that uses structlog without configuring it would print; if it does configure it, we read what it prints.
-        structlog.configure(
-            processors=[structlog.contextvars.merge_contextvars, hand_over],
-            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        )
+        sys.meta_path.insert(0, _StructlogSeen(hand_over))
 
     def arm(self) -> None:
         current = logging.getLogRecordFactory()
@@ -104,30 +98,36 @@ _armed: _Capture | None = None
 
 
 class _Handler(logging.Handler):
-    """Sends a record of the standard library through a chain of structlog processors."""
+    """Hands a record of the standard library over, with what structlog's processor finds beside its message.
 
-    def __init__(self, chain: Sequence[Processor]) -> None:
+    Few have anything there, and importing structlog, and rich with it, takes as long as an eighth of all else.
+    """
+
+    def __init__(self, hand_over: _HandOver) -> None:
         super().__init__()
-        self._chain = chain
+        self._hand_over = hand_over
 
     def emit(self, record: logging.LogRecord) -> None:
         if (record.name, record.msg) == _OUR_OWN:
             return
         method = next((name for level, name in _THRESHOLDS if record.levelno >= level), "debug")
-        event_dict: Any = {"event": _message(record), "_record": record, "exc_info": record.exc_info}
-        with suppress(structlog.DropEvent, Exception):  # a record that cannot be told must not break a revision
-            for processor in self._chain:
-                event_dict = processor(None, method, event_dict)
+        with suppress(Exception):  # a record that cannot be told must not break a revision
+            event_dict: Any = {"event": _message(record), "_record": record, "exc_info": record.exc_info}
+            if record.__dict__.keys() - _OF_EVERY_RECORD:
+                from structlog.stdlib import ExtraAdder
+
+                event_dict = ExtraAdder()(logging.getLogger(record.name), method, event_dict)
+            self._hand_over(method, {**event_dict, "logger": record.name})
 
 
 class _HandOver:
-    """The last processor of both chains: nothing is left to be printed after it."""
+    """The end of every record, whoever made it."""
 
     def __init__(self, emit_record: EmitRecord) -> None:
         self._emit_record = emit_record
         self._lock = threading.RLock()
 
-    def __call__(self, _logger: object, method: str, event_dict: EventDict) -> EventDict:
+    def __call__(self, method: str, event_dict: dict[str, Any]) -> None:
         fields = {key: value for key, value in event_dict.items() if not key.startswith("_")}
         error = _exception(fields.pop("exc_info", None))
         said = {
@@ -138,7 +138,44 @@ class _HandOver:
         }
         with self._lock, suppress(Exception):
             self._emit_record(dict(flat({**fields, **said})))
-        raise structlog.DropEvent
+
+
+class _StructlogSeen:
+    """Configures structlog when it is imported, by the user's code or by ours: unconfigured, it would print.
+
+    What the user configures after that is printed, and read there.
+    """
+
+    def __init__(self, hand_over: _HandOver) -> None:
+        self._hand_over = hand_over
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """The place of structlog, as the finders behind this one know it; of nothing else."""
+        del path, target
+        if name != "structlog":
+            return None
+        with suppress(ValueError):
+            sys.meta_path.remove(self)
+        spec = find_spec(name)
+        if spec is not None and spec.loader is not None:
+            make = spec.loader.exec_module
+
+            def make_and_configure(module: Any) -> None:
+                make(module)
+                self._configure(module)
+
+            spec.loader.exec_module = make_and_configure  # type: ignore[method-assign]
+        return spec
+
+    def _configure(self, structlog: Any) -> None:
+        def hand_over(_logger: object, method: str, event_dict: dict[str, Any]) -> None:
+            self._hand_over(method, event_dict)
+            raise structlog.DropEvent  # nothing is left to be printed
+
+        structlog.configure(
+            processors=[structlog.contextvars.merge_contextvars, hand_over],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        )
 
 
 def _ways_up(logger: logging.Logger) -> Iterator[logging.Logger]:

@@ -4,17 +4,16 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from migrate.core.history.faults import FaultKind, HistoryFault
 from migrate.core.quoting import word
-from migrate.core.value import Value
 
 NOT_COMPILABLE: Final = (SyntaxError, ValueError, RecursionError, MemoryError)
 """What `compile` raises for a source that it refuses; a null byte is a ValueError before Python 3.11.4."""
 
 
-class Declaration(Value):
+class Declaration(NamedTuple):
     """The four names that Alembic takes from a revision file, and what the file says of itself."""
 
     id: str
@@ -101,20 +100,26 @@ def scan_header(data: bytes) -> Declaration | None:
             return None
     header = cast("re.Match[str]", _HEADER.match(text))  # Every part of the pattern may be empty, so it always matches.
     docstring, body = header.groups()
-    declared = {
-        name: tuple(string[1:-1] for string in _COMMENT_OR_STRING.findall(value) if string)
-        for name, value in _ONE_DECLARATION.findall(body)
-    }
+    declared = {name: _strings(value) for name, value in _ONE_DECLARATION.findall(body)}
     if "revision" not in declared or "down_revision" not in declared or _may_rebind(text[header.end() :]):
         return None
     quotes = 3 if docstring and docstring.startswith(('"""', "'''")) else 1
     return Declaration(
-        id=declared["revision"][0],
-        down=declared["down_revision"],
-        depends_on=declared.get("depends_on", ()),
-        labels=declared.get("branch_labels", ()),
-        message=_first_line(docstring[quotes:-quotes]) if docstring else "",
+        declared["revision"][0],
+        declared["down_revision"],
+        declared.get("depends_on", ()),
+        declared.get("branch_labels", ()),
+        _first_line(docstring[quotes:-quotes]) if docstring else "",
     )
+
+
+def _strings(value: str) -> tuple[str, ...]:
+    """Return the strings of a value of the header; most are one, or None."""
+    if value == "None":
+        return ()
+    if value[0] not in "([":
+        return (value[1:-1],)
+    return tuple(string[1:-1] for string in _COMMENT_OR_STRING.findall(value) if string)
 
 
 def _may_rebind(text: str) -> bool:

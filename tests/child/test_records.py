@@ -188,3 +188,10 @@ def test_every_kind_of_record_is_told_in_one_piece(tmp_path: Path) -> None:
     assert any(message.endswith("UserWarning: careful") for message in told)
     assert told["structured"] == {"logger": "structlog", "level": "warn", "rows": 7}
     assert any("<Silent>" in message for message in told)
+
+
+def test_structlog_is_imported_only_where_it_has_something_to_add(tmp_path: Path) -> None:
+    there = "import sys; log.warning('there: %s', 'structlog' in sys.modules)"
+    records = upgrade(tmp_path, body=f"{there}; log.warning('done', extra={{'rows': 3}}); {there}")
+    assert [record["message"] for record in records if "there" in record["message"]] == ["there: False", "there: True"]
+    assert [record["rows"] for record in records if record["message"] == "done"] == [3]
