@@ -86,7 +86,7 @@ _INDEXED: Final = """\
   parallelism: {count}
   backoffLimitPerIndex: 4
 """
-_SHARDED: Final = ("kubernetes", "helm", "argo-cd", "cloud-run")
+_SHARDED: Final = ("kubernetes", "helm", "argo-cd", "cloud-run", "aws-batch")
 _RAILWAY_LIMIT_S: Final = 3600  # the longest that Railway takes
 _RAILWAY_DEADLINE: Final = "59m"  # a minute less, to cancel the statement, roll back and say so
 
@@ -118,7 +118,7 @@ _RAILWAY_DEADLINE: Final = "59m"  # a minute less, to cancel the statement, roll
 @click.option(
     "--shards",
     type=click.IntRange(2, 1000),
-    help="With kubernetes, helm, argo-cd and cloud-run: so many machines at once, each with its part of the tenants.",
+    help="With kubernetes, helm, argo-cd, cloud-run and aws-batch: so many machines at once, each with its part of the tenants.",
 )
 @click.option("--force", is_flag=True, help="Replace files that are there with other content.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -233,6 +233,7 @@ def placeholders(folder: Path, platform: str, names: Mapping[str, str | None]) -
         "the-job": "the job",
         "shards": "",
         "shard-count": "1",
+        "array": "",
     }
 
 
@@ -249,6 +250,7 @@ def _in_shards(platform: str, count: int) -> dict[str, str]:
         "the-job": "its shard",
         "shards": f'            - name: MIGRATE_TENANTS_SHARDS\n              value: "{count}"\n',
         "shard-count": str(count),
+        "array": f" --array-properties size={count}",
     }
 
 

@@ -110,6 +110,19 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
         {},
         """COMMAND='["migrate","up","--strict","--breaking","allow"]' sh deploy/ecs/migrate.sh   # once the old tasks are gone""",
     ),
+    "aws-batch": Platform(
+        {
+            "deploy/aws-batch/job-definition.json": "aws-batch-job-definition.json",
+            "deploy/aws-batch/migrate.sh": "aws-batch.sh",
+        },
+        (
+            _INSTALL,
+            "in deploy/aws-batch/job-definition.json put your own in the place of ACCOUNT, REGION and the secret's name",
+            "QUEUE=... sh deploy/aws-batch/migrate.sh   # then update the service",
+        ),
+        {},
+        """COMMAND='["migrate","up","--strict","--breaking","allow"]' sh deploy/aws-batch/migrate.sh   # once the old tasks are gone""",
+    ),
     "azure-container-apps": Platform(
         {"deploy/azure/job.yaml": "azure-job.yaml", "deploy/azure/migrate.sh": "azure.sh"},
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from fnmatch import fnmatchcase
 
 import pytest
 import yaml
@@ -14,6 +15,7 @@ from migrate.settings import load
 from tests.platforms.validators import (
     ROOT,
     check_azure_job,
+    check_batch,
     check_compose,
     check_ecs,
     check_gitlab,
@@ -153,6 +155,22 @@ def test_ecs(run_migrate, project):
     assert found["containerDefinitions"][0]["command"] == ["migrate", "up", "--strict"]
     assert found["containerDefinitions"][0]["image"] == NAMES[5]
     run("shellcheck", script)
+
+
+@pytest.mark.parametrize("shards", [None, 4])
+def test_aws_batch(run_migrate, project, shards):
+    result = run_migrate("init", "aws-batch", *NAMES, *(["--shards", str(shards)] if shards else []))
+    definition, script = (project.path / path for path in result.finished["written"])
+    found = check_batch(definition)
+    assert found["containerProperties"]["command"] == ["migrate", "up", "--strict"]
+    assert found["containerProperties"]["image"] == NAMES[5]
+    conditions = found["retryStrategy"]["evaluateOnExit"]
+    assert len(conditions) <= 5  # as many as Batch takes
+    for code in ExitCode:
+        first = next(each for each in conditions if fnmatchcase(str(int(code)), each.get("onExitCode", "*")))
+        assert first["action"] == ("RETRY" if code.retryable else "EXIT"), code
+    run("shellcheck", script)
+    assert ("--array-properties size=4" in script.read_text("utf-8")) is bool(shards)
 
 
 def test_azure_container_apps(run_migrate, project):

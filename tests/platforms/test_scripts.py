@@ -44,6 +44,7 @@ class Cloud:
         told = [{"words": list(words), "said": said} for words, said in answers]
         (self.folder / "answers.json").write_text(json.dumps(told), encoding="utf-8")
         named = {"CLUSTER": "shop", "SUBNETS": "subnet-1,subnet-2", "SECURITY_GROUPS": "sg-1", "RESOURCE_GROUP": "shop"}
+        named["QUEUE"] = "shop"
         return subprocess.Popen(
             ["sh", self.script],
             env={**os.environ, **named, "PATH": f"{self.folder}:{os.environ['PATH']}", "POLL": "0.01", **env},
@@ -138,3 +139,48 @@ def test_an_execution_of_azure_is_waited_for(tmp_path, run_migrate, project, sta
     )
     assert code == expected, (said, time.monotonic() - began)
     assert f"shop-migrate-1: {status}" in said
+
+
+def batch(tmp_path, run_migrate, project, *arguments: str) -> Cloud:
+    result = run_migrate("init", "aws-batch", "--project", "shop", *arguments)
+    return Cloud(tmp_path, project.path / result.finished["written"][1])
+
+
+def job(states: list[str]):
+    return (
+        (("register-job-definition",), ["arn:definition"]),
+        (("submit-job",), ["job-1"]),
+        (("statusReason",), ["Essential container exited"]),
+        (("describe-jobs", "status"), states),
+        (("terminate-job",), [""]),
+    )
+
+
+def test_an_array_of_batch_is_submitted_and_waited_for(tmp_path, run_migrate, project):
+    cloud = batch(tmp_path, run_migrate, project, "--shards", "4")
+    code, _ = cloud.run(*job(["SUBMITTED", "fails", "RUNNING", "SUCCEEDED"]))
+    assert code == 0
+    (submitted,) = [call for call in cloud.calls if "submit-job" in call]
+    assert "--job-queue shop --job-definition arn:definition" in submitted
+    assert "--array-properties size=4" in submitted
+
+
+def test_a_job_of_batch_that_failed_says_why_and_takes_another_command(tmp_path, run_migrate, project):
+    cloud = batch(tmp_path, run_migrate, project)
+    code, said = cloud.run(*job(["FAILED"]), COMMAND='["migrate","up","--breaking","allow"]')
+    assert code == 1
+    assert "Essential container exited" in said
+    (submitted,) = [call for call in cloud.calls if "submit-job" in call]
+    overrides = submitted.partition("--container-overrides ")[2].partition(" --query")[0]
+    assert json.loads(overrides) == {"command": ["migrate", "up", "--breaking", "allow"]}
+    assert "--array-properties" not in submitted
+
+
+def test_a_release_that_is_cancelled_ends_its_job_of_batch(tmp_path, run_migrate, project):
+    cloud = batch(tmp_path, run_migrate, project)
+    started = cloud.start(*job(["RUNNING"]))
+    until(lambda: (cloud.folder / "calls").exists() and any("describe-jobs" in call for call in cloud.calls))
+    started.send_signal(signal.SIGTERM)
+    started.communicate(timeout=60)
+    assert started.returncode == 143
+    assert any("terminate-job" in call and "job-1" in call for call in cloud.calls)

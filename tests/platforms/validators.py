@@ -87,6 +87,16 @@ def check_ecs(file: Path) -> dict[str, Any]:
     return found
 
 
+def check_batch(file: Path) -> dict[str, Any]:
+    """As `check_ecs`."""
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    model = botocore.session.get_session().get_service_model("batch")
+    shape = model.operation_model("RegisterJobDefinition").input_shape
+    report = botocore.validate.ParamValidator().validate(found, shape)
+    assert not report.has_errors(), report.generate_report()
+    return found
+
+
 def check_azure_job(file: Path) -> dict[str, Any]:
     """Check the keys against the models of Azure's SDK, which knows no file: one that they do not have is a finding."""
     check_yaml(file)
