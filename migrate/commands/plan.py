@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from migrate.child.protocol import Sent
     from migrate.core.decide.review import Mark, Reviewed
+    from migrate.core.fleet.grid import Row
     from migrate.core.foresee.live import Outlook
     from migrate.core.history.graph import Revision
     from migrate.core.image import Image
@@ -105,7 +107,8 @@ def plan(
 
     def body(session: Session) -> Report:
         if session.settings.fleet.sources and not without_database:
-            return fleet_report(session, flags, tells_pending=exit_code)
+            render = partial(_review_of_tenants, session, form, annotations) if form != "text" else None
+            return fleet_report(session, flags, tells_pending=exit_code, render=render)
         if base is not None:
             return _review(session, _rows_from(session.image, base), form, annotations)
         if branch is not None:
@@ -185,6 +188,23 @@ def _review(session: Session, rows: frozenset[str], form: str, annotations: Path
     outcome = Outcome(Result.NOOP, from_revision=start, to_revision=start, pending=ids)
     fields = {"revisions": list(ids), "review": [each.to_json() for each in review]}
     return Report(outcome, fields, text=_rendered(session, review, start, form))
+
+
+def _review_of_tenants(session: Session, form: str, annotations: Path | None, rows: Sequence[Row]) -> str:
+    """What comes next at each place where a tenant is, in Markdown or as SARIF. Raises Stop."""
+    image, goal = session.image, session.settings.policy.target
+    reviews: dict[tuple[str, ...], Sequence[Reviewed]] = {}
+    for at in dict.fromkeys(row.rows for row in rows if row.pending):
+        pending = image.graph.pending(at, goal)
+        if not isinstance(pending, HistoryFault):
+            reviews[at] = _reviewed(image, at, pending, None, is_needed=True)
+    each_once = {each.revision.id: each for review in reviews.values() for each in review}
+    _write_annotations(session, list(each_once.values()), annotations)
+    if form == "markdown":
+        from migrate.output.fleet_review import fleet_comment
+
+        return fleet_comment(rows, reviews)
+    return _rendered(session, list(each_once.values()), (), form)
 
 
 def _reviewed(

@@ -15,6 +15,7 @@ from migrate.settings import settings_options
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from migrate.core.fleet.grid import Row
     from migrate.job.session import Session
     from migrate.job.voice import Report
 
@@ -99,12 +100,17 @@ _help_all_option: Final = click.option(
 
 
 def fleet_report(
-    session: Session, flags: Mapping[str, Any], *, tells_pending: bool = False, judges: bool = True
+    session: Session,
+    flags: Mapping[str, Any],
+    *,
+    tells_pending: bool = False,
+    judges: bool = True,
+    render: Callable[[Sequence[Row]], str] | None = None,
 ) -> Report:
     """What the verb comes to for every tenant.
 
     ``tells_pending``: it ends with 3 where something is pending. Without ``judges`` a tenant that a run would refuse is
-    no failure of a verb that only tells.
+    no failure of a verb that only tells. ``render`` makes its text, else it is a table.
     """
     from migrate.job import fleet  # a release of one database needs none of it
     from migrate.output.fleet_table import as_text
@@ -116,4 +122,5 @@ def fleet_report(
         why = outcome.problem.why if outcome.problem is not None else ""
         report = replace(report, outcome=Outcome(Result.NOOP), message=f"up would not succeed for all: {why}")
     is_pending = tells_pending and report.outcome.problem is None and bool(report.fields["tenants_pending_count"])
-    return replace(report, text=as_text(run.grid()), exit_code=ExitCode.PENDING if is_pending else None)
+    text = (render or as_text)(run.grid())
+    return replace(report, text=text, exit_code=ExitCode.PENDING if is_pending else None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.cli.test_fleet import by_tenant, cookbook, provision  # noqa: F401 - a fixture
@@ -25,7 +27,7 @@ def test_status_is_0_where_it_could_read_and_with_exit_code_the_states_decide(ha
     assert table[0] == ["tenant", "at", "pending", "state"]
     assert [row[0] for row in table[1:]] == ["tenant_3", "tenant_2", "tenant_0", "tenant_1"]
     assert table[1][-2:] == ["15", "untracked"]
-    assert table[2] == ["tenant_2", "-", "2", "noop"]
+    assert table[2] == ["tenant_2", "-", "2", "behind"]
     assert table[3] == ["tenant_0", "r2", "noop"]
     judged = run_migrate("status", "--exit-code", database=database, cwd=half.path)
     assert (judged.exit_code, judged.finished["tenants_failed"]) == (15, ["tenant_3"])
@@ -78,3 +80,40 @@ def test_every_line_of_a_tenant_says_whose_it_is(half, database, run_migrate):
     assert by_tenant(told)["tenant_3"]["exit_code"] == 15
     assert [line["tenant"] for line in told.named("tenant.started")] == ["tenant_2", "tenant_3"]
     assert told.named("tenant.started")[0]["tenants"] == 4
+
+
+def test_a_plan_in_markdown_counts_the_tenants_and_has_what_comes_next_at_each_place_once(half, database, run_migrate):
+    assert run_migrate("manifest", "-x", "tenant=public", database=database, cwd=half.path).exit_code == 0
+    provision(database, 12, prefix="tenant_new_")
+    told = run_migrate("plan", "--format", "markdown", database=database, cwd=half.path)
+    assert told.exit_code == 15  # of tenant_3, as up would end
+    text = told.stdout.decode().partition("### ")[2]
+    assert text.startswith("Migrations: 16 tenants\n")
+    assert "| 1 | - | 2 | 15 untracked | tenant\\_3 |" in text or "| 1 | - |  | 15 untracked | tenant\\_3 |" in text
+    assert "| 13 | - | 2 | behind | tenant\\_2, tenant\\_new\\_0, " in text
+    assert "and 8 more |" in text
+    assert "| 2 | r2 |  | noop |  |" in text  # who is where it should be is counted
+    assert text.count("### Migrations: 2 revisions after base") == 1
+    assert text.count("#### r1: ") == text.count("#### r2: ") == 1
+    behind = run_migrate("plan", "--format", "sarif", "--tenant", "tenant_2", database=database, cwd=half.path)
+    assert behind.exit_code == 0, behind.stdout.decode()
+    assert json.loads(behind.stdout)["runs"]
+
+
+def test_a_plan_in_markdown_is_bounded(half, database, run_migrate):
+    for number in range(3, 20):
+        half.revision(f"r{number}", down=f"r{number - 1}", upgrade="op.execute('SELECT 1')")
+    database.execute("DROP TABLE tenant_3.stranger")
+    assert run_migrate("manifest", "-x", "tenant=public", database=database, cwd=half.path).exit_code == 0
+    names = provision(database, 13, prefix="tenant_at_")
+    for number, name in enumerate(names):
+        database.execute(
+            f"CREATE TABLE {name}.a (id integer); CREATE TABLE {name}.b (id integer);"
+            f"CREATE TABLE {name}.alembic_version (version_num varchar(32) PRIMARY KEY);"
+            f"INSERT INTO {name}.alembic_version VALUES ('r{number + 3}')"
+        )
+    told = run_migrate("plan", "--format", "markdown", database=database, cwd=half.path)
+    assert told.exit_code == 0, told.stdout.decode()
+    text = told.stdout.decode()
+    assert text.count("### Migrations: ") == 11
+    assert "what comes next at 5 other places is not shown" in text

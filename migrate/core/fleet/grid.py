@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from migrate.core.decide.outcome import Result
 from migrate.core.fleet.ending import weight
 from migrate.core.problems import ExitCode
 
@@ -43,8 +44,19 @@ def _row(end: TenantEnd) -> Row:
     if not end.is_there:
         return Row(end.tenant, (), 0, "not provisioned", is_odd=True)
     is_odd = end.exit_code is not ExitCode.OK or bool(end.pending)
-    said = f"{int(end.exit_code)} {end.problem}" if end.problem is not None else str(end.result)
+    is_behind = bool(end.pending) and end.result is Result.NOOP
+    said = (
+        f"{int(end.exit_code)} {end.problem}" if end.problem is not None else str("behind" if is_behind else end.result)
+    )
     return Row(end.tenant, tuple(end.rows), end.pending, said, is_odd=is_odd)
+
+
+def alike(rows: Iterable[Row]) -> list[list[Row]]:
+    """Those of which there is the same to say, together, in the order of the rows."""
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.rows, row.pending, row.said), []).append(row)
+    return list(groups.values())
 
 
 def counts(rows: Sequence[Row]) -> list[tuple[str, int]]:
