@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,8 @@ from alembic.config import CommandLine, Config
 from migrate.core.url import DatabaseUrl
 
 if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
     from migrate.child.protocol import Setup
 
 URL_OPTION: Final = "sqlalchemy.url"
@@ -79,4 +82,10 @@ def _command_line(setup: Setup, *command: str) -> Any:
     given = ["-c", setup.config] if setup.config else []
     given += ["-n", setup.section, *(part for each in setup.x for part in ("-x", each))]
     sys.argv = ["alembic", *given, *command]
-    return CommandLine().parser.parse_args(sys.argv[1:])
+    return _parser().parse_args(sys.argv[1:])
+
+
+@cache
+def _parser() -> ArgumentParser:
+    """Alembic's; to make it costs a fleet's child as much as a tenant's revision."""
+    return CommandLine().parser

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, Final
 from weakref import WeakSet
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+
+_MAY_KEEP: Final = "close" in inspect.signature(Engine.dispose).parameters  # since SQLAlchemy 1.4.33
 
 
 class Engines:
@@ -25,6 +27,7 @@ class Engines:
         self.search_path = search_path
         for engine in list(self._known):
             _forget_connections(engine)
+        self._known.clear()  # an env.py may make a new one each time
 
     def _connected(self, connection: Any, _record: object) -> None:
         if self.search_path is None:
@@ -45,7 +48,4 @@ class Engines:
 
 def _forget_connections(engine: Engine) -> None:
     """Let an engine's pool begin anew, without a word on its old connections: they are another event loop's, or cut."""
-    if "close" in inspect.signature(engine.dispose).parameters:  # since SQLAlchemy 1.4.33
-        engine.dispose(close=False)
-    else:
-        engine.dispose()
+    engine.dispose(**({"close": False} if _MAY_KEEP else {}))

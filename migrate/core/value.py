@@ -17,6 +17,7 @@ class _Made(type):
     __match_args__: tuple[str, ...]
     defaults: dict[str, Any]
     setters: tuple[Any, ...]
+    made_fields: dict[str, Field[Any]] | None
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _Made:
         """Make one."""
@@ -27,7 +28,7 @@ class _Made(type):
         defaults = defaults | {each: namespace.pop(each) for each in own if each in namespace}
         namespace |= {"__slots__": more, "__match_args__": (*known, *more)}
         made = super().__new__(cls, name, bases, namespace)
-        made.defaults = defaults
+        made.defaults, made.made_fields = defaults, None
         made.setters = tuple(getattr(made, each).__set__ for each in made.__match_args__)
         return made
 
@@ -36,13 +37,16 @@ class _Fields:
     """What `dataclasses` asks a class, or one of its values, for: for `replace`, `fields` and `asdict`."""
 
     def __get__(self, value: object, of: _Made) -> dict[str, Field[Any]]:
-        """Made when asked for, which is seldom."""
+        """Made when it is first asked for: most classes never are."""
+        if of.made_fields is not None:
+            return of.made_fields
         found = {}
         for name in of.__match_args__:
             default = of.defaults.get(name, MISSING)
             about = found[name] = default if isinstance(default, Field) else field(default=default)
             about.name = name
             about._field_type = dataclasses._FIELD  # type: ignore[attr-defined, union-attr]  # noqa: SLF001 - its mark of a field
+        of.made_fields = found
         return found
 
 

@@ -5,6 +5,7 @@ import re
 import sys
 import warnings
 from collections.abc import Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -62,6 +63,7 @@ def missing_driver(env_py: str, driver: str | None) -> str | None:
     return "psycopg" if find_spec("psycopg") is None and _prefers_psycopg() else None
 
 
+@cache
 def may_run_several_times(env_py: str) -> bool:
     """Whether env.py may call `run_migrations()` more than once, by its text: in a loop, in `map`, or one after the other.
 

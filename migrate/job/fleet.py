@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.decide.outcome import Outcome, Result, refusal
 from migrate.core.events import Event, Level, Name
-from migrate.core.fleet.ending import TenantEnd, fields_of, most_serious
+from migrate.core.fleet.ending import TenantEnd, fields_of, is_tried_again, most_serious
 from migrate.core.fleet.grid import grid
 from migrate.core.fleet.tenants import Tenant, divided
 from migrate.core.interruption import Interrupted
@@ -26,7 +26,7 @@ from migrate.core.quoting import word
 from migrate.core.wording import counted
 from migrate.job.look import refuse_image_faults
 from migrate.job.runner_process import RunnerProcess
-from migrate.job.tenant_runner import Begin, Said, Took
+from migrate.job.tenant_runner import Begin, Said, Take, Took
 from migrate.job.tenants import create_schema, see_groups, target_of
 from migrate.job.voice import Report
 from migrate.settings import TENANT_FLAG_VERBS
@@ -70,6 +70,7 @@ class FleetRun:
         self._seen: dict[str, Tenant] = {}
         self._absent: dict[str, Tenant] = {}  # listed, and yet to be made
         self._ends: dict[str, TenantEnd] = {}
+        self._behind: set[Tenant] = set()
         self._goes_on = True  # nobody has said that no other tenant may begin
         flags_of_all = session.settings.project_flags()
         self._project_flags = [flag for flag in flags_of_all if flag.names != ("--tenant",)]
@@ -92,13 +93,10 @@ class FleetRun:
         left = [tenant for tenant in tenants if tenant.name not in {*self._ends, *self._absent}]
         canaries, others = divided(left, self._settings.canary)
         if canaries:
-            self._take(canaries)
+            self._take_twice(canaries)
             if any(self._ends[each.name].exit_code is not ExitCode.OK for each in canaries if each.name in self._ends):
                 self._goes_on = False
-        self._take(others)
-        again = [tenant for tenant in left if tenant.name in self._ends and self._ends[tenant.name].exit_code.retryable]
-        if again and self.goes_on:
-            self._take(again)
+        self._take_twice(others)
 
     def leave_out_the_absent(self) -> None:
         """Those that are listed and were not made until the end are nobody's fault."""
@@ -114,6 +112,7 @@ class FleetRun:
         goal = self._session.settings.policy.target
         graph = self._session.image.graph
         for seen in see_groups(tenants, self._session.fleet_target, self._context, graph, goal):
+            self._behind |= seen.behind
             for tenant in seen.absent:
                 self._meet_absent(tenant)
             for tenant, rows in seen.at_head.items() if by_rows else ():
@@ -138,6 +137,14 @@ class FleetRun:
 
     # The others
 
+    def _take_twice(self, tenants: Sequence[Tenant]) -> None:
+        """Take these, and then once more those that may be tried again."""
+        self._take(tenants)
+        ended = ((tenant, self._ends.get(tenant.name)) for tenant in tenants)
+        again = [tenant for tenant, end in ended if end is not None and is_tried_again(end.exit_code)]
+        if again and self.goes_on:
+            self._take(again)
+
     def _take(self, tenants: Sequence[Tenant]) -> None:
         waiting = deque(tenants)
         most = self._settings.parallel or min(os.cpu_count() or 1, _MOST_PARALLEL)
@@ -153,7 +160,7 @@ class FleetRun:
 
     def _begin_one(self, runner: RunnerProcess, tenant: Tenant) -> None:
         self._say(tenant.name, Event(Name.TENANT_STARTED, f"tenant {tenant.name}", fields=self._counts()))
-        runner.take(tenant)
+        runner.take(Take(tenant, is_behind=tenant in self._behind))
 
     def _counts(self) -> dict[str, object]:
         return {"tenants_done": len(self._ends), "tenants": len(self._seen)}

@@ -21,6 +21,7 @@ from migrate.job.outlook import look_ahead
 from migrate.job.progress import Judged, held_in_words, kind_of, pending_of, plan_in_words
 from migrate.postgres.backend_names import GUARD_NAME
 from migrate.postgres.connection import connect_with_retry
+from migrate.postgres.kept_connections import keep
 from migrate.postgres.observe import observe, read_server, refuse_wrong_server
 from migrate.settings import CHANGING_VERBS
 
@@ -54,14 +55,19 @@ def refuse_image_faults(order: Order) -> None:
 @contextmanager
 def connected(order: Order, role: str = GUARD_NAME) -> Iterator[Connection]:
     """A connection to a server on which a release may run."""
-    connection = connect_with_retry(order.target, order.context, role)
+    lend = order.connections.lend if order.connections is not None else connect_with_retry
+    connection = lend(order.target, order.context, role)
     try:
-        server = read_server(connection, order.target)
-        order.context.bind(**server.context)
-        refuse_wrong_server(server, order.target)
+        if not connection.is_proven:
+            server = read_server(connection, order.target)
+            order.context.bind(**server.context)
+            refuse_wrong_server(server, order.target)
+            connection.is_proven = True
+            if connection.is_kept:
+                keep(connection, is_pooled=server.pooled)
         yield connection
     finally:
-        connection.close()
+        connection.let_go()
 
 
 def look(order: Order, connection: Connection, *, with_schema: bool = False) -> Observation:

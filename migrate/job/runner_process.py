@@ -15,7 +15,7 @@ import migrate
 
 if TYPE_CHECKING:
     from migrate.core.fleet.tenants import Tenant
-    from migrate.job.tenant_runner import Begin, Said, Took
+    from migrate.job.tenant_runner import Begin, Said, Take, Took
 
 _RUNNER: Final = (
     "import sys; sys.path.insert(0, sys.argv[1]); import migrate.job.tenant_runner as runner; sys.path.pop(0);"
@@ -49,12 +49,12 @@ class RunnerProcess:
         assert self._line is not None
         return self._line
 
-    def take(self, tenant: Tenant) -> None:
+    def take(self, take: Take) -> None:
         """Give it a tenant."""
         if self._process is None:
             self._start()
-        self.tenant, self.taken = tenant, self.taken + 1
-        self.line.send(tenant)
+        self.tenant, self.taken = take.tenant, self.taken + 1
+        self.line.send(take)
 
     def hear(self) -> Said | Took | None:
         """What it says; None where it is gone."""

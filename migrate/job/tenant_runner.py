@@ -21,6 +21,7 @@ from migrate.job import up as release
 from migrate.job.session import Session
 from migrate.job.tenants import order_of
 from migrate.job.voice import working_folder
+from migrate.postgres.kept_connections import KeptConnections
 from migrate.settings import environment_secrets, load
 from migrate.steps.kept_child import KeptChild
 
@@ -41,6 +42,13 @@ class Begin(NamedTuple):
     flags: Mapping[str, Any]
     run_id: str
     started_s: float  # monotonic: the deadline is the fleet's
+
+
+class Take(NamedTuple):
+    """A tenant to be taken."""
+
+    tenant: Tenant
+    is_behind: bool  # as one question has told of all
 
 
 class Said(NamedTuple):
@@ -85,20 +93,20 @@ def main(fd: int) -> None:
     with signals.interruption(on_overdue=lambda _signum: os._exit(1)) as interruption, suppress(EOFError):
         session = Session(begin.verb, settings, relay, redactor, interruption)
         session.context = replace(session.context, started_s=begin.started_s)
-        with closing(KeptChild()) as child:
+        with closing(KeptChild()) as child, closing(KeptConnections()) as connections:
+            order = replace(session.fleet_order(), child=child, connections=connections)
             while True:
-                tenant: Tenant = line.recv()
-                relay.tenant = tenant.name
-                line.send(_take(session, tenant, child))
+                take: Take = line.recv()
+                relay.tenant = take.tenant.name
+                line.send(_take(session, replace(order, is_behind=take.is_behind), take.tenant, child))
 
 
-def _take(session: Session, tenant: Tenant, child: KeptChild) -> Took:
+def _take(session: Session, order: Order, tenant: Tenant, child: KeptChild) -> Took:
     if tenant.url is not None:
         session.redactor.learn(tenant.url.secrets)
-    fleet_order = session.fleet_order()
     # a run of its own, in the ledger and for whoever waits for it; by its name one sees whose part it is
     context = replace(session.context, run_id=f"{session.context.run_id}-{os.urandom(4).hex()}")
-    order = order_of(tenant, replace(fleet_order, context=context, child=child), session.settings.fleet)
+    order = order_of(tenant, replace(order, context=context), session.settings.fleet)
     has_seen_another = child.is_there
     outcome, rows = _outcome(order, session.begin())
     if has_seen_another and outcome.problem is not None and outcome.problem.kind.code == "other-database":

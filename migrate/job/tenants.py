@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import psycopg2
@@ -114,6 +115,9 @@ class Seen:
 
     at_head: Mapping[Tenant, tuple[str, ...]]  # with their version rows
     absent: Sequence[Tenant]  # there is no such schema, or no such database
+    behind: frozenset[Tenant] = (
+        frozenset()
+    )  # revisions are left to apply, so that there is no need to look before the guard is taken
 
 
 def see_all(tenants: Sequence[Tenant], target: Target, context: Context, graph: Graph, goal: str) -> Seen:
@@ -137,12 +141,20 @@ def see_all(tenants: Sequence[Tenant], target: Target, context: Context, graph: 
         return Seen({}, ())
     finally:
         connection.close()
-    at_head = {
-        where[schema]: rows
-        for schema, rows in found.items()
-        if rows and target_key(schema, target.version_table) not in unproven and _is_at(graph, rows, goal)
-    }
-    return Seen(at_head, [tenant for schema, tenant in where.items() if tenant.schema and schema not in found])
+    at_head, behind = {}, []
+    is_at = cache(lambda rows: _is_at(graph, rows, goal))
+    for schema, rows in found.items():
+        if not rows or target_key(schema, target.version_table) in unproven:
+            continue
+        match is_at(rows):
+            case True:
+                at_head[where[schema]] = rows
+            case False:
+                behind.append(where[schema])
+            case None:
+                pass
+    absent = [tenant for schema, tenant in where.items() if tenant.schema and schema not in found]
+    return Seen(at_head, absent, frozenset(behind))
 
 
 def see_groups(
@@ -157,11 +169,12 @@ def see_groups(
         yield see_all(group, target_of(group[0], fleet_target), context, graph, goal)
 
 
-def _is_at(graph: Graph, rows: tuple[str, ...], goal: str) -> bool:
+def _is_at(graph: Graph, rows: tuple[str, ...], goal: str) -> bool | None:
+    """Whether nothing is left to apply; None where it takes more to tell than the rows."""
     if not all(row in graph for row in rows) or graph.split(rows):
-        return False
+        return None
     pending = graph.pending(rows, goal)
-    return not isinstance(pending, HistoryFault) and not pending
+    return None if isinstance(pending, HistoryFault) else not pending
 
 
 def create_schema(schema: str, target: Target, context: Context) -> None:

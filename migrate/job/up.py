@@ -36,7 +36,7 @@ def up(order: Order, progress: Progress) -> Outcome:
     with outcomes(progress):
         refuse_image_faults(order)
         with connected(order) as connection:
-            judged = glance(order, connection, progress, judge)
+            judged = glance(order, connection, progress, judge) if not order.is_behind else None
             if judged is not None and not stepwise(judged).steps:
                 return finish_without_steps(judged)
             return under_guard(order, connection, progress, judged, lambda o, c: judge(o, c, seen=judged))
@@ -99,6 +99,8 @@ def under_guard(
         progress.note(judged)
         if not stepwise(judged).steps:  # another run has done it while we waited
             return finish_without_steps(judged)
+        if seen is None:
+            refuse_before_change(order, judged)
         ledger = Ledger(
             control, order.context, key=target_key(server.schema, order.target.version_table), fence=guard.fence
         )
@@ -107,10 +109,14 @@ def under_guard(
         ledger.reconnect = lambda: revive(run, within_s=ANSWER_S)
         control.interruption = None  # from here on a signal is answered by a cancel that this connection sends
         ledger.open(rows=judged.observation.rows, environ=order.environ)
-        with outcomes(progress):
-            carry_out(order, run, judged, progress)
-        outcome = progress.outcome()
-        ledger.close(outcome)
+        try:
+            with outcomes(progress):
+                carry_out(order, run, judged, progress)
+            outcome = progress.outcome()
+            ledger.close(outcome)
+        finally:
+            if run.control is not control:  # lost, and made anew
+                run.control.close()
         return outcome
 
 

@@ -191,7 +191,7 @@ def orphans(connection: Connection, mark: Mapping[str, int]) -> list[Orphan]:
     """
     # the activity view is frozen for the length of a transaction, and the guard's connection lives in one
     connection.row("SELECT pg_catalog.pg_stat_clear_snapshot()")
-    return [Orphan(*row) for row in connection.rows(_ORPHANS, mark)]
+    return [Orphan(*row) for row in connection.planned(_ORPHANS, mark)]
 
 
 def terminate_orphan(connection: Connection, orphan: Orphan, mark: Mapping[str, int]) -> str | None:

@@ -105,18 +105,19 @@ def schema_of(
     version_table: tuple[str, str],
     default_schema: str | None = None,
     qualified: Sequence[str] | None = None,
+    prepared: set[str] | None = None,
 ) -> dict[str, str]:
     """Read the objects of `schemas` inside the transaction that the cursor is in, and set its `search_path`.
 
     `default_schema` (the first of `schemas` if None) is the one whose names are not qualified; `version_table` is a
     schema and a name. Names in `public` and in the schemas of extensions print without their schema, too, but for those
-    in `qualified` (`schemas` if None). The connection's client encoding must be able to hold every name (for a SQL_ASCII database: set
+    in `qualified` (`schemas` if None). `prepared`: the statements that this session has planned already, if it is to. The connection's client encoding must be able to hold every name (for a SQL_ASCII database: set
     UTF8), and the role needs USAGE on the schemas of extensions, or their types print qualified. Raises
     psycopg2.Error; one of them is `psycopg2.InternalError` (XX000) where an object vanishes while it is being printed.
     """
     default = schemas[0] if default_schema is None else default_schema
     where = Where(tuple(schemas), default, tuple(schemas if qualified is None else qualified))
-    reader = Reader(cursor, where)
+    reader = Reader(cursor, where, prepared)
     return reader.read(reader.namespaces, reader.relations(version_table))
 
 
@@ -135,11 +136,11 @@ class Where:
 class Reader:
     """Reads in the transaction that the cursor is in, and sets what there decides how PostgreSQL prints."""
 
-    def __init__(self, cursor: Cursor, where: Where) -> None:
+    def __init__(self, cursor: Cursor, where: Where, prepared: set[str] | None = None) -> None:
         """Raises psycopg2.Error, as the methods do."""
         self._cursor = cursor
         self._default = where.default
-        self._prepared: set[str] | None = None  # the statements that are, where any are to be
+        self._prepared = prepared  # the statements that are, where any are to be
         cursor.execute(SETTINGS, {"default": where.default, "qualified": list(where.qualified)})
         cursor.execute(SCHEMAS, {"schemas": list(where.schemas), "ledger": LEDGER})
         self._names: dict[int, str] = dict(cursor.fetchall())

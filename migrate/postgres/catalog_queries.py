@@ -49,7 +49,8 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relnamespace = ANY (%(namespaces)s::oid[])
   AND c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
   AND (n.nspname, c.relname) <> (%(schema)s, %(table)s)
-  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+  AND (SELECT d.deptype FROM pg_depend d
+       WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e' LIMIT 1) IS NULL
 """
 
 # Sequence options that are not as by default, as CREATE SEQUENCE wants them.
@@ -237,13 +238,15 @@ WHERE p.polrelid = ANY (%(relations)s::oid[])
 """
 
 # The fields of pg_collation that have come and gone between versions are read by name from its row as JSON.
+# What is asked of few is asked of each: as a join, PostgreSQL would read the whole of pg_depend and pg_class.
 _TYPES = """
 WITH own AS MATERIALIZED (
   SELECT t.* FROM pg_type t
   WHERE t.typnamespace = ANY (%(namespaces)s::oid[])
-    AND t.typtype IN ('c', 'd', 'e', 'r')
-    AND NOT EXISTS (
-      SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
+    AND (t.typtype IN ('d', 'e', 'r')
+         OR t.typtype = 'c' AND (SELECT c.relkind FROM pg_class c WHERE c.oid = t.typrelid) = 'c')
+    AND (SELECT d.deptype FROM pg_depend d
+         WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e' LIMIT 1) IS NULL
 )
 SELECT NULL::oid, 'enum', t.typnamespace, NULL, t.typname, NULL,
        (SELECT string_agg('''' || replace(e.enumlabel, '''', '''''') || '''', ', ' ORDER BY e.enumsortorder)
@@ -264,7 +267,7 @@ SELECT NULL::oid, 'type', t.typnamespace, NULL, t.typname, NULL,
            ', ' ORDER BY a.attnum)
          FROM pg_attribute a JOIN pg_type b ON b.oid = a.atttypid
          WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped), '') || ')'
-FROM own t JOIN pg_class c ON c.oid = t.typrelid AND c.relkind = 'c' WHERE t.typtype = 'c'
+FROM own t WHERE t.typtype = 'c'
 UNION ALL
 SELECT NULL::oid, 'range', t.typnamespace, NULL, t.typname, NULL,
        concat_ws(', ',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import select
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 import psycopg2.extensions
+from psycopg2.extensions import AsIs
 
 from migrate.context import BEAT_S
 from migrate.core.events import Event, Level, Name
@@ -75,12 +77,36 @@ class Connection(psycopg2.extensions.connection):
     interruption: Interruption | None = None
     beat: Callable[[], None] | None = None  # called while it waits
     target: Target
+    is_kept: bool = False  # for the next run: it is not closed with this one
+    is_proven: bool = False  # a release may run on the server that it leads to
+    prepared: set[str] | None = None  # the names of the statements that are planned already; None: none is to be
+
+    def let_go(self) -> None:
+        """Close it, unless it is kept and idle: no run begins in a transaction of another one."""
+        is_idle = self.get_transaction_status() == psycopg2.extensions.TRANSACTION_STATUS_IDLE
+        if not (self.is_kept and is_idle):
+            self.close()
 
     def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """All rows of one query."""
         with self.cursor() as cursor:
             cursor.execute(sql, parameters)
             return cursor.fetchall()
+
+    def planned(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        """As `rows`, of a text that is the same each time: a connection that is kept has it planned once.
+
+        For questions about the catalogs, planning is most of what they cost.
+        """
+        if self.prepared is None:
+            return self.rows(sql, parameters)
+        name = f"migrate {hashlib.sha256(sql.encode()).hexdigest()[:32]}"
+        if name not in self.prepared:
+            numbered = {each: AsIs(f"${number}") for number, each in enumerate(parameters, 1)}
+            self.run(f'PREPARE "{name}" AS {sql}', numbered)
+            self.prepared.add(name)
+        given = f" ({', '.join(f'%({each})s' for each in parameters)})" if parameters else ""
+        return self.rows(f'EXECUTE "{name}"{given}', parameters)
 
     def row(self, sql: str, parameters: Mapping[str, object] | None = None) -> tuple[Any, ...]:
         """The first row of a query that has one."""

@@ -171,7 +171,9 @@ class Guard:
                 self._connection.wait_s = 1.0
                 self._connection.run("ROLLBACK")
         with suppress(psycopg2.Error):
-            self._connection.close()
+            if self._thread.is_alive():  # it waits for an answer, which must not be taken for that of the next run
+                self._connection.close()
+            self._connection.let_go()
         if not self._thread.is_alive():
             for fd in (self.lost_fd, self._lost, self._ended, self._end):
                 os.close(fd)

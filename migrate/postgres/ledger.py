@@ -21,6 +21,7 @@ from migrate.core.problems import stop
 from migrate.core.problems.driver_errors import said_by
 from migrate.core.value import Value
 from migrate.postgres.savepoint import savepoint
+from migrate.postgres.storable import as_ascii, as_jsonb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -198,6 +199,10 @@ _ABANDON_RUNS: Final = """
     UPDATE migrate.run SET outcome = 'abandoned'
      WHERE target = %(target)s AND outcome IS NULL AND run_id <> %(run_id)s AND {is_held}
 """
+_BEGIN_RUN: Final = """
+    INSERT INTO migrate.run (run_id, target, verb, version, from_revision, context)
+    VALUES (%(run_id)s, %(target)s, %(verb)s, %(version)s, %(rows)s, %(context)s) ON CONFLICT DO NOTHING
+"""
 # Written again where the answer was lost: what the first time committed is found. No step is open twice in one run.
 _START_STEP: Final = """
     WITH given (run_id, target, kind, revision, parents, file, sha256, source, xid, details) AS (
@@ -251,7 +256,7 @@ def finishing(step_id: int | None) -> str | None:
 
 def exists(connection: Connection) -> bool:
     """Whether this role can read a ledger here."""
-    return bool(connection.row(_EXISTS)[0])
+    return bool(connection.planned(_EXISTS, {})[0][0])
 
 
 def read(
@@ -265,18 +270,18 @@ def read(
         return Known()
     applied = {
         row[0]: AppliedRevision(row[0], tuple(row[1]), row[2] or "", row[3] or "", row[4])
-        for row in connection.rows(_APPLIED, {"target": key, "hashes": json.dumps(dict(hashes))})
+        for row in connection.planned(_APPLIED, {"target": key, "hashes": json.dumps(dict(hashes))})
         if row[5] == "upgrade"
     }
-    steps = connection.rows(_UNFINISHED, {"target": key, "rows": list(rows)})
+    steps = connection.planned(_UNFINISHED, {"target": key, "rows": list(rows)})
     unfinished = tuple(replace(Unfinished(*step), left=tuple(left)) for *step, left in steps)
-    last = connection.rows(_UNPROVEN, {"target": key})
+    last = connection.planned(_UNPROVEN, {"target": key})
     unproven = next((UnprovenRun(id_, code, tuple(wrong), went) for id_, code, wrong, went in last if code != 0), None)
-    let_stay = connection.rows(_ACCEPTED, {"target": key, "rows": list(rows)})
+    let_stay = connection.planned(_ACCEPTED, {"target": key, "rows": list(rows)})
     accepted = tuple(Accepted(revision, tuple(left)) for revision, left in let_stay)
-    found = connection.rows(_MEANT, {"target": key}) if with_meant else []
+    found = connection.planned(_MEANT, {"target": key}) if with_meant else []
     meant = frozenset((each[0], each[1], each[2]) for row in found for each in row[0])
-    began = connection.rows(_RELEASED, {"target": key}) if rows and with_meant else []
+    began = connection.planned(_RELEASED, {"target": key}) if rows and with_meant else []
     released = next((tuple(row[0]) for row in began), ())
     return Known(applied, unfinished, unproven, accepted, meant, released)
 
@@ -322,22 +327,22 @@ class Ledger:
 
         Whoever holds the guard knows that the runs which have not written their end are dead.
         """
-        there = self._write(_EXISTS, {})
-        if there and not there[0][0]:
-            self._write("SELECT pg_catalog.pg_advisory_xact_lock(%(lock)s);" + _SCHEMA + _TABLES, {"lock": _KEY})
-        self._write(_ABANDON_RUNS.format(is_held=self._fence.is_held), {"target": self._key, "run_id": self._run_id})
-        self._write(
-            "INSERT INTO migrate.run (run_id, target, verb, version, from_revision, context)"
-            " VALUES (%(run_id)s, %(target)s, %(verb)s, %(version)s, %(rows)s, %(context)s) ON CONFLICT DO NOTHING",
-            {
-                "run_id": self._run_id,
-                "target": self._key,
-                "verb": self._context.verb,
-                "version": __version__,
-                "rows": list(rows),
-                "context": _json(platform_context(environ)),
-            },
-        )
+        begin = f"{_ABANDON_RUNS.format(is_held=self._fence.is_held)}; {_BEGIN_RUN}"
+        about = {
+            "run_id": self._run_id,
+            "target": self._key,
+            "verb": self._context.verb,
+            "version": __version__,
+            "rows": list(rows),
+            "context": as_jsonb(platform_context(environ)),
+        }
+        try:
+            self._execute(self._framed(begin), about)
+        except psycopg2.Error:  # the tables are yet to be made, nearly always; else the same comes again
+            there = self._write(_EXISTS, {})
+            if there and not there[0][0]:
+                self._write("SELECT pg_catalog.pg_advisory_xact_lock(%(lock)s);" + _SCHEMA + _TABLES, {"lock": _KEY})
+            self._write(begin, about)
 
     def start(
         self,
@@ -364,7 +369,7 @@ class Ledger:
                 "sha256": revision.sha256 if revision else None,
                 "source": source.replace("\0", "") if source is not None else None,
                 "xid": xid,
-                "details": _json(details or {}),
+                "details": as_jsonb(details or {}),
             },
             # no wait for the disk: whatever of the step is ever committed brings its beginning along
             settings=", pg_catalog.set_config('synchronous_commit', 'off', true)",
@@ -394,12 +399,12 @@ class Ledger:
     def finish(self, step_id: int | None, status: str, details: Mapping[str, object] | None = None) -> None:
         """Close a step from the control connection: ``finished``, ``failed``, ``abandoned`` or ``partial``."""
         if step_id is not None:
-            self._write(_FINISH + _OWN_STEP, {"status": status, "id": step_id, "details": _json(details or {})})
+            self._write(_FINISH + _OWN_STEP, {"status": status, "id": step_id, "details": as_jsonb(details or {})})
 
     def close_step(self, step_id: int, status: str, details: Mapping[str, object]) -> None:
         """Close a dead run's step, while the guard is held."""
         closing = f"{_FINISH} AND {self._fence.is_held}"
-        self._write(closing, {"status": status, "id": step_id, "details": _json(details)})
+        self._write(closing, {"status": status, "id": step_id, "details": as_jsonb(details)})
 
     def finish_within(self, connection: Connection, step_id: int | None, details: Mapping[str, object]) -> bool:
         """Close a step as finished in the transaction that does it, with which the row commits or rolls back.
@@ -411,7 +416,9 @@ class Ledger:
         try:
             with savepoint(connection):
                 connection.run(f"SELECT pg_catalog.set_config('lock_timeout', '{_LOCK_MS}ms', true)")
-                return bool(connection.run(_FINISH, {"status": "finished", "id": step_id, "details": _json(details)}))
+                return bool(
+                    connection.run(_FINISH, {"status": "finished", "id": step_id, "details": as_jsonb(details)})
+                )
         except psycopg2.Error:
             if connection.closed:
                 raise
@@ -430,7 +437,7 @@ class Ledger:
                 "exit_code": fields["exit_code"],
                 "problem": fields.get("problem"),
                 "to": list(outcome.to_revision),
-                "result": _json(fields),
+                "result": as_jsonb(fields),
             },
         )
 
@@ -438,8 +445,7 @@ class Ledger:
         """One transaction, in one message to the server; ``settings`` are more of its transaction's."""
         if not self._usable:
             return []
-        lock_timeout = f"pg_catalog.set_config('lock_timeout', '{_LOCK_MS}ms', true)"
-        sql = f"{_IMPLICIT}; SELECT {lock_timeout}{settings}, {self._fence.mark_transaction}; {sql}"
+        sql = self._framed(sql, settings)
         try:
             return self._execute(sql, parameters)
         except psycopg2.Error as error:
@@ -452,13 +458,17 @@ class Ledger:
         except psycopg2.Error as error:
             return self._give_up(error)
 
+    def _framed(self, sql: str, settings: str = "") -> str:
+        lock_timeout = f"pg_catalog.set_config('lock_timeout', '{_LOCK_MS}ms', true)"
+        return f"{_IMPLICIT}; SELECT {lock_timeout}{settings}, {self._fence.mark_transaction}; {sql}"
+
     def _execute(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:
             try:
                 cursor.execute(sql, parameters)
             except (psycopg2.errors.UntranslatableCharacter, UnicodeEncodeError):
                 # the database's encoding is not UTF-8, or a text has a lone surrogate: what it cannot hold is escaped
-                cursor.execute(sql, {name: _ascii(value) for name, value in parameters.items()})
+                cursor.execute(sql, {name: as_ascii(value) for name, value in parameters.items()})
             return cursor.fetchall() if cursor.description else []
 
     def _give_up(self, error: psycopg2.Error) -> list[tuple[Any, ...]]:
@@ -480,21 +490,3 @@ class Ledger:
             ),
         )
         return []
-
-
-def _json(value: Mapping[str, object]) -> str:
-    """JSON as jsonb takes it: it knows neither NUL nor lone surrogates."""
-    return json.dumps(_storable(json.loads(json.dumps(dict(value), default=str))), ensure_ascii=False)
-
-
-def _storable(value: object) -> object:
-    if isinstance(value, dict):
-        return {_storable(key): _storable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_storable(item) for item in value]
-    return value.replace("\0", "").encode("utf-8", "replace").decode() if isinstance(value, str) else value
-
-
-def _ascii(value: object) -> object:
-    """A text that every encoding can hold; other values as they are."""
-    return value.encode("ascii", "backslashreplace").decode() if isinstance(value, str) else value

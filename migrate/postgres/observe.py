@@ -201,15 +201,15 @@ def read_server(connection: Connection, target: Target) -> Server:
 def _read_server(connection: Connection, target: Target) -> Server:
     asked = {"schema": target.version_table_schema, "table": target.version_table}
     libpq_pid = connection.info.backend_pid
-    number, version, address, database, user, encoding, recovery, read_only, pid, setting, schema = connection.row(
+    number, version, address, database, user, encoding, recovery, read_only, pid, setting, schema = connection.planned(
         _SERVER, asked
-    )
+    )[0]
     place = {"schema": schema, "table": target.version_table}
-    has_table, may_create, may_write, schema_exists, may_read, width = connection.row(_RIGHTS, place)
+    has_table, may_create, may_write, schema_exists, may_read, width = connection.planned(_RIGHTS, place)[0]
     path = (
         schemas_of(setting, user) if target.version_table_schema is None else (target.version_table_schema,)
     ) + target.schemas[:1]
-    unseen = connection.rows(_UNSEEN, {**place, "path": list(path), "has_table": has_table})
+    unseen = connection.planned(_UNSEEN, {**place, "path": list(path), "has_table": has_table})
     name, owner = unseen[0] if unseen else (None, None)
     if unseen == [] and not (may_write and may_create):
         owner = next((row[0] for row in connection.rows(_OWNER, place)), None)
@@ -363,23 +363,8 @@ def _observe(
     objects: tuple[str, ...] = ()
     if not rows:
         names = {"schema": server.schema, "table": target.version_table, "schemas": [*target.own_schemas(there)]}
-        found = connection.rows(_OBJECTS, {**names, "limit": LISTED_OBJECTS})
+        found = connection.planned(_OBJECTS, {**names, "limit": LISTED_OBJECTS})
         objects = tuple(f"{kind} {name}" for kind, name in found)
-    live = None
-    unnamed: tuple[str, ...] = ()
-    if with_schema:
-        from migrate.postgres import catalog
-
-        with connection.cursor() as cursor:
-            live = catalog.schema_of(
-                cursor,
-                schemas=schemas,
-                version_table=(server.schema or "", target.version_table),
-                default_schema=target.default_schema(server.schema),
-                qualified=target.schemas,
-            )
-        hidden = [row[0] for row in connection.rows(_UNNAMED, {"default": target.default_schema(server.schema)})]
-        unnamed = tuple(name for name in hidden if _is_said(name, live.values()))
     key = ledger.target_key(server.schema, target.version_table)
     known, is_locked = ledger.Known(), False
     can_do_without = bool(rows) and sorted(rows) == sorted(without_ledger_at)
@@ -392,6 +377,23 @@ def _observe(
             raise
         connection.run("ROLLBACK TO SAVEPOINT ledger")
         is_locked = True
+    invalid = invalid_indexes(connection, schemas)
+    live = None
+    unnamed: tuple[str, ...] = ()
+    if with_schema:  # the last: it sets the search_path, and what is planned holds for one
+        from migrate.postgres import catalog
+
+        hidden = [row[0] for row in connection.planned(_UNNAMED, {"default": target.default_schema(server.schema)})]
+        with connection.cursor() as cursor:
+            live = catalog.schema_of(
+                cursor,
+                schemas=schemas,
+                version_table=(server.schema or "", target.version_table),
+                default_schema=target.default_schema(server.schema),
+                qualified=target.schemas,
+                prepared=connection.prepared,
+            )
+        unnamed = tuple(name for name in hidden if _is_said(name, live.values()))
     return replace(
         versions,
         objects=objects,
@@ -400,7 +402,7 @@ def _observe(
         unfinished=known.unfinished,
         unproven=known.unproven,
         accepted=known.accepted,
-        invalid_indexes=invalid_indexes(connection, schemas),
+        invalid_indexes=invalid,
         ledger_locked=is_locked,
         meant=known.meant,
         released=known.released,
@@ -442,7 +444,7 @@ def version_rows(connection: Connection, schema: str | None, table: str) -> tupl
 def invalid_indexes(connection: Connection, schemas: Sequence[str]) -> tuple[InvalidIndex, ...]:
     """The indexes of these schemas that are INVALID and that nobody is building."""
     found = []
-    for *row, partitioned in connection.rows(_INVALID, {"schemas": list(schemas)}):
+    for *row, partitioned in connection.planned(_INVALID, {"schemas": list(schemas)}):
         sql = None
         if partitioned is not None:
             sql = "\n".join(part[0] for part in connection.rows(_PARTS, {"index": partitioned}))

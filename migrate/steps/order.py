@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
     from migrate.core.image import Image
     from migrate.core.target import Target
+    from migrate.postgres.kept_connections import KeptConnections
     from migrate.steps.gauge import Gauge
     from migrate.steps.kept_child import KeptChild
 
@@ -55,6 +56,8 @@ class Order(Value):
     log_queries: bool = False
     backup: BackupPlace | None = None
     child: KeptChild | None = None  # for several runs; without it a run has a child of its own
+    connections: KeptConnections | None = None  # as the child
+    is_behind: bool = False  # as a question to all tenants has told: it is looked at under the guard only
     holds_guard: bool = False  # whoever looks now is the one run that may touch the target
     servers: Servers | None = None  # the only ones that env.py may connect to, where the target is a clone
     gauge: Gauge | None = None  # measures the revisions

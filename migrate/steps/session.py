@@ -11,6 +11,8 @@ from migrate.postgres.backend_names import WORKER_NAME
 from migrate.steps.control import ask
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from migrate.postgres.connection import Connection
     from migrate.steps.run import Run
 
@@ -34,10 +36,11 @@ def settable(run: Run) -> dict[str, str]:
         "lock_timeout": f"{limits.lock_s * 1000:.0f}ms",
         "statement_timeout": f"{limits.statement_s * 1000:.0f}ms",
     }
-    for version, name, value in SESSION:
-        if run.before.server.version_num < version:
-            continue
-        refused = _try_to_set(run, name, value)
+    wanted = {name: value for version, name, value in SESSION if run.before.server.version_num >= version}
+    if _refused(run, wanted) is None:
+        return found | wanted
+    for name, value in wanted.items():
+        refused = _refused(run, {name: value})
         if refused is None:
             found[name] = value
         else:
@@ -45,13 +48,13 @@ def settable(run: Run) -> dict[str, str]:
     return found
 
 
-def _try_to_set(run: Run, name: str, value: str) -> str | None:
-    """What the server has against a setting, None if nothing."""
+def _refused(run: Run, settings: Mapping[str, str]) -> str | None:
+    """What the server has against one of these settings, None if nothing; they are set for the one statement that asks."""
+    asked = ", ".join(f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in settings.items())
 
     def ask_server(control: Connection) -> str | None:
         try:
-            with control.transaction():
-                control.row("SELECT pg_catalog.set_config(%(name)s, %(value)s, true)", {"name": name, "value": value})
+            control.row(f"SELECT {asked}")
         except psycopg2.Error as error:
             if control.closed:
                 raise

@@ -69,6 +69,19 @@ def test_every_tenant_is_applied_proven_and_passed_over_by_the_next_run(cookbook
     assert again.named("revision.started") == again.named("step.started") == []
 
 
+def test_a_tenant_costs_the_server_one_connection_which_is_env_pys(cookbook, database, run_migrate):
+    """The runner's own stay; a backend that begins has to read the catalogs before it answers."""
+
+    def sessions():
+        asked = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()"
+        return int(database.as_superuser.rows(asked)[0][0])
+
+    provision(database, 12)
+    before = sessions()
+    assert run_migrate("up", "--tenants-parallel", "1", database=database, cwd=cookbook.path).exit_code == 0
+    assert sessions() - before <= 12 + 8  # env.py's; the listing, the question to all, twice; guard and control; these
+
+
 def test_a_tenant_that_fails_stops_nobody_and_is_named_with_its_own_code(cookbook, database, run_migrate):
     provision(database, 4)
     database.execute("CREATE TABLE tenant_1.b (id integer); CREATE TABLE tenant_2.other (id integer)")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrate.core.decide.outcome import Result
-from migrate.core.fleet.ending import TenantEnd, fields_of, most_serious
+from migrate.core.fleet.ending import TenantEnd, fields_of, is_tried_again, most_serious
 from migrate.core.fleet.grid import counts, grid
 from migrate.core.fleet.shard import Shard
 from migrate.core.fleet.tenants import MalformedTenants, Tenant, chosen, divided, named, read_lines, read_rows
@@ -179,6 +179,21 @@ def test_the_last_line_counts_all_and_names_fifty():
     assert "not_begun" not in fields_of(ends, [])["tenants_by_outcome"]
 
 
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (ExitCode.BLOCKED, True),
+        (ExitCode.UNKNOWN, True),
+        (ExitCode.GUARD_LOST, True),
+        (ExitCode.PARTIAL, False),
+        (ExitCode.FAILED, False),
+        (ExitCode.OK, False),
+    ],
+)
+def test_a_fleet_tries_again_what_may_pass_and_what_only_another_look_can_tell(code, expected):
+    assert is_tried_again(code) is expected
+
+
 def test_the_odd_ones_come_first_the_most_serious_before_the_others():
     ends = [
         TenantEnd("at head", Result.NOOP, ExitCode.OK, rows=("r2",)),
@@ -191,7 +206,7 @@ def test_the_odd_ones_come_first_the_most_serious_before_the_others():
     assert [(row.tenant, row.at, row.pending, row.said, row.is_odd) for row in table] == [
         ("partial", "r1, s1", 0, "31 partly-committed", True),
         ("blocked", "r1", 0, "22 blocked", True),
-        ("behind", "-", 2, "noop", True),
+        ("behind", "-", 2, "behind", True),
         ("to come", "-", 0, "not provisioned", True),
         ("late", "-", 0, "not begun", True),
         ("at head", "r2", 0, "noop", False),

@@ -55,6 +55,15 @@ def fields_of(ends: Sequence[TenantEnd], not_begun: Sequence[str]) -> dict[str, 
     }
 
 
+def is_tried_again(code: ExitCode) -> bool:
+    """Whether a fleet takes a tenant that ended so once more, at its end.
+
+    That of which a run cannot tell whether it is there, or whether it still had the lock, is what the next run looks at
+    before all else, under a lock of its own.
+    """
+    return code.retryable or code in {ExitCode.UNKNOWN, ExitCode.GUARD_LOST}
+
+
 def weight(code: ExitCode) -> int:
     """How serious a code is: 0 where all is well."""
     if code in _OPERATOR:
