@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from migrate.child.protocol import Error
+from migrate.child.protocol import Error, SourceLine
 from migrate.core.problems.driver_errors import said_by, sqlstate_of, types_of, was_disconnected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
+_MOST_PLACES: Final = 8
+_LONGEST: Final = 2000  # characters of a line
+_INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 _BAD_INTERPOLATION: Final = "invalid interpolation syntax"  # configparser's, of a % that is not doubled
 
 
@@ -33,6 +37,7 @@ def report(error: BaseException, folders: Iterable[str]) -> Error:
         missing_module=str(module) if module else None,
         file=file,
         line=line,
+        places=tuple(_places(error, folders)),
         traceback="".join(traceback.format_exception(error)) if os.environ.get("MIGRATE_DEBUG") == "1" else None,
     )
 
@@ -45,6 +50,45 @@ def _place(error: BaseException, folders: Iterable[str]) -> tuple[str | None, in
         if frame.filename.startswith(roots):
             found = (frame.filename, frame.lineno)
     return found
+
+
+def _places(error: BaseException, folders: Iterable[str]) -> Iterator[SourceLine]:
+    """The last line of each of the user's files that the error came through, the outermost first."""
+    last: dict[str, traceback.FrameSummary] = {}
+    is_users = _of_the_user(folders)
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.lineno is not None and is_users(frame.filename):
+            last.pop(frame.filename, None)
+            last[frame.filename] = frame
+    for file, frame in list(last.items())[-_MOST_PLACES:]:
+        text = linecache.getline(file, frame.lineno or 0).rstrip()
+        if not text.strip() or len(text) > _LONGEST:
+            continue  # it is gone, or nobody reads it
+        start = len(text) - len(text.lstrip())
+        end = start + 1
+        if frame.colno is not None and frame.end_colno is not None:  # none with -X no_debug_ranges
+            start = _characters(text, frame.colno)
+            end = _characters(text, frame.end_colno) if frame.end_lineno == frame.lineno else len(text)
+        yield SourceLine(file, frame.lineno or 0, text, start, end)
+
+
+def _characters(text: str, octets: int) -> int:
+    return len(text.encode("utf-8", "replace")[:octets].decode("utf-8", "ignore"))
+
+
+def _of_the_user(folders: Iterable[str]) -> Callable[[str], bool]:
+    """Whether a file is the project's: of its folders, or below the working directory and of no installed package."""
+    theirs = [Path(folder).resolve() for folder in folders]
+    installed = [Path(os.__file__).resolve().parent, Path(__file__).resolve().parents[1]]
+
+    def is_users(file: str) -> bool:
+        path = Path(file).resolve()
+        if any(map(path.is_relative_to, theirs)):
+            return True
+        is_below = path.is_relative_to(Path.cwd()) and not any(map(path.is_relative_to, installed))
+        return is_below and _INSTALLED.isdisjoint(path.parts)
+
+    return is_users
 
 
 def is_refused_block(error: BaseException) -> bool:

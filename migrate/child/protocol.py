@@ -252,6 +252,16 @@ class Halted(NamedTuple):
     """As the parent has answered."""
 
 
+class SourceLine(NamedTuple):
+    """A line of a file, and which characters of it were at work."""
+
+    file: str
+    line: int
+    text: str
+    start: int
+    end: int
+
+
 class Error(NamedTuple):
     """An error of env.py's or a revision's: no traceback (but with MIGRATE_DEBUG), no parameters, no DETAIL."""
 
@@ -266,6 +276,7 @@ class Error(NamedTuple):
     missing_module: str | None = None
     file: str | None = None  # the last of the user's own files that it came through, and the line there
     line: int | None = None
+    places: tuple[SourceLine, ...] = ()  # the last line of each of the user's files on the way, the outermost first
     traceback: str | None = None
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 from migrate.core.events import Name
 from migrate.core.problems import EXIT_MEANINGS, ExitCode, kinds_of
 from migrate.core.problems.fix import Language
+from migrate.core.problems.kinds import EXCERPTS
 from migrate.core.wording import duration
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ class Narration:
         title, code, exit_code = fields.get("title"), fields.get("problem"), fields.get("exit_code")
         yield Line(f"{self._marks.bad} {title} ({code}, exit code {exit_code})", "bold red")
         yield from _labelled("why", fields.get("why"), width)
+        yield from _copied("at", "\n".join(map(str, _entries(fields.get(EXCERPTS)))))
         for blocker in _entries(fields.get("blockers")):
             yield from _labelled("blocker", blocker, width)
         yield from _copied("fix", fields.get("fix"))

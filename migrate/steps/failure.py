@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +10,7 @@ from migrate.child.protocol import Declined
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.problems import ExitCode, Fix, Stop, again, alembic, shell, stop
+from migrate.core.problems.kinds import EXCERPTS
 from migrate.core.problems.packages import fix_of_missing
 from migrate.core.problems.privileges import denied_object, fix_of_denied, fix_of_uncounted
 from migrate.core.quoting import word
@@ -23,6 +23,7 @@ from migrate.postgres.connection import is_exhausted, is_rejected
 from migrate.postgres.denied import names_of_denied
 from migrate.postgres.errors import QUERY_CANCELED, RETRIED, code_of
 from migrate.steps.control import ask, invalid_now, rows_now
+from migrate.steps.excerpts import excerpts, shortest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,7 +77,7 @@ def judge(attempt: Attempt, failure: Failed, *, blocking: Sequence[Mapping[str, 
     why = f"revision {failed.id} ({_place(run, failed, error)}): {said}"
     if error.sqlstate == UNIQUE_VIOLATION and said.startswith("could not create unique index"):
         why += ", because a key of it is in the table more than once"  # which one is a value of the user's
-    about = facts(failed, error)
+    about = facts(failed, error) | {EXCERPTS: excerpts(error, run.order.project.cwd, failed.file)}
     if ending.part_committed:
         raise _partial(attempt, failed, why, about)
     if ending.in_doubt:
@@ -365,7 +366,7 @@ def _failure(
 
 def _before_any_revision(run: Run, phase: Phase, error: Error, said: str) -> Stop:
     """The problem of env.py, or of the connection between two revisions; returned where it may be tried again."""
-    place = f" ({_short(error.file, run.order.project.cwd)}, line {error.line})" if error.file else ""
+    place = f" ({shortest(error.file, run.order.project.cwd)}, line {error.line})" if error.file else ""
     if phase == "alembic":
         raise stop("bad-history", f"Alembic: {said}", fix=shell(alembic("heads"), note="shows the same error"))
     sqlstate = error.sqlstate
@@ -405,6 +406,7 @@ def _before_any_revision(run: Run, phase: Phase, error: Error, said: str) -> Sto
         fix=fix,
         names={**names(run), "variable": run.order.target.url_from},
         sqlstate=sqlstate,
+        excerpts=excerpts(error, run.order.project.cwd),
     )
     if sqlstate in RETRIED:
         return found
@@ -450,12 +452,7 @@ def _fix_of_driver(run: Run) -> Fix | str | None:
 def _place(run: Run, failed: AtWork, error: Error) -> str:
     if not error.file:
         return failed.file
-    return f"{_short(error.file, run.order.project.cwd)}, line {error.line}"
-
-
-def _short(path: str, cwd: Path) -> str:
-    relative = os.path.relpath(path, cwd)
-    return path if relative.startswith("..") else relative
+    return f"{shortest(error.file, run.order.project.cwd)}, line {error.line}"
 
 
 def schema_now(run: Run, *, within_s: float = _READ_S) -> dict[str, str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.problems.exit_codes import ExitCode
 from migrate.core.problems.fix import advice
@@ -12,7 +12,11 @@ from migrate.core.value import Value
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from migrate.core.problems.excerpt import Excerpt
     from migrate.core.problems.fix import Fix
+
+EXCERPTS: Final = "excerpts"
+"""The fact that is no field of a log line."""
 
 OF_THE_CASE: Final = advice("{fix}")
 """The fix of a kind for which there is no advice without the case."""
@@ -61,8 +65,14 @@ class Problem(Value):
             "fix": self.fix,
             "exit_code": int(self.exit_code),
             "retryable": self.exit_code.retryable,
-            **self.facts,
+            **{name: fact for name, fact in self.facts.items() if name != EXCERPTS},
         }
+
+    @property
+    def excerpts(self) -> tuple[Excerpt, ...]:
+        """The lines of the user's files that are shown to people, and to nobody else."""
+        found: Any = self.facts.get(EXCERPTS, ())
+        return tuple(found)
 
 
 class Stop(Exception):  # noqa: N818 - it ends a run on purpose; "Error" would say that something broke
