@@ -20,7 +20,8 @@ from migrate.core.events import LogFormat
 from migrate.core.fleet.shard import Shard
 from migrate.core.problems import ExitCode, Problem, Stop
 from migrate.core.url import URL_VARIABLES
-from migrate.settings import SETTINGS, Setting, Settings, Source, environment_secrets, load, settings_options
+from migrate.settings import SETTINGS, Setting, Settings, Source, environment_secrets, load
+from migrate.settings.flags import settings_options
 from migrate.settings.kinds import (
     Addresses,
     Arguments,

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from migrate.commands.verb import fleet_report, verb
-from migrate.core.problems import ExitCode, stop
-from migrate.job import up as release
-from migrate.job.front_door import conduct
-from migrate.job.voice import Answer, Report, Speech
+from migrate.commands.release import release
+from migrate.commands.verb import verb
+from migrate.core.problems import ExitCode
 
 if TYPE_CHECKING:
-    from migrate.job.session import Session
+    from migrate.job.voice import Answer
 
 EXITS = tuple(code for code in ExitCode if code is not ExitCode.PENDING)
 # of the verbs that look and decide, take no guard and run nothing
@@ -32,13 +30,4 @@ def up(*, as_json: bool, **flags: Any) -> Answer:
     Runs once per release, before the new version of the service starts. Holds the job lock, runs the project's own
     env.py, and exits 0 only when the database was read again and proven to be at the target.
     """
-
-    def body(session: Session) -> Report:
-        fleet = session.settings.fleet
-        if fleet.create and not (fleet.sources and fleet.names):
-            raise stop("tenant-needed", "--create makes the schema of a tenant that --tenant names, and none is named")
-        if fleet.sources:
-            return fleet_report(session, flags)
-        return Report(release.up(session.order(), session.begin()), {})
-
-    return conduct("up", flags, body, speech=Speech.JSON if as_json else Speech.LINES)
+    return release(as_json=as_json, **flags)

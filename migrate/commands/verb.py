@@ -10,7 +10,7 @@ import click
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.problems import EXIT_MEANINGS, ExitCode
 from migrate.core.wording import counted
-from migrate.settings import settings_options
+from migrate.settings.flags import settings_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -6,7 +6,6 @@ default.
 
 from migrate.settings.database_url import environment_secrets
 from migrate.settings.declarations import CHANGING_VERBS, SETTINGS
-from migrate.settings.flags import settings_options
 from migrate.settings.fleet_declarations import TENANT_FLAG_VERBS
 from migrate.settings.loading import Origin, Settings, Source, load
 from migrate.settings.setting import Setting
@@ -21,5 +20,4 @@ __all__ = [
     "Source",
     "environment_secrets",
     "load",
-    "settings_options",
 ]

@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from migrate.cli import VERBS, cli
+from migrate.command_line import VERBS, cli
 from migrate.settings import SETTINGS
 from migrate.settings.groups import GROUPS, settings_of
 

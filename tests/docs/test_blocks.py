@@ -14,7 +14,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from migrate.cli import VERBS, cli
+from migrate.command_line import VERBS, cli
 from migrate.core.platform_files import PLATFORMS
 from tests.docs.blocks import BLOCKS, NEEDS, PAGES, ROOT, SHELL, SHELL_BLOCKS
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from migrate.cli import VERBS, cli
+from migrate.command_line import VERBS, cli
 from migrate.core.problems.examples import EXAMPLES, Snippet
 from migrate.settings import SETTINGS
 
