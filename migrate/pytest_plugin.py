@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _PROPERTY: Final = "migrate"
 _CASES: pytest.StashKey[dict[tuple[str | None, str], dict[str, Any]]] = pytest.StashKey()
+_REFUSED: pytest.StashKey[str] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -70,8 +71,14 @@ class _Case(pytest.Item):
     def runtest(self) -> None:
         """Pass, fail or skip as the trial says."""
         stash = self.config.stash
+        if _REFUSED in stash:  # what nothing can be tried for is not found out anew by every test
+            raise pytest.UsageError(stash[_REFUSED])
         if _CASES not in stash:
-            said = _ask(self.config)
+            try:
+                said = _ask(self.config)
+            except pytest.UsageError as refused:
+                stash[_REFUSED] = str(refused)
+                raise
             stash[_CASES] = {(case["revision"], case["check"]): case for case in said["cases"]}
         case = stash[_CASES][self.key]
         if case["verdict"] in {"skipped", "accepted"}:
@@ -83,7 +90,7 @@ class _Case(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Show the finding; our own stack says nothing about the revision."""
-        if isinstance(excinfo.value, _Found):
+        if isinstance(excinfo.value, (_Found, pytest.UsageError)):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 

@@ -315,6 +315,19 @@ def test_pytest_runs_it_without_xdist_with_strict_markers_and_with_warnings_as_e
     assert done.returncode == 0, done.stdout
 
 
+def test_a_trial_that_is_refused_is_asked_for_once(project: Project, server: Server) -> None:
+    project.linear(2)
+    command = ["sh", "-c", f"echo asked >> asked; echo '{server.admin_url}'"]  # where no throw-away database may be
+    (project.path / "pyproject.toml").write_text(f"[tool.migrate]\nurl_command = {json.dumps(command)}\n")
+    done = pytest_in(project, server, "--migrate")
+    assert done.returncode == 1, done.stdout
+    assert "lead to one server" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "_ask" not in done.stdout, "our own stack says nothing of the revisions"
+    # the list of the tests, and the trial
+    assert len((project.path / "asked").read_text().split()) <= 2, done.stdout
+
+
 @pytest.mark.parametrize("own", ["migrate.py", "migrate/__init__.py"])
 def test_a_project_may_have_a_module_named_migrate(project: Project, server: Server, own: str) -> None:
     project.linear(1)
