@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.containers.conftest import WEB_IMAGE, docker, must
+from tests.docs.blocks import BLOCKS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,9 +58,14 @@ def test_the_overlay_holds_the_users_service_until_the_job_has_ended(tmp_path: P
         # The database has no health check here: the job waits for the server by itself. `run` starts it.
         planned = docker(*project, "run", "--build", "--rm", "migrate", "plan", env=env)
         assert (planned.exit_code, planned.finished["pending_count"]) == (0, 8), planned
-        must(docker(*project, "up", "--build", "--wait", "api", env=env))
-        (job,) = must(docker(*project, "ps", "--all", "--quiet", "migrate", env=env)).stdout.split()
-        last = docker("logs", job).finished
+        # What the README shows: the job, then the service.
+        (block,) = (block for block in BLOCKS if block.page == "README.md" and "docker compose" in block.text)
+        run, up = (shlex.split(command.replace(" compose.", f" {tmp_path}/compose."))[2:] for command in block.commands)
+        last = must(docker("compose", "-p", project[2], *run, env=env)).finished
         assert (last["outcome"], last["applied_count"]) == ("applied", 8)
+        must(docker("compose", "-p", project[2], *up, env=env))
+        must(docker(*project, "up", "--wait", "api", env=env))
+        (job,) = must(docker(*project, "ps", "--all", "--quiet", "migrate", env=env)).stdout.split()
+        assert docker("logs", job).finished["outcome"] == "noop"
     finally:
         docker(*project, "down", "--volumes", "--rmi", "local", "--timeout", "1", env=env)

@@ -18,7 +18,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 SHELL: Final = frozenset({"sh", "console"})
-NEEDS: Final = frozenset({"an account", "a cluster", "a container engine", "a Git host", "this repository"})
+NEEDS: Final = frozenset({"an account", "a cluster", "a container engine", "a Git host"})
 PAGES: Final = sorted([
     *(page for page in ROOT.glob("*.md") if page.name != "CHANGELOG.md"),
     *(ROOT / "docs").rglob("*.md"),
