@@ -34,6 +34,9 @@ _COMMAND: Final = re.compile(r"\A\s*:(?=:)|#(?=#(?:vso)?\[)")
 
 _FIX_OF_THE_CASE: Final = "depends on the case: the field fix of the log line says it"
 
+# The verbs that end with the first revision that fails; others go on, or go on to another tenant.
+_ENDS_WITH_FAILURE: Final = frozenset({"up", "down", "manifest"})
+
 _LABEL_COLUMNS: Final = 13
 _NARROWEST: Final = 40  # below this wrapping makes a text worse
 
@@ -83,6 +86,7 @@ class Narration:
     def __init__(self, marks: Symbols) -> None:
         self._marks = marks
         self._started: dict[object, str] = {}
+        self._verb: object = None
 
     def lines(self, fields: Mapping[str, object], width: int | None = None) -> list[Line]:
         """Tell one event, as the log line's fields have it; ``width`` is where long explanations are wrapped."""
@@ -91,6 +95,8 @@ class Narration:
 
     def _told(self, fields: Mapping[str, object], width: int | None) -> Iterator[Line]:
         event = fields.get("event")
+        if event == Name.RUN_STARTED:
+            self._verb = fields.get("verb")
         if event == Name.RUN_FINISHED:
             yield from self._finished(fields, width)
         elif event in {Name.REVISION_OUTPUT, Name.LOG_RECORD}:
@@ -119,6 +125,8 @@ class Narration:
             case Name.REVISION_FINISHED if revision in self._started:
                 # What it is called says more than that it was committed, which the mark says already.
                 return f"{duration(fields.get('duration_ms')):>8}  {self._started.pop(revision)}"
+            case Name.REVISION_FAILED if self._verb in _ENDS_WITH_FAILURE and "tenant" not in fields:
+                return f"{self._started.pop(revision, message)}: failed"  # why stands in the last line
         return message
 
     def _quoted(self, fields: Mapping[str, object]) -> Line:

@@ -39,3 +39,27 @@ def test_a_state_that_has_changed_while_the_guard_was_waited_for_is_said_again(
     assert second.exit_code == 0
     positions = [event["position"] for event in second.named("state.observed")]
     assert positions == ["behind", "at_head"] or len(set(positions)) == len(positions) == 2, positions
+
+
+def test_a_failure_says_why_once(project, database, run_migrate):
+    project.linear(1)
+    project.revision("bad", down="r0001", message="a bad one", upgrade="op.execute('SELECT * FROM absent')")
+    lines = run_migrate("up", "--log-format", "text", database=database).stdout.decode().splitlines()
+    assert sum('relation "absent" does not exist' in line for line in lines) == 1
+    assert sum("revision bad: a bad one: failed" in line for line in lines) == 1
+
+
+def test_a_refusal_says_why_once(project, database, run_migrate):
+    project.linear(1)
+    database.execute("CREATE TABLE stray (id int)")
+    lines = run_migrate("up", "--log-format", "text", database=database).stdout.decode().splitlines()
+    whys = [line.partition("why ")[2].strip() for line in lines if "  why  " in line]
+    assert len(whys) == 1
+    assert sum(whys[0] in line for line in lines) == 1
+
+
+def test_what_alembic_says_of_a_revision_stands_beside_no_line_of_ours(project, database, run_migrate):
+    project.linear(1)
+    said = run_migrate("up", "--log-format", "text", database=database).stdout.decode()
+    assert "Running upgrade" not in said
+    assert "Context impl" not in said
