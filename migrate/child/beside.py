@@ -106,7 +106,7 @@ class Beside(Observer):
             return True
         watched = self.watched
         if watched is not None and not answers(watched, asked) and answers(watched, "SELECT true"):
-            raise Refused("guard-lost", f"the guard was gone before {NEXT} on another connection")
+            raise Refused("guard-lost", f"the job lock was gone before {NEXT} on another connection")
         return False
 
 

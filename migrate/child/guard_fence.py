@@ -136,7 +136,7 @@ class GuardFence(Observer):
     def expect(self, held: object, what: str) -> None:
         """As `ask`, where the answer is there."""
         if not held:
-            raise Refused("guard-lost", f"the guard was gone before {what}")
+            raise Refused("guard-lost", f"the job lock was gone before {what}")
         self._held_s = time.monotonic()
 
     def pass_between(self, connection: Connection, what: str) -> None:

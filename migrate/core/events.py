@@ -45,8 +45,8 @@ class Name(Explained):
         "what a pending revision does for as long as a table takes, and the table's size; or that the manifest does not say",
     )
     DECISION_MADE = "decision.made", "the plan; a refusal is the last line's problem"
-    GUARD_WAITING = "guard.waiting", "another run holds the guard; who, and since when"
-    GUARD_ACQUIRED = "guard.acquired", "this run holds the guard"
+    GUARD_WAITING = "guard.waiting", "another run holds the job lock; who, and since when"
+    GUARD_ACQUIRED = "guard.acquired", "this run holds the job lock"
     ORPHAN_WAITING = (
         "orphan.waiting",
         "a connection of a run that holds no guard any more is still there, and is waited for or ended",

@@ -262,7 +262,7 @@ def _carry_out(
     wait = f"{order.context.limits.lock_s * 1000:.0f}ms"
     # with the mark: who takes the guard while this transaction is open ends it before anything else
     mark = f"DO $mark$ BEGIN PERFORM {guard.fence.mark_transaction}; END $mark$;\n"
-    fence = f"DO $guard$ BEGIN IF NOT {guard.fence.is_held} THEN RAISE 'the guard was lost'; END IF; END $guard$;\n"
+    fence = f"DO $guard$ BEGIN IF NOT {guard.fence.is_held} THEN RAISE 'the job lock was lost'; END IF; END $guard$;\n"
     head = f"BEGIN;\n{mark}{fence}SET LOCAL lock_timeout = '{wait}';\nSET LOCAL search_path = pg_catalog;\n{_EMPTY.format(**known)}"
     key = _literal(target_key(server.schema, order.target.version_table))
     tail = f"{_KEYS}{_CLOSE.format(target=key)}{fence}COMMIT;\n"
@@ -364,7 +364,7 @@ def _go_on(order: Restore, guard: Guard) -> None:
 
 
 def _lost(guard: Guard) -> Stop:
-    return stop("guard-lost", f"the guard's connection ended: {guard.lost}")
+    return stop("guard-lost", f"the connection that holds the job lock ended: {guard.lost}")
 
 
 def _lines(file: object) -> list[str]:

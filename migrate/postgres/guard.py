@@ -200,7 +200,7 @@ def guarded(
         if is_known_to_others:
             _wait_for_orphans(connection, key, context)
     except psycopg2.Error as error:
-        raise problem_of(error, doing="taking the guard") from error
+        raise problem_of(error, doing="taking the job lock") from error
     guard.start()
     try:
         yield guard
@@ -218,7 +218,9 @@ def _take(connection: Connection, key: GuardKey, context: Context) -> Guard:
             context.emit(
                 Event(
                     Name.GUARD_ACQUIRED,
-                    "this run holds the guard" if waited < 1 else f"this run holds the guard, after {waited:.0f} s",
+                    "this run holds the job lock"
+                    if waited < 1
+                    else f"this run holds the job lock, after {waited:.0f} s",
                     fields={"waited_ms": round(waited * 1000), "backend_pid": pid},
                 ),
             )
@@ -227,18 +229,18 @@ def _take(connection: Connection, key: GuardKey, context: Context) -> Guard:
         if waited >= context.limits.guard_s:
             raise stop(
                 "guard-busy",
-                f"{who} has held the guard since {since}; waited {waited:.0f} s",
+                f"{who} has held the job lock since {since}; waited {waited:.0f} s",
                 names={"holder": who},
                 holder=who,
                 held_since=since,
             )
-        context.refuse_overdue(f"after {waited:.0f} s of waiting for {who}, which has held the guard since {since}")
+        context.refuse_overdue(f"after {waited:.0f} s of waiting for {who}, which has held the job lock since {since}")
         if time.monotonic() - said_at >= SAY_AGAIN_S:
             said_at = time.monotonic()
             context.emit(
                 Event(
                     Name.GUARD_WAITING,
-                    f"waiting for {who}, which has held the guard since {since}",
+                    f"waiting for {who}, which has held the job lock since {since}",
                     fields={"holder": who, "held_since": since, "waited_ms": round(waited * 1000)},
                 ),
             )

@@ -81,7 +81,7 @@ def without_ours(environ: Mapping[str, str]) -> dict[str, str]:
 def fence(run: Run, connection: Connection) -> None:
     """Raises Stop where the guard is gone, before a write that another run's work could meanwhile have made wrong."""
     if not connection.row(f"SELECT {run.guard.fence.is_held}")[0]:
-        raise stop("guard-lost", "the guard was gone before the next write")
+        raise stop("guard-lost", "the job lock was gone before the next write")
 
 
 def may_write(run: Run, connection: Connection) -> None:
@@ -90,7 +90,7 @@ def may_write(run: Run, connection: Connection) -> None:
     Raises Stop where the guard is gone.
     """
     if not connection.row(f"SELECT {run.guard.fence.may_write}")[0]:
-        raise stop("guard-lost", "the guard was gone before the next statement")
+        raise stop("guard-lost", "the job lock was gone before the next statement")
 
 
 def _reconnect(run: Run, timeout_s: float) -> None:

@@ -128,7 +128,7 @@ def refused(attempt: Attempt, refusal: Declined) -> Stop:
         code in {"other-database", "several-targets"}
         and ask(run, lambda control: _is_held(run, control), within_s=0.0) is False
     ):
-        code, why = "guard-lost", "the guard was gone when env.py connected"
+        code, why = "guard-lost", "the job lock was gone when env.py connected"
     ending = _settle(attempt, is_said_to_leave_nothing=left_nothing)
     at_fault = _at_fault(attempt, ending)
     if at_fault is not None:
@@ -200,7 +200,7 @@ def _lost_by_itself(attempt: Attempt, error: Error) -> bool:
 def ended_early(run: Run) -> Stop:
     """The stop for a run that may not go on although nothing failed: its guard is gone, or its time is up."""
     if run.guard.lost is not None:
-        return stop("guard-lost", f"the guard was lost: {run.guard.lost}")
+        return stop("guard-lost", f"the job lock was lost: {run.guard.lost}")
     spent = time.monotonic() - run.context.started_s
     return stop("deadline", f"the deadline of {run.context.limits.deadline_s:g} s came after {spent:.0f} s")
 

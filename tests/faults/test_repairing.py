@@ -140,7 +140,7 @@ def test_guard_cut(case):
     running.wait_for("statement.blocked")
     case.proxy.each(lambda link: link.cut(), "guard")
     result = leaves_a_part(case, running)
-    assert "the guard was lost" in result.finished["why"]
+    assert "the job lock was lost" in result.finished["why"]
 
 
 @fault(
