@@ -136,7 +136,7 @@ SETTINGS: Final = (
         "shadow_url",
         Secret("URL", "URL of PostgreSQL"),
         None,
-        "A server for shadow databases, which are made there and dropped: never the target's, as revisions may create"
+        "A server for the throw-away databases, which are made there and dropped: never the target's, as revisions may create"
         " roles. Its role needs CREATEDB. Without it, a server of its own is started (`migrate-job[embedded]`).",
         verbs=_SHADOW_VERBS,
         in_table=False,
@@ -145,7 +145,7 @@ SETTINGS: Final = (
         "shadow_beside_target",
         Switch(),
         default=False,
-        help="Make the shadow databases beside the target, on its server, knowing that roles which revisions create"
+        help="Make the throw-away databases beside the target, on its server, knowing that roles which revisions create"
         " belong to the whole server.",
         verbs=_SHADOW_VERBS,
     ),
@@ -153,7 +153,7 @@ SETTINGS: Final = (
         "shadow_environ",
         Words("NAME=TEXT,...", "variables with {url}, {host}, {port}, {user}, {password} or {database} in their text"),
         (),
-        "Variables by which env.py finds a shadow database, for an application that puts its URL together of parts whose"
+        "Variables by which env.py finds a throw-away database, for an application that puts its URL together of parts whose"
         " names do not tell: APP_STORE={host}:{port}. Parts with usual names, and parts that are the target's, are found.",
         verbs=_SHADOW_VERBS,
     ),
@@ -169,7 +169,7 @@ SETTINGS: Final = (
         "shadow_allow",
         Words("HOST[:PORT],...", "servers"),
         (),
-        "Servers that env.py and revisions may connect to in a replay, beside the shadow's own; connections to all others"
+        "Servers that env.py and revisions may connect to in a replay, beside the throw-away one; connections to all others"
         " are refused before their first byte.",
         verbs=_SHADOW_VERBS,
     ),
@@ -268,7 +268,7 @@ SETTINGS: Final = (
         "data",
         Choice(DataPolicy),
         _policy.data,
-        "How to treat rows that would make a pending revision fail: the manifest has from a trial what a revision"
+        "How to treat rows that would make a pending revision fail: the manifest says what a revision"
         " needs, and the database is asked before anything is changed. `warn` says it, `off` does not ask. Without it:"
         " refuse. A need that was not proven only warns, and so does one that was not answered in time. Set to `refuse`, it"
         " also refuses where the manifest does not say what a pending revision needs.",
