@@ -57,6 +57,8 @@ class Wanted(NamedTuple):
     compares: bool = False  # the models with the database, in place of the revisions
     is_recorded: bool = False  # tell each statement (`Sent`)
     is_watched: bool = False  # tell what each revision was seen to do (`Watched`)
+    unwatched: tuple[str, ...] = ()  # but of these
+    order: tuple[str, ...] = ()  # apply these revisions, in just this order, which need not be Alembic's
     only: str | None = None  # go back this one revision, which no target of Alembic's can say where branches meet
     crash_after: int | None = None  # end the connection after so many statements of the revision
 

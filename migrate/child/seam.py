@@ -76,8 +76,7 @@ class Seam:
         self._effects = EffectWatch(self.course, self._variables) if task.wanted.is_watched else None
         self.losses = Losses(self.course, self._commits, self._fence)
         self._beside = Beside(self.course, self._fence, self._commits, self.losses)
-        self._of_env_py = Hook(self._division)
-        self._of_everyone = Hook(self._beside)
+        self._of_everyone = Hook(self._division, self._beside)
         self._of_revisions = Hook(*self._observers())
         self.has_begun = False  # env.py runs the migrations, and in the right place
         # a connection to another server, by env.py or a revision; one that swallows it ends in no success
@@ -103,15 +102,12 @@ class Seam:
             yield Crash(self.course, self._task.wanted.crash_after)
 
     def configure(self, *args: Any, **options: Any) -> None:
-        """See from here on what env.py itself does on the connection that it hands over."""
+        """As Alembic's; what it refuses here is what env.py asks for."""
         try:
             self._configure(*args, **options)
         except CommandError:
             self.course.phase = "configure"  # what env.py asks for is at fault, not the history
             raise
-        connection = self.environment.get_context().connection
-        if connection is not None and hasattr(connection, "in_transaction"):
-            self._of_env_py.listen(connection)
 
     def run_migrations(self, **options: Any) -> None:
         """Prove where env.py connected before Alembic reads or makes the version table."""
@@ -297,6 +293,9 @@ class Seam:
         if self._task.wanted.only is not None:
             revision = self.script.get_revision(self._task.wanted.only)
             return [RevisionStep(self.script.revision_map, revision, is_upgrade=False)]
+        if self._task.wanted.order:
+            revisions = [self.script.get_revision(id_) for id_ in self._task.wanted.order]
+            return [RevisionStep(self.script.revision_map, revision, is_upgrade=True) for revision in revisions]
         if self._task.kind == "downgrade":
             return self.script._downgrade_revs(self._task.target, heads)  # noqa: SLF001 - there is no public way
         steps = self.script._upgrade_revs(self._task.target, heads)  # noqa: SLF001 - as above
@@ -322,7 +321,7 @@ class Seam:
         course.is_traced = xid is not None
         self._start = self._channel.start(Starting(course.current, xid))
         self.losses.begin(connection)
-        if self._effects is not None:
+        if self._effects is not None and course.current not in self._task.wanted.unwatched:
             self._effects.begin(connection)
         if self._start.may_commit or is_autocommit(connection):
             self._commits.watch(connection)

@@ -2,6 +2,7 @@
 
 Alembic keeps the transaction that it began for all revisions in its context, and commits it itself before an autocommit
 block. What env.py began is env.py's to end: a commit in between would end its settings, its locks, its `with` blocks.
+But in a throw-away database each revision is to be seen, and of the transaction only what env.py has said in it counts.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Division(Observer):
         self._course = course
         self._wanted = wanted
         self._with_state: Any = None  # the transaction in which env.py did what holds for that one only
+        self._cut: Any = None  # env.py's, which in a throw-away database is committed in the middle all the same
         self.kept: Any = None  # the transaction that is not to be committed before env.py's end
         self.is_of_env_py = False  # and that Alembic will not commit, either
         self.why_kept = ""
@@ -45,7 +47,7 @@ class Division(Observer):
     def settle(self, context: MigrationContext, connection: Connection) -> None:
         """Find out whose transaction it is in which the migrations begin."""
         root = connection.get_transaction()
-        self.kept, self.is_of_env_py, self.why_kept = None, False, ""
+        self.kept, self._cut, self.is_of_env_py, self.why_kept = None, None, False, ""
         if root is None or _divides_by_itself(context):
             return
         if root is not context._transaction:  # noqa: SLF001 - there is no public way to ask
@@ -55,6 +57,9 @@ class Division(Observer):
             self.why_kept = "it ends with a block of env.py's own"
         elif root is self._with_state:
             self.why_kept = "env.py made settings or took locks that end with it"
+        is_cut = self._course.task.servers is not None and root is not self._with_state
+        if self.why_kept and is_cut and not connection.in_nested_transaction():
+            self.why_kept, self._cut = "", root
         if self.why_kept:
             self.kept = root
 
@@ -70,6 +75,11 @@ class Division(Observer):
             return True
         if root is self.kept or not self._wanted:
             return False
+        if root is self._cut:  # SQLAlchemy's own commit would end env.py's block
+            connection.dispatch.commit(connection)
+            connection.dialect.do_commit(connection.connection)
+            connection.dispatch.begin(connection)
+            return True
         is_alembics = root is context._transaction  # noqa: SLF001 - else begun after a commit of the revision's own
         root.commit()
         if is_alembics:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from migrate.core.manifest.manifest import Manifest
     from migrate.job.session import Session
     from migrate.shadow.ground import BaselineFile, Ground
-    from migrate.shadow.replay import Replayed
+    from migrate.shadow.replayed import Replayed
 
 EXITS = tuple(
     code

@@ -31,16 +31,14 @@ triggers, foreign servers).
 
 from __future__ import annotations
 
-import hashlib
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from psycopg2.extensions import AsIs
+from typing import TYPE_CHECKING, Any
 
 from migrate.core.schema.differences import name
 from migrate.postgres.catalog_queries import OF_RELATIONS, OTHERS, RELATIONS, SCHEMAS, SETTINGS
+from migrate.postgres.planned import PlannedOnce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -117,7 +115,7 @@ def schema_of(
     """
     default = schemas[0] if default_schema is None else default_schema
     where = Where(tuple(schemas), default, tuple(schemas if qualified is None else qualified))
-    reader = Reader(cursor, where, prepared)
+    reader = Reader(cursor, where, PlannedOnce(cursor, prepared) if prepared is not None else None)
     return reader.read(reader.namespaces, reader.relations(version_table))
 
 
@@ -136,17 +134,21 @@ class Where:
 class Reader:
     """Reads in the transaction that the cursor is in, and sets what there decides how PostgreSQL prints."""
 
-    def __init__(self, cursor: Cursor, where: Where, prepared: set[str] | None = None) -> None:
-        """Raises psycopg2.Error, as the methods do."""
+    def __init__(self, cursor: Cursor, where: Where, planned: PlannedOnce | None = None) -> None:
+        """``planned``: how to ask where the same is asked again and again. Raises psycopg2.Error, as the methods do."""
         self._cursor = cursor
         self._default = where.default
-        self._prepared = prepared  # the statements that are, where any are to be
-        cursor.execute(SETTINGS, {"default": where.default, "qualified": list(where.qualified)})
-        cursor.execute(SCHEMAS, {"schemas": list(where.schemas), "ledger": LEDGER})
-        self._names: dict[int, str] = dict(cursor.fetchall())
-        cursor.execute("SELECT unnest(pg_catalog.current_schemas(false))")
-        self.path = tuple(row[0] for row in cursor.fetchall())
+        self._planned = planned
+        self._rows(SETTINGS, {"default": where.default, "qualified": list(where.qualified)})
+        self._names: dict[int, str] = dict(self._rows(SCHEMAS, {"schemas": list(where.schemas), "ledger": LEDGER}))
+        self.path = tuple(row[0] for row in self._rows("SELECT pg_catalog.unnest(pg_catalog.current_schemas(false))"))
         self._unqualify = _unqualifier(self.path)
+
+    def _rows(self, query: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        if self._planned is not None:
+            return self._planned.rows(query, parameters)
+        self._cursor.execute(query, parameters)
+        return self._cursor.fetchall()
 
     @property
     def namespaces(self) -> list[int]:
@@ -159,23 +161,20 @@ class Reader:
 
     def read_only(self, scratch: str, owners: Sequence[str]) -> dict[str, str]:
         """What is in the schema `scratch`, and what belongs to these tables and views (in SQL, relative)."""
-        self._cursor.execute(SCHEMAS, {"schemas": [scratch], "ledger": LEDGER})
-        made: dict[int, str] = dict(self._cursor.fetchall())
+        made: dict[int, str] = dict(self._rows(SCHEMAS, {"schemas": [scratch], "ledger": LEDGER}))
         self._names |= made
-        self._cursor.execute(
-            "SELECT pg_catalog.to_regclass(owner)::oid FROM pg_catalog.unnest(%(owners)s::text[]) AS owner",
-            {"owners": list(owners)},
-        )
-        relations = {row[0] for row in self._cursor.fetchall()} - {None}
+        query = "SELECT pg_catalog.to_regclass(owner)::oid FROM pg_catalog.unnest(%(owners)s::text[]) AS owner"
+        relations = {row[0] for row in self._rows(query, {"owners": list(owners)})} - {None}
         return self.read(list(made), [*relations.union(self._relations(list(made), ("", "")))])
 
     def _relations(
         self, namespaces: list[int], version_table: tuple[str, str], among: Collection[int] | None = None
     ) -> list[int]:
         names = {"namespaces": namespaces, "schema": version_table[0], "table": version_table[1]}
-        query = RELATIONS if among is None else f"{RELATIONS} AND c.oid = ANY (%(among)s::oid[])"
-        self._cursor.execute(query, {**names, "among": among and list(among)})
-        return [row[0] for row in self._cursor.fetchall()]
+        if among is None:
+            return [row[0] for row in self._rows(RELATIONS, names)]
+        query = f"{RELATIONS} AND c.oid = ANY (%(among)s::oid[])"
+        return [row[0] for row in self._rows(query, {**names, "among": list(among)})]
 
     def read(self, namespaces: list[int], relations: list[int]) -> dict[str, str]:
         """The definitions of what is in these schemas and relations."""
@@ -189,46 +188,23 @@ class Reader:
         parts = self._read(OTHERS, {"namespaces": namespaces, "default": self._default})
         return parts.get(None, {})
 
-    def prepare(self) -> None:
-        """Have the server plan each query for good: for few relations, planning is most of what reading them costs.
-
-        A statement has its text's hash for a name: what a pooler lends may have known others.
-        """
-        self._cursor.execute("SELECT name FROM pg_catalog.pg_prepared_statements")
-        self._prepared = {row[0] for row in self._cursor.fetchall()}
-        self._cursor.execute("SELECT pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true)")
-
-    def _execute(self, query: str, parameters: Mapping[str, object]) -> None:
-        if self._prepared is None:
-            self._cursor.execute(query, parameters)
-            return
-        statement = f"migrate {hashlib.sha256(query.encode()).hexdigest()[:32]}"
-        if statement not in self._prepared:
-            numbered = {"namespaces": AsIs("$1"), "relations": AsIs("$2"), "default": AsIs("$3")}
-            self._cursor.execute(f'PREPARE "{statement}" (oid[], oid[], text) AS {query}', numbered)
-            self._prepared.add(statement)
-        given = {"relations": [], "default": None, **parameters}
-        self._cursor.execute(f'EXECUTE "{statement}" (%(namespaces)s, %(relations)s, %(default)s)', given)
-
     def parts(self, namespaces: list[int], relations: list[int]) -> dict[int, dict[str, str]]:
         """The definitions of these relations and of what belongs to them, by relation; their statistics where these schemas hold them."""
         found = self._read(OF_RELATIONS, {"namespaces": namespaces, "relations": relations})
         return {relation: part for relation, part in found.items() if relation is not None}
 
-    def _read(self, queries: Sequence[str], parameters: Mapping[str, object]) -> dict[int | None, dict[str, str]]:
+    def _read(self, query: str, parameters: Mapping[str, object]) -> dict[int | None, dict[str, str]]:
         parts: dict[int | None, dict[str, str]] = {}
-        for query in queries:
-            self._execute(query, parameters)
-            for relation, kind, namespace, owner, own_name, types, definition in self._cursor.fetchall():
-                if definition is None:
-                    continue  # dropped since the snapshot was taken: the functions that print look at what is there now
-                schema_name = self._names.get(namespace)
-                path = [part for part in (owner, own_name) if part is not None]
-                if schema_name is not None and schema_name != self._default:
-                    path.insert(0, schema_name)
-                identity = f"{kind} {'.'.join(map(name, path))}{types or ''}"
-                is_source = kind in ("function", "procedure")
-                parts.setdefault(relation, {})[identity] = self._unqualify(definition) if is_source else definition
+        for relation, kind, namespace, owner, own_name, types, definition in self._rows(query, parameters):
+            if definition is None:
+                continue  # dropped since the snapshot was taken: the functions that print look at what is there now
+            schema_name = self._names.get(namespace)
+            path = [part for part in (owner, own_name) if part is not None]
+            if schema_name is not None and schema_name != self._default:
+                path.insert(0, schema_name)
+            identity = f"{kind} {'.'.join(map(name, path))}{types or ''}"
+            is_source = kind in ("function", "procedure")
+            parts.setdefault(relation, {})[identity] = self._unqualify(definition) if is_source else definition
         return parts
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from migrate.postgres.catalog import Reader
+from migrate.postgres.planned import PlannedOnce
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -46,7 +47,11 @@ _OTHER_CATALOGS: Final = (
     "pg_depend WHERE deptype = 'e' AND classid <> 'pg_catalog.pg_class'::pg_catalog.regclass",
     "pg_type WHERE typtype <> 'c' AND NOT (typtype = 'b' AND typelem <> 0 AND typarray = 0)",
 )
-_NEWEST: Final = "count(*), max(xmin::text::bigint)"
+# The newest by its age, counted from the first there can be, 3: that is quicker than its number, which has to be made
+# of text. What initdb wrote is without age.
+_NEWEST: Final = (
+    "pg_catalog.count(*), pg_catalog.age('3'::xid) - nullif(pg_catalog.min(pg_catalog.age(xmin)), 2147483647)"
+)
 _SURROUNDINGS: Final = f"""
 SELECT pg_catalog.pg_snapshot_xmin(now) = pg_catalog.pg_snapshot_xmax(now)
          AND pg_catalog.pg_snapshot_xmax(now)::text::bigint < 4294967296,
@@ -151,26 +156,24 @@ def read_again(cursor: Cursor, where: Where, version_table: tuple[str, str], las
 
     ``last`` was read in this database, or in the one of which it is a copy before it was copied. Raises psycopg2.Error.
     """
-    reader = Reader(cursor, where)
-    cursor.execute(_SURROUNDINGS)
-    ((is_settled, roles, newest),) = cursor.fetchall()
+    planned = PlannedOnce(cursor)
+    reader = Reader(cursor, where, planned)
+    ((is_settled, roles, newest),) = planned.rows(_SURROUNDINGS)
     surroundings = (where, version_table, reader.path, roles, tuple(newest))
-    cursor.execute(_VERSIONS)
-    versions: Versions = {oid: (rows, newest) for oid, rows, newest in cursor.fetchall()}
+    versions: Versions = {oid: (rows, newest) for oid, rows, newest in planned.rows(_VERSIONS)}
     if last is not None and last.is_settled and last.surroundings == surroundings:
         changed = {oid for oid, _ in versions.items() ^ last.versions.items()}
         if not changed:
             return replace(last, is_settled=is_settled)
-        relations = _relations(last.relations, changed, cursor)
-        read = _to_be_read(cursor, changed, last.relations, relations)
+        relations = _relations(last.relations, changed, planned)
+        read = _to_be_read(planned, changed, last.relations, relations)
         if read is not None:
             there = reader.relations(version_table, among=read)
-            reader.prepare()
             kept = {oid: part for oid, part in last.parts.items() if oid not in read}
             anew = reader.parts(reader.namespaces, there)
             return _reading(last.others, {**kept, **anew}, relations, versions, surroundings, is_settled)
     parts = reader.parts(reader.namespaces, reader.relations(version_table))
-    relations = _relations({}, versions, cursor)
+    relations = _relations({}, versions, planned)
     return _reading(reader.others(reader.namespaces), parts, relations, versions, surroundings, is_settled)
 
 
@@ -188,15 +191,15 @@ def _reading(
     return Reading(schema, others, parts, relations, versions, surroundings, is_settled)
 
 
-def _relations(known: Mapping[int, _Relation], changed: Collection[int], cursor: Cursor) -> dict[int, _Relation]:
+def _relations(known: Mapping[int, _Relation], changed: Collection[int], planned: PlannedOnce) -> dict[int, _Relation]:
     """The relations that are there now."""
-    cursor.execute(_RELATIONS, {"oids": list(changed)})
+    found = planned.rows(_RELATIONS, {"oids": list(changed)})
     kept = {oid: relation for oid, relation in known.items() if oid not in changed}
-    return kept | {oid: _Relation(kind, (nsp, name), table) for oid, kind, nsp, name, table in cursor.fetchall()}
+    return kept | {oid: _Relation(kind, (nsp, name), table) for oid, kind, nsp, name, table in found}
 
 
 def _to_be_read(
-    cursor: Cursor, changed: Collection[int], before: Mapping[int, _Relation], after: Mapping[int, _Relation]
+    planned: PlannedOnce, changed: Collection[int], before: Mapping[int, _Relation], after: Mapping[int, _Relation]
 ) -> set[int] | None:
     """The relations whose definitions may have changed with these; None where that may be any."""
     versions = [relations[oid] for oid in changed for relations in (before, after) if oid in relations]
@@ -209,12 +212,9 @@ def _to_be_read(
         if relation is not None and relation.table == oid
     ]
     oids = list({*changed, *tables})
-    if moved:
-        cursor.execute(_SAME_NAME, {"names": moved, "oids": oids})
-        if cursor.fetchall() != [(False,)]:
-            return None
-    cursor.execute(_DEPENDENT, {"oids": oids})
-    read = tables.union(oid for (oid,) in cursor.fetchall())
+    if moved and planned.rows(_SAME_NAME, {"names": moved, "oids": oids}) != [(False,)]:
+        return None
+    read = tables.union(oid for (oid,) in planned.rows(_DEPENDENT, {"oids": oids}))
     known = [relation for relations in (before, after) for oid in read if oid and (relation := relations.get(oid))]
     # a type of its own is no table's
     return None if None in read or any(relation.kind == "c" for relation in known) else read

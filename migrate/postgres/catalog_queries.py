@@ -359,5 +359,11 @@ SELECT NULL::oid, 'schema', NULL::oid, NULL, nspname, NULL, 'schema'
 FROM pg_namespace WHERE oid = ANY (%(namespaces)s::oid[]) AND nspname NOT IN ('public', %(default)s)
 """
 
-OF_RELATIONS = tuple(map(_qualified, (_TABLES, _ASPECTS, _COLUMNS, _CONSTRAINTS, _INDEXES, _RULES, _STATISTICS)))
-OTHERS = tuple(map(_qualified, (_NAMESPACES, _OF_DOMAINS, _TYPES, _COLLATIONS, _FUNCTIONS, _EXTENSIONS)))
+
+def _together(*queries: str) -> str:
+    """One query for all of them."""
+    return _qualified(" UNION ALL ".join(f"({query.strip()})" for query in queries))
+
+
+OF_RELATIONS = _together(_TABLES, _ASPECTS, _COLUMNS, _CONSTRAINTS, _INDEXES, _RULES, _STATISTICS)
+OTHERS = _together(_NAMESPACES, _OF_DOMAINS, _TYPES, _COLLATIONS, _FUNCTIONS, _EXTENSIONS)

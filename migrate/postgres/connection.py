@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import select
@@ -12,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 import psycopg2.extensions
-from psycopg2.extensions import AsIs
 
 from migrate.context import BEAT_S
 from migrate.core.events import Event, Level, Name
 from migrate.core.problems import shell, stop
 from migrate.core.quoting import Quoted
 from migrate.core.target import UrlUnavailable
+from migrate.postgres.planned import PlannedOnce
 from migrate.postgres.savepoint import savepoint
 
 if TYPE_CHECKING:
@@ -100,13 +99,8 @@ class Connection(psycopg2.extensions.connection):
         """
         if self.prepared is None:
             return self.rows(sql, parameters)
-        name = f"migrate {hashlib.sha256(sql.encode()).hexdigest()[:32]}"
-        if name not in self.prepared:
-            numbered = {each: AsIs(f"${number}") for number, each in enumerate(parameters, 1)}
-            self.run(f'PREPARE "{name}" AS {sql}', numbered)
-            self.prepared.add(name)
-        given = f" ({', '.join(f'%({each})s' for each in parameters)})" if parameters else ""
-        return self.rows(f'EXECUTE "{name}"{given}', parameters)
+        with self.cursor() as cursor:
+            return PlannedOnce(cursor, self.prepared).rows(sql, parameters)
 
     def row(self, sql: str, parameters: Mapping[str, object] | None = None) -> tuple[Any, ...]:
         """The first row of a query that has one."""

@@ -64,7 +64,7 @@ class Shadow:
         self.major = 0
         self._version = 0
         self._context = context
-        self._exclusive = exclusive
+        self.is_exclusive = exclusive
         self._made: list[str] = []
         self._last: str | None = None  # whose roles the new ones are
         self._is_synchronous = False
@@ -130,7 +130,7 @@ class Shadow:
 
         It cannot log in. ``owns``: it is what env.py acts as (SET ROLE), so that the databases are its own.
         """
-        if not self._exclusive:
+        if not self.is_exclusive:
             return False
         assert self._admin is not None
         self._note_roles()
@@ -190,7 +190,7 @@ class Shadow:
 
     def _note_roles(self) -> None:
         """Put down what the last database has made of its roles."""
-        if not self._exclusive:
+        if not self.is_exclusive:
             return
         assert self._admin is not None
         now: dict[int, str] = dict(self._admin.rows(_ROLES))
@@ -205,7 +205,7 @@ class Shadow:
 
     def _give_roles(self, database: str) -> None:
         """Give the database's roles their names, once all others are out of the way."""
-        if not self._exclusive:
+        if not self.is_exclusive:
             return
         assert self._admin is not None
         wanted = self._roles[database]

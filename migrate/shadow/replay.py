@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import psycopg2
@@ -13,6 +13,7 @@ from migrate.core.decide.policy import Transaction
 from migrate.core.decide.replay import (
     Pass,
     applied_in_order,
+    chains,
     changed,
     changes,
     lines,
@@ -25,55 +26,26 @@ from migrate.core.history.siblings import with_siblings
 from migrate.core.manifest.entries import Baseline
 from migrate.core.problems import Stop, problem, stop
 from migrate.core.quoting import word
-from migrate.core.schema.differences import within
 from migrate.core.schema.spelling import may_be_respelled
 from migrate.core.wording import clauses
 from migrate.postgres.errors import problem_of
 from migrate.shadow.ground import OF_REVISIONS
+from migrate.shadow.replayed import Replayed
 from migrate.shadow.spelling import other_spellings, spellings_carried_over, spellings_of_dump
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from migrate.core.foresee.observed import Observed
+    from migrate.core.decide.replay import Leg
     from migrate.core.history.graph import Revision
     from migrate.core.history.siblings import After
     from migrate.core.manifest.entries import OtherSpellings
     from migrate.core.manifest.match import Rows
     from migrate.shadow.ground import BaselineFile, Ground, Snapshot
     from migrate.shadow.spelling import Definition
+    from migrate.steps.upgrade import Upgrading
 
 DISAGREEMENTS: Final = 2  # of a warm child with a new one: then each pass gets its own
-
-
-@dataclass(slots=True)
-class Replayed:
-    """What the replay read: the schema after revisions, and at version rows where branches have just met."""
-
-    baseline: Baseline | None = None
-    base: Mapping[str, str] = field(default_factory=dict)  # the baseline's schema
-    schemas: dict[str, Mapping[str, str]] = field(default_factory=dict)
-    joined: dict[Rows, Mapping[str, str]] = field(default_factory=dict)
-    after: dict[str, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # siblings that revisions build on without saying so
-    spellings: dict[Definition, tuple[str, ...]] = field(default_factory=dict)  # how else definitions are printed
-    observed: dict[str, Observed] = field(default_factory=dict)  # what the revisions that were read did
-    variables: set[str] = field(default_factory=set)  # of the environment, for which they and env.py have asked
-
-    def within(self, places: Collection[str]) -> Replayed:
-        """The same, without what is in other schemas than the default one and these beside it."""
-        base, known = within(self.base, places), self.baseline
-        return Replayed(
-            Baseline.of(known.file, known.sha256, base, self.spellings) if known is not None else None,
-            base,
-            {id_: within(schema, places) for id_, schema in self.schemas.items()},
-            {rows: within(schema, places) for rows, schema in self.joined.items()},
-            self.after,
-            self.spellings,
-            self.observed,
-            self.variables,
-        )
 
 
 class _Undivided(Exception):  # noqa: N818 - a finding
@@ -145,6 +117,8 @@ class Replay:
         self._say_siblings({id_: siblings for id_, siblings in found.after.items() if siblings != after.get(id_)})
 
     def _run_all(self, ways: Sequence[Pass]) -> None:
+        if self._run_together(ways):
+            return
         try:
             for at, each in enumerate(ways):
                 self._run(each, {later.start for later in ways[at + 1 :]})
@@ -153,6 +127,80 @@ class Replay:
                 self._ground.drop(name)
             self._aside, self._at = {}, None
             raise
+
+    def _run_together(self, ways: Sequence[Pass]) -> bool:
+        """Run the passes one after the other in few databases, where that is less work; whether it told all there is to know.
+
+        What fails, and what is not the same in two databases, is told by passes of their own.
+        """
+        if self._found.after or self._undivided or not self._ground.shadow.is_exclusive:
+            return False  # on somebody's server, a role that a revision makes is there when it runs again
+        together = chains(self._image.graph, ways)
+        if together is None:
+            return False
+        found, spelled, is_new = self._found, self._spelled, not self._ground.has_child
+        while True:
+            self._spelled = None if spelled is None else dict(spelled)
+            try:
+                again = [pair for legs in together for pair in self._run_chain(legs)]
+            except _Undivided:
+                pass
+            except Stop as stopped:
+                if self._ground.provide(stopped.problem, self._ground.context.emit):
+                    continue
+            else:
+                is_same = all(schema == found.schemas.get(id_, schema) for id_, schema in again)
+                if is_same and all(
+                    self._is_foreseen(leg.each, is_sure=is_new and legs is together[0])
+                    for legs in together
+                    for leg in legs
+                ):
+                    return True
+            for what in (found.schemas, found.joined, found.observed, found.variables, self._changes):
+                what.clear()
+            self._spelled = spelled
+            self._forget()
+            return False
+
+    def _is_foreseen(self, each: Pass, *, is_sure: bool) -> bool:
+        """Whether branches have met as each of them did alone; ``is_sure``: what a new child shows is believed where that is not known."""
+        foreseen = self._foreseen(each)
+        return is_sure if foreseen is None else foreseen == self._found.joined.get(each.joined, {})
+
+    def _run_chain(self, legs: Sequence[Leg]) -> list[tuple[str, Mapping[str, str]]]:
+        """Run passes in one database; the schemas at revisions that were read in another one. Raises Stop and _Undivided."""
+        reads = {id_ for leg in legs for id_ in leg.each.reads}
+        meetings = {leg.meeting: leg.each for leg in legs if leg.each.joined}
+        starts = {leg.each.start for leg in legs if leg.way}
+        order = [revision for leg in legs for revision in (*leg.way, *leg.pending)]
+        again: list[tuple[str, Mapping[str, str]]] = []
+
+        def read(ids: Sequence[str]) -> None:
+            if len(ids) > 1:
+                raise _Undivided
+            ((id_,), before), self._before = (ids, self._before), None
+            if id_ not in reads and id_ not in meetings and id_ not in starts:
+                return
+            seen, schema = self._see(id_)
+            if id_ in reads:
+                self._note(id_, seen, schema, before)
+            if id_ in meetings and sorted(seen.rows) == sorted(meetings[id_].joined):
+                self._found.joined[meetings[id_].joined] = schema
+            if id_ in starts:
+                again.append((id_, schema))
+            self._before = schema
+
+        def refuse(_why: str) -> None:
+            raise _Undivided
+
+        self._ground.enter(self._ground.base)
+        self._before = self._found.base
+        ids = tuple(revision.id for revision in order)
+        wanted = Wanted(is_watched=bool(reads), unwatched=tuple(id_ for id_ in ids if id_ not in reads), order=ids)
+        upgrade = Upgrade(ids[-1], tuple(order))
+        done = self._ground.carry_out(upgrade, wanted=wanted, on_commit=read, on_together=refuse)
+        self._keep_observed(done, reads)
+        return again
 
     def _say_siblings(self, found: After) -> None:
         said = [
@@ -341,15 +389,9 @@ class Replay:
             before, self._before = self._before, None
             if not self._is_looked_at(ids[-1], each):
                 return
-            seen = self._ground.see()
-            if ids[-1] not in seen.rows:
-                raise _not_there(ids[-1], seen.rows)
-            schema = self._shared(seen.schema)
+            seen, schema = self._see(ids[-1])
             if ids[-1] in each.reads:
-                self._execute_again(seen)
-                self._found.schemas[ids[-1]] = schema
-                if before is not None and len(ids) == 1:
-                    self._changes[ids[-1]] = changes(before, schema)
+                self._note(ids[-1], seen, schema, before if len(ids) == 1 else None)
             elif sorted(seen.rows) == sorted(each.joined):
                 self._found.joined[each.joined] = schema
             self._before = schema
@@ -365,13 +407,30 @@ class Replay:
 
         wanted = Wanted(is_watched=any(revision.id in each.reads for revision in step.pending))
         done = self._ground.carry_out(step, wanted=wanted, on_commit=read, on_together=look_at_each)
-        for seen in done.seen:
-            if isinstance(seen, Watched) and seen.revision in each.reads:
-                self._found.variables |= set(seen.variables)
-                self._found.observed[seen.revision] = self._ground.observed(seen)
+        self._keep_observed(done, each.reads)
         for revision in step.pending:
             if revision.id in each.reads and revision.id not in self._found.schemas:
                 raise _not_there(revision.id, self._ground.see().rows)
+
+    def _see(self, id_: str) -> tuple[Snapshot, Mapping[str, str]]:
+        """What the database shows when a revision was committed, and its schema as it is kept. Raises Stop."""
+        seen = self._ground.see()
+        if id_ not in seen.rows:
+            raise _not_there(id_, seen.rows)
+        return seen, self._shared(seen.schema)
+
+    def _note(self, id_: str, seen: Snapshot, schema: Mapping[str, str], before: Mapping[str, str] | None) -> None:
+        """Keep the schema at a revision; ``before`` is the one that it found, where that was read."""
+        self._execute_again(seen)
+        self._found.schemas[id_] = schema
+        if before is not None:
+            self._changes[id_] = changes(before, schema)
+
+    def _keep_observed(self, done: Upgrading, reads: Collection[str]) -> None:
+        for seen in done.seen:
+            if isinstance(seen, Watched) and seen.revision in reads:
+                self._found.variables |= set(seen.variables)
+                self._found.observed[seen.revision] = self._ground.observed(seen)
 
     def _shared(self, schema: Mapping[str, str]) -> dict[str, str]:
         """The schema with each text kept once: thousands of revisions share nearly all of theirs."""

@@ -25,16 +25,17 @@ def warnings(result):
     ]
 
 
-@pytest.mark.parametrize(("environment", "revision", "told"), KINDS)
+@pytest.mark.parametrize(("environment", "revision"), [kind[:2] for kind in KINDS])
 def test_a_manifest_is_written_and_what_plain_alembic_made_is_what_it_says(
-    project, server, database, run_migrate, environment, revision, told
+    project, server, database, run_migrate, environment, revision
 ):
     write_transactions(project, environment, revision, is_last=False)
     made = run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()})
     made.check_clean()
     assert made.exit_code == 0, made.finished
     said = [message for message in warnings(made) if "cannot be committed" in message]
-    assert len(said) == told
+    # a throw-away database bears a commit after each, but for what would end with it
+    assert len(said) == (environment == "SET LOCAL in the transaction")
     alembic(project, database, "upgrade", "head")
     verified = run_migrate("verify", database=database)
     assert verified.exit_code == 0, verified.finished

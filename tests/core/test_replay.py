@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrate.core.decide.replay import Pass, applied_in_order, changed, changes, missed, passes, steps
+from migrate.core.decide.replay import Pass, applied_in_order, chains, changed, changes, missed, passes, steps
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.history.siblings import with_siblings
 
@@ -140,6 +140,66 @@ def test_every_read_is_exact(history: tuple[Graph, set[str]]):
     assert len(read) == len(set(read))
     for below in set(read) - unproven:
         assert any(graph.is_ancestor(below, id_) for id_ in unproven)
+
+
+# The same passes in few databases
+
+
+def of(legs):
+    """What each leg of a chain applies: on its way, then itself."""
+    return [("".join(one.id for one in leg.way), "".join(one.id for one in leg.pending)) for leg in legs]
+
+
+def test_branches_that_meet_again_are_led_on_by_each_other():
+    found = chains(DIAMOND, passes(DIAMOND, set("abcde")))
+    assert found is not None
+    trunk, side = found
+    assert of(trunk) == [("", "a"), ("", "c")]
+    assert of(side) == [("a", "b"), ("", "cde")]
+    assert [leg.meeting for leg in (*trunk, *side)] == [None, None, None, "c"]
+
+
+def test_what_was_proven_is_one_chain():
+    found = chains(DIAMOND, passes(DIAMOND, {"e"}))
+    assert found is not None
+    assert [of(legs) for legs in found] == [[("", "a"), ("", "b"), ("", "cde")]]
+
+
+def test_several_heads_meet_at_the_end_of_a_chain():
+    two = graph_of(a=(), b=(), c=("b",))
+    found = chains(two, passes(two, {"a", "b", "c"}))
+    assert found is not None
+    assert [of(legs) for legs in found] == [[("", "bc"), ("", "a")], [("", "a")]]
+    assert [leg.meeting for legs in found for leg in legs] == [None, "a", None]
+
+
+def test_a_late_branch_of_a_long_history_is_a_pass_of_its_own():
+    line = {f"r{number:02}": (f"r{number - 1:02}",) if number else () for number in range(40)}
+    late = graph_of(**line, x=("r38",))
+    assert chains(late, passes(late, {*line, "x"})) is None
+    assert chains(LINEAR, passes(LINEAR, set("abc"))) is None  # there is nothing to save
+
+
+@given(histories())
+def test_every_read_of_a_chain_is_exact_too(history: tuple[Graph, set[str]]):
+    graph, unproven = history
+    ways = passes(graph, unproven)
+    found = chains(graph, ways)
+    if found is None:
+        return
+    assert sorted(map(repr, ways)) == sorted(repr(leg.each) for legs in found for leg in legs)
+    for legs in found:
+        applied: set[str] = set()
+        for leg in legs:
+            applied |= {revision.id for revision in leg.way}
+            assert applied == (graph.ancestors([leg.each.start]) if leg.each.start is not None else set())
+            for revision in leg.pending:
+                assert revision.id not in applied
+                applied.add(revision.id)
+                if revision.id in leg.each.reads:
+                    assert applied == graph.ancestors([revision.id])
+                if revision.id == leg.meeting:
+                    assert tuple(sorted(graph.tips(applied))) == tuple(sorted(leg.each.joined))
 
 
 # Siblings that build on each other without `depends_on`

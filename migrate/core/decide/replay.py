@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from migrate.core.decide.plan import Upgrade
 from migrate.core.history.closures import closures_of, covers
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Graph, Revision
     from migrate.core.history.siblings import After
     from migrate.core.schema.differences import Schema
+
+# As many revisions take as long as one more database, with its connections and its run of env.py.
+ANEW: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,7 @@ class Pass:
 
 def steps(graph: Graph, after: After, start: str | None, target: str) -> tuple[Upgrade, ...]:
     """The runs of Alembic that lead from `start` to `target` (see `Pass`): one, where siblings leave each other alone."""
-    whole = with_siblings(graph, after)
-    pending = whole.pending(() if start is None else (start,), target)
-    assert not isinstance(pending, HistoryFault)
+    pending = _pending(with_siblings(graph, after), start, target)
     if not after:
         return (Upgrade(target, pending),)
     return lines(pending)
@@ -132,6 +133,55 @@ def passes(graph: Graph, unproven: Collection[str], after: After = MappingProxyT
     if after:
         found = [replace(each, joined=_rows(declared, graph, each.joined)) for each in found]
     return tuple(reversed(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A pass in a database where others were run before: what leads to its start, and what it applies then."""
+
+    each: Pass
+    way: tuple[Revision, ...]
+    pending: tuple[Revision, ...]
+
+    @property
+    def meeting(self) -> str | None:
+        """The revision after which the branches have met, and before anything else is applied."""
+        if not self.each.joined:
+            return None
+        ids = [revision.id for revision in self.pending]
+        return ids[ids.index(self.each.reads[0]) - 1] if self.each.reads else ids[-1]
+
+
+def chains(graph: Graph, ways: Sequence[Pass]) -> tuple[tuple[Leg, ...], ...] | None:
+    """The same passes, one after the other in as few databases as there are branches beside each other; None if that is more work.
+
+    Where two branches meet again, a database that has only one of them is led on by what it has not: it is where the
+    other one is, too, and nothing has to be copied. `ways` are those of `passes`, where siblings leave each other alone.
+    """
+    order = applied_in_order(graph)
+    closures = closures_of((revision.id, graph.parents(revision.id)) for revision in order)
+    found: list[list[Leg]] = []
+    tips: list[str | None] = []  # of each; None where it is at the end of all branches
+    repeated = 0
+    for each in ways:
+        below = closures[each.start] if each.start is not None else 0
+        free = [at for at, tip in enumerate(tips) if tip is not None and covers(below, closures[tip])]
+        at = max(free, key=lambda at: closures[tips[at] or ""].bit_count(), default=len(found))
+        if at == len(found):
+            found.append([])
+            tips.append(None)
+        way = _pending(graph, tips[at], each.start) if each.start is not None else ()
+        repeated += len(way)
+        found[at].append(Leg(each, way, _pending(graph, each.start, each.target)))
+        tips[at] = each.target if each.target in closures else None
+    saved = len(ways) - len(found)
+    return tuple(map(tuple, found)) if repeated < saved * ANEW else None
+
+
+def _pending(graph: Graph, start: str | None, target: str) -> tuple[Revision, ...]:
+    pending = graph.pending(() if start is None else (start,), target)
+    assert not isinstance(pending, HistoryFault)
+    return pending
 
 
 def _rows(declared: Graph, graph: Graph, rows: tuple[str, ...]) -> tuple[str, ...]:
