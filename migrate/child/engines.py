@@ -35,8 +35,7 @@ class Engines:
         was = connection.autocommit
         connection.autocommit = True  # else the setting would end with the driver's first rollback
         cursor = connection.cursor()
-        quoted = self.search_path.replace('"', '""').replace("%", "%%")
-        cursor.execute(f'SET search_path TO "{quoted}"')
+        cursor.execute(f"SET search_path TO {_identifier(self.search_path)}")
         cursor.close()
         connection.autocommit = was
 
@@ -44,6 +43,15 @@ class Engines:
         self._known.add(connection.engine)
         if self.search_path is not None:
             connection.dialect.default_schema_name = self.search_path
+
+
+def _identifier(name: str) -> str:
+    """A quoted identifier in which no driver finds a place for a parameter: some want ``%`` doubled, and some do not."""
+    quoted = name.replace('"', '""')
+    if "%" not in name:
+        return f'"{quoted}"'
+    escaped = quoted.replace("\\", "\\\\").replace("%", "\\0025")
+    return f'U&"{escaped}"'
 
 
 def _forget_connections(engine: Engine) -> None:

@@ -17,7 +17,7 @@ from migrate.core.problems import Stop, sql, stop
 from migrate.core.quoting import identifier
 from migrate.core.wording import counted
 from migrate.postgres.backend_names import CONTROL_NAME
-from migrate.postgres.connection import connect_with_retry
+from migrate.postgres.connection import QUERY_S, connect_with_retry
 from migrate.postgres.errors import problem_of
 from migrate.postgres.ledger import target_key
 from migrate.postgres.observe import read_server
@@ -100,6 +100,9 @@ def _rows(
     connection = connect_with_retry(target, context, CONTROL_NAME)
     try:
         with connection.transaction("READ COMMITTED READ ONLY", lock_timeout_s=context.limits.lock_s):
+            # the server ends it by itself, before it counts as one that does not answer
+            limit = {"limit": f"{QUERY_S * 1000 / 2:.0f}ms"}
+            connection.run("SELECT pg_catalog.set_config('statement_timeout', %(limit)s, true)", limit)
             return connection.rows(query, parameters)
     except psycopg2.Error as error:
         if connection.closed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from migrate.settings.fleet import Fleet, OnFailure
-from migrate.settings.kinds import Choice, Command, File, Fraction, Number, Switch, Text, Words
+from migrate.settings.kinds import Choice, Command, File, Fraction, Narrowing, Number, Switch, Text, Words
 from migrate.settings.setting import Setting
 
 _TENANT_VERBS: Final = ("up", "plan", "status", "wait", "verify", "adopt", "doctor", "history", "report")
@@ -42,7 +42,7 @@ FLEET_SETTINGS: Final = (
     ),
     Setting(
         "tenants_include",
-        Words("PATTERN,...", "patterns of tenants, such as 'eu_*'"),
+        Narrowing("PATTERN,...", "patterns of tenants, such as 'eu_*'"),
         (),
         "The tenants that this release is for. Without it: all.",
         verbs=_TENANT_VERBS,
@@ -93,7 +93,7 @@ FLEET_SETTINGS: Final = (
     ),
     Setting(
         "tenant",
-        Words("NAME,...", "names of tenants"),
+        Narrowing("NAME,...", "names of tenants"),
         (),
         "Take these tenants alone.",
         verbs=TENANT_FLAG_VERBS,

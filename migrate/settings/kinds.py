@@ -243,6 +243,17 @@ class Words(Value):
         return ",".join(value)
 
 
+class Narrowing(Words):
+    """Words without which all are meant: a flag that a shell has left empty must not mean them."""
+
+    def read(self, value: object) -> tuple[str, ...]:
+        """As `Words`, but that a text has one."""
+        found = super().read(value)
+        if isinstance(value, str) and not found:
+            raise ValueError("names none")
+        return found
+
+
 class Selection(Words):
     """Several values of one enumeration."""
 

@@ -33,6 +33,7 @@ SPELLINGS: dict[str, list[object]] = {
     "Command": ["pg_dump -Fc", ["pg_dump", "-Fc"]],
     "Duration": ["500ms", "2", 2, 1.5, "1h", "5 m"],
     "File": ["alembic.ini"],
+    "Narrowing": ["a, b", ["a", "b"]],
     "Number": [3, "3"],
     "Part": ["1/4"],
     "Size": ["500MB", 1024, "1.5 GB"],
