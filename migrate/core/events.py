@@ -27,6 +27,7 @@ class Name(Explained):
         "tenant.started",
         "a tenant of a fleet is taken; `tenants_done` and `tenants` say how far the fleet is",
     )
+    TENANT_RETRY = "tenant.retry", "a tenant of a fleet could not be done; it is tried again after the others"
     TENANT_FINISHED = "tenant.finished", "one tenant of a fleet is done with: outcome, exit code, and why"
     RUN_FINISHED = "run.finished", "the last line: outcome, exit code, what was applied and what is pending"
     IMAGE_LOADED = "image.loaded", "the revision graph of this image was read; `read_by` says how (scan, alembic)"

@@ -52,7 +52,11 @@ def carry_out(session: Session, flags: Mapping[str, Any]) -> FleetRun:
     fleet = FleetRun(session, flags)
     session.so_far = fleet.report
     with suppress(Interrupted):  # it is in the report, with those that were not begun
-        fleet.release(session.tenants())
+        tenants = session.tenants()
+        if not tenants:
+            said = f"no tenant is listed ({session.settings.fleet.sources[0]}): nothing was done"
+            session.context.emit(Event(Name.TARGET_WARNING, said, Level.WARN))
+        fleet.release(tenants)
         if fleet.goes_on:  # who was provisioned meanwhile is not left behind until the next release
             fleet.release([tenant for tenant in session.tenants() if fleet.is_open(tenant)])
         fleet.leave_out_the_absent()
@@ -71,6 +75,7 @@ class FleetRun:
         self._absent: dict[str, Tenant] = {}  # listed, and yet to be made
         self._ends: dict[str, TenantEnd] = {}
         self._behind: set[Tenant] = set()
+        self._again: dict[str, tuple[TenantEnd, Outcome]] = {}  # those to be tried again, and how they ended at first
         self._goes_on = True  # nobody has said that no other tenant may begin
         flags_of_all = session.settings.project_flags()
         self._project_flags = [flag for flag in flags_of_all if flag.names != ("--tenant",)]
@@ -139,13 +144,18 @@ class FleetRun:
 
     def _take_twice(self, tenants: Sequence[Tenant]) -> None:
         """Take these, and then once more those that may be tried again."""
-        self._take(tenants)
-        ended = ((tenant, self._ends.get(tenant.name)) for tenant in tenants)
-        again = [tenant for tenant, end in ended if end is not None and is_tried_again(end.exit_code)]
-        if again and self.goes_on:
-            self._take(again)
+        try:
+            self._take(tenants, tries_again=True)
+            if self.goes_on:
+                self._take([tenant for tenant in tenants if tenant.name in self._again])
+        finally:
+            for name, (end, outcome) in self._again.items():
+                if name not in self._ends:
+                    self._note(end, outcome)
+            self._again = {}
 
-    def _take(self, tenants: Sequence[Tenant]) -> None:
+    def _take(self, tenants: Sequence[Tenant], *, tries_again: bool = False) -> None:
+        """Take these, a few at once; with ``tries_again``, those that may be tried again are put off."""
         waiting = deque(tenants)
         most = self._settings.parallel or min(os.cpu_count() or 1, _MOST_PARALLEL)
         with ExitStack() as stack:
@@ -156,7 +166,7 @@ class FleetRun:
                 for runner in runners:
                     if runner.tenant is None and waiting and self.goes_on:
                         self._begin_one(runner, waiting.popleft())
-                self._listen(runners)
+                self._listen(runners, tries_again=tries_again)
 
     def _begin_one(self, runner: RunnerProcess, tenant: Tenant) -> None:
         self._say(tenant.name, Event(Name.TENANT_STARTED, f"tenant {tenant.name}", fields=self._counts()))
@@ -165,19 +175,19 @@ class FleetRun:
     def _counts(self) -> dict[str, object]:
         return {"tenants_done": len(self._ends), "tenants": len(self._seen)}
 
-    def _listen(self, runners: Sequence[RunnerProcess]) -> None:
+    def _listen(self, runners: Sequence[RunnerProcess], *, tries_again: bool) -> None:
         """Hear what the runners say, for a moment; a signal is handed on to them once."""
         self._context.beat()
         signum = self._context.interruption.signum
         by_line = {runner.line: runner for runner in runners if runner.tenant is not None}
         for line in wait(list(by_line), timeout=_TICK_S):
             runner = by_line[line]  # type: ignore[index]
-            self._hear(runner)
+            self._hear(runner, tries_again=tries_again)
         if signum is not None:
             for runner in runners:
                 runner.interrupt(signum)
 
-    def _hear(self, runner: RunnerProcess) -> None:
+    def _hear(self, runner: RunnerProcess, *, tries_again: bool) -> None:
         tenant = runner.tenant
         assert tenant is not None
         match runner.hear():
@@ -185,17 +195,27 @@ class FleetRun:
                 self._say(name, event)
             case Took(end, outcome):
                 runner.tenant = None
-                self._note(end, outcome)
-                if end.exit_code is not ExitCode.OK and self._settings.on_failure is OnFailure.STOP:
-                    self._goes_on = False
+                self._end(end, outcome, tries_again=tries_again)
                 if runner.taken >= _TAKES:
                     runner.renew()
             case None:
                 runner.tenant = None
                 died = problem("connection-lost", f"the process that had tenant {tenant.name} ended before it was done")
                 end = TenantEnd(tenant.name, Result.UNKNOWN, died.exit_code, died.kind.code)
-                self._note(end, Outcome(Result.UNKNOWN, died.exit_code, died))
+                self._end(end, Outcome(Result.UNKNOWN, died.exit_code, died), tries_again=tries_again)
                 runner.renew()
+
+    def _end(self, end: TenantEnd, outcome: Outcome, *, tries_again: bool) -> None:
+        """A runner has done with a tenant, or was ended with it."""
+        if end.exit_code is not ExitCode.OK and self._settings.on_failure is OnFailure.STOP:
+            self._goes_on = False
+        if not (tries_again and self.goes_on and is_tried_again(end.exit_code)):
+            self._note(end, outcome)
+            return
+        self._again[end.tenant] = end, outcome
+        why = outcome.problem.why if outcome.problem is not None else end.result
+        said = f"tenant {end.tenant} is tried again after the others: {why}"
+        self._say(end.tenant, Event(Name.TENANT_RETRY, said, Level.WARN, outcome.fields()))
 
     def _note(self, end: TenantEnd, outcome: Outcome) -> None:
         self._ends[end.tenant] = end
@@ -220,8 +240,9 @@ class FleetRun:
 
     def report(self) -> Report:
         """The fleet's end: the counts, and the code that stands for all."""
-        ends = list(self._ends.values())
-        not_begun = sorted(self._seen.keys() - self._ends.keys())
+        put_off = {name: end for name, (end, _) in self._again.items()}
+        ends = list((put_off | self._ends).values())
+        not_begun = sorted(self._seen.keys() - self._ends.keys() - put_off.keys())
         code = most_serious(end.exit_code for end in ends)
         signum = self._context.interruption.signum
         if signum is not None and code is ExitCode.OK:

@@ -33,6 +33,8 @@ class FleetLine:
         elif fields.get("event") == Name.TENANT_FINISHED:
             self._in_flight.pop(tenant, None)
             self._failed += bool(fields.get("exit_code"))
+        elif fields.get("event") == Name.TENANT_RETRY:
+            self._in_flight.pop(tenant, None)
 
     def text(self, now_s: float) -> str:
         """The line as it is now."""

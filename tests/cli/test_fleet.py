@@ -7,6 +7,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.process import Running, migrate_command, minimal_environment
+from tests.support.waiting import until
+
 # Alembic's cookbook, "Rudimental Schema-Level Multi Tenancy": the tenant is an argument.
 COOKBOOK = """
 import os
@@ -80,6 +83,29 @@ def test_a_tenant_costs_the_server_one_connection_which_is_env_pys(cookbook, dat
     before = sessions()
     assert run_migrate("up", "--tenants-parallel", "1", database=database, cwd=cookbook.path).exit_code == 0
     assert sessions() - before <= 12 + 8  # env.py's; the listing, the question to all, twice; guard and control; these
+
+
+def test_a_tenant_that_was_blocked_is_tried_again_after_the_others_and_ends_once(cookbook, database):
+    provision(database, 3)
+    cookbook.revision("r3", down="r2", upgrade="op.execute('ALTER TABLE public.shared ADD COLUMN x integer')")
+    cookbook.revision("r4", down="r3", upgrade="op.execute('ALTER TABLE public.shared DROP COLUMN x')")
+    database.execute("CREATE TABLE public.shared (id integer)")
+    blocker = database.connect(application_name="a report")
+    blocker.cursor().execute("LOCK TABLE public.shared IN ACCESS SHARE MODE")
+    running = Running(
+        migrate_command("up", "--lock-timeout", "100ms", "--lock-tries", "1", "--tenants-parallel", "1"),
+        cwd=cookbook.path,
+        env={**minimal_environment(), "DATABASE_URL": database.url},
+        password=database.password,
+    )
+    until(lambda: len(running.so_far.named("tenant.retry")) == 2, seconds=60)
+    blocker.close()
+    result = running.finish()
+    result.check_clean()
+    assert result.exit_code == 0, result.stdout.decode()
+    assert {line["exit_code"] for line in result.named("tenant.retry")} == {22}
+    assert [line["exit_code"] for line in result.named("tenant.finished")] == [0, 0, 0]
+    assert (result.finished["tenants"], result.finished["tenants_failed"]) == (3, [])
 
 
 def test_a_tenant_that_fails_stops_nobody_and_is_named_with_its_own_code(cookbook, database, run_migrate):
