@@ -46,6 +46,7 @@ class Channel:
         self._socket = socket.socket(fileno=fd)
         self._reader = self._socket.makefile("rb")
         self._lock = threading.Lock()  # the pulse and threads of the user's that log speak too
+        self._held = b""  # what was told and not sent yet
         self._pid = os.getpid()
         self.driver: Any = None  # the database's connection that a forked process must not speak on
         os.register_at_fork(after_in_child=self._let_go)
@@ -80,7 +81,14 @@ class Channel:
             os._exit(1)
         line = encode(message)
         with self._lock:
-            self._socket.sendall(line)
+            said, self._held = self._held + line, b""
+            self._socket.sendall(said)
+
+    def tell_with_next(self, message: Told) -> None:
+        """As `tell`, of what can wait for the next message, which follows at once: each one wakes the parent."""
+        line = encode(message)
+        with self._lock:
+            self._held += line
 
     def call(self, question: Question) -> None:
         """Send, and wait until the parent lets it go on. Raises Stopped where it does not."""

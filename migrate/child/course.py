@@ -41,6 +41,7 @@ class Course:
     current: str | None = None  # the revision at work
     xid: int | None = None  # of the transaction that is open
     autocommit_told: bool = False
+    is_between: bool = False  # one revision is being committed, and the next begins at once
     is_traced: bool = False  # a transaction of the revision at work is known to the parent, and to the ledger
 
     def tell_began(self, xid: int, backend_pid: int) -> None:
@@ -51,6 +52,8 @@ class Course:
         if is_first:
             self.is_traced = True
             self.channel.call(began)
+        elif self.is_between:
+            self.channel.tell_with_next(began)
         else:
             self.channel.tell(began)
 

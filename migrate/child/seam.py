@@ -305,8 +305,10 @@ class Seam:
     def _commit_before_next(self, context: MigrationContext, connection: Connection) -> None:
         course = self.course
         course.phase = "commit"
+        course.is_between = True
         if is_autocommit(connection) or self._division.commit(context, connection):
-            self._channel.tell(Committed())
+            self._channel.tell_with_next(Committed())
+        course.is_between = False
         course.current = None
         course.xid = None if not connection.in_transaction() else course.xid
 

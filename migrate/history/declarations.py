@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Final, NamedTuple, cast
@@ -77,6 +78,10 @@ _ONE_DECLARATION = re.compile(rf"^({_ANY}){_EQUALS}({_VALUE})", re.MULTILINE)
 _COMMENT_OR_STRING = re.compile(rf"#[^\n]*|({_STRING})")
 _REBINDING = re.compile(rf"\b(?:{_ANY})\b|import[\s\\]*\*")
 _SUSPECT: Final = ("revision", "depends_on", "branch_labels", "import")
+# Of a header, what is imported; behind it, a line outside any block that is not the beginning of a function.
+_IMPORTED = re.compile(r"^(?:from[ \t]+([A-Za-z0-9_.]+)|import[ \t]+([A-Za-z0-9_., \t]+))", re.MULTILINE)
+_ACTS = re.compile(r"^(?!def \w+\([\w, ]*\)(?: *-> *None)? *:|[ \t)\]}#]|$)", re.MULTILINE)
+_HARMLESS: Final = frozenset({"alembic", "sqlalchemy", *sys.stdlib_module_names})
 _FOREIGN_ENCODING = re.compile(rb"(?:[^\n]*\n)?[^\n]*coding[:=](?![ \t]*(?i:utf-?8)\b)")
 _LEGACY_NAME = re.compile(r"([a-f0-9]+)\.py$")
 _BOM: Final = b"\xef\xbb\xbf"
@@ -88,6 +93,27 @@ def scan_header(data: bytes) -> Declaration | None:
     What follows the header is searched only for what could bind one of the names again: a syntax error there goes
     unnoticed.
     """
+    found = _read_header(data)
+    return found[0] if found is not None else None
+
+
+def declared_without_effect(data: bytes) -> Declaration | None:
+    """Return what the header says, when it is certain, too, that running the file does nothing but define functions.
+
+    What it imports is Alembic's, SQLAlchemy's or Python's own; None for any other file.
+    """
+    found = _read_header(data)
+    if found is None:
+        return None
+    declared, header, rest = found
+    imported = [name for names in _IMPORTED.findall(header) for name in "".join(names).split(",")]
+    if any(name.split(".")[0].split()[0] not in _HARMLESS for name in imported):
+        return None
+    return declared if _ACTS.search(rest) is None else None
+
+
+def _read_header(data: bytes) -> tuple[Declaration, str, str] | None:
+    """Return what the header says, the text of it, and the text behind it."""
     if b"\0" in data or _FOREIGN_ENCODING.match(data):
         return None
     try:
@@ -101,16 +127,18 @@ def scan_header(data: bytes) -> Declaration | None:
     header = cast("re.Match[str]", _HEADER.match(text))  # Every part of the pattern may be empty, so it always matches.
     docstring, body = header.groups()
     declared = {name: _strings(value) for name, value in _ONE_DECLARATION.findall(body)}
-    if "revision" not in declared or "down_revision" not in declared or _may_rebind(text[header.end() :]):
+    rest = text[header.end() :]
+    if "revision" not in declared or "down_revision" not in declared or _may_rebind(rest):
         return None
     quotes = 3 if docstring and docstring.startswith(('"""', "'''")) else 1
-    return Declaration(
+    found = Declaration(
         declared["revision"][0],
         declared["down_revision"],
         declared.get("depends_on", ()),
         declared.get("branch_labels", ()),
         _first_line(docstring[quotes:-quotes]) if docstring else "",
     )
+    return found, body, rest
 
 
 def _strings(value: str) -> tuple[str, ...]:

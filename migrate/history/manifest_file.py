@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from migrate.core.digest import sha256
 from migrate.core.problems import stop
 from migrate.core.value import Value
 from migrate.core.wording import clauses
@@ -65,8 +65,7 @@ def hashes(scanned: Scanned, revisions: Iterable[Revision]) -> dict[str, str]:
     """The SHA-256 of every revision file, by the name that the scan gives it."""
     known = {revision.file: revision.sha256 for revision in revisions}
     return {
-        file: known.get(file) or hashlib.sha256(Path(path).read_bytes()).hexdigest()
-        for file, path in scanned.paths.items()
+        file: known.get(file) or sha256(Path(path).read_bytes()).hexdigest() for file, path in scanned.paths.items()
     }
 
 

@@ -3,11 +3,11 @@
 Never imports one.
 """
 
-import hashlib
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 
+from migrate.core.digest import sha256
 from migrate.core.history.faults import FaultKind, HistoryFault
 from migrate.core.history.graph import Revision
 from migrate.core.quoting import word
@@ -156,7 +156,7 @@ def _read_revision(file: str, path: str) -> Revision | HistoryFault:
     if isinstance(declared, HistoryFault):
         return declared
     id_, down, depends_on, labels, message = declared  # by their places: thousands of files
-    return Revision(id_, down, depends_on, labels, message, file, hashlib.sha256(data).hexdigest())
+    return Revision(id_, down, depends_on, labels, message, file, sha256(data).hexdigest())
 
 
 def _read_bytes(path: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +125,8 @@ def _remembered(sources: Sources, files: Mapping[str, str]) -> tuple[Revision, .
 
 def _through_alembic(sources: Sources) -> tuple[Revision, ...]:
     """The revisions of a history that computes its ids: only running the files tells them."""
+    import hashlib
+
     from migrate.child.parent import Worker
     from migrate.child.protocol import LoadHistory, Setup
 

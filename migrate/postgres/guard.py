@@ -9,7 +9,6 @@ Never `pg_advisory_lock`: its blocked waiters hold a snapshot that hangs CREATE 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import select
 import threading
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg2
 
+from migrate.core.digest import sha256
 from migrate.core.events import Event, Level, Name
 from migrate.core.problems import stop
 from migrate.core.problems.driver_errors import said_by
@@ -80,13 +80,13 @@ class GuardKey:
     @classmethod
     def of(cls, schema: str | None, table: str) -> GuardKey:
         """The key for one version table; ``schema`` is the resolved one."""
-        digest = hashlib.sha256(f"migrate:{schema or ''}:{table}".encode()).digest()
+        digest = sha256(f"migrate:{schema or ''}:{table}".encode()).digest()
         return cls(int.from_bytes(digest[:8], "big", signed=True))
 
     @property
     def mark(self) -> GuardKey:
         """The key of the mark that goes with this guard."""
-        digest = hashlib.sha256(f"migrate:mark:{self.value}".encode()).digest()
+        digest = sha256(f"migrate:mark:{self.value}".encode()).digest()
         return GuardKey(int.from_bytes(digest[:8], "big", signed=True))
 
     @property

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from psycopg2.extensions import AsIs
+
+from migrate.core.digest import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,7 @@ class PlannedOnce:
     def rows(self, query: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """All rows of one query."""
         given = parameters or {}
-        statement = f"migrate {hashlib.sha256(query.encode()).hexdigest()[:32]}"
+        statement = f"migrate {sha256(query.encode()).hexdigest()[:32]}"
         if statement not in self._known:
             numbered = {name: AsIs(f"${number}") for number, name in enumerate(given, 1)}
             self._cursor.execute(f'PREPARE "{statement}" AS {query}', numbered or None)

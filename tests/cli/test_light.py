@@ -11,7 +11,7 @@ import pytest
 
 NEVER = {
     *("alembic", "sqlalchemy", "structlog", "asyncio", "rich"),
-    *("importlib.metadata", "logging", "socket", "ssl", "subprocess", "tempfile", "tomllib", "traceback"),
+    *("_hashlib", "importlib.metadata", "logging", "socket", "ssl", "subprocess", "tempfile", "tomllib", "traceback"),
     *(f"migrate.core.decide.{name}" for name in ("backup", "repair")),
     *("migrate.core.decide.downgrade", "migrate.core.problems.privileges", "migrate.core.schema.compatibility"),
     *("migrate.trial", "migrate.shadow", "migrate.doctor"),

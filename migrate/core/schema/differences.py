@@ -7,7 +7,6 @@ default schema, so that one manifest serves any schema name.
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import json
 import re
 from collections import defaultdict
@@ -15,6 +14,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import MappingProxyType
+
+from migrate.core.digest import sha256
 
 Schema = Mapping[str, str]
 
@@ -116,7 +117,7 @@ def within(schema: Schema, places: Collection[str]) -> dict[str, str]:
 
 def fingerprint(schema: Schema) -> str:
     """SHA-256 over the sorted schema, in hexadecimal."""
-    return hashlib.sha256(json.dumps(dict(schema), sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps(dict(schema), sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
