@@ -285,7 +285,7 @@ class Seam:
             self._fence.leave_autocommit(connection)
         self.course.phase = "commit"
         if self._task.goes_on and self.course.current is not None:
-            self._commit_before_next(context, connection)
+            self._commit_before_next(context, connection, is_end=True)
         self._fence.give_mark_back(connection)
 
     def _asked(self, heads: Any) -> Iterable[RevisionStep]:
@@ -302,11 +302,11 @@ class Seam:
         held = self._task.held
         return [step for step in steps if step.revision.revision not in held] if held else steps
 
-    def _commit_before_next(self, context: MigrationContext, connection: Connection) -> None:
+    def _commit_before_next(self, context: MigrationContext, connection: Connection, *, is_end: bool = False) -> None:
         course = self.course
         course.phase = "commit"
         course.is_between = True
-        if is_autocommit(connection) or self._division.commit(context, connection):
+        if is_autocommit(connection) or self._division.commit(context, connection, is_end=is_end):
             self._channel.tell_with_next(Committed())
         course.is_between = False
         course.current = None

@@ -68,12 +68,12 @@ class Division(Observer):
         """Whether revisions are committed together."""
         return not self._wanted or self.kept is not None
 
-    def commit(self, context: MigrationContext, connection: Connection) -> bool:
-        """Commit what may be; whether everything that was applied is in the database now."""
+    def commit(self, context: MigrationContext, connection: Connection, *, is_end: bool = False) -> bool:
+        """Commit what may be; whether everything that was applied is in the database now. At the end env.py does, or does not."""
         root = connection.get_transaction()
         if root is None:
             return True
-        if root is self.kept or not self._wanted:
+        if root is self.kept or not self._wanted or (is_end and root is self._cut):
             return False
         if root is self._cut:  # SQLAlchemy's own commit would end env.py's block
             connection.dispatch.commit(connection)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from migrate.core.manifest.manifest import Manifest
+from tests.support.transactions import write_transactions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,6 +110,13 @@ def test_what_env_py_sets_for_its_transaction_alone_takes_a_run_for_each_revisio
     assert result.exit_code == 0, result.finished
     assert "run once for each revision" in result.named("image.warning")[0]["message"]
     assert runs_of_env_py(project) == 4
+
+
+def test_an_env_py_that_commits_nothing_is_told_so(project, run_migrate, server):
+    write_transactions(project, "SQL before configure, and no commit at all", "DDL", is_last=False)
+    for verb in ("manifest", "test"):
+        result = run_migrate(verb, env={"MIGRATE_SHADOW_URL": server.url()})
+        assert "never committed it" in result.finished["why"], result.finished
 
 
 def test_branches_that_meet_again_take_one_database_each(project, run_migrate, server):
