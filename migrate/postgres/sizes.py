@@ -44,7 +44,8 @@ _SIZES: Final = """
            sum(CASE WHEN m.relkind = 'p' THEN NULL WHEN m.reltuples >= 0 THEN m.reltuples
                     ELSE nullif(s.n_live_tup, 0) END)::bigint,
            sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del)::bigint,
-           (SELECT greatest(extract(epoch FROM pg_catalog.now() - d.stats_reset) / 60, 1)
+           (SELECT CASE WHEN d.stats_reset IS NOT NULL
+                        THEN greatest(extract(epoch FROM pg_catalog.now() - d.stats_reset) / 60, 1) END
               FROM pg_catalog.pg_stat_database d WHERE d.datname = pg_catalog.current_database())::float
       FROM measured m LEFT JOIN pg_catalog.pg_stat_all_tables s ON s.relid = m.oid
      GROUP BY m.path

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from migrate.trial.tables import Scope, TablePlace
     from migrate.trial.values import FilledColumn
 
+_NOT_VALID: Final = """
+    SELECT conname, pg_catalog.pg_get_constraintdef(oid) FROM pg_catalog.pg_constraint
+     WHERE conrelid = %s AND NOT convalidated AND conislocal AND coninhcount = 0 AND contype IN ('c', 'f')
+"""
 _WORD: Final = re.compile(r""""((?:[^"]|"")*)"|([^\W\d][\w$]*)""")
 
 
@@ -76,6 +80,28 @@ class _Breaking:
         place = self._place(self._condition)
         if place is None:
             return False
+        aside = self._put_aside(place)
+        if not self._is_carried_out(place, all_parents=all_parents):
+            return False
+        if aside:
+            self._cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for name, definition in aside:
+            self._cursor.execute(
+                sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(
+                    place.name, sql.Identifier(name), sql.SQL(definition)
+                )
+            )
+        return True
+
+    def _put_aside(self, place: TablePlace) -> list[tuple[str, str]]:
+        """Constraints that are NOT VALID, with their definitions: rows from before them may be against them."""
+        self._cursor.execute(_NOT_VALID, [place.table.id])
+        found = self._cursor.fetchall()
+        for name, _ in found:
+            self._cursor.execute(sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(place.name, sql.Identifier(name)))
+        return found
+
+    def _is_carried_out(self, place: TablePlace, *, all_parents: bool) -> bool:
         is_of_two = isinstance(self._condition, NoDuplicates | NoOverlap)
         self._fill(self._above(place, all_parents=all_parents) - {place.table.id}, 1)
         self._fill({place.table.id}, 2 if is_of_two else 1)

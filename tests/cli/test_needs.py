@@ -255,3 +255,37 @@ def test_a_revision_that_renames_a_column_needs_of_its_rows_what_they_are_under_
         "other": ["no row in other (b is not null and has no default)"],
         "filled": [],
     }
+
+
+def test_a_rule_that_is_validated_is_a_need_of_the_rows_from_before_it(
+    project: Project, server: Server, run_migrate: RunMigrate
+) -> None:
+    tables = """
+        CREATE TABLE parents (id bigint PRIMARY KEY);
+        CREATE TABLE checked (id bigint PRIMARY KEY, a text);
+        ALTER TABLE checked ADD CONSTRAINT has_a CHECK (a IS NOT NULL) NOT VALID;
+        CREATE TABLE referring (id bigint PRIMARY KEY, parent bigint);
+        ALTER TABLE referring ADD CONSTRAINT fk FOREIGN KEY (parent) REFERENCES parents ON DELETE CASCADE NOT VALID;
+        CREATE TABLE keyed (id bigint PRIMARY KEY, a text);
+        CREATE UNIQUE INDEX keyed_a ON keyed (a)
+    """
+    found = needs(
+        project,
+        server,
+        run_migrate,
+        tables,
+        {
+            "checked": 'op.execute("ALTER TABLE checked VALIDATE CONSTRAINT has_a")',
+            "referring": 'op.execute("ALTER TABLE referring VALIDATE CONSTRAINT fk")',
+            "mended": "op.execute(\"UPDATE checked SET a = '' WHERE a IS NULL\")\n"
+            'op.execute("ALTER TABLE checked VALIDATE CONSTRAINT has_a")',
+            "keyed": 'op.execute("ALTER TABLE keyed ADD UNIQUE USING INDEX keyed_a")',
+        },
+    )
+    assert found == {
+        "tables": [],
+        "checked": ["every row of checked fulfils CHECK ((a IS NOT NULL))"],
+        "referring": ["every referring (parent) has its parent in parents (id)"],
+        "mended": [],
+        "keyed": [],
+    }

@@ -50,7 +50,7 @@ def by_whole_schemas(before, steps, spelled):
     for at, step in enumerate(steps):
         now = reached(now, step)
         for broken in serves(before, now, spelled):
-            found.setdefault(broken, at)
+            found.setdefault((broken.identity, broken.rule), at)
     return found, serves(before, now, spelled)
 
 
@@ -60,7 +60,9 @@ def test_the_first_step_is_that_of_whole_schemas_compared_one_by_one(spelled, pr
     before = reached(TABLES, program)
     first, last = by_whole_schemas(before, steps, spelled)
     found = first_breaking(before, steps, last, spelled)
-    assert {broken: found[broken] for broken in last} == {broken: first[broken] for broken in last}
+    assert {broken: found[broken] for broken in last} == {
+        broken: first[broken.identity, broken.rule] for broken in last
+    }
 
 
 def test_what_breaks_comes_back_and_breaks_again_is_named_where_it_did_first():

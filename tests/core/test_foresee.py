@@ -453,6 +453,14 @@ def test_a_key_that_was_there_under_the_old_name_asks_nothing() -> None:
     assert candidates(before, after) == ()
 
 
+@pytest.mark.parametrize("key", ["UNIQUE (a, b)", "PRIMARY KEY (a, b)", "UNIQUE (a) INCLUDE (b)"])
+def test_a_key_of_which_there_is_a_unique_index_asks_nothing(key: str) -> None:
+    before = TABLES | {"index t.i": f"unique btree ({key.partition(' (')[2]}"}
+    assert candidates(before, TABLES | {"constraint t.i": key}) == ()
+    invalid = TABLES | {"index t.i": before["index t.i"] + " invalid"}
+    assert [type(each) for each in candidates(invalid, TABLES | {"constraint t.i": key})] == [NoDuplicates]
+
+
 # The manifest's keys
 
 

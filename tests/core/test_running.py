@@ -51,6 +51,30 @@ def test_it_never_ends_in_the_midst_of_a_break_that_a_later_revision_heals():
     assert taken(manifest, graph, ("a",), ("a",), pending) == ([("column t.y", "c")], [])
 
 
+def test_what_a_later_revision_puts_another_break_in_the_place_of_is_named_too():
+    graph = Graph([revision("a"), revision("b", "a"), revision("c", "b"), revision("d", "c"), revision("e", "d")])
+    nullable = {"table t": "", "column t.x": "text", "column t.y": "text"}
+    checked = nullable | {"constraint t.c": "CHECK ((x IS NOT NULL)) NOT VALID"}
+    required = checked | {"column t.x": "text not null"}
+    manifest = build(
+        17,
+        graph,
+        {
+            "a": nullable,
+            "b": checked,
+            "c": required,
+            "d": {k: v for k, v in required.items() if k != "constraint t.c"},
+            "e": {"table t": "", "column t.x": "character varying(9) not null", "column t.y": "text"},
+        },
+    )
+    pending = tuple(graph.get(each) for each in "bcd")
+    assert taken(manifest, graph, ("a",), ("a",), pending) == ([("column t.x", "c"), ("constraint t.c", "b")], [])
+    later = tuple(graph.get(each) for each in "bcde")
+    breaks, _ = taken(manifest, graph, ("a",), ("a",), later)
+    assert ("constraint t.c", "b") in breaks
+    assert ("column t.x", "c") in breaks, "what it looks like at the end begins where it was made"
+
+
 @pytest.mark.parametrize(
     ("rows", "released", "applied", "found"),
     [

@@ -10,6 +10,7 @@ from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
 from migrate.postgres.connection import connect
 from migrate.postgres.sizes import table_sizes
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -73,6 +74,19 @@ def test_how_busy_a_table_is_counts_since_the_statistics_were_reset(database, si
     found = sizes("t")["t"]
     assert found.writes_a_minute == 120  # of less than a minute it is not known what the rest of it will be like
     assert found.sentence().endswith(", 120 writes a minute")
+
+
+def test_where_nobody_has_reset_the_statistics_there_is_a_number_and_no_rate(database, sizes):
+    if database.scalar("SELECT stats_reset FROM pg_stat_database WHERE datname = current_database()") is not None:
+        pytest.skip("this version of PostgreSQL says when statistics began that nobody reset")
+    database.execute("CREATE TABLE t (a int)")
+    with closing(database.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO t SELECT generate_series(1, 120)")
+        connection.commit()
+    until(lambda: sizes("t")["t"].written == 120)
+    found = sizes("t")["t"]
+    assert found.writes_a_minute is None
+    assert found.sentence().endswith(", 120 rows written since its statistics began")
 
 
 def test_nothing_is_read_where_nothing_is_asked(sizes):

@@ -148,7 +148,8 @@ def marks(revisions: Sequence[Reviewed]) -> Iterator[Mark]:
             of_rows, subject = f"needs of the rows: {_need_said(need)}", need_line(need.need)
             if isinstance(need.answer, Against):
                 said = f"{of_rows}; they are shown by: {need.answer.select}"
-                yield Mark(each.revision, Concern.AGAINST, said, subject, tuple(filter(None, names)))
+                rule = Concern.AGAINST if need.need.proven else Concern.NEEDS
+                yield Mark(each.revision, rule, said, subject, tuple(filter(None, names)))
             elif not isinstance(need.answer, Met):
                 yield Mark(each.revision, Concern.NEEDS, of_rows, subject, tuple(filter(None, names)))
 

@@ -35,7 +35,8 @@ def taken_from(
 ) -> tuple[tuple[tuple[Break, Revision], ...], tuple[Revision, ...]]:
     """What a release written for `released` loses by the pending revisions, and those before the first that breaks it.
 
-    A break that a later revision heals is none, but what comes before the first never ends in the midst of one.
+    A break that a later revision heals is none, but for a rule that was new, goes again, and leaves its table with another
+    break (a CHECK before a NOT NULL); what comes before the first break never ends in the midst of one.
     """
     from migrate.core.schema.compatibility import first_breaking, serves
 
@@ -48,11 +49,14 @@ def taken_from(
     steps = manifest.steps(released, (*between, *(revision.id for revision in pending)))
     first = first_breaking(running, steps, last, manifest.spellings)
     # what is there serves the release, so that none of the breaks that stay begins before the first pending revision
-    by = {broken: max(first[broken] - len(between), 0) for broken in last}
-    safe = min(by.values())
+    by = {broken: max(at - len(between), 0) for broken, at in first.items()}
+    safe = min(by[broken] for broken in last)
     while safe and serves(running, manifest.schema_at(way[safe]), manifest.spellings):
         safe -= 1
-    return tuple((broken, pending[by[broken]]) for broken in last), tuple(pending[:safe])
+    replaced = [
+        broken for broken, at in by.items() if at >= safe and broken not in last and broken.identity not in running
+    ]
+    return tuple((broken, pending[by[broken]]) for broken in (*last, *replaced)), tuple(pending[:safe])
 
 
 def _way(graph: Graph, start: Iterable[str], pending: Sequence[Revision]) -> list[Rows]:

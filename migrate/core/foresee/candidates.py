@@ -37,6 +37,7 @@ _NUMBERS: Final = frozenset({"numeric", "real", "double precision"})
 _WHOLE: Final = frozenset({"smallint", "integer", "bigint"})
 # What is in force for new rows only, or for none.
 _NOT_ASKED: Final = (" NOT VALID", " NOT ENFORCED", " invalid")
+_KEY: Final = re.compile(r"(?:UNIQUE|PRIMARY KEY) \((.*)\)", re.DOTALL)  # NULLS NOT DISTINCT asks for more
 _TEMPORAL: Final = re.compile(r"\b(?:WITHOUT OVERLAPS|PERIOD)\b")
 
 
@@ -82,9 +83,17 @@ class _Candidates:
         return f"table {owner}" in self._before
 
     def _was_there(self, identity: str, owner: str, definition: str) -> bool:
-        """Whether rows fulfilled the same rule already, under whatever name."""
-        prefix = f"{identity.partition(' ')[0]} {owner}."
-        return any(text.startswith(prefix) and known == definition for text, known in self._before.items())
+        """Whether rows fulfilled the same rule already, under whatever name; a key, as an index that is unique, too."""
+        kind = identity.partition(" ")[0]
+        found = _KEY.fullmatch(definition) if kind == "constraint" else None
+        same = {f"{kind} {owner}.": definition} | (
+            {f"index {owner}.": f"unique btree ({found[1]})"} if found is not None else {}
+        )
+        return any(
+            text.startswith(prefix) and known == asked
+            for text, known in self._before.items()
+            for prefix, asked in same.items()
+        )
 
     def _columns_of(self, type_: str) -> Iterator[tuple[str, str]]:
         """The columns of tables that were of a type of the user's."""

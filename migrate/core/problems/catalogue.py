@@ -397,7 +397,7 @@ _KINDS: Final = (
         "Policy (data=refuse, heavy=refuse) asks what pending revisions do to tables and need of their rows, and the manifest"
         " does not say it of one: an older version of migrate wrote it, or the revision was edited since.",
         "Nothing was changed.",
-        shell(migrate("manifest"), note="then commit the file that it writes"),
+        shell(migrate("manifest", "--full"), note="then commit the file that it writes"),
     ),
     Kind(
         "files-exist",

@@ -50,14 +50,17 @@ def first_breaking(
     among: Collection[Break],
     spelled: Spellings = AS_PRINTED,
 ) -> dict[Break, int]:
-    """Which of the steps is the first after which the database has each of these breaks; those that none leads to are left out.
+    """Which of the steps is the first after which the database has each of these breaks, whatever it looked like then.
+
+    Beside them are those of the same owners that others have taken the place of on the way: a CHECK that a NOT NULL
+    replaced, an index that became a constraint. Those that no step leads to are left out.
 
     The database is `program`'s own before the first step; a step is what it makes of objects, None where it drops them.
     Whether an object breaks the program depends on what has the same owner, and on domains: only those are looked at again.
     """
     programs, databases = Objects(program, spelled), Objects(program, spelled)
     asked = {_owner(parse(broken.identity).owner, broken.identity) for broken in among}
-    found: dict[Break, int] = {}
+    found: dict[tuple[str, str], tuple[Break, int]] = {}
     for at, step in enumerate(steps):
         touched = set()
         for text, definition in step.items():
@@ -66,8 +69,9 @@ def first_breaking(
             touched |= asked if identity.kind == "domain" else {_owner(identity.owner, text)}
         texts = (text for owner in touched & asked for text in _of(owner, programs, databases))
         for broken in _breaks(texts, programs, databases, spelled):
-            found.setdefault(broken, at)
-    return found
+            found.setdefault((broken.identity, broken.rule), (broken, at))
+    last = {(broken.identity, broken.rule): broken for broken in among}
+    return {last.get(key, broken): at for key, (broken, at) in found.items()}
 
 
 def _owner(path: tuple[str, ...], text: str) -> tuple[str, ...] | str:
