@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from migrate.child.driver import commits_by_itself, driver_of, in_transaction, rows_by_driver
 from migrate.child.hook import Observer
+from migrate.child.paths import PathWatch
 from migrate.child.protocol import Watched
+from migrate.core.foresee.opaque import hides_writes, only_defines
 from migrate.core.foresee.watched import Lock, Relation, Trace
 
 if TYPE_CHECKING:
@@ -60,7 +62,8 @@ _LOCKS: Final = f"""
 class EffectWatch(Observer):
     """Follows the statements of one revision after the other, and tells what each revision was seen to do."""
 
-    def __init__(self, course: Course, variables: VariableWatch) -> None:
+    def __init__(self, course: Course, variables: VariableWatch, *, follows: bool) -> None:
+        """``follows``: of a revision that fails, whether it may do more where the rows are others, is told as well."""
         self._course = course
         self._variables = variables
         self._driver: Any = None  # the connection that is listened to
@@ -70,6 +73,9 @@ class EffectWatch(Observer):
         self._written: dict[int, int] = {}  # rows of them, as the session counts on
         self._traces: list[Trace] = []
         self._limit = 0  # the revision found it so
+        self._paths = PathWatch() if follows else None
+        self._sending = ""  # the statement that has not come back
+        self._is_opaque = False  # one that came back may write rows unseen
 
     def begin(self, connection: Connection) -> None:
         """A revision begins: remember what is there, under its name."""
@@ -83,6 +89,9 @@ class EffectWatch(Observer):
             self._remember(connection, found or "")
         self._traces = []
         self._revision = self._course.current
+        self._is_opaque = False
+        if self._paths is not None:
+            self._paths.begin()
 
     def _remember(self, connection: Connection, found: str) -> None:
         versions: dict[int, str] = {}
@@ -100,13 +109,15 @@ class EffectWatch(Observer):
 
     def sending(self, statement: Statement) -> None:
         """What is heard from here on is of this statement."""
-        del statement
+        self._sending = statement.sql
         self._heard.clear()
 
     def sent(self, statement: Statement) -> None:
         """Look at what it has said and what it holds; one that commits by itself holds no lock any more."""
         if self._revision is None:
             return
+        self._sending = ""
+        self._is_opaque = self._is_opaque or (self._paths is not None and hides_writes(statement.sql))
         commits = commits_by_itself(statement.connection)
         heard = tuple(self._heard)
         found = [] if commits else rows_by_driver(statement.connection, _LOCKS)
@@ -119,17 +130,20 @@ class EffectWatch(Observer):
         """The revision is done: tell what it was seen to do."""
         if self._revision is not None:
             rows_by_driver(connection, _STOP)
-            self._tell(failed_inside=False)
+            self._tell(may_mend=False)
 
     def give_up(self, error: BaseException) -> None:
         """As `end`, of a revision that has failed: tell what it did until then."""
-        self._tell(failed_inside=_is_inside(error))
+        seen = self._paths is None or (only_defines(self._sending) and not self._paths.left_out(error.__traceback__))
+        self._tell(may_mend=self._is_opaque or not seen or _is_inside(error))
 
-    def _tell(self, *, failed_inside: bool) -> None:
+    def _tell(self, *, may_mend: bool) -> None:
+        if self._paths is not None:
+            self._paths.end()
         revision, self._revision = self._revision, None
         if revision is not None:
             names = tuple(sorted(self._variables.names))
-            watched = Watched(revision, self._concerned(), tuple(self._traces), self._limit, names, failed_inside)
+            watched = Watched(revision, self._concerned(), tuple(self._traces), self._limit, names, may_mend)
             self._course.channel.tell(watched)
 
     def _concerned(self) -> tuple[Relation, ...]:

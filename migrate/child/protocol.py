@@ -59,6 +59,7 @@ class Wanted(NamedTuple):
     is_watched: bool = False  # tell what each revision was seen to do (`Watched`)
     unwatched: tuple[str, ...] = ()  # but of these
     order: tuple[str, ...] = ()  # apply these revisions, in just this order, which need not be Alembic's
+    is_tried: bool = False  # also whether one that fails may do more where there are other rows
     only: str | None = None  # go back this one revision, which no target of Alembic's can say where branches meet
     crash_after: int | None = None  # end the connection after so many statements of the revision
 
@@ -145,7 +146,7 @@ class Watched(NamedTuple):
     traces: tuple[Trace, ...]  # of its statements, and of Alembic's that write down where it is
     lock_timeout_ms: int  # as the revision found it
     variables: tuple[str, ...] = ()  # of the environment, for which env.py and the revisions have asked so far
-    failed_inside: bool = False  # the statement that failed is a block or calls a function: others ran in it, unseen
+    may_mend: bool = False  # it failed, and may have done more than was seen where the rows are others
 
 
 class ModelDifference(NamedTuple):

@@ -73,7 +73,9 @@ class Seam:
         self._commits = OwnCommits()
         self._fence = GuardFence(self.course)
         self._variables = VariableWatch(task.setup.folders)
-        self._effects = EffectWatch(self.course, self._variables) if task.wanted.is_watched else None
+        self._effects = (
+            EffectWatch(self.course, self._variables, follows=task.wanted.is_tried) if task.wanted.is_watched else None
+        )
         self.losses = Losses(self.course, self._commits, self._fence)
         self._beside = Beside(self.course, self._fence, self._commits, self.losses)
         self._of_everyone = Hook(self._division, self._beside)

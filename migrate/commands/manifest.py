@@ -221,6 +221,8 @@ def _refuse_inconsistent(path: Path, found: Manifest) -> None:
     try:
         for entry in found.revisions:
             found.schema_at([entry.revision.id])
+            found.effects_of(entry.revision.id)
+            found.needs_of(entry.revision.id)
     except MalformedManifest as fault:
         raise bad_manifest(path, fault) from fault
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from migrate.core.foresee.live import Outlook
     from migrate.core.history.graph import Revision
     from migrate.core.image import Image
+    from migrate.core.problems import Problem
     from migrate.job.progress import Judged
     from migrate.job.session import Session
 
@@ -122,7 +123,7 @@ def plan(
             driver = check_driver(Driver(missing, session.target.url_from))
             session.context.emit(Event(Name.IMAGE_WARNING, driver.evidence, Level.WARN, {"fix": driver.fix}))
         pending = exit_code and is_pending(judged, outcome)
-        fields = describe(judged)
+        fields = describe(judged, in_full=as_json)
         text = None
         if judged is not None and not with_sql:
             pending_now, rows = progress.pending_of(judged.state), judged.observation.rows
@@ -133,7 +134,7 @@ def plan(
                 if is_github(os.environ):
                     text = "\n".join([text, *_annotations(session, review)])
             else:
-                text = _rendered(session, review, rows, form)
+                text = _rendered(session, review, rows, form, outcome.problem)
             _write_annotations(session, review, annotations)
             if as_json:
                 fields["review"] = [each.to_json() for each in review]
@@ -220,12 +221,14 @@ def _reviewed(
     return reviewed(image.manifest, image.graph, rows, pending, outlook) if pending else ()
 
 
-def _rendered(session: Session, review: Sequence[Reviewed], rows: Sequence[str], form: str) -> str:
-    """The review in Markdown, or as SARIF."""
+def _rendered(
+    session: Session, review: Sequence[Reviewed], rows: Sequence[str], form: str, refusal: Problem | None = None
+) -> str:
+    """The review in Markdown, with the refusal of the release that it is of, or as SARIF."""
     if form == "markdown":
         from migrate.output.review import comment
 
-        return comment(review, rows)
+        return comment(review, rows, refusal)
     from migrate.output.sarif import sarif
 
     return sarif(
@@ -304,10 +307,17 @@ def said(judged: Judged | None, outcome: Outcome) -> str | None:
     return f"{position}; {len(outcome.pending)} pending" if outcome.pending else f"{position}; nothing to do"
 
 
-def describe(judged: Judged | None) -> dict[str, object]:
-    """The machine-readable plan."""
+def describe(judged: Judged | None, *, in_full: bool) -> dict[str, object]:
+    """The machine-readable plan; in a log line, which has no objects within objects, what is foreseen is sentences."""
     if judged is None:
         return {}
+    outlook = judged.outlook
+    foreseen: list[object] = []
+    if outlook is not None and in_full:
+        foreseen += outlook.fields()
+    elif outlook is not None:
+        foreseen += [f"{each.revision.id}: {each.sentence()}" for each in outlook.effects]
+        foreseen += [f"{each.revision.id}: {each.sentence()}" for each in outlook.needs]
     decision = judged.decision
     steps = decision.steps if isinstance(decision, Plan) else ()
     return {
@@ -318,7 +328,7 @@ def describe(judged: Judged | None) -> dict[str, object]:
             f"{revision.id}  {revision.file}  {revision.message}" for revision in progress.pending_of(judged.state)
         ],
         "warnings": list(decision.warnings) if isinstance(decision, Plan) else [],
-        "foreseen": judged.outlook.fields() if judged.outlook is not None else [],
+        "foreseen": foreseen,
     }
 
 

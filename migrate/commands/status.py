@@ -40,7 +40,7 @@ def status(*, as_json: bool, exit_code: bool, **flags: Any) -> Answer:
         judged, outcome = release.plan(session.order(), session.begin())
         if judged is None:
             return Report(outcome, {})
-        fields = {**describe(judged), "ready": False}
+        fields = {**describe(judged, in_full=as_json), "ready": False}
         text = as_text(judged, outcome, with_why=not exit_code)
         if outcome.problem is not None and not exit_code:
             fields["refusal"] = outcome.problem.kind.code

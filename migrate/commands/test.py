@@ -134,7 +134,7 @@ def _measure(session: Session, url: DatabaseUrl, url_from: str, *, as_markdown: 
     from migrate.output.measured import measured_markdown, measured_text
     from migrate.steps.gauge import Gauge
 
-    order = clone_order(session, url, url_from)
+    order, warnings = clone_order(session, url, url_from)
     with Gauge(order.target, order.context) as gauge:
         outcome = release.up(replace(order, gauge=gauge), session.begin())
     messages = {revision.id: revision.message for revision in order.image.graph.revisions}
@@ -143,10 +143,12 @@ def _measure(session: Session, url: DatabaseUrl, url_from: str, *, as_markdown: 
         order.context.emit(Event(Name.REVISION_MEASURED, said.replace("\n", ";"), fields=each.fields()))
     if as_markdown:
         failed = outcome.problem.why if outcome.problem is not None else None
-        text = measured_markdown(gauge.measured, messages, failed=failed)
+        text = measured_markdown(gauge.measured, messages, failed=failed, warnings=warnings)
     else:
         text = measured_text(gauge.measured, messages)
-    fields = {"measured": [each.to_json() for each in gauge.measured]} if as_json else {}
+    fields: dict[str, object] = {}
+    if as_json:
+        fields = {"measured": [each.to_json() for each in gauge.measured], "warnings": list(warnings)}
     return Report(outcome, fields, text=text or None)
 
 

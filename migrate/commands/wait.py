@@ -122,6 +122,8 @@ def _wait(session: Session, command: Sequence[str], look: _Look) -> Outcome:
         left = until - time.monotonic()
         if left <= 0:
             return _out_of_time(outcome, wait_s)
+        if outcome.problem is None:
+            say(Event(Name.HEARTBEAT, f"not ready: {_why(outcome)}"))
         if time.monotonic() >= beat:
             session.context.emit(Event(Name.HEARTBEAT, f"still waiting, {left:.0f} s left: {_why(outcome)}"))
             beat += _HEARTBEAT_S

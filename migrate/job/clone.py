@@ -51,8 +51,11 @@ _CLUSTER: Final = """
 _PLACES: Final = frozenset({"PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE", "PGSERVICEFILE"})
 
 
-def clone_order(session: Session, url: DatabaseUrl, url_from: str) -> Order:
-    """The order to bring a clone to the image's head. Raises Stop, also where it is the database of the settings."""
+def clone_order(session: Session, url: DatabaseUrl, url_from: str) -> tuple[Order, tuple[str, ...]]:
+    """The order to bring a clone to the image's head, and what is to be warned of.
+
+    Raises Stop, also where it is the database of the settings.
+    """
     settings = session.settings
     target = session.aimed(
         Target(url, url_from, version_table_schema=settings.version_table_schema, schemas=settings.schemas)
@@ -60,8 +63,9 @@ def clone_order(session: Session, url: DatabaseUrl, url_from: str) -> Order:
     reals = _reals(session)
     for real in reals:
         _refuse(session, target, real)
-    if not reals:
-        session.context.emit(Event(Name.STATE_FINDING, _NOT_COMPARED.format(url.redacted), Level.WARN))
+    warnings = () if reals else (_NOT_COMPARED.format(url.redacted),)
+    for warning in warnings:
+        session.context.emit(Event(Name.STATE_FINDING, warning, Level.WARN))
     session.context.bind(url_from=url_from, server_address=url.address, db_name=url.database)
     environ = environment(
         os.environ,
@@ -72,7 +76,7 @@ def clone_order(session: Session, url: DatabaseUrl, url_from: str) -> Order:
     )
     of_libpq = {name: value for name, value in os.environ.items() if name.startswith("PG") and name not in _PLACES}
     order = session.order_for(target, session.image)
-    return replace(
+    order = replace(
         order,
         environ={**of_libpq, **environ},
         # What is for the real one: nobody waits for a clone, and nobody goes back to it.
@@ -82,6 +86,7 @@ def clone_order(session: Session, url: DatabaseUrl, url_from: str) -> Order:
         backup=None,
         servers=Servers(url.raw, settings.shadow_allow),
     )
+    return order, warnings
 
 
 def _reals(session: Session) -> list[Target]:

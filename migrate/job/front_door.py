@@ -17,6 +17,7 @@ from migrate.core.problems import ExitCode, Stop, problem
 from migrate.core.problems.fix import AGAIN
 from migrate.core.redaction import Redactor
 from migrate.job import signals
+from migrate.job.progress import malformed_manifest
 from migrate.job.session import Session
 from migrate.job.voice import Answer, Report, Speech, Voice, working_folder
 from migrate.settings import environment_secrets, load
@@ -95,8 +96,13 @@ class _FrontDoor:
         except Interrupted as interrupted:
             return Report(_interrupted(interrupted.signum, "a signal arrived before anything was changed"), {})
         except Exception as error:  # noqa: BLE001 - the last line must be written whatever happened
-            found = _internal(self.verb, error, shows_traceback=settings is not None and settings.debug)
-            return Report(Outcome(Result.FAILED, ExitCode.INTERNAL, found), {})
+            malformed = malformed_manifest(error)
+            found = (
+                malformed
+                if malformed is not None
+                else _internal(self.verb, error, shows_traceback=settings is not None and settings.debug)
+            )
+            return Report(Outcome(Result.FAILED, found.exit_code, found), {})
 
     def end_at_once(self, signum: int) -> None:
         """End the process where a signal's grace is over, with what is known by then."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from migrate.core.decide.decision import would_run
 from migrate.core.decide.foreseen import found_in, note_of
-from migrate.core.decide.policy import DataPolicy
+from migrate.core.decide.policy import DataPolicy, Transaction
 from migrate.core.decide.state import Breaking
 from migrate.core.events import Event, Name
-from migrate.core.foresee.live import NotKnown, in_words
+from migrate.core.foresee.live import Later, NotKnown, in_words, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,12 +43,20 @@ def look_ahead(
         return None, state
     from migrate.core.decide.expected import expected
 
-    outlook = with_sizes(expected(image.manifest, pending, order.source_of), order, connection, observation)
+    known = expected(image.manifest, pending, order.source_of)
+    if order.policy.transaction is Transaction.ALL:
+        known = replace(known, needs=tuple(map(_in_one_transaction, known.needs)))
+    outlook = with_sizes(known, order, connection, observation)
     if order.policy.data is not DataPolicy.OFF:
         outlook = replace(outlook, needs=_asked(order, connection, observation, outlook.needs, seen))
     if seen is None:
         _say(order, outlook)
     return outlook, replace(state, findings=_joined(state.findings, outlook, order.policy))
+
+
+def _in_one_transaction(need: LiveNeed) -> LiveNeed:
+    """Nobody else sees what earlier revisions have made, unless env.py has each of them committed."""
+    return replace(need, answer=Later(in_one=True)) if isinstance(need.answer, Later) else need
 
 
 def _joined(findings: Sequence[Finding], outlook: Outlook, policy: Policy) -> tuple[Finding, ...]:
@@ -72,7 +80,7 @@ def with_sizes(outlook: Outlook, order: Order, connection: Connection, observati
 
     def joined(effect: LiveEffect) -> LiveEffect:
         table = table_of(effect.effect) or ""
-        return replace(effect, size=found.get(table), earlier=before.get(table) if is_heavy(effect.effect) else None)
+        return replace(effect, size=found.get(table), earlier=before.get((table, kind_of(effect.effect))))
 
     return replace(outlook, effects=tuple(map(joined, outlook.effects)))
 

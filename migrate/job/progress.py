@@ -259,16 +259,23 @@ class outcomes:  # noqa: N801 - as contextlib's own; not made by `contextmanager
         """Swallow what an outcome can say; a bug goes on."""
         if error is None:
             return False
-        from migrate.core.manifest.entries import MalformedManifest
-
         if isinstance(error, Stop):
             self._progress.problem = error.problem
         elif isinstance(error, Interrupted):
             self._progress.signum = error.signum
         elif isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):  # wherever it is lost
             self._progress.problem = problem_of(error, doing="asking the server").problem
-        elif isinstance(error, MalformedManifest):  # lines of changes are checked only where they are used
-            self._progress.problem = problem("bad-manifest", str(error), names={"manifest": Quoted("the manifest")})
+        elif (malformed := malformed_manifest(error)) is not None:
+            self._progress.problem = malformed
         else:
             return False
         return True
+
+
+def malformed_manifest(error: BaseException) -> Problem | None:
+    """The problem where it is the manifest's: its lines are read only where they are used."""
+    from migrate.core.manifest.entries import MalformedManifest
+
+    if not isinstance(error, MalformedManifest):
+        return None
+    return problem("bad-manifest", str(error), names={"manifest": Quoted("the manifest")}, line=error.line)

@@ -29,9 +29,13 @@ def measured_text(measured: Sequence[Measured], messages: Mapping[str, str]) -> 
     return "\n".join(map(shown, lines))
 
 
-def measured_markdown(measured: Sequence[Measured], messages: Mapping[str, str], *, failed: str | None) -> str:
+def measured_markdown(
+    measured: Sequence[Measured], messages: Mapping[str, str], *, failed: str | None, warnings: Sequence[str] = ()
+) -> str:
     """A comment for a pull request; nothing in it is markup. ``failed`` is why the run did not end well."""
     lines = [f"### Migrations on a clone: {counted(len(measured), 'commit')}", ""]
+    for warning in warnings:
+        lines += [f"**Warning:** {plain(warning)}", ""]
     if failed is not None:
         lines += [f"**Failed:** {plain(failed)}", ""]
     if measured:

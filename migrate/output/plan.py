@@ -31,7 +31,7 @@ def revision_lines(each: Reviewed) -> list[Line]:
         lines += [Line(f"    {label:<7} {sentence}", style) for sentence in sentences or ()]
     for way in each.safer:
         sentence, *code = way.lines()
-        lines += [Line(f"    safer   {sentence}"), *(Line(f"              {text}", "dim") for text in code)]
+        lines += [Line(f"    safer   {sentence}"), *(Line(f"              {text}".rstrip(), "dim") for text in code)]
     return lines
 
 

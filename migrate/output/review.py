@@ -11,14 +11,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from migrate.core.decide.review import Mark, Reviewed
+    from migrate.core.problems import Problem
 
 _NOT_KNOWN = "not known: the manifest was written without them"
 
 
-def comment(revisions: Sequence[Reviewed], rows: Sequence[str]) -> str:
-    """Render the comment for revisions that are pending at these version rows; nothing in them is markup."""
+def comment(revisions: Sequence[Reviewed], rows: Sequence[str], refusal: Problem | None = None) -> str:
+    """Render the comment for revisions that are pending at these version rows; nothing in them is markup.
+
+    ``refusal`` is why a release would not run them.
+    """
     where = plain(", ".join(rows) or "base")
     lines = [f"### Migrations: {counted(len(revisions), 'revision')} after {where}", ""]
+    if refusal is not None:
+        code = f"{refusal.exit_code:d} `{refusal.kind.code}`"
+        lines += [f"**A release would be refused ({code}):** {plain(refusal.why)}", ""]
+        lines += [*fenced("", *str(refusal.fix).splitlines()), ""] if refusal.fix else []
     for each in revisions:
         revision = each.revision
         lines += [f"#### {plain(revision.id)}: {plain(revision.message)}", "", plain(revision.file), ""]
@@ -31,7 +39,10 @@ def comment(revisions: Sequence[Reviewed], rows: Sequence[str]) -> str:
                 lines += [f"{title}:", "", *_list(told)]
         for way in each.safer:
             lines += [f"Safer: {plain(way.sentence)}", ""]
-            lines += [line for step in way.revisions for line in (*fenced("python", *step.lines()), "")]
+            if way.revisions:
+                said = f"{counted(len(way.revisions), 'revision')} instead"
+                blocks = [line for step in way.revisions for line in (*fenced("python", *step.lines()), "")]
+                lines += [f"<details><summary>{said}</summary>", "", *blocks, "</details>", ""]
         lines += [*(fenced("diff", *each.changes) if each.changes else ["No change of the schema."]), ""]
     return "\n".join(lines).rstrip("\n")
 

@@ -13,6 +13,7 @@ import psycopg2
 
 from migrate.core.foresee import needs
 from migrate.core.foresee.live import COUNTED, Against, Met, NotKnown
+from migrate.core.schema.differences import parse
 from migrate.postgres.catalog_queries import SETTINGS
 from migrate.postgres.connection import TimedOut
 from migrate.postgres.errors import LOCK_NOT_AVAILABLE, QUERY_CANCELED
@@ -32,6 +33,15 @@ _UNHEARD_S: Final = 5.0  # a server that does not end a statement at its timeout
 # `row_security` off: rows that are hidden from this role would count, so that it is an error to ask for them.
 _LIMITS: Final = """
     SELECT pg_catalog.set_config('statement_timeout', %(left)s, true), pg_catalog.set_config('row_security', 'off', true)
+"""
+
+_CHILDREN: Final = """
+    SELECT a.path
+      FROM ROWS FROM (pg_catalog.unnest(%(paths)s::text[]), pg_catalog.unnest(%(schemas)s::text[]),
+                      pg_catalog.unnest(%(names)s::text[])) AS a(path, nsp, rel)
+      JOIN pg_catalog.pg_namespace n ON n.nspname = a.nsp
+      JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = a.rel AND c.relkind <> 'p'
+     WHERE EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid)
 """
 
 
@@ -57,7 +67,13 @@ def answer(connection: Connection, condition: Condition, asking: Asking) -> Answ
 
     Raises psycopg2.Error where the connection is lost, and what `asking.go_on` raises; both leave it closed.
     """
-    names = {"schema": asking.default, "postgres": asking.major}
+    try:
+        only = _with_children(connection, condition, asking)
+    except psycopg2.Error as error:
+        if connection.closed:
+            raise
+        return NotKnown(_why(error, condition, asking))
+    names = {"schema": asking.default, "postgres": asking.major, "only": only}
     question = needs.question(condition, **names)  # type: ignore[arg-type]
     if question is None:
         return NotKnown(f"PostgreSQL {asking.major} cannot be asked what a type takes")
@@ -78,6 +94,21 @@ def answer(connection: Connection, condition: Condition, asking: Asking) -> Answ
             raise
         return Against(1, select, is_counted=False)
     return Against(max(number, 1), select)
+
+
+def _with_children(connection: Connection, condition: Condition, asking: Asking) -> frozenset[str]:
+    """The condition's tables from which others inherit: a key or a foreign key is about their own rows only."""
+    paths = {condition.table, getattr(condition, "parent", condition.table)}
+    places = {path: parse(f"table {path}").path for path in paths}
+    rows = connection.rows(
+        _CHILDREN,
+        {
+            "paths": list(places),
+            "schemas": [names[0] if len(names) > 1 else asking.default for names in places.values()],
+            "names": [names[-1] for names in places.values()],
+        },
+    )
+    return frozenset(path for (path,) in rows)
 
 
 def _ask(connection: Connection, query: str, asking: Asking, until: float) -> list[tuple[Any, ...]]:

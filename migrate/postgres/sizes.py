@@ -50,15 +50,16 @@ _SIZES: Final = """
       FROM measured m LEFT JOIN pg_catalog.pg_stat_all_tables s ON s.relid = m.oid
      GROUP BY m.path
 """
-# Of a revision that did so to several tables, nobody knows how long each took.
 _LAST: Final = """
-    SELECT DISTINCT ON (t.key) t.key, s.revision, t.value::bigint,
-           (extract(epoch FROM s.finished_at - s.started_at) * 1000)::bigint
-      FROM migrate.step s, pg_catalog.jsonb_each_text(s.details -> 'heavy') t
-     WHERE s.target = %(target)s AND s.kind = 'upgrade' AND s.status = 'finished' AND s.details ? 'heavy'
-       AND t.key = ANY (%(tables)s)
-       AND (SELECT count(*) FROM pg_catalog.jsonb_object_keys(s.details -> 'heavy')) = 1
-     ORDER BY t.key, s.step_id DESC
+    WITH done AS (
+      SELECT s.step_id, s.revision, s.details -> 'heavy' AS heavy,
+             (extract(epoch FROM s.finished_at - s.started_at) * 1000)::bigint AS took_ms
+        FROM migrate.step s
+       WHERE s.target = %(target)s AND s.kind = 'upgrade' AND s.status = 'finished' AND s.details ? 'heavy')
+    SELECT DISTINCT ON (heavy ->> 'table', heavy ->> 'effect')
+           heavy ->> 'table', heavy ->> 'effect', revision, (heavy ->> 'bytes')::bigint, took_ms
+      FROM done WHERE heavy ->> 'table' = ANY (%(tables)s)
+     ORDER BY heavy ->> 'table', heavy ->> 'effect', step_id DESC
 """
 
 
@@ -91,8 +92,8 @@ def table_sizes(
 
 def last_over(
     connection: Connection, tables: Collection[str], *, key: str, lock_timeout_s: float
-) -> Mapping[str, Earlier]:
-    """By table, the last revision that the ledger's target ``key`` has to say it of; nothing where no ledger can be read.
+) -> Mapping[tuple[str, str], Earlier]:
+    """By table and kind of effect, the last revision of the ledger's target ``key``; nothing where no ledger can be read.
 
     Raises psycopg2.Error.
     """
@@ -100,7 +101,7 @@ def last_over(
         if not ledger.exists(connection):
             return {}
         rows = connection.rows(_LAST, {"target": key, "tables": sorted(tables)})
-    return {table: Earlier(*facts) for table, *facts in rows}
+    return {(table, kind): Earlier(*facts) for table, kind, *facts in rows}
 
 
 def _size(number: int, rows: int | None, written: int | None, minutes: float | None) -> TableSize:

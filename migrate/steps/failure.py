@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from migrate.child.protocol import Declined
+from migrate.core.decide.foreseen import way_out
 from migrate.core.events import Event, Level, Name
+from migrate.core.foresee.live import Against
+from migrate.core.foresee.proving import is_refused_by
 from migrate.core.interruption import Interrupted
-from migrate.core.problems import ExitCode, Fix, Stop, again, alembic, shell, stop
+from migrate.core.problems import ExitCode, Fix, Stop, again, alembic, in_order, shell, stop
 from migrate.core.problems.kinds import EXCERPTS
 from migrate.core.problems.packages import fix_of_missing
 from migrate.core.problems.privileges import denied_object, fix_of_denied, fix_of_uncounted
@@ -358,10 +361,24 @@ def _failure(
     fix: Fix | str | None = _grant(run, said or why) if code == "missing-privilege" else None
     if code == "no-resources" and "sqlstate" in about and about["sqlstate"] is None:
         fix = _MORE_MEMORY
+    if fix is None and code == "revision-failed":
+        fix = _rows_to_mend(run, failed, about)
     found = stop(code, why, fix=fix, names={"file": failed.file, "variable": run.order.target.url_from}, **about)
     shown = (run.explained(found) if run.explained is not None else found).problem
     run.context.emit(Event(Name.REVISION_FAILED, shown.why, Level.ERROR, {**attempt.fields(failed), **shown.fields()}))
     return found
+
+
+def _rows_to_mend(run: Run, failed: AtWork, about: Mapping[str, object]) -> Fix | None:
+    """The rows that were found to be against a need which the revision failed for, where there are any."""
+    needs = run.outlook.needs_of(failed.id) if run.outlook is not None else ()
+    sqlstate = str(about.get("sqlstate") or "")
+    ways = [
+        way_out(each)
+        for each in needs
+        if isinstance(each.answer, Against) and is_refused_by(each.need.condition, sqlstate)
+    ]
+    return in_order(ways) if ways else None
 
 
 def _before_any_revision(run: Run, phase: Phase, error: Error, said: str) -> Stop:

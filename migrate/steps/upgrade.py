@@ -369,6 +369,10 @@ class Upgrading:
             self._end_earlier_call()
         self.attempt.worker_pid = connected.backend_pid
         self.attempt.one_transaction = connected.one_transaction
+        is_all = self.run.order.policy.transaction is Transaction.ALL
+        if is_all and not connected.one_transaction and len(self.revisions) > 1:
+            said = "each revision is committed by itself: env.py sets transaction_per_migration, which transaction=all cannot undo"
+            self.run.context.emit(Event(Name.IMAGE_WARNING, said, Level.WARN))
         if connected.kept:
             self._say_together(connected.kept, is_alone=connected.is_alone)
 

@@ -26,6 +26,11 @@ _LONG_WORD: Final = re.compile(r"\w{65,}")
 _ADDRESS: Final = re.compile(r" at 0x[0-9A-Fa-f]+")  # of an object, in its repr()
 
 
+def _listed(check: TrialCheck) -> int | None:
+    """How many details a finding has; of what is to be pasted, all."""
+    return None if check in {TrialCheck.MODELS, TrialCheck.LOCKS} else LISTED
+
+
 def legible(text: str) -> str:
     """What is said, without what nobody reads: the rest of a long value, and addresses that differ from run to run."""
     stable = _ADDRESS.sub("", text)
@@ -192,7 +197,7 @@ class Findings:
         why, details = legible(why), tuple(map(legible, details))
         before = self._cases.get((revision, check))
         if before is not None and before.verdict in FOUND:
-            added = (*before.details, why, *details)[:LISTED]
+            added = (*before.details, why, *details)[: _listed(check)]
             self._cases[revision, check] = replace(before, details=added)
             return
         source = self.sources.get(revision or "")
@@ -203,8 +208,7 @@ class Findings:
             verdict = CaseStatus.FAILED if is_sure and str(check) in self.fail else CaseStatus.WARNED
         place = self._line(check, revision) if line is None and file is None else line
         shown = file if file is not None else self.files.get(revision or "")
-        listed = details if check is TrialCheck.MODELS else details[:LISTED]
-        self._cases[revision, check] = Case(check, verdict, revision, shown, place, why, listed)
+        self._cases[revision, check] = Case(check, verdict, revision, shown, place, why, details[: _listed(check)])
 
     def passed(self, check: TrialCheck, revision: str | None = None) -> None:
         """Nothing was found, unless something was already."""

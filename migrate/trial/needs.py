@@ -15,8 +15,9 @@ import psycopg2
 
 from migrate.child.protocol import Wanted, Watched
 from migrate.core.decide.replay import applied_in_order, lines
-from migrate.core.foresee.needs import Need, NoRow
+from migrate.core.foresee.needs import HasParent, Need, NoRow
 from migrate.core.foresee.observed import writes
+from migrate.core.foresee.opaque import uses_another_connection
 from migrate.core.foresee.proving import is_refused_by
 from migrate.core.history.siblings import with_siblings
 from migrate.core.problems import Stop
@@ -130,8 +131,11 @@ class NeedTrial:
             return False
         self._ground.enter(before)
         run = self._ground.run
-        schema = run.before.server.schema or "public"
-        scope = Scope(run.order.target.schemas_beside(schema), (schema, run.order.target.version_table))
+        own = run.before.server.schema or "public"  # where the version table is
+        schema = run.order.target.default_schema(run.before.server.schema) or own
+        names = parse(f"table {condition.table}").path
+        schemas = tuple(dict.fromkeys((*run.order.target.schemas_beside(own), *names[:-1])))
+        scope = Scope(tuple(sorted(schemas, key=lambda each: each != schema)), (own, run.order.target.version_table))
         told: list[Sent | Watched] = []
         try:
             reaching = self._reaching(condition, schema)
@@ -140,12 +144,14 @@ class NeedTrial:
             rows = versions(self._ground.control, scope)
             try:
                 for step in lines([revision]):
-                    self._ground.carry_out(step, wanted=Wanted(is_watched=True), told=told)
+                    self._ground.carry_out(step, wanted=Wanted(is_watched=True, is_tried=True), told=told)
             except Stop as stopped:
                 if stopped.problem.kind.code not in OF_REVISIONS:
                     return False
                 sqlstate = stopped.problem.facts.get("sqlstate")
                 if not is_refused_by(condition, str(sqlstate) if sqlstate else None):
+                    return False
+                if uses_another_connection(run.order.source_of(revision)):
                     return False
                 return not self._wrote(revision, reaching, told) and rows == versions(self._ground.control, scope)
         except psycopg2.Error as error:
@@ -156,16 +162,17 @@ class NeedTrial:
         """The tables of which a row that is written may change one of the need's table: itself, and what acts on it."""
         names = parse(f"table {condition.table}").path
         path = names if len(names) > 1 else (schema, *names)
+        # whoever gives a row its parent mends it, too
+        found = {condition.parent} if isinstance(condition, HasParent) else set()
         with self._ground.control.cursor() as cursor:
             cursor.execute(_REACHING, {"table": ".".join(map(identifier, path))})
-            return frozenset(
-                dotted([table] if place == schema else [place, table]) for place, table in cursor.fetchall()
-            )
+            found |= {dotted([table] if place == schema else [place, table]) for place, table in cursor.fetchall()}
+        return frozenset(found)
 
     def _wrote(self, revision: Revision, reaching: Collection[str], told: list[Sent | Watched]) -> bool:
         """Whether the revision may have written rows of the need's table, here or where there were none."""
-        if any(isinstance(each, Watched) and each.failed_inside for each in told):
-            return True  # what ran inside of the statement that failed is not seen
+        if any(isinstance(each, Watched) and each.may_mend for each in told):
+            return True
         seen = [self._ground.observed(each) for each in told if isinstance(each, Watched)]
         if not seen or any(trace.commits for each in seen for trace in each.traces):
             return True

@@ -32,6 +32,7 @@ _STYLES: Final = {
     CaseStatus.SKIPPED: "dim",
 }
 _WIDTH: Final = 120
+_CODE: Final = ("    ", "def ", "# revision ")  # of a safer way; to be pasted, so that no line of it is broken
 
 
 def junit(trial: Trial, *, duration_s: float) -> str:
@@ -117,7 +118,10 @@ def table(trial: Trial, *, colour: bool) -> str:
             Text.assemble((_MARKS[case.verdict], _STYLES[case.verdict]), f" {case.check}  {shown(case.place)}")
         )
         # the mark before it: GitHub acts on a line that begins with two colons, after any white space
-        parts.append(Text("\n".join(f"     - {shown(line)}" for line in (case.why, *case.details))))
+        for line in (case.why, *case.details):
+            is_code = not line or line.startswith(_CODE)
+            said = f"       {shown(line)}".rstrip() if is_code else f"     - {shown(line)}"
+            parts.append(Text(said, no_wrap=is_code, overflow="ignore" if is_code else None))
     parts += [Text(""), Text(trial.summary)]
     console = Console(
         width=_WIDTH,
@@ -127,7 +131,7 @@ def table(trial: Trial, *, colour: bool) -> str:
         color_system="standard" if colour else None,
     )
     with console.capture() as captured:
-        console.print(*parts, sep="\n", soft_wrap=False)
+        console.print(*parts, sep="\n", soft_wrap=False, crop=False)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 

@@ -289,3 +289,108 @@ def test_a_rule_that_is_validated_is_a_need_of_the_rows_from_before_it(
         "mended": [],
         "keyed": [],
     }
+
+
+MENDED_UNSEEN = {
+    "loop over another table": """
+for (t,) in op.get_bind().exec_driver_sql("SELECT id FROM tenants").fetchall():
+    op.execute(f"UPDATE orders SET customer_id = 1 WHERE id = {t}")
+op.alter_column("orders", "customer_id", nullable=False)
+""",
+    "batches": """
+while True:
+    ids = op.get_bind().exec_driver_sql("SELECT id FROM tenants LIMIT 100").fetchall()
+    if not ids:
+        break
+    op.execute("UPDATE orders SET customer_id = 1")
+op.alter_column("orders", "customer_id", nullable=False)
+""",
+    "a block": """
+op.execute("DO $$ DECLARE t int; BEGIN FOR t IN SELECT id FROM tenants LOOP UPDATE orders SET customer_id = 1; END LOOP; END $$")
+op.alter_column("orders", "customer_id", nullable=False)
+""",
+    "a function": """
+op.execute("SELECT tidy(id) FROM tenants")
+op.alter_column("orders", "customer_id", nullable=False)
+""",
+    "rebuilt": '''
+op.execute("""
+    CREATE TABLE orders2 (id bigint PRIMARY KEY, customer_id bigint NOT NULL)
+""")
+op.execute("INSERT INTO orders2 SELECT o.id, coalesce(o.customer_id, t.id) FROM orders o LEFT JOIN tenants t ON t.id = o.id")
+op.execute("DROP TABLE orders")
+op.execute("ALTER TABLE orders2 RENAME TO orders")
+''',
+    "another connection": """
+import os
+import sqlalchemy
+if os.environ.get("BACKFILL_URL"):
+    sqlalchemy.create_engine(os.environ["BACKFILL_URL"])
+op.alter_column("orders", "customer_id", nullable=False)
+""",
+}
+
+
+def test_what_a_revision_does_only_where_another_table_has_rows_makes_its_needs_not_proven(
+    project: Project, server: Server, run_migrate: RunMigrate
+) -> None:
+    tables = """
+        CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint);
+        CREATE TABLE tenants (id bigint PRIMARY KEY);
+        CREATE FUNCTION tidy(bigint) RETURNS void LANGUAGE sql AS 'UPDATE orders SET customer_id = 1'
+    """
+    bodies = {name.replace(" ", "_"): body for name, body in MENDED_UNSEEN.items()}
+    constant = 'for column in ("customer_id",):\n    op.alter_column("orders", column, nullable=False)'
+    found = needs(project, server, run_migrate, tables, bodies | {"constant": constant})
+    unproven = ["not proven: no NULL in orders.customer_id"]
+    assert found == {"tables": [], "constant": ["no NULL in orders.customer_id"]} | dict.fromkeys(bodies, unproven)
+
+
+def test_a_parent_that_the_revision_writes_makes_the_need_not_proven(
+    project: Project, server: Server, run_migrate: RunMigrate
+) -> None:
+    tables = """
+        CREATE TABLE par (id bigint PRIMARY KEY);
+        CREATE TABLE legacy (id bigint);
+        CREATE TABLE ch (id bigint PRIMARY KEY, par bigint)
+    """
+    body = (
+        'op.execute("INSERT INTO par SELECT id FROM legacy")\nop.create_foreign_key("fk", "ch", "par", ["par"], ["id"])'
+    )
+    found = needs(project, server, run_migrate, tables, {"filled": body})
+    assert found["filled"] == ["not proven: every ch (par) has its parent in par (id)"]
+
+
+@pytest.mark.parametrize(
+    ("type_", "using"),
+    [
+        ("integer", "nullif(a, '')::integer"),
+        ("date", "to_date(a, 'DD/MM/YYYY')"),
+        ("varchar(3)", "trim(a)"),
+        ("boolean", "translate(a, 'JN', 'YN')::boolean"),
+    ],
+)
+def test_values_that_are_made_anew_are_not_judged_by_what_they_were(
+    project: Project, server: Server, run_migrate: RunMigrate, type_: str, using: str
+) -> None:
+    body = f'op.execute("ALTER TABLE t ALTER a TYPE {type_} USING {using}")'
+    found = needs(project, server, run_migrate, "CREATE TABLE t (id bigint PRIMARY KEY, a text)", {"typed": body})
+    assert [each.startswith("not proven: every value of t.a fits ") for each in found["typed"] or ()] == [True]
+
+
+def test_the_schema_of_the_tables_need_not_be_that_of_the_version_table(
+    project: Project, server: Server, run_migrate: RunMigrate
+) -> None:
+    project.revision(
+        "tables", upgrade='op.execute("CREATE SCHEMA app; CREATE TABLE app.t (id int PRIMARY KEY, a int)")'
+    )
+    project.revision("change", down="tables", upgrade='op.alter_column("t", "a", nullable=False, schema="app")')
+    for schemas, line in (
+        ("app,public", "no NULL in t.a"),
+        ("public,app", "no NULL in app.t.a"),
+        ("", "no NULL in app.t.a"),
+    ):
+        environ = {"MIGRATE_SHADOW_URL": server.url(), **({"MIGRATE_SCHEMAS": schemas} if schemas else {})}
+        ended = run_migrate("manifest", "--full", env=environ, timeout_seconds=300)
+        assert ended.exit_code == 0, ended.stdout
+        assert recorded(project)["change"] == [line], schemas

@@ -27,17 +27,25 @@ BEFORE = {
     "table child": "table inherits (t)",
     "table sub": "table partition of part FOR VALUES IN (1)",
     "enum mood": "'sad', 'glad'",
+    "column t.b": "smallint",
+    "table up": "table",
+    "constraint t.fk": "FOREIGN KEY (a) REFERENCES up(id) ON DELETE CASCADE",
+    "table loud": "table",
+    "trigger loud.x": "AFTER INSERT",
 }
 
 
 def silent(revision: Revision) -> str:
     """The text of a revision that stays in its transaction."""
-    return f"{revision.id} UPDATE t"
+    return f"op.execute('UPDATE t') # {revision.id}"
 
 
-def manifest(after: dict[str, str], needs: tuple[str, ...] | None, effects: tuple[str, ...] | None = ()) -> Manifest:
+def manifest(
+    after: dict[str, str | None], needs: tuple[str, ...] | None, effects: tuple[str, ...] | None = ()
+) -> Manifest:
     """One whose second revision makes this of BEFORE, with these effects, and whose third one has these needs."""
-    made = build(17, Graph([ONE, TWO, THREE]), {"1": BEFORE, "2": BEFORE | after, "3": BEFORE | after})
+    now = {identity: text for identity, text in (BEFORE | after).items() if text is not None}
+    made = build(17, Graph([ONE, TWO, THREE]), {"1": BEFORE, "2": now, "3": now})
     one, two, three = made.revisions
     return replace(
         made,
@@ -50,14 +58,27 @@ def manifest(after: dict[str, str], needs: tuple[str, ...] | None, effects: tupl
     [
         ("no NULL in t.a", {}, (), False),
         ("no NULL in t.a", {"table new": "table"}, ("writes rows of p",), False),
-        ("no NULL in t.a", {"column t.b": "integer", "column p.a": "integer"}, (), False),
-        ("no NULL in t.b", {"column t.b": "integer"}, (), True),
+        ("no NULL in t.a", {"column t.n": "integer", "column p.a": "integer"}, (), False),
+        ("no NULL in t.n", {"column t.n": "integer"}, (), True),
         ("no NULL in t.a", {}, ("writes rows of t",), True),
         ("no NULL in t.a", {}, ("writes rows of part",), True),
         ("no NULL in t.a", {}, ("writes rows of sub",), True),
         ("no NULL in t.a", {}, ("writes rows of child",), True),
         ("no NULL in t.a", {"table child": "table partition of t FOR VALUES IN (2)"}, (), True),
-        ("no NULL in t.a", {}, ("blocks reads and writes of t: rewrite",), False),
+        ("no NULL in t.a", {}, ("blocks reads and writes of t: rewrite",), True),
+        ("no NULL in t.a", {"column t.b": "bigint"}, ("blocks reads and writes of t: rewrite",), False),
+        ("no NULL in t.a", {}, ("blocks reads and writes of t: brief",), True),
+        ("no NULL in t.a", {"column t.b": "integer"}, ("blocks reads and writes of t: brief",), False),
+        (
+            "no NULL in t.a",
+            {"column t.b": None, "column t.c": "integer"},
+            ("blocks reads and writes of t: brief",),
+            True,
+        ),
+        ("no NULL in t.a", {"column t.b": None}, ("blocks reads and writes of t: brief",), False),
+        ("no NULL in t.a", {"table child": None}, (), True),
+        ("no NULL in t.a", {}, ("writes rows of up",), True),
+        ("no NULL in t.a", {}, ("writes rows of loud",), True),
         ("no NULL in t.a", {}, None, True),
         ("no NULL in t.a", {"column t.a": "bigint"}, (), True),
         ("no NULL in t.a", {"column t.a": "integer default 1"}, (), False),
@@ -66,7 +87,7 @@ def manifest(after: dict[str, str], needs: tuple[str, ...] | None, effects: tupl
         ("no row in t (b is not null and has no default)", {"column t.a": "bigint"}, (), False),
         ("no row in new (b is not null and has no default)", {"table new": "table"}, (), True),
         ("no duplicates of t (lower(b)) where (a > 0)", {"column t.b": "text"}, (), True),
-        ("no duplicates of t (a)", {"column t.b": "text"}, (), False),
+        ("no duplicates of t (a)", {"column t.n": "text"}, (), False),
         ("every row of t fulfils CHECK ((b > 0))", {"column t.b": "integer"}, (), True),
         ("every row of t fulfils CHECK ((a > 0))", {"column t.b": "integer"}, (), False),
         ("every row of t fulfils CHECK ((f(a) > 0))", {"function f(integer)": "returns integer"}, (), True),

@@ -285,6 +285,62 @@ def test_what_is_no_need_is_refused_with_its_text(text: str) -> None:
         needs.read(text)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "every row of t fulfils CHECK (true); COMMIT; DROP TABLE victim; SELECT (1)",
+        "every row of t fulfils CHECK (a) OR pg_sleep(100) IS NOT NULL OR (b)",
+        "every row of t fulfils CHECK (true) ORDER BY (a)",
+        "every row of t fulfils CHECK (a -- )",
+        "every row of t fulfils CHECK (a /* )",
+        "every row of t fulfils CHECK (a = 'x\\''); DROP TABLE t; --')",
+        "every row of t fulfils CHECK (a = E'x\\''); DROP TABLE t; --')",
+        "every row of t fulfils CHECK (a = $$x$$)",
+        "every row of t fulfils CHECK (a = ARRAY[1)])",
+        "every row of t fulfils CHECK ()",
+        "every value of t.a fulfils CHECK (VALUE) OR (true)",
+        "no overlap in t for EXCLUDE (a WITH = 1 OR true OR 1=)",
+        "no overlap in t for EXCLUDE x",
+        "no overlap in t for EXCLUDE USING gist (a WITH =) WHERE (a) OR (b)",
+        "no duplicates of t (a) garbage)",
+        "no duplicates of t (a))",
+        "no duplicates of t (a) (b)",
+        "no duplicates of t ((a)",
+        "no duplicates of t (a,, b)",
+        "no duplicates of t (a) where (a); SELECT (1)",
+        "every t (a, id) has its parent in par (id)",
+        "every value of t.a fits " + '"a"' * 40 + ":",
+    ],
+)
+def test_a_line_that_was_edited_by_hand_is_refused_unless_it_is_whole(line: str) -> None:
+    with pytest.raises(needs.NeedError):
+        needs.read(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"blocks writes of t through {'9' * 5000} more statements",
+        "blocks writes of t through 1 more statements",
+        "blocks writes of t through 2 more statement",
+    ],
+)
+def test_an_effect_is_written_in_one_way(line: str) -> None:
+    with pytest.raises(effects.EffectError):
+        effects.read(line)
+
+
+def test_a_key_is_about_the_rows_of_its_own_table_where_others_inherit_from_it() -> None:
+    parents = HasParent("t", "a", "p", "id")
+    asked = needs.question(parents, schema="s", postgres=17, only={"t", "p"})
+    assert asked is not None
+    assert "FROM ONLY s.t AS child" in asked
+    assert "FROM ONLY s.p AS parent" in asked
+    for each in (NoDuplicates("t", "a"), NoOverlap("t", "USING gist (a WITH &&)")):
+        assert "FROM ONLY s.t" in str(needs.question(each, schema="s", postgres=17, only=["t"]))
+    assert "ONLY" not in str(needs.question(NoNull("t", "a"), schema="s", postgres=17, only=["t"]))
+
+
 def test_needs_stand_by_table_each_condition_once_and_proven_where_either_is() -> None:
     proven, doubtful = (Need(NoNull("b", "c"), proven=each) for each in (True, False))
     other = Need(NoRow("a", "c"), proven=False)
@@ -292,18 +348,26 @@ def test_needs_stand_by_table_each_condition_once_and_proven_where_either_is() -
     assert needs.canonical([proven, doubtful]) == (proven,)
 
 
-printed = st.lists(st.sampled_from(["a", "(b || 'x)'::text)", "lower(c)", '"D, e"', "f DESC"]), min_size=1).map(
-    ", ".join
+printed_parts = st.sampled_from(["a", "(b || 'x)'::text)", "lower(c)", '"D, e"', "f DESC"])
+printed = st.lists(printed_parts, min_size=1).map(", ".join)
+condition = st.one_of(
+    anything.filter(lambda text: "\\" not in text).map(lambda text: f"((a = {needs._literal(text)}))"),
+    st.just("(a IS NULL)"),
 )
-condition = st.one_of(anything.map(lambda text: f"((a = {needs._literal(text)}))"), st.just("(a IS NULL)"))
-columns = st.lists(names, min_size=1, max_size=3).map(", ".join)
 any_condition = st.one_of(
     st.builds(NoNull, tables, names),
     st.builds(NoRow, tables, names),
     st.builds(NoDuplicates, tables, printed, st.one_of(st.just(""), condition), st.booleans()),
     st.builds(Fulfils, tables, condition, st.one_of(st.just(""), names)),
-    st.builds(HasParent, tables, columns, tables, columns),
-    st.builds(NoOverlap, tables, printed.map(lambda text: f"USING gist ({text} WITH =)")),
+    st.builds(HasParent, tables, names, tables, names),
+    st.builds(HasParent, tables, st.just("a, b"), tables, st.just('c, "D"')),
+    st.builds(
+        NoOverlap,
+        tables,
+        st.lists(printed_parts, min_size=1).map(
+            lambda each: f"USING gist ({', '.join(f'{one} WITH =' for one in each)})"
+        ),
+    ),
     st.builds(Fits, tables, names, st.sampled_from(["integer", 'audit."T: x"', "numeric(6,2)"])),
     st.builds(Fits, tables, names, names, st.lists(anything, min_size=1).map(tuple)),
     st.builds(NoLabel, tables, names, anything),
@@ -442,6 +506,13 @@ def test_a_column_that_has_another_name_is_asked_by_the_one_that_its_rows_know(
         identity: text for identity, text in TABLES.items() if identity not in {f"column t.{each}" for each in gone}
     }
     assert candidates(TABLES, kept | after) == tuple(found)
+
+
+def test_a_column_that_was_switched_for_another_is_asked_by_both_names() -> None:
+    before = TABLES | {"column t.a_new": "integer"}
+    after = TABLES | {"column t.a": "integer not null"}
+    assert candidates(before, after) == (NoNull("t", "a"), NoNull("t", "a_new"))
+    assert candidates(before | {"column t.a_new": "integer not null"}, after) == (NoNull("t", "a"),)
 
 
 def test_a_key_that_was_there_under_the_old_name_asks_nothing() -> None:
@@ -745,10 +816,9 @@ def test_an_effect_with_the_size_of_its_table(effect: Effect, said: str) -> None
     live = LiveEffect(REVISION, effect, TableSize(41 << 30))
     assert live.fields()["table_bytes"] == 41 << 30
     assert Outlook((live,)).fields() == [{"revision": "r0", "effects": [live.fields()], "needs": []}]
-    is_heavy = effects.is_heavy(effect)
-    assert Outlook((live, LiveEffect(REVISION, effect))).heavy_of("r0") == (
-        {effect.table: 41 << 30} if is_heavy else {}
-    )
+    kept = {"table": effects.table_of(effect), "effect": type(effect).__name__.lower(), "bytes": 41 << 30}
+    assert Outlook((live,)).heavy_of("r0") == (kept if effects.is_heavy(effect) else {})
+    assert Outlook((live, live)).heavy_of("r0") == {}, "of two, nobody knows how long each took"
 
 
 def test_an_effect_with_what_the_last_one_of_its_kind_took_here() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
 from migrate.core.decide.pooling import leaves_transaction
 from migrate.core.foresee.candidates import names_in
-from migrate.core.foresee.effects import RowsWritten
+from migrate.core.foresee.effects import Blocks, Brief, Rewrite, RowsWritten
 from migrate.core.foresee.live import Later, LiveEffect, LiveNeed, Outlook
 from migrate.core.foresee.needs import (
     Fits,
@@ -19,10 +19,11 @@ from migrate.core.foresee.needs import (
     NoOverlap,
     NoRow,
 )
+from migrate.core.foresee.opaque import does_more
 from migrate.core.schema.differences import dotted, is_spelling, name, parse, parse_column, read_change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from migrate.core.foresee.effects import Effect
     from migrate.core.foresee.needs import Condition
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from migrate.core.manifest.manifest import Manifest
 
 _NAMED: Final = frozenset({"domain", "enum", "type", "range", "function", "collation"})
+_ACTING: Final = re.compile(r" REFERENCES (?P<parent>[^(]+)\([^)]*\).* ON (?:DELETE|UPDATE) (?:CASCADE|SET)", re.DOTALL)
 _CHILD: Final = re.compile(r"[+~] table .*\btable (?:partition of |inherits \()(?P<parent>[^\s,)]+)", re.DOTALL)
 
 
@@ -45,7 +47,7 @@ def expected(
     needs: list[LiveNeed] = []
     unknown_effects: list[Revision] = []
     unknown_needs: list[Revision] = []
-    earlier = _Earlier(_parents(manifest))
+    earlier = _Earlier(_relations(manifest))
     for revision in revisions:
         entry = manifest.revisions[manifest.position_of[revision.id]]
         is_known = entry.revision.sha256 == revision.sha256
@@ -61,6 +63,7 @@ def expected(
         ]
         earlier.add(entry.changes, does)
         source = source_of(revision) if source_of is not None else ""
+        earlier.may_do_more |= does_more(source)
         if leaves_transaction(source):
             earlier.texts.append(source)
     return Outlook(tuple(effects), tuple(needs), tuple(unknown_effects), tuple(unknown_needs))
@@ -69,32 +72,45 @@ def expected(
 class _Earlier:
     """What the revisions before one make, and whose rows they write."""
 
-    def __init__(self, parents: Mapping[str, str]) -> None:
+    def __init__(self, relations: _Relations) -> None:
         self._made: set[tuple[str, str]] = set()  # of a column its table, else nothing, and the name
         self._written: set[str] = set()
-        self._parents = parents
+        self._relations = relations
         self._may_write_any = False
+        self._swapped: set[str] = set()  # under whose name, or a column's, other rows may stand now
+        self.may_do_more = False  # where there are rows, than was seen where there were none
         self.texts: list[str] = []  # of revisions whose statements commit by themselves
 
     def add(self, changes: Iterable[str], effects: Iterable[Effect] | None) -> None:
         """One more revision; of effects that are not known, any table may have been written."""
-        for line in changes:
-            if not is_spelling(line):
-                self._note(line)
+        lines = [line for line in changes if not is_spelling(line)]
+        for line in lines:
+            self._note(line)
         for effect in effects or ():
             if isinstance(effect, RowsWritten):
                 self._write(effect.table)
+            elif isinstance(effect, Rewrite):
+                # the values of a column of another type are others; where none is, those of any may be, by an expression
+                if not any(_is_about(effect.table, line) for line in lines):
+                    self._write(effect.table)
+            elif isinstance(effect, Brief) and effect.blocks is Blocks.ALL and _may_swap(effect.table, lines):
+                self._swapped.add(effect.table)
         self._may_write_any = self._may_write_any or effects is None
 
-    def _write(self, table: str | None) -> None:
-        while table is not None:
-            self._written.add(table)
-            table = self._parents.get(table)
+    def _write(self, table: str) -> None:
+        """Its rows may be others, and so may those of what they are in, of what follows them, and of whatever triggers write."""
+        waiting = [table]
+        while waiting:
+            each = waiting.pop()
+            if each not in self._written:
+                self._written.add(each)
+                waiting += self._relations.followers.get(each, ())
+                self._may_write_any = self._may_write_any or each in self._relations.triggered
 
     def is_in_the_way(self, condition: Condition) -> bool:
         """Whether the condition can be asked only after these revisions."""
         tables = [condition.table, *([condition.parent] if isinstance(condition, HasParent) else [])]
-        if self._may_write_any or not self._written.isdisjoint(tables):
+        if self._may_write_any or self.may_do_more or not (self._written | self._swapped).isdisjoint(tables):
             return True
         own = [parse(f"table {table}").path[-1] for table in tables]
         if any(re.search(rf"(?<!\w){re.escape(each)}(?!\w)", text) for each in own for text in self.texts):
@@ -106,9 +122,11 @@ class _Earlier:
 
     def _note(self, line: str) -> None:
         identity, definition = read_change(line)
-        if definition is None:
-            return
         parsed = parse(identity)
+        if definition is None:
+            if parsed.kind == "table":  # of a partition or a child, its rows go from the other table, too
+                self._write(dotted(parsed.path))
+            return
         if parsed.kind == "table" and line.startswith("+"):
             self._made.add(("", dotted(parsed.path)))
         elif parsed.kind == "table":  # attached, or detached: the rows of the other table are others now
@@ -120,12 +138,38 @@ class _Earlier:
             self._made.add(("", name(parsed.path[-1])))
 
 
-def _parents(manifest: Manifest) -> dict[str, str]:
-    """Of what is a partition, or inherits, the table in whose rows its rows are."""
+def _may_swap(table: str, lines: Iterable[str]) -> bool:
+    """Whether a table that nobody could read meanwhile may have other rows, or other columns under the same names.
+
+    One that was made anew, or renamed for another, looks as it did; of columns one that goes and one that comes are seen.
+    """
+    about = [line for line in lines if _is_about(table, line)]
+    return not about or {"+", "-"} <= {line[0] for line in about if line[2:].startswith(("column ", "table "))}
+
+
+def _is_about(table: str, line: str) -> bool:
+    parsed = parse(read_change(line)[0])
+    return table in {dotted(parsed.owner), dotted(parsed.path)}
+
+
+class _Relations(NamedTuple):
+    """What else changes where the rows of a table do."""
+
+    followers: dict[str, set[str]]  # what it is a partition or a child of; what refers to it with an action
+    triggered: set[str]  # the tables that have triggers
+
+
+def _relations(manifest: Manifest) -> _Relations:
+    found = _Relations({}, set())
     baseline = manifest.baseline.changes if manifest.baseline is not None else ()
-    lines = (line for changes in (baseline, *(entry.changes for entry in manifest.revisions)) for line in changes)
-    found = ((line, _CHILD.match(line)) for line in lines if line.startswith(("+ table ", "~ table ")))
-    return {dotted(parse(read_change(line)[0]).path): child["parent"] for line, child in found if child is not None}
+    for line in (line for changes in (baseline, *(entry.changes for entry in manifest.revisions)) for line in changes):
+        if line.startswith(("+ trigger ", "~ trigger ")):
+            found.triggered.add(dotted(parse(read_change(line)[0]).owner))
+        elif line.startswith(("+ table ", "~ table ")) and (child := _CHILD.match(line)) is not None:
+            found.followers.setdefault(dotted(parse(read_change(line)[0]).path), set()).add(child["parent"])
+        elif line.startswith(("+ constraint ", "~ constraint ")) and (acting := _ACTING.search(line)) is not None:
+            found.followers.setdefault(acting["parent"], set()).add(dotted(parse(read_change(line)[0]).owner))
+    return found
 
 
 def _names(condition: Condition) -> set[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 from migrate.core.decide.plan import Refusal
 from migrate.core.decide.policy import DataPolicy, HeavyPolicy
 from migrate.core.foresee.live import Against, NotKnown
-from migrate.core.problems import in_order, problem, sql
+from migrate.core.problems import advice, in_order, problem, sql
 from migrate.core.value import Value
 from migrate.core.wording import LISTED, clauses, counted, shortened, size
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.policy import Policy
     from migrate.core.foresee.live import LiveEffect, LiveNeed, Outlook
     from migrate.core.history.graph import Revision
+    from migrate.core.problems import Fix
 
 
 class Unmet(Value):
@@ -85,11 +86,7 @@ def refuse(finding: ForeseenFinding, policy: Policy) -> Refusal | None:
             proven = tuple(each for each in needs if each.need.proven)
             if not proven or policy.data not in {None, DataPolicy.REFUSE}:
                 return None
-            selects = [
-                sql(f"{each.answer.select};", note="mend what it shows, or have the revision do it")
-                for each in proven
-                if isinstance(each.answer, Against)
-            ]
+            selects = [way_out(each) for each in proven]
             return Refusal(
                 problem(
                     "data",
@@ -116,6 +113,20 @@ def refuse(finding: ForeseenFinding, policy: Policy) -> Refusal | None:
             assert_never(finding)
 
 
+def way_out(need: LiveNeed) -> Fix:
+    """What to do where rows stand against a need."""
+    from migrate.core.foresee.needs import NoRow
+
+    condition, answer = need.need.condition, need.answer
+    if isinstance(condition, NoRow):
+        column, file = condition.column, need.revision.file
+        return advice(
+            f"in {file}, add {column} with a server_default, or add it nullable, fill it, and then make it not null"
+        )
+    select = answer.select if isinstance(answer, Against) else ""
+    return sql(f"{select};", note="mend what it shows, or have the revision do it")
+
+
 def is_said(finding: ForeseenFinding, policy: Policy) -> bool:
     """Whether it is a warning where it refuses nothing; what the manifest does not say is no more than a note."""
     return not isinstance(finding, Unforeseen) and not (
@@ -127,7 +138,7 @@ def sentence(finding: ForeseenFinding) -> str:
     """A finding in one sentence with its names."""
     match finding:
         case Unmet(needs=needs) | Unanswered(needs=needs):
-            return clauses(f"{each.sentence()} (revision {each.revision.id}, {each.revision.file})" for each in needs)
+            return clauses(_said(each) for each in needs)
         case Unforeseen(needs=needs, effects=effects):
             what = " and ".join(word for word, revisions in (("effects", effects), ("needs", needs)) if revisions)
             ids = tuple(dict.fromkeys(revision.id for revision in (*effects, *needs)))
@@ -138,6 +149,12 @@ def sentence(finding: ForeseenFinding) -> str:
             return f"on a table of more than {size(over)}: {clauses(heavy)}"
         case _:
             assert_never(finding)
+
+
+def _said(need: LiveNeed) -> str:
+    """A need in one sentence; of one that refuses nothing, with the SELECT that a refusal would have as its fix."""
+    select = f"; {need.answer.select}" if isinstance(need.answer, Against) and not need.need.proven else ""
+    return f"{need.sentence()} (revision {need.revision.id}, {need.revision.file}{select})"
 
 
 def note_of(outlook: Outlook, policy: Policy) -> str | None:

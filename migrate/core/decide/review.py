@@ -110,7 +110,8 @@ def reviewed(
         told.append(
             Reviewed(
                 revision,
-                entries[revision.id].changes,
+                # another spelling of the same object is for comparing schemas, and no change
+                tuple(line for line in entries[revision.id].changes if not line.startswith("= ")),
                 None if revision.id in nothing_of[0] else effects,
                 None if revision.id in nothing_of[1] else needs,
                 tuple(broken.get(revision.id, ())),

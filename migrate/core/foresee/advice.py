@@ -122,7 +122,7 @@ def advice(effect: Effect, after: Mapping[str, str]) -> Advice | None:
         case Held(table=table, blocks=blocks, statements=statements):
             return Advice(
                 f"Let the statement that blocks {blocks} of {table} be the last of its revision: put the"
-                f" {'statement' if statements == 1 else f'{statements} statements'} after it into a revision of their own."
+                f" {'statement after it into a revision of its' if statements == 1 else f'{statements} statements after it into a revision of their'} own."
             )
         case Brief(table=table, why=why):
             gone = why.removeprefix("drops index ") if why.startswith("drops index ") else ""

@@ -119,6 +119,7 @@ class _Candidates:
             and not self._has_value(table, column)
         ):
             yield NoNull(table, column)
+            yield from self._of_switched(table, now)
         if now.type != was.type:
             yield from self._of_type(table, column, was, now)
 
@@ -152,6 +153,13 @@ class _Candidates:
             return self._old_name_of(table, column) if f"column {table}.{column}" in self._after else word
 
         return f"{_WORD.sub(old, own)}{references}{rest}"
+
+    def _of_switched(self, table: str, now: Column) -> Iterator[Condition]:
+        """Of columns that are gone: one of them may have the name of this one now, and its rows."""
+        prefix = f"column {table}."
+        for column in self._only_here(prefix, now.type, self._before, self._after):
+            if not parse_column(self._before[prefix + column]).not_null:
+                yield NoNull(table, column)
 
     def _has_value(self, table: str, column: str) -> bool:
         """Whether a CHECK says already that the column has no NULL."""

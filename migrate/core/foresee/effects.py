@@ -123,7 +123,7 @@ _OTHER: Final = rf"(?P<other>{_NAME}(?:\.{_NAME})*)"
 _WHY: Final = r"(?: \((?P<why>.+)\))?"
 _BLOCKED: Final = re.compile(
     rf"blocks (?P<blocks>reads and writes|writes) of {_TABLE}"
-    rf"(?: through (?P<statements>[1-9]\d*) more statements?|: (?:(?P<kind>rewrite|(?:scan|brief){_WHY})"
+    rf"(?: through (?P<statements>[1-9]\d{{0,8}}) more statements?|: (?:(?P<kind>rewrite|(?:scan|brief){_WHY})"
     rf"|builds index (?P<index>{_NAME})|foreign key (?P<constraint>{_NAME}) (?P<side>to|of) {_OTHER}))",
     re.DOTALL,
 )
@@ -176,6 +176,13 @@ def _in_parentheses(why: str) -> str:
 
 def read(text: str) -> Effect:
     """The effect of a line. Raises EffectError."""
+    effect = _read(text)
+    if effect is None or line(effect) != text:
+        raise EffectError(f"not a line of effects: {text}")
+    return effect
+
+
+def _read(text: str) -> Effect | None:
     if found := _BLOCKED.fullmatch(text):
         return _blocked(found)
     if found := _BUILD.fullmatch(text):
@@ -186,7 +193,7 @@ def read(text: str) -> Effect:
         return RowsWritten(found["table"], found["all"] is not None)
     if found := _RAISED.fullmatch(text):
         return Raised(found["setting"], found["value"])
-    raise EffectError(f"not a line of effects: {text}")
+    return None
 
 
 def _blocked(found: re.Match[str]) -> Effect:

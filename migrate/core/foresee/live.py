@@ -39,7 +39,7 @@ class TableSize(Value):
 
 
 class Earlier(Value):
-    """The last revision that blocked others for as long as this table took, here, as the ledger has it."""
+    """The last revision that did the same to this table here, as the ledger has it."""
 
     revision: str
     bytes: int  # of the table, before it
@@ -92,6 +92,11 @@ class LiveEffect(Value):
         return f"{said}, {self.size.sentence()}"
 
 
+def kind_of(effect: Effect) -> str:
+    """The kind of an effect, as the ledger keeps it, e.g. ``rewrite``, ``indexbuild``."""
+    return type(effect).__name__.lower()
+
+
 class Met(Value):
     """No row is against the need."""
 
@@ -103,15 +108,22 @@ class Against(Value):
     select: str
     is_counted: bool = True  # False: there was no time to count
 
-    def sentence(self) -> str:
+    def sentence(self, *, of_keys: bool = False) -> str:
         """How many; never what is in them."""
-        if self.rows >= COUNTED or not self.is_counted:
-            return f"at least {self.rows:,} {'is' if self.rows == 1 else 'are'} against it"
-        return f"{self.rows:,} {'is' if self.rows == 1 else 'are'} against it"
+        are = "is" if self.rows == 1 else "are"
+        at_least = "at least " if self.rows >= COUNTED or not self.is_counted else ""
+        if of_keys:
+            return f"{at_least}{counted(self.rows, 'key')} {are} there more than once"
+        return f"{at_least}{self.rows:,} {are} against it"
 
 
 class Later(Value):
-    """It can be asked only when an earlier revision has made its object or written its rows."""
+    """It can be asked only when an earlier revision has made its object or written its rows, and that is committed.
+
+    ``in_one``: all revisions are to be one transaction.
+    """
+
+    in_one: bool = False
 
 
 class NotKnown(Value):
@@ -149,7 +161,7 @@ class LiveNeed(Value):
 
     def sentence(self) -> str:
         """The need's line, and its answer."""
-        from migrate.core.foresee.needs import line
+        from migrate.core.foresee.needs import NoDuplicates, line
 
         said = line(self.need)
         match self.answer:
@@ -158,9 +170,10 @@ class LiveNeed(Value):
             case Met():
                 return f"{said}: met"
             case Against():
-                return f"{said}: {self.answer.sentence()}"
-            case Later():
-                return f"{said}: asked just before its revision"
+                return f"{said}: {self.answer.sentence(of_keys=isinstance(self.need.condition, NoDuplicates))}"
+            case Later(in_one):
+                unless = ", which cannot be asked where all revisions are one transaction" if in_one else ""
+                return f"{said}: asked just before its revision{unless}"
             case NotKnown(why):
                 return f"{said}: not known, {why}"
             case _:
@@ -186,15 +199,18 @@ class Outlook(Value):
         """Those of one revision."""
         return tuple(each for each in self.needs if each.revision.id == revision)
 
-    def heavy_of(self, revision: str) -> dict[str, int]:
-        """The tables on which a revision blocks others for as long as they take, and their bytes."""
+    def heavy_of(self, revision: str) -> dict[str, object]:
+        """What a revision does that takes as long as a table, and the table's bytes; empty where it is not just one thing.
+
+        Of several, nobody knows how long each took.
+        """
         from migrate.core.foresee.effects import is_heavy, table_of
 
-        return {
-            table_of(each.effect) or "": each.size.bytes
-            for each in self.effects_of(revision)
-            if each.size is not None and is_heavy(each.effect)
-        }
+        heavy = [each for each in self.effects_of(revision) if is_heavy(each.effect)]
+        if len(heavy) != 1 or heavy[0].size is None:
+            return {}
+        (one,) = heavy
+        return {"table": table_of(one.effect), "effect": kind_of(one.effect), "bytes": heavy[0].size.bytes}
 
     def fields(self) -> list[dict[str, object]]:
         """By revision, what there is of it; None where the manifest does not say it."""

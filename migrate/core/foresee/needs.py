@@ -27,7 +27,7 @@ from migrate.core.schema.differences import parse, parse_labels
 from migrate.core.schema.expressions import inside, parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ _COLUMN: Final = rf"{_TABLE}\.(?P<column>{_NAME})"
 _PARENT: Final = rf"(?P<parent>{_NAME}(?:\.{_NAME})?)"
 _LIST: Final = rf"{_NAME}(?:, {_NAME})*"
 _LABEL: Final = r"'(?:[^']|'')*'"
-_TYPE: Final = r'(?:[^:"]|"(?:[^"]|"")*")+?'
+_TYPE: Final = r'(?:[^:"]|"[^"]*")+?'  # two quotes in one: two names without anything between them
 _Found = Mapping[str, str]
 _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[[_Found], Condition]], ...]] = tuple(
     (re.compile(pattern, re.DOTALL), made)
@@ -202,7 +202,9 @@ def read(text: str) -> Need:
     for pattern, made in _FORMS:
         found = pattern.fullmatch(bare)
         if found is not None:
-            return Need(made(found.groupdict()), proven=bare == text)
+            need = Need(made(found.groupdict()), proven=bare == text)
+            if line(need) == text and _is_whole(need.condition):
+                return need
     raise NeedError(f"not a line of needs: {text}")
 
 
@@ -221,28 +223,82 @@ def canonical(needs: Iterable[Need]) -> tuple[Need, ...]:
     return tuple(sorted(found.values(), key=lambda need: (need.condition.table, said(need.condition))))
 
 
+# What stands in questions, as PostgreSQL prints expressions: an escape makes it E'', and it doubles every quote.
+_TOKEN: Final = re.compile(r"""E'(?:[^'\\]|\\[^']|'')*'|'(?:[^'\\]|'')*'|"(?:[^"]|"")*"|[^\W\d][\w$]*|--|/\*|[\s\S]""")
+_NEVER: Final = frozenset({"'", '"', ";", "$", "--", "/*", "\\", "\0"})
+_OPERATOR: Final = re.compile(r"[-+*/<>=~!@#%^&|`?]+|OPERATOR\([\w.\"]+[-+*/<>=~!@#%^&|`?]+\)")
+_METHOD: Final = re.compile(rf"(?:USING {_NAME} )?(?=\()")
+_BEHIND: Final = re.compile(r"(?: INCLUDE \(.*\))?(?: WITH \(.*\))?(?: WHERE (?P<where>\(.*\)))?", re.DOTALL)
+
+
+def _is_closed(text: str) -> bool:
+    """Whether nothing in it can end the expression or the statement that it is put into."""
+    depth: list[str] = []
+    for found in _TOKEN.finditer(text):
+        word = found[0]
+        if word in _NEVER:
+            return False
+        if word in "([":
+            depth.append(")" if word == "(" else "]")
+        elif word in ")]" and (not depth or depth.pop() != word):
+            return False
+    return not depth
+
+
+def _is_one(text: str) -> bool:
+    """Whether it is one expression in its parentheses."""
+    between, rest = inside(text)
+    return text.startswith("(") and bool(between.strip()) and not rest and _is_closed(text)
+
+
+def _is_whole(condition: Condition) -> bool:
+    """Whether its texts are expressions and lists, each whole: a manifest may have been edited by hand."""
+    match condition:
+        case NoDuplicates(key=key, where=where):
+            return _is_closed(key) and all(parts(key)) and (not where or _is_one(where))
+        case Fulfils(check=check):
+            return _is_one(check)
+        case HasParent(columns=columns, references=references):
+            return len(parts(columns)) == len(parts(references))
+        case NoOverlap(exclude=exclude):
+            listed, rest = inside(exclude)
+            behind = _BEHIND.fullmatch(rest)
+            if not _is_closed(exclude) or _METHOD.match(exclude) is None or behind is None:
+                return False
+            pairs = [each.rpartition(" WITH ") for each in parts(listed)]
+            return all(element and _OPERATOR.fullmatch(operator) for element, _, operator in pairs) and (
+                not behind["where"] or _is_one(behind["where"])
+            )
+        case Fits(type=type_):
+            return _is_closed(type_)
+        case NoNull() | NoRow() | NoLabel():
+            return True
+        case _:
+            assert_never(condition)
+
+
 # Questions
 
 
-def question(condition: Condition, *, schema: str, postgres: int) -> str | None:
+def question(condition: Condition, *, schema: str, postgres: int, only: Collection[str] = ()) -> str | None:
     """The SELECT that gives a row where the condition does not hold, and stops there; None where none can be made.
 
     It wants `schema`, the default one, first in `search_path`: definitions have names relative to it. `postgres` is the
-    server's major version. It only reads.
+    server's major version. ``only``: the tables that have children which keys and constraints are not about. It only reads.
     """
-    found = _offending(condition, schema, postgres)
+    found = _offending(condition, schema, postgres, only)
     return f"SELECT 1 {found} LIMIT 1" if found is not None else None
 
 
-def count(condition: Condition, *, schema: str, postgres: int, up_to: int) -> str | None:
+def count(condition: Condition, *, schema: str, postgres: int, up_to: int, only: Collection[str] = ()) -> str | None:
     """The SELECT of how many rows (of duplicates: keys) are against the condition, counted no further than `up_to`."""
-    found = _offending(condition, schema, postgres)
+    found = _offending(condition, schema, postgres, only)
     return f"SELECT count(*) FROM (SELECT 1 {found} LIMIT {up_to}) AS found" if found is not None else None
 
 
-def showing(condition: Condition, *, schema: str, postgres: int) -> str | None:
+def showing(condition: Condition, *, schema: str, postgres: int, only: Collection[str] = ()) -> str | None:
     """The SELECT that a person runs to see the rows."""
-    found = _offending(condition, schema, postgres)
+    found = _offending(condition, schema, postgres, only)
     if found is None:
         return None
     match condition:
@@ -255,9 +311,10 @@ def showing(condition: Condition, *, schema: str, postgres: int) -> str | None:
     return f"SELECT {shown} {found}"
 
 
-def _offending(condition: Condition, schema: str, postgres: int) -> str | None:
+def _offending(condition: Condition, schema: str, postgres: int, only: Collection[str]) -> str | None:
     """What a SELECT of the rows that are against the condition has after its list."""
     table = _table(condition.table, schema)
+    alone = f"ONLY {table}" if condition.table in only else table
     match condition:
         case NoNull(column=column):
             return f"FROM {table} WHERE {_sql(column)} IS NULL"
@@ -268,17 +325,18 @@ def _offending(condition: Condition, schema: str, postgres: int) -> str | None:
             rules = [where] if where else []
             rules += [] if nulls_are_equal else [f"{element} IS NOT NULL" for element in elements]
             filtered = f" WHERE {' AND '.join(rules)}" if rules else ""
-            return f"FROM {table}{filtered} GROUP BY {', '.join(elements)} HAVING count(*) > 1"
+            return f"FROM {alone}{filtered} GROUP BY {', '.join(elements)} HAVING count(*) > 1"
         case Fulfils(check=check, column=column):
             return f"FROM {table} WHERE NOT {_of_value(check, _sql(column)) if column else check}"
         case HasParent(columns=columns, parent=parent, references=references):
             own, others = ([_sql(each) for each in parts(listed)] for listed in (columns, references))
             rules = [f"child.{column} IS NOT NULL" for column in own]
             pairs = [f"parent.{other} = child.{column}" for column, other in zip(own, others, strict=True)]
-            inner = f"SELECT FROM {_table(parent, schema)} AS parent WHERE {' AND '.join(pairs)}"
-            return f"FROM {table} AS child WHERE {' AND '.join(rules)} AND NOT EXISTS ({inner})"
+            among = f"{'ONLY ' if parent in only else ''}{_table(parent, schema)}"
+            inner = f"SELECT FROM {among} AS parent WHERE {' AND '.join(pairs)}"
+            return f"FROM {alone} AS child WHERE {' AND '.join(rules)} AND NOT EXISTS ({inner})"
         case NoOverlap(exclude=exclude):
-            return _overlapping(table, exclude)
+            return _overlapping(alone, exclude)
         case Fits(column=column, type=type_, labels=labels):
             misfit = _misfit(_sql(column), type_, labels, postgres)
             return f"FROM {table} WHERE {misfit}" if misfit is not None else None
@@ -317,15 +375,25 @@ def _misfit(column: str, type_: str, labels: tuple[str, ...], postgres: int) -> 
         return f"length(rtrim({column}::text, ' ')) > {sized[2]}"
     if sized is not None and sized[1] == "numeric":
         scale = int(sized[3] or 0)
-        return _unless_number(
-            column, f"abs(round({column}::text::numeric, {scale})) >= 1e{int(sized[2]) - scale}::numeric"
-        )
+        too_large = f"abs(round({column}::text::numeric, {scale})) >= 1e{int(sized[2]) - scale}::numeric"
+        number = f"{column}::text <> 'NaN' AND {_unless_number(column, too_large)}"
+        return _of_text(column, type_, number, postgres)
     if type_ in _INTEGERS:
         limit = 2 ** _INTEGERS[type_]
-        return _unless_number(column, f"round({column}::text::numeric) NOT BETWEEN {-limit} AND {limit - 1}")
+        number = _unless_number(column, f"round({column}::text::numeric) NOT BETWEEN {-limit} AND {limit - 1}")
+        return _of_text(column, type_, number, postgres)
     if postgres >= _VALID_INPUT_SINCE:
         return f"NOT pg_catalog.pg_input_is_valid({column}::text, {_literal(type_)})"
     return None
+
+
+def _of_text(column: str, type_: str, otherwise: str, postgres: int) -> str:
+    """A text is read as the type reads it, where the server can be asked; a number is rounded."""
+    if postgres < _VALID_INPUT_SINCE:
+        return otherwise
+    texts = "'text'::regtype, 'character varying'::regtype, 'character'::regtype"
+    is_misfit = f"NOT pg_catalog.pg_input_is_valid({column}::text, {_literal(type_)})"
+    return f"CASE WHEN pg_catalog.pg_typeof({column}) IN ({texts}) THEN {is_misfit} ELSE {otherwise} END"
 
 
 def _unless_number(column: str, misfit: str) -> str:

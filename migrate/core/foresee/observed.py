@@ -210,7 +210,9 @@ class _Effects:
                 continue
             own = parsed.path[-1]
             if parsed.kind == "column" and parse_column(definition).not_null and not parse_column(was or "").not_null:
-                if (parsed.path[-2], own) not in self._proven and was is not None:
+                if was is None and parse_column(definition).default is None:
+                    found.append(f"{name(own)} is new and not null")
+                elif was is not None and (parsed.path[-2], own) not in self._proven:
                     found.append(f"{name(own)} is made not null")
             elif (
                 parsed.kind == "constraint" and definition.startswith("CHECK") and not definition.endswith(" NOT VALID")
@@ -287,7 +289,10 @@ class _Effects:
         gone = [
             name(parse(identity).path[-1])
             for identity in sorted(self._before.keys() - self._after.keys())
-            if identity.startswith("index ") and dotted(parse(identity).owner) == table
+            if identity.startswith("index ")
+            and dotted(parse(identity).owner) == table
+            # one that has become a constraint's is still there
+            and f"constraint {identity.removeprefix('index ')}" not in self._after
         ]
         return f"drops index {', '.join(gone)}" if gone and f"table {table}" in self._after else ""
 
