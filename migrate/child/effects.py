@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _CONCURRENTLY: Final = re.compile(r"\bconcurrently\b", re.IGNORECASE)
 _LIMIT: Final = "(EXTRACT(epoch FROM CAST(pg_catalog.current_setting('lock_timeout') AS interval)) * 1000)::bigint"
 _STOP: Final = "SELECT pg_catalog.set_config('client_min_messages', 'notice', false)"
+_SPEAK: Final = "SELECT pg_catalog.set_config('client_min_messages', 'debug1', false)"
 _WRITTEN: Final = """
     pg_catalog.pg_stat_get_xact_tuples_inserted({0}) + pg_catalog.pg_stat_get_xact_tuples_updated({0})
       + pg_catalog.pg_stat_get_xact_tuples_deleted({0})
@@ -50,7 +51,7 @@ _LOCKS: Final = f"""
            CASE WHEN l.mode = 'RowExclusiveLock' THEN {_WRITTEN.format("l.relation")} ELSE 0 END,
            coalesce(c.relfilenode, 0)::bigint,
            EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = l.relation AND i.indisclustered),
-           {_LIMIT}
+           coalesce(CAST(c.relname AS text), ''), {_LIMIT}
       FROM (SELECT 1) AS always
       LEFT JOIN pg_catalog.pg_locks l
         ON l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted AND l.relation >= 16384
@@ -76,6 +77,7 @@ class EffectWatch(Observer):
         self._paths = PathWatch() if follows else None
         self._sending = ""  # the statement that has not come back
         self._is_opaque = False  # one that came back may write rows unseen
+        self._is_silenced = False  # it may have told the server to say less, as every script of pg_dump's does
 
     def begin(self, connection: Connection) -> None:
         """A revision begins: remember what is there, under its name."""
@@ -111,18 +113,22 @@ class EffectWatch(Observer):
         """What is heard from here on is of this statement."""
         self._sending = statement.sql
         self._heard.clear()
+        if self._revision is not None and self._is_silenced:
+            self._is_silenced = False
+            rows_by_driver(statement.connection, _SPEAK)
 
     def sent(self, statement: Statement) -> None:
         """Look at what it has said and what it holds; one that commits by itself holds no lock any more."""
         if self._revision is None:
             return
         self._sending = ""
+        self._is_silenced = "client_min_messages" in statement.sql.lower()
         self._is_opaque = self._is_opaque or (self._paths is not None and hides_writes(statement.sql))
         commits = commits_by_itself(statement.connection)
         heard = tuple(self._heard)
         found = [] if commits else rows_by_driver(statement.connection, _LOCKS)
-        locks = tuple(Lock(*row[:5]) for row in found if row[0] is not None)
-        limit = int(found[0][5]) if found else self._limit
+        locks = tuple(Lock(*row[:6]) for row in found if row[0] is not None)
+        limit = int(found[0][6]) if found else self._limit
         concurrently = _CONCURRENTLY.search(statement.sql) is not None
         self._traces.append(Trace(heard, locks, limit, commits, concurrently))
 

@@ -33,7 +33,9 @@ class PathWatch:
     def _entered(self, frame: FrameType, event: str, argument: object) -> Any:
         del event, argument
         code = frame.f_code
-        if not code.co_filename.startswith(self._root) or "site-packages" in code.co_filename:
+        file = code.co_filename
+        # env.py calls the revision, and is entered again on the way out where it is asynchronous
+        if not file.startswith(self._root) or "site-packages" in file or file.endswith(f"{os.sep}env.py"):
             return None
         ran = self._ran.setdefault(code, set())
         ran.add(frame.f_lineno)

@@ -295,7 +295,10 @@ MORE_HAZARDS = {
     ),
     "type_with_check": ("ALTER TABLE checked ALTER a TYPE bigint", ["blocks reads and writes of checked: rewrite"]),
     "serial": ("ALTER TABLE orders ADD n serial", ["blocks reads and writes of orders: rewrite"]),
-    "required": ("ALTER TABLE orders ADD kind text NOT NULL", ["blocks reads and writes of orders: scan"]),
+    "required": (
+        "ALTER TABLE orders ADD kind text NOT NULL",
+        ["blocks reads and writes of orders: scan (kind is new and not null)"],
+    ),
     "set_logged": ("ALTER TABLE fast SET LOGGED", ["blocks reads and writes of fast: rewrite"]),
     "cluster": ("CLUSTER clustered USING clustered_pkey", ["blocks reads and writes of clustered: rewrite"]),
     "attach": (
@@ -352,3 +355,29 @@ def test_the_rules_of_linters_that_a_run_can_show_are_shown(
     found = effects(project, server, run_migrate, bodies)
     expected = {id_: lines for id_, (_, lines) in {**MORE_HAZARDS, **ALONE}.items()}
     assert found == {"tables": []} | expected
+
+
+def test_a_table_is_known_under_the_name_that_it_has_by_then(
+    project: Project, server: Server, run_migrate: RunMigrate
+) -> None:
+    bodies = {
+        "renamed": """
+op.execute("ALTER TABLE orders RENAME TO sales")
+op.execute("ALTER TABLE sales ADD other float DEFAULT random()")
+op.execute("CREATE INDEX ix_state ON sales (state)")
+""",
+        "anew": """
+op.execute("DROP TABLE going")
+op.execute("CREATE TABLE going (id bigint PRIMARY KEY)")
+""",
+        "silenced": """
+op.execute("SET client_min_messages = error")
+op.execute("ALTER TABLE apart ADD other float DEFAULT random()")
+""",
+    }
+    found = effects(project, server, run_migrate, bodies)
+    assert "blocks reads and writes of orders: rewrite" in found["renamed"]
+    assert "blocks reads and writes of orders: builds index ix_state" in found["renamed"]
+    assert [line for line in found["anew"] if "index" in line] == []
+    assert "blocks reads and writes of apart: rewrite" in found["silenced"]
+    assert [line for line in found["silenced"] if "removed" in line] == []

@@ -87,6 +87,7 @@ class _Effects:
             if relation.kind in _TABLES and (relation.schema, relation.name) != seen.version_table
         }
         self._proven: set[tuple[str, str]] = set()
+        self._now: dict[int, str] = {}  # the names of tables since, empty where they are gone
 
     def carry_out(self) -> Iterator[Effect]:
         statements = [each for each in self._seen.traces if not self._is_of_version(each)]
@@ -95,6 +96,7 @@ class _Effects:
         files = {oid: relation.file for oid, relation in self._seen.relations.items()}
         causes: list[Effect] = []
         for at, statement in enumerate(statements):
+            self._now |= {lock.relation: lock.name for lock in statement.locks if lock.name is not None}
             held = {} if statement.commits else self._held(statement)
             taken = {key: first for key, first in taken.items() if held.get(key[0], Blocks.NOTHING).rank >= key[1].rank}
             for oid, blocks in held.items():
@@ -195,7 +197,7 @@ class _Effects:
 
     def _named(self, table: str, held: Mapping[int, Blocks]) -> list[int]:
         """The tables of a bare name, as messages have it: those that are locked, if any of them is."""
-        found = [oid for oid, relation in self._tables.items() if relation.name == table]
+        found = [oid for oid, relation in self._tables.items() if self._now.get(oid, relation.name) == table]
         return [oid for oid in found if oid in held] or found[:1]
 
     def _why_scanned(self, table: str) -> str:

@@ -26,6 +26,7 @@ class Lock(NamedTuple):
     written: int
     file: int
     is_clustered: bool = False  # the table has an index by which CLUSTER orders it
+    name: str | None = None  # as it is called now, empty where it was dropped; None: as it was
 
 
 class Trace(NamedTuple):
