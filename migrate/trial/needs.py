@@ -55,6 +55,16 @@ _REACHING: Final = """
         OR EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND c.relkind IN ('r', 'p'))
 """
 
+_FAMILY: Final = """
+    WITH RECURSIVE
+    below(oid) AS (SELECT CAST(%(table)s AS regclass)::oid
+                   UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN below ON i.inhparent = below.oid),
+    above(oid) AS (SELECT CAST(%(table)s AS regclass)::oid
+                   UNION SELECT i.inhparent FROM pg_catalog.pg_inherits i JOIN above ON i.inhrelid = above.oid)
+    SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.oid IN (SELECT oid FROM below UNION SELECT oid FROM above)
+"""
+
 
 class NeedTrial:
     """One trial of the needs that revisions of the ground's image may have."""
@@ -139,6 +149,9 @@ class NeedTrial:
         told: list[Sent | Watched] = []
         try:
             reaching = self._reaching(condition, schema)
+            # a row of a partition is one of its table: what both ask of it is one need
+            family = self._named(_FAMILY, condition, schema) - {condition.table}
+            others = [each for each in others if each.table not in family]
             if not break_need(self._ground.control, scope, condition, others):
                 return False
             rows = versions(self._ground.control, scope)
@@ -160,14 +173,19 @@ class NeedTrial:
 
     def _reaching(self, condition: Condition, schema: str) -> frozenset[str]:
         """The tables of which a row that is written may change one of the need's table: itself, and what acts on it."""
+        found = self._named(_REACHING, condition, schema)
+        # whoever gives a row its parent mends it, too
+        return found | {condition.parent} if isinstance(condition, HasParent) else found
+
+    def _named(self, query: str, condition: Condition, schema: str) -> frozenset[str]:
+        """The tables that a query about the condition's finds, as identities write them."""
         names = parse(f"table {condition.table}").path
         path = names if len(names) > 1 else (schema, *names)
-        # whoever gives a row its parent mends it, too
-        found = {condition.parent} if isinstance(condition, HasParent) else set()
         with self._ground.control.cursor() as cursor:
-            cursor.execute(_REACHING, {"table": ".".join(map(identifier, path))})
-            found |= {dotted([table] if place == schema else [place, table]) for place, table in cursor.fetchall()}
-        return frozenset(found)
+            cursor.execute(query, {"table": ".".join(map(identifier, path))})
+            return frozenset(
+                dotted([table] if place == schema else [place, table]) for place, table in cursor.fetchall()
+            )
 
     def _wrote(self, revision: Revision, reaching: Collection[str], told: list[Sent | Watched]) -> bool:
         """Whether the revision may have written rows of the need's table, here or where there were none."""

@@ -394,3 +394,17 @@ def test_the_schema_of_the_tables_need_not_be_that_of_the_version_table(
         ended = run_migrate("manifest", "--full", env=environ, timeout_seconds=300)
         assert ended.exit_code == 0, ended.stdout
         assert recorded(project)["change"] == [line], schemas
+
+
+def test_what_a_partition_asks_of_a_row_too_does_not_stand_in_the_way_of_its_table(
+    project: Project, server: Server, run_migrate: RunMigrate
+) -> None:
+    tables = """
+        CREATE TABLE whole (k int NOT NULL, a int) PARTITION BY LIST (k);
+        CREATE TABLE part PARTITION OF whole FOR VALUES IN (1)
+    """
+    body = 'op.alter_column("whole", "a", nullable=False)'
+    found = needs(project, server, run_migrate, tables, {"required": body})
+    assert found["required"] == ["not proven: no NULL in part.a", "no NULL in whole.a"], (
+        "rows are put in through the table"
+    )

@@ -206,7 +206,10 @@ def _of_not_null(table: str, column: str) -> Advice:
     not_valid = f"{made}, postgresql_not_valid=True)"
     alter = f"op.alter_column({_text(_name(table))}, {_text(_name(column))}, nullable={{}}{schema})"
     drop = _drop_constraint(check, table)
-    fill = f"# First give the rows that have none a value, in batches: UPDATE {_sql(table)} SET {_sql(column)} = ... WHERE ..."
+    update = f"UPDATE {_sql(table)} SET {_sql(column)} = ... WHERE ...".replace(
+        "\n", "\\n"
+    )  # a name may have any character
+    fill = f"# First give the rows that have none a value, in batches: {update}"
     return Advice(
         f"Prove by a CHECK that {column} has no NULL: revision 1 refuses new ones at once, so the release that is running"
         " must not write any; revision 2 reads the rows while readers and writers go on, and fails if one is NULL; then"
