@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from migrate.steps.order import Order
 
 _RELEASES: Final = ("up", "wait")
-_LOOKS_AHEAD: Final = ("up", "plan")
+_LOOKS_AHEAD: Final = ("up", "plan", "test")  # `test` on a clone
 
 
 def refuse_image_faults(order: Order) -> None:

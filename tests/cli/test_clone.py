@@ -12,6 +12,7 @@ import psycopg2
 import pytest
 
 from migrate.shadow.embedded import throwaway_server
+from tests.support.needs import set_needs
 from tests.support.proxy import Proxy
 
 
@@ -251,3 +252,19 @@ def test_a_run_that_had_nothing_to_compare_with_says_so(image, make_database, ru
     assert "no variable names the real database" in said["message"]
     assert clone.password not in said["message"]
     assert run_migrate("test", "--on", other.url, database=real).named("state.finding") == []
+
+
+def test_rows_of_the_clone_that_a_revision_would_fail_on_are_found_before_it(
+    project, make_database, run_migrate, write_manifest
+):
+    project.revision("made", upgrade='op.execute("CREATE TABLE t (a int)")')
+    project.revision("required", down="made", upgrade='op.alter_column("t", "a", nullable=False)')
+    write_manifest()
+    set_needs(project.manifest, {"required": ["no NULL in t.a"]})
+    real, clone = make_database(), make_database()
+    for each in (real, clone):
+        assert run_migrate("up", "--target", "made", database=each).exit_code == 0
+    clone.execute("INSERT INTO t VALUES (NULL)")
+    result = run_migrate("test", "--on", clone.url, database=real)
+    assert (result.exit_code, result.finished["problem"]) == (18, "data"), result.stdout
+    assert clone.rows("SELECT version_num FROM alembic_version") == [("made",)]
