@@ -189,7 +189,7 @@ def test_between_two_autocommit_statements(case, who):
     assert case.database.rows(NOTES) == done, "the thawed run went on"
     assert second.finished["problem"] == "residue"
     assert result.finished["problem"] == "partly-committed"
-    assert "guard" in result.finished["why"]
+    assert "job lock" in result.finished["why"]
 
 
 # The revision's own listener comes after ours: the guard has been asked for, and the statement is not sent yet.

@@ -76,7 +76,7 @@ def test_guard_lost_after_an_autocommit_block(case):
     )
     result = case.ends(case.up(trouble=trouble))
     assert result.finished["problem"] == "partly-committed"
-    assert "guard" in result.finished["why"]
+    assert "job lock" in result.finished["why"]
     assert [line for line in result.finished["residue"] if line.startswith("+ index")]
 
 
