@@ -21,7 +21,7 @@ from tests.support.process import migrate_command, minimal_environment
 from tests.support.project import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 REVISIONS = 8
 SAMPLE = 6  # tenants of the loop that are really run
@@ -79,9 +79,10 @@ def loop_s(project: Project, environ: Mapping[str, str], count: int) -> float:
     return took / SAMPLE * count
 
 
-def main(sizes: Sequence[int]) -> None:
-    """Print a row for each size and state: seconds of the loop and of ours, their ratio, and our memory."""
-    print(f"{'tenants':>7} {'state':>12} {f'loop s (of {SAMPLE})':>14} {'ours s':>8} {'ratio':>7} {'tree MiB':>9}")
+def rows(sizes: Sequence[int]) -> Iterator[str]:
+    """A row of the page for each size and state: seconds of the loop and of ours, their ratio, and our memory."""
+    yield f"| tenants | state | the loop (extrapolated from {SAMPLE}) | ours | ratio | memory of all processes |"
+    yield "|---|---|---|---|---|---|"
     for size in sizes:
         for state, at in (("at head", f"r{REVISIONS:04}"), ("one pending", f"r{REVISIONS - 1:04}")):
             with (
@@ -103,11 +104,11 @@ def main(sizes: Sequence[int]) -> None:
                             cursor.execute(f"DROP TABLE tenant_{n}.r{REVISIONS:04}")
                             cursor.execute(f"UPDATE tenant_{n}.alembic_version SET version_num = '{at}'")
                 loop = loop_s(project, environ, size)
-                print(
-                    f"{size:>7} {state:>12} {loop:>14.1f} {took:>8.2f} {loop / took:>6.0f}x {kib / 1024:>9.0f}",
-                    flush=True,
+                yield (
+                    f"| {size:,} | {state} | {loop:.0f} s | {took:.2f} s | {loop / took:.0f} x | {kib / 1024:.0f} MiB |"
                 )
 
 
 if __name__ == "__main__":
-    main([int(size) for size in sys.argv[1:]] or SIZES)
+    for row in rows([int(size) for size in sys.argv[1:]] or SIZES):
+        print(row, flush=True)
