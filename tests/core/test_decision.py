@@ -44,7 +44,7 @@ from migrate.core.decide.state import (
 )
 from migrate.core.foresee.effects import Blocks, Brief, Rewrite
 from migrate.core.foresee.live import Against, Later, LiveEffect, LiveNeed, Met, NotKnown, Outlook, TableSize
-from migrate.core.foresee.needs import Need, NoNull
+from migrate.core.foresee.needs import Need, NoNull, NoRow
 from migrate.core.history.graph import Graph, Revision
 from migrate.core.image import Image
 from migrate.core.manifest.building import build
@@ -748,6 +748,15 @@ def test_rows_against_a_need_are_counted_and_never_shown():
     assert (int(decision.problem.exit_code), decision.problem.exit_code.retryable) == (18, False)
     assert Against(1000, "").sentence() == "at least 1,000 are against it"
     assert Against(1, "").sentence() == "1 is against it"
+    assert Against(1, "").sentence(of_keys=True) == "1 key is there more than once"
+    assert Against(1000, "").sentence(of_keys=True) == "at least 1000 keys are there more than once"
+
+
+def test_a_column_that_no_row_can_have_is_mended_in_the_revision_and_not_in_the_rows():
+    full = LiveNeed(TWO, Need(NoRow("t", "b"), proven=True), Against(3, "SELECT * FROM public.t"))
+    decision = decide(KNOWING, State(BEHIND, (Unmet((full,)),)), Policy())
+    assert isinstance(decision, Refusal)
+    assert str(decision.problem.fix).startswith(f"in {TWO.file}, add b with a server_default, or ")
 
 
 def test_a_refusal_for_data_names_only_what_is_proven():

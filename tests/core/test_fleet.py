@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from migrate.core.decide.outcome import Result
 from migrate.core.fleet.ending import TenantEnd, fields_of, is_tried_again, most_serious
-from migrate.core.fleet.grid import counts, grid
+from migrate.core.fleet.grid import Row, alike, counts, grid
 from migrate.core.fleet.shard import Shard
 from migrate.core.fleet.tenants import MalformedTenants, Tenant, chosen, divided, named, read_lines, read_rows
 from migrate.core.problems import ExitCode
@@ -213,3 +213,9 @@ def test_the_odd_ones_come_first_the_most_serious_before_the_others():
     ]
     assert counts(table[3:]) == [("-", 2), ("r2", 1)]
     assert fields_of(ends, ["late"])["tenants_not_provisioned"] == ["to come"]
+
+
+def test_tenants_of_which_there_is_the_same_to_say_stand_together():
+    behind = [Row(name, ("a",), 2, "behind", is_odd=True) for name in ("one", "two")]
+    other = Row("three", ("b",), 1, "behind", is_odd=True)
+    assert alike([behind[0], other, behind[1]]) == [behind, [other]]
