@@ -237,7 +237,7 @@ SETTINGS: Final = (
         "ignore",
         Words("PATTERN,...", "patterns of objects, such as 'table audit_*'"),
         _policy.ignore,
-        "Objects that are never compared.",
+        "Objects that are never compared, by kind and name as differences print them, e.g. 'index orders.ix_*'.",
         verbs=_COMPARING_VERBS,
     ),
     Setting(
@@ -331,8 +331,8 @@ SETTINGS: Final = (
         "strict",
         Switch(),
         _policy.strict,
-        "Fail on findings even if nothing is pending.",
-        verbs=(*_DECIDING_VERBS, "status"),
+        "Refuse a schema that is not the manifest's (drift) also where nothing is pending, and nothing would be at risk.",
+        verbs=(*_DECIDING_VERBS, "status", "wait"),
     ),
     Setting(
         "heal",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from migrate.child.protocol import Declined
+from migrate.core.decide.findings import fix_of_stale_rows
 from migrate.core.decide.foreseen import way_out
 from migrate.core.events import Event, Level, Name
 from migrate.core.foresee.live import Against
@@ -43,6 +44,9 @@ LISTED: Final = 20
 # What would only be told beside the end is left untold where it cannot be read soon: a signal's grace is short.
 _READ_S: Final = 0.5
 _LOCK_MS: Final = 200
+_THERE_ALREADY: Final = frozenset(
+    {"42P07", "42701", "42710", "42P06", "42723"}
+)  # a table, column, object, schema, function
 UNIQUE_VIOLATION: Final = "23505"
 _MORE_MEMORY: Final = "give the job more memory, or let the revision work in smaller parts; then run migrate again"
 _NO_CONNECTION: Final = frozenset({"OperationalError", "ConnectionRefusedError", "TimeoutError"})
@@ -363,6 +367,8 @@ def _failure(
         fix = _MORE_MEMORY
     if fix is None and code == "revision-failed":
         fix = _rows_to_mend(run, failed, about)
+        if fix is None and run.stale is not None and str(about.get("sqlstate")) in _THERE_ALREADY:
+            fix = fix_of_stale_rows(run.stale)
     found = stop(code, why, fix=fix, names={"file": failed.file, "variable": run.order.target.url_from}, **about)
     shown = (run.explained(found) if run.explained is not None else found).problem
     run.context.emit(Event(Name.REVISION_FAILED, shown.why, Level.ERROR, {**attempt.fields(failed), **shown.fields()}))
@@ -404,7 +410,9 @@ def _before_any_revision(run: Run, phase: Phase, error: Error, said: str) -> Sto
         )
     if error.is_out_of_memory:
         raise out_of_memory(f"{where}: {said}")
-    if error.missing_module:
+    if "sqlalchemy.dialects:postgres" in said:  # the older spelling, which libpq takes and SQLAlchemy does not
+        fix = f"write postgresql:// in place of postgres:// in {run.order.target.url_from}, which env.py reads, too"
+    elif error.missing_module:
         fix = _fix_of_module(run, error.missing_module)
     if fix is None and not run.order.project.x and _reads_arguments(run):
         fix = shell(again("-x KEY=VALUE"), note="env.py reads arguments of the command line; as a setting: MIGRATE_X")

@@ -50,6 +50,7 @@ class Run:
     before: Observation
     looks_first: bool = False  # at where env.py goes, before it may commit anything
     outlook: Outlook | None = None  # what was expected of the revisions before the first ran
+    stale: tuple[str, ...] | None = None  # the version rows whose schema is there, where the table names others
     servers: Servers | None = None  # of a shadow's run
     explained: Callable[[Stop], Stop] | None = None  # what a failure means in a shadow
     attempt: Underway | None = None  # of the upgrade, while it is at work

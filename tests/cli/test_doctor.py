@@ -813,3 +813,15 @@ def test_what_stands_above_a_folder_without_a_repository_is_nobodys(project, doc
     assert doctor().verdict("platform-files") == "pass"
     (project.path.parent / ".git").mkdir()
     assert "../railway.toml" in doctor()["platform-files"]["evidence"]
+
+
+def test_what_was_not_asked_is_not_called_well(project, database, run_migrate, write_manifest):
+    project.revision("one", upgrade='op.execute("CREATE TABLE a (id int); CREATE INDEX ix ON a (id)")')
+    project.revision("two", down="one", upgrade='op.alter_column("a", "id", nullable=False)')
+    write_manifest()
+    assert run_migrate("up", "--target", "one", database=database).exit_code == 0
+    database.execute("DROP INDEX ix")
+    told = run_migrate("doctor", database=database, env={"MIGRATE_LOG_FORMAT": "json"}).named("check.finished")
+    of = {each["check"]: each["evidence"] for each in told}
+    assert of["data"] == "not asked: the release is refused before"
+    assert of["heavy"] == "not looked at: the release is refused before"

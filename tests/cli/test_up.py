@@ -671,3 +671,27 @@ def test_a_pyproject_beside_the_ini_is_no_obstacle(project, database, run_migrat
     result = run_migrate("up", database=database)
     result.check_clean()
     assert result.finished["applied"] == ids
+
+
+def test_where_a_table_is_there_already_because_the_row_is_stale_the_fix_is_to_adopt(
+    project, database, run_migrate, write_manifest
+):
+    project.revision("one", upgrade='op.execute("CREATE TABLE a (id int)")')
+    project.revision("two", down="one", upgrade='op.execute("CREATE TABLE b (id int)")')
+    write_manifest()
+    assert run_migrate("up", database=database).exit_code == 0
+    database.execute("UPDATE alembic_version SET version_num = 'one'")
+    result = run_migrate("up", database=database)
+    assert (result.exit_code, result.finished["problem"]) == (30, "revision-failed")
+    assert result.finished["fix"].startswith("migrate adopt   # records two, whose schema is there")
+    assert run_migrate("adopt", database=database).exit_code == 0
+    assert run_migrate("up", database=database).exit_code == 0
+
+
+def test_the_older_spelling_of_a_url_is_told_where_env_py_cannot_read_it(project, database, run_migrate):
+    project.revision("one")
+    project.env.write_text(project.env.read_text().replace("url = re.sub(", "_ = re.sub("))  # env.py reads it as it is
+    url = database.url.replace("postgresql://", "postgres://")
+    result = run_migrate("up", env={"DATABASE_URL": url})
+    assert (result.exit_code, result.finished["problem"]) == (11, "env-cannot-run"), result.stdout
+    assert result.finished["fix"].startswith("write postgresql:// in place of postgres:// in DATABASE_URL")

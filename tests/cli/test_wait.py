@@ -202,3 +202,14 @@ def test_it_needs_neither_alembic_nor_sqlalchemy(project, database, run_migrate,
         (tmp_path / name / "__init__.py").write_text("raise ImportError('it must stay light')\n", encoding="utf-8")
     result = run_migrate("wait", "--", "true", database=database, env={"PYTHONPATH": str(tmp_path)})
     assert result.exit_code == 0, result.stdout
+
+
+def test_a_strict_wait_does_not_let_a_program_start_on_another_schema(project, database, run_migrate, write_manifest):
+    project.revision("one", upgrade='op.execute("CREATE TABLE a (id int)")')
+    project.revision("two", down="one", upgrade='op.execute("CREATE TABLE b (id int)")')
+    write_manifest()
+    assert run_migrate("up", "--target", "one", database=database).exit_code == 0
+    database.execute("UPDATE alembic_version SET version_num = 'two'")
+    assert run_migrate("wait", "--timeout", "1s", database=database).exit_code == 0
+    strict = run_migrate("wait", "--timeout", "1s", "--strict", database=database)
+    assert (strict.exit_code, strict.finished["problem"]) == (17, "drift")

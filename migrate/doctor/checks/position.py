@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from migrate.core.decide.decision import decide, refuse_uncompared, refuse_unforeseen
+from migrate.core.decide.decision import decide, refuse_uncompared, refuse_unforeseen, would_run
 from migrate.core.decide.findings import fix_of_stale_rows, problem_of_incomparable, sentence, without_healed
 from migrate.core.decide.foreseen import Heavy, Unanswered, Unforeseen, Unmet
 from migrate.core.decide.outcome import Result
@@ -212,6 +212,8 @@ def data(seen: AgainstImage) -> Found:
             return _judged(finding, seen)
     if found is not None:
         return _judged(replace(found, effects=()), seen)
+    if _is_refused_before(seen):
+        return Passed("not asked: the release is refused before")
     return Passed("the rows are as the pending revisions need them")
 
 
@@ -231,7 +233,14 @@ def heavy(seen: AgainstImage) -> Found:
     unforeseen = _first(seen, Unforeseen)
     if unforeseen is not None and unforeseen.effects:
         return _judged(replace(unforeseen, needs=()), seen)
+    if _is_refused_before(seen):
+        return Passed("not looked at: the release is refused before")
     return Passed("nothing that is pending blocks others on a large table")
+
+
+def _is_refused_before(seen: AgainstImage) -> bool:
+    """Whether nobody looks at what is pending, as none of it would run."""
+    return isinstance(seen.state.position, Behind) and not would_run(seen.image, seen.state, seen.policy)
 
 
 DECISION = (state, residue, edited, drift, data, heavy, breaking)
