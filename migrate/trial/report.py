@@ -131,7 +131,8 @@ def table(trial: Trial, *, colour: bool) -> str:
         color_system="standard" if colour else None,
     )
     with console.capture() as captured:
-        console.print(*parts, sep="\n", soft_wrap=False, crop=False)
+        for part in parts:  # each by itself: joined, they would all be broken alike
+            console.print(part, crop=False)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 

@@ -70,3 +70,14 @@ def test_the_table_has_every_finding_and_no_line_that_github_acts_on(colour: boo
 
 def test_nothing_tried_is_said() -> None:
     assert "0 checks passed, none failed" in table(Trial(()), colour=False)
+
+
+def test_code_that_is_to_be_pasted_is_whole_and_in_no_list() -> None:
+    code = ("def upgrade() -> None:", f"    op.execute({'x' * 200!r})", "", "# revision 2 of 2")
+    trial = Trial(
+        (Case(TrialCheck.LOCKS, CaseStatus.WARNED, "r1", "v/r1.py", 4, "blocks " + "y" * 200, ("Do.", *code)),)
+    )
+    lines = table(trial, colour=False).splitlines()
+    assert "     - Do." in lines
+    at = lines.index("     - Do.") + 1
+    assert lines[at : at + 4] == [f"       {line}".rstrip() for line in code]
