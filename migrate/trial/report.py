@@ -131,8 +131,9 @@ def table(trial: Trial, *, colour: bool) -> str:
         color_system="standard" if colour else None,
     )
     with console.capture() as captured:
-        for part in parts:  # each by itself: joined, they would all be broken alike
-            console.print(part, crop=False)
+        for part in parts:  # each by itself: joined, and without being told, rich would break all of them alike
+            is_whole = isinstance(part, Text) and bool(part.no_wrap)
+            console.print(part, no_wrap=is_whole or None, overflow="ignore" if is_whole else None, crop=False)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
