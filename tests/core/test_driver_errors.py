@@ -161,3 +161,22 @@ def test_a_chain_that_bites_its_tail_or_never_ends_has_an_end() -> None:
     for link, following in pairwise(links):
         link.__cause__ = following
     assert len(list(chain(links[0]))) == 100
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "primary", "said"),
+    [
+        ("22P02", 'invalid input syntax for type integer: "hunter2"', 'invalid input syntax for type integer: "…"'),
+        ("22P02", 'invalid input value for enum mood: "a "b" c"', 'invalid input value for enum mood: "…"'),
+        ("22003", 'value "99999999999" is out of range for type integer', 'value "…" is out of range for type integer'),
+        ("22P02", "ungültige Eingabesyntax für Typ integer: »hunter2«", "ungültige Eingabesyntax für Typ integer: »…«"),
+        ("22023", 'role "shop_owner" does not exist', 'role "shop_owner" does not exist'),
+        ("42P07", 'relation "t" already exists', 'relation "t" already exists'),
+    ],
+)
+def test_a_value_is_no_part_of_what_is_said(sqlstate: str, primary: str, said: str) -> None:
+    class Refused(Exception):  # noqa: N818
+        pgcode = sqlstate
+        diag = SimpleNamespace(message_primary=primary, message_detail=None, context=None)
+
+    assert said_by(Refused(primary)) == said

@@ -13,8 +13,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _SQLSTATE: Final = re.compile(r"[0-9A-Z]{5}")
-_OF_A_VALUE: Final = "22"
-_QUOTED: Final = re.compile(r"""(["«„“]).*(["»“”])""", re.DOTALL)  # as the server's language quotes
+# That a text, a date, a number, a document or a character is none of its type. Others of the class (22023) name settings.
+_OF_A_VALUE: Final = frozenset(
+    [
+        "22P02",
+        "22P03",
+        "22P04",
+        "22P05",
+        "22003",
+        "22007",
+        "22008",
+        "22009",
+        "22018",
+        "22021",
+        "22030",
+        "22031",
+        "22032",
+    ]
+)
+_QUOTED: Final = re.compile(r"""(["«»„“]).*(["«»“”])""", re.DOTALL)  # as the server's language quotes
 _FAILED_TRANSACTION: Final = "25P02"  # what every statement gets after the one that failed
 # Where the primary message ends in the repr of a driver's error: "\\nDETAIL:  ", "\\nLINE 1: ", in any language.
 _MORE: Final = re.compile(r"\\n[ \t]*\w+(?::  | \d+: ).*")
@@ -65,10 +82,10 @@ def was_disconnected(error: BaseException) -> bool:
 def said_by(error: BaseException) -> str:
     """The error in one line: what the user's own error says, and the server's primary message.
 
-    Of an error about a value (class 22) the message has the value, between quotes, and is told without it.
+    Of an error about a value the message has the value, between quotes, and is told without it.
     """
     said = _said_by(error)
-    return _QUOTED.sub(r"\1…\2", said) if (sqlstate_of(error) or "").startswith(_OF_A_VALUE) else said
+    return _QUOTED.sub(r"\1…\2", said) if sqlstate_of(error) in _OF_A_VALUE else said
 
 
 def _said_by(error: BaseException) -> str:
