@@ -170,7 +170,7 @@ def init(
                 0, f"the start command is a guess, {values['start-line']}: migrate init {platform} --start '...'"
             )
         if platform == "compose":
-            steps = [*_missing_of_compose(folder, names["dockerfile"] or ""), *steps]
+            steps = [*_missing_of_compose(folder, names["dockerfile"] or "", names["service"] or ""), *steps]
         wrote = [f"{'unchanged' if path in there else 'wrote'} {path}" for path in texts]
         text = "\n".join([*wrote, "", "next:", *(f"  {step}" for step in steps)])
         return Report(
@@ -275,11 +275,16 @@ def _contracting(platform: str) -> dict[str, str]:
     }
 
 
-def _missing_of_compose(folder: Path, dockerfile: str) -> list[str]:
+def _missing_of_compose(folder: Path, dockerfile: str, service: str) -> list[str]:
     """What the commands need that is not there, each as a sentence."""
     found = []
-    if not any((folder / name).exists() for name in _COMPOSE_FILES):
+    there = [folder / name for name in _COMPOSE_FILES if (folder / name).exists()]
+    if not there:
         found.append("there is no compose.yaml here, and compose.release.yaml only adds to one: write it first")
+    elif not re.search(
+        rf"""^\s+["']?{re.escape(service)}["']?\s*:""", there[0].read_text("utf-8", "replace"), re.MULTILINE
+    ):
+        found.append(f"{there[0].name} has no service {service}: name the one that must wait (--service)")
     if not (folder / dockerfile).exists():
         found.append(f"there is no {dockerfile} here, which builds the image: write it, or name another (--dockerfile)")
     return found

@@ -46,7 +46,11 @@ def as_sql(of: str, other: str, expected_by: str, differences: Differences, sql:
 
     ``sql`` are pairs of a difference's sentence and its statements.
     """
-    lines = [_comment(f"leads from {of} to {other}; {_NEVER}")]
+    lines = [_comment(f"leads from {of} to {other}, {_NEVER}")]
+    if any(" CONCURRENTLY " in statement for _, statement in sql):
+        lines.append(
+            _comment("send each statement by itself, as psql -f does: what is CONCURRENTLY runs in no transaction")
+        )
     done = set()
     for sentence, statement in sql:
         done.add(sentence)
