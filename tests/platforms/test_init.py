@@ -330,7 +330,7 @@ def test_compose_says_what_is_not_there(run_migrate, project):
     ]
     (project.path / "Dockerfile").touch()
     (project.path / "compose.yaml").write_text("services:\n  db: {image: postgres}\n  web:\n    build: .\n")
-    told = json.loads(run_migrate("init", "compose", "--json").stdout)["next"]
+    told = json.loads(run_migrate("init", "compose", "--force", "--json").stdout)["next"]
     assert not [line for line in told if line.startswith("there is no") or "has no service" in line]
     told = json.loads(run_migrate("init", "compose", "--service", "wbe", "--force", "--json").stdout)["next"]
     assert told[0] == "compose.yaml has no service wbe: name the one that must wait (--service)"
