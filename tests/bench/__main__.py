@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from migrate import __version__
 from migrate.shadow.embedded import throwaway_server
 from tests.bench import bench_fleet
 from tests.bench.measure import UNITS, Place, measure
@@ -100,7 +101,8 @@ def _machine(postgres: str) -> str:
     cpu = re.search(r"^model name\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
     memory = re.search(r"^MemTotal:\s*(\d+)", _read("/proc/meminfo"), re.MULTILINE)
     size = f", {int(memory[1]) // 2**20} GiB" if memory else ""
-    peers = ", ".join(f"{name} {version(name)}" for name in ("alembic", "sqlalchemy", "psycopg2-binary", "migrate-job"))
+    peers = ", ".join(f"{name} {version(name)}" for name in ("alembic", "sqlalchemy", "psycopg2-binary"))
+    peers += f", migrate-job {__version__}"
     load = f"load {os.getloadavg()[0]:.1f} at the beginning"
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} x {cpu[1] if cpu else platform.machine()}{size}, {load};"
