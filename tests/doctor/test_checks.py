@@ -429,6 +429,10 @@ EXAMPLES = [
     Example(position.data, "no manifest", compared(State(BEHIND)), PASS, "not asked"),
     Example(position.data, "no manifest, asked for", compared(State(BEHIND), DATA), fail(10), fix="migrate manifest "),
     Example(position.heavy, "nothing", compared(State(BEHIND), image=DROPPING), PASS, "nothing that is pending"),
+    Example(
+        position.heavy, "refused before", compared(State(BEHIND, (DRIFTED,)), image=DROPPING), PASS, "not looked at"
+    ),
+    Example(position.data, "refused before", compared(State(BEHIND, (DRIFTED,)), image=DROPPING), PASS, "not asked"),
     Example(position.heavy, "large", compared(State(BEHIND, (HEAVY,)), image=DROPPING), WARN, "of t, 2 GB: rewrite"),
     Example(position.heavy, "refused", compared(State(BEHIND, (HEAVY,)), OVER, DROPPING), fail(12)),
     Example(position.heavy, "not said", compared(State(BEHIND, (UNSAID,)), image=DROPPING), PASS, "the effects"),
