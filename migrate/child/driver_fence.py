@@ -14,6 +14,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from migrate.child.after_loading import after_loading
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
@@ -35,17 +37,7 @@ class _Imports(importlib.abc.MetaPathFinder):
         """The driver's own spec, whose loader wraps what it has loaded; None for every other module."""
         if name not in _WRAPPERS:
             return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        if spec is None or spec.loader is None:
-            return None
-        load = spec.loader.exec_module
-
-        def exec_module(module: ModuleType) -> None:
-            load(module)
-            self._wrap(module)
-
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
+        return after_loading(importlib.machinery.PathFinder.find_spec(name, path, target), self._wrap)
 
 
 class DriverFence:

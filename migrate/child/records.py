@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
+from migrate.child.after_loading import after_loading
 from migrate.core.redaction import without_rows
 from migrate.output.json_lines import as_text, flat
 
@@ -156,16 +157,7 @@ class _StructlogSeen:
             return None
         with suppress(ValueError):
             sys.meta_path.remove(self)
-        spec = find_spec(name)
-        if spec is not None and spec.loader is not None:
-            make = spec.loader.exec_module
-
-            def make_and_configure(module: Any) -> None:
-                make(module)
-                self._configure(module)
-
-            spec.loader.exec_module = make_and_configure  # type: ignore[method-assign]
-        return spec
+        return after_loading(find_spec(name), self._configure)
 
     def _configure(self, structlog: Any) -> None:
         def hand_over(_logger: object, method: str, event_dict: dict[str, Any]) -> None:

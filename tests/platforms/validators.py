@@ -78,20 +78,20 @@ def check_gitlab(file: Path) -> dict[str, Any]:
 
 
 def check_ecs(file: Path) -> dict[str, Any]:
-    """Check against the model of the API that AWS's own tools are made from: a key that it does not know is a finding."""
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    model = botocore.session.get_session().get_service_model("ecs")
-    shape = model.operation_model("RegisterTaskDefinition").input_shape
-    report = botocore.validate.ParamValidator().validate(found, shape)
-    assert not report.has_errors(), report.generate_report()
-    return found
+    """A task definition: see `_check_against_api`."""
+    return _check_against_api(file, "ecs", "RegisterTaskDefinition")
 
 
 def check_batch(file: Path) -> dict[str, Any]:
-    """As `check_ecs`."""
+    """A job definition: see `_check_against_api`."""
+    return _check_against_api(file, "batch", "RegisterJobDefinition")
+
+
+def _check_against_api(file: Path, service: str, operation: str) -> dict[str, Any]:
+    """Check against the model of the API that AWS's own tools are made from: a key that it does not know is a finding."""
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    model = botocore.session.get_session().get_service_model("batch")
-    shape = model.operation_model("RegisterJobDefinition").input_shape
+    model = botocore.session.get_session().get_service_model(service)
+    shape = model.operation_model(operation).input_shape
     report = botocore.validate.ParamValidator().validate(found, shape)
     assert not report.has_errors(), report.generate_report()
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
 from migrate.core.decide.pooling import leaves_transaction
@@ -47,7 +48,7 @@ def expected(
     needs: list[LiveNeed] = []
     unknown_effects: list[Revision] = []
     unknown_needs: list[Revision] = []
-    earlier = _Earlier(_relations(manifest))
+    earlier = _Earlier(manifest)
     for revision in revisions:
         entry = manifest.revisions[manifest.position_of[revision.id]]
         is_known = entry.revision.sha256 == revision.sha256
@@ -61,28 +62,31 @@ def expected(
         needs += [
             LiveNeed(revision, need, Later() if earlier.is_in_the_way(need.condition) else None) for need in wants or ()
         ]
-        earlier.add(entry.changes, does)
-        source = source_of(revision) if source_of is not None else ""
-        earlier.may_do_more |= does_more(source)
-        if leaves_transaction(source):
-            earlier.texts.append(source)
+        earlier.add(entry.changes, does, source_of(revision) if source_of is not None else "")
     return Outlook(tuple(effects), tuple(needs), tuple(unknown_effects), tuple(unknown_needs))
 
 
 class _Earlier:
-    """What the revisions before one make, and whose rows they write."""
+    """What the revisions before one make, and whose rows they write: read when somebody asks, as most have no need."""
 
-    def __init__(self, relations: _Relations) -> None:
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._unread: list[tuple[Iterable[str], Iterable[Effect] | None, str]] = []
         self._made: set[tuple[str, str]] = set()  # of a column its table, else nothing, and the name
         self._written: set[str] = set()
-        self._relations = relations
         self._may_write_any = False
         self._swapped: set[str] = set()  # under whose name, or a column's, other rows may stand now
-        self.may_do_more = False  # where there are rows, than was seen where there were none
-        self.texts: list[str] = []  # of revisions whose statements commit by themselves
+        self._texts: list[str] = []  # of revisions whose statements commit by themselves
 
-    def add(self, changes: Iterable[str], effects: Iterable[Effect] | None) -> None:
+    def add(self, changes: Iterable[str], effects: Iterable[Effect] | None, source: str) -> None:
         """One more revision; of effects that are not known, any table may have been written."""
+        self._unread.append((changes, effects, source))
+
+    @cached_property
+    def _relations(self) -> _Relations:
+        return _relations(self._manifest)
+
+    def _read(self, changes: Iterable[str], effects: Iterable[Effect] | None, source: str) -> None:
         lines = [line for line in changes if not is_spelling(line)]
         for line in lines:
             self._note(line)
@@ -95,7 +99,10 @@ class _Earlier:
                     self._write(effect.table)
             elif isinstance(effect, Brief) and effect.blocks is Blocks.ALL and _may_swap(effect.table, lines):
                 self._swapped.add(effect.table)
-        self._may_write_any = self._may_write_any or effects is None
+        # where there are rows it may do more than was seen where there were none
+        self._may_write_any = self._may_write_any or effects is None or does_more(source)
+        if leaves_transaction(source):
+            self._texts.append(source)
 
     def _write(self, table: str) -> None:
         """Its rows may be others, and so may those of what they are in, of what follows them, and of whatever triggers write."""
@@ -109,11 +116,14 @@ class _Earlier:
 
     def is_in_the_way(self, condition: Condition) -> bool:
         """Whether the condition can be asked only after these revisions."""
+        for each in self._unread:
+            self._read(*each)
+        self._unread.clear()
         tables = [condition.table, *([condition.parent] if isinstance(condition, HasParent) else [])]
-        if self._may_write_any or self.may_do_more or not (self._written | self._swapped).isdisjoint(tables):
+        if self._may_write_any or not (self._written | self._swapped).isdisjoint(tables):
             return True
         own = [parse(f"table {table}").path[-1] for table in tables]
-        if any(re.search(rf"(?<!\w){re.escape(each)}(?!\w)", text) for each in own for text in self.texts):
+        if any(re.search(rf"(?<!\w){re.escape(each)}(?!\w)", text) for each in own for text in self._texts):
             return True
         words = _names(condition)
         return any(("", table) in self._made for table in tables) or any(

@@ -206,11 +206,11 @@ class Outlook(Value):
         """
         from migrate.core.foresee.effects import is_heavy, table_of
 
-        heavy = [each for each in self.effects_of(revision) if is_heavy(each.effect)]
-        if len(heavy) != 1 or heavy[0].size is None:
-            return {}
-        (one,) = heavy
-        return {"table": table_of(one.effect), "effect": kind_of(one.effect), "bytes": heavy[0].size.bytes}
+        match [each for each in self.effects_of(revision) if is_heavy(each.effect)]:
+            case [LiveEffect(effect=effect, size=TableSize(bytes=number))]:
+                return {"table": table_of(effect), "effect": kind_of(effect), "bytes": number}
+            case _:
+                return {}
 
     def fields(self) -> list[dict[str, object]]:
         """By revision, what there is of it; None where the manifest does not say it."""

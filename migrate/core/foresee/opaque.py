@@ -61,7 +61,7 @@ def only_defines(sql: str) -> bool:
 
 def does_more(source: str) -> bool:
     """Whether a revision's program may do more where there are rows than it did where there were none."""
-    if _OWN_CONNECTION.search(source):
+    if uses_another_connection(source):
         return True
     try:
         with warnings.catch_warnings():
