@@ -63,6 +63,7 @@ def manifest(
         ("no NULL in t.a", {}, ("writes rows of t",), True),
         ("no NULL in t.a", {}, ("writes rows of part",), True),
         ("no NULL in t.a", {}, ("writes rows of sub",), True),
+        ("no NULL in t.a", {}, ("writes rows of sub", "writes rows of t"), True),
         ("no NULL in t.a", {}, ("writes rows of child",), True),
         ("no NULL in t.a", {"table child": "table partition of t FOR VALUES IN (2)"}, (), True),
         ("no NULL in t.a", {}, ("blocks reads and writes of t: rewrite",), True),
