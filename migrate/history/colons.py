@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from migrate.core.history.faults import FaultKind, HistoryFault
+from migrate.core.problems import advice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,8 +25,10 @@ def colon_faults(revisions: Iterable[Revision]) -> tuple[HistoryFault, ...]:
         HistoryFault(
             FaultKind.ILLEGAL_ID,
             f"{revision.file}: {revision.id!r} cannot be a revision id: to this version of Alembic a colon means a range",
-            "give the revision another id, of letters, digits and underscores, in every file that names it; where the id is"
-            " in a database, write the new one into its version table, too",
+            advice(
+                "give the revision another id, of letters, digits and underscores, in every file that names it; where the id is"
+                " in a database, write the new one into its version table, too"
+            ),
             (revision.id,),
             (revision.file,),
         )

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from migrate.core.problems import Fix, advice
 from migrate.core.value import Value
 
 
@@ -35,7 +36,7 @@ class ConfigFault(Value):
 
     kind: ConfigFaultKind
     why: str
-    fix: str
+    fix: Fix
 
 
 class AlembicConfig(Value):
@@ -71,7 +72,7 @@ def load_config(config_file: Path | None, cwd: Path, section: str = "alembic") -
 
 
 class _ConfigError(Exception):
-    def __init__(self, kind: ConfigFaultKind, why: str, fix: str) -> None:
+    def __init__(self, kind: ConfigFaultKind, why: str, fix: Fix) -> None:
         super().__init__(why)
         self.fault = ConfigFault(kind, why, fix)
 
@@ -88,7 +89,7 @@ class _Options:
             raise _ConfigError(
                 ConfigFaultKind.MISSING_FILE,
                 f"there is no configuration file {named}",
-                "name Alembic's ini file or pyproject.toml as it is called in this image",
+                advice("name Alembic's ini file or pyproject.toml as it is called in this image"),
             )
         self.cwd = cwd
         self.section = section
@@ -116,7 +117,7 @@ class _Options:
             raise _ConfigError(
                 ConfigFaultKind.MISSING_ENV_PY,
                 f"there is no env.py in {scripts}",
-                "copy Alembic's whole script folder into the image, or correct script_location",
+                advice("copy Alembic's whole script folder into the image, or correct script_location"),
             )
         named = self.version_locations()
         versions = tuple(self.located("version_locations", entry, search) for entry in named) or (scripts / "versions",)
@@ -141,14 +142,16 @@ class _Options:
             return _ConfigError(
                 ConfigFaultKind.MISSING_FILE,
                 f"there is no alembic.ini in {self.cwd}, and no [tool.alembic] in a pyproject.toml there",
-                "run in the folder that has alembic.ini, copy it into the image, or name it with --config",
+                advice("run in the folder that has alembic.ini, copy it into the image, or name it with --config"),
             )
         if self.ini is not None and not self.from_ini.has_section(self.section):
             why = f"{self.ini} has no section [{self.section}]"
         else:
             why = f"{self.ini or self.toml} does not say script_location"
         return _ConfigError(
-            ConfigFaultKind.MISSING_SCRIPT_LOCATION, why, "add script_location = FOLDER, the folder that has env.py"
+            ConfigFaultKind.MISSING_SCRIPT_LOCATION,
+            why,
+            advice("add script_location = FOLDER, the folder that has env.py"),
         )
 
     def in_ini(self, option: str) -> bool:
@@ -231,14 +234,16 @@ class _Options:
             raise _ConfigError(
                 ConfigFaultKind.MISSING_PACKAGE,
                 f"{option} = {value}: there is no package {package} to be found",
-                "install the package in this image, or name its parent folder in prepend_sys_path",
+                advice("install the package in this image, or name its parent folder in prepend_sys_path"),
             )
         return next((folder for folder in folders if folder.exists()), folders[0])
 
     def invalid(self, option: str, wanted: str) -> _ConfigError:
         where = self.ini if self.in_ini(option) else self.toml
         return _ConfigError(
-            ConfigFaultKind.INVALID_VALUE, f"{option} in {where} must be {wanted}", f"correct {option} in {where}"
+            ConfigFaultKind.INVALID_VALUE,
+            f"{option} in {where} must be {wanted}",
+            advice(f"correct {option} in {where}"),
         )
 
 
@@ -289,12 +294,12 @@ def _unreadable(path: Path, error: OSError) -> _ConfigError:
     return _ConfigError(
         ConfigFaultKind.UNREADABLE_FILE,
         f"{path} cannot be read: {error.strerror}",
-        "make it a readable file for the user that this runs as",
+        advice("make it a readable file for the user that this runs as"),
     )
 
 
 def _malformed(path: Path, why: str) -> _ConfigError:
-    return _ConfigError(ConfigFaultKind.MALFORMED_FILE, f"{path} is malformed: {why}", f"correct {path}")
+    return _ConfigError(ConfigFaultKind.MALFORMED_FILE, f"{path} is malformed: {why}", advice(f"correct {path}"))
 
 
 def _must_be_folder(folder: Path, what: str) -> None:
@@ -302,7 +307,9 @@ def _must_be_folder(folder: Path, what: str) -> None:
         raise _ConfigError(
             ConfigFaultKind.MISSING_FOLDER,
             f"there is not a folder {folder} ({what})",
-            "copy it into the image, run in the project's folder, or correct script_location or version_locations",
+            advice(
+                "copy it into the image, run in the project's folder, or correct script_location or version_locations"
+            ),
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple, cast
 
 from migrate.core.history.faults import FaultKind, HistoryFault
+from migrate.core.problems import advice
 from migrate.core.quoting import word
 
 NOT_COMPILABLE: Final = (SyntaxError, ValueError, RecursionError, MemoryError)
@@ -43,7 +44,7 @@ def not_compilable(error: BaseException, data: bytes, file: str) -> HistoryFault
     return HistoryFault(
         FaultKind.SYNTAX,
         f"{file}{f', line {line}' if line else ''} is not valid Python: {why}",
-        f"correct {word(file)}; python -m py_compile on it shows the place",
+        advice(f"correct {word(file)}; python -m py_compile on it shows the place"),
         files=(file,),
         line=line,
     )
@@ -184,7 +185,9 @@ def read_tree(data: bytes, file: str, real_name: str) -> Declaration | HistoryFa
             return HistoryFault(
                 FaultKind.UNDECLARED,
                 f"{file} is in the folder of the revisions but declares no {required}",
-                f"declare {required} in {word(file)}, or move it: Alembic takes every .py file there for a revision",
+                advice(
+                    f"declare {required} in {word(file)}, or move it: Alembic takes every .py file there for a revision"
+                ),
                 files=(file,),
             )
     literals = {name: _literal(value) for name, value in values.items()}
@@ -211,7 +214,9 @@ def dynamic(file: str, why: str) -> HistoryFault:
     return HistoryFault(
         FaultKind.DYNAMIC,
         f"{file} {why}; its place in the history cannot be read from its text",
-        f"write revision, down_revision, depends_on and branch_labels in {word(file)} as plain strings, tuples or None",
+        advice(
+            f"write revision, down_revision, depends_on and branch_labels in {word(file)} as plain strings, tuples or None"
+        ),
         files=(file,),
     )
 

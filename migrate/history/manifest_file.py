@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.digest import sha256
 from migrate.core.problems import stop
@@ -95,7 +95,7 @@ class Agreement(Value):
             said += [f"revision {id_} is gone" for id_ in self.history.removed]
         return said
 
-    def fields(self) -> dict[str, object]:
+    def fields(self) -> dict[str, Any]:
         """The same for a log line."""
         return {
             "added": list(self.files.added),

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from migrate.core.digest import sha256
 from migrate.core.history.faults import FaultKind, HistoryFault
 from migrate.core.history.graph import Revision
+from migrate.core.problems import advice
 from migrate.core.quoting import word
 from migrate.core.value import Value
 from migrate.history.config import AlembicConfig
@@ -174,6 +175,6 @@ def _unreadable(file: str, why: str | None) -> HistoryFault:
     return HistoryFault(
         FaultKind.UNREADABLE,
         f"{file} cannot be read: {why}",
-        f"make {word(file)} readable for the user that this runs as, or take it out of the folder",
+        advice(f"make {word(file)} readable for the user that this runs as, or take it out of the folder"),
         files=(file,),
     )

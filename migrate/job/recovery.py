@@ -376,7 +376,7 @@ def judge_down(
             what = (
                 loss.sentence() if loss is not None else "without a manifest it is not known what its downgrades drop"
             )
-            facts = {"loses": loss.fields()} if loss is not None else {}
+            facts: dict[str, Any] = {"loses": loss.fields()} if loss is not None else {}
             raise stop("data-loss", f"going back to {target}: {what}", names={"target": target}, **facts)
         unseen = next((each for each in gone if commits_unseen(order.source_of(each))), None)
         if unseen is not None:

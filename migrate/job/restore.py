@@ -21,7 +21,7 @@ import psycopg2
 from migrate.core.decide.backup import Contents
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.events import Event, Level, Name
-from migrate.core.problems import shell, stop
+from migrate.core.problems import advice, shell, stop
 from migrate.core.quoting import word
 from migrate.postgres.backend_names import GUARD_NAME, WORKER_NAME
 from migrate.postgres.catalog import LEDGER
@@ -220,7 +220,7 @@ def _rows(connection: Connection, server: Server, target: Target) -> tuple[str, 
 
 def _contents(order: Restore, tools: ClientTools) -> Contents:
     if not tools.psql.is_file():
-        raise stop("restore-failed", f"there is no {tools.psql}", fix=f"install the client of {tools.version}")
+        raise stop("restore-failed", f"there is no {tools.psql}", fix=advice(f"install the client of {tools.version}"))
     fix = shell(f"ls -l {word(order.file)}", note="is it whole?")
     if order.file.exists() and not (order.file.is_file() or order.file.is_dir()):  # it is read twice, and may never end
         raise stop("restore-failed", f"{order.file} is neither a file nor a folder", fix=fix)
@@ -330,7 +330,7 @@ def _pump(
         if failed is None and writer.returncode:
             failed = _first_error(said) or f"psql exited with {writer.returncode}"
         if failed is not None:
-            fix = "put right what it says, then restore again"
+            fix = advice("mend what it names, then restore again")
             raise stop("restore-failed", f"{order.file}: {order.context.redact(failed)}", fix=fix)
 
 

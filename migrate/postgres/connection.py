@@ -14,7 +14,7 @@ import psycopg2.extensions
 
 from migrate.context import BEAT_S
 from migrate.core.events import Event, Level, Name
-from migrate.core.problems import shell, stop
+from migrate.core.problems import advice, shell, stop
 from migrate.core.quoting import Quoted
 from migrate.core.target import UrlUnavailable
 from migrate.postgres.planned import PlannedOnce
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from migrate.context import Context
     from migrate.core.interruption import Interruption
-    from migrate.core.problems import Stop
+    from migrate.core.problems import Fix, Stop
     from migrate.core.target import Target
 
 ATTEMPT_S: Final = 10.0  # one try to connect; libpq does not apply its own connect_timeout to asynchronous connects
@@ -253,7 +253,7 @@ def connect_with_retry(target: Target, context: Context, role: str, *, timeout_s
         except psycopg2.OperationalError as error:
             said = context.redact(first_line(error))
             if said.startswith("invalid "):  # libpq's words for a parameter's value, e.g. of sslmode
-                fix = f"correct this value in {target.url_from}{_VALUES if 'sslmode' in said else ''}"
+                fix = advice(f"correct this value in {target.url_from}{_VALUES if 'sslmode' in said else ''}")
                 raise _bad_url(target, said, fix) from error
             if is_rejected(said):
                 raise _rejected(target, said) from error
@@ -285,12 +285,12 @@ def _refuse_service_without_end(target: Target) -> None:
             raise stop(
                 "bad-database-url",
                 f"the service file {place} is not a regular file",
-                fix="put the services into a file, and its path into PGSERVICEFILE",
+                fix=advice("put the services into a file, and its path into PGSERVICEFILE"),
                 names={"variable": target.url_from},
             )
 
 
-def _bad_url(target: Target, said: str, fix: str | None = None) -> Stop:
+def _bad_url(target: Target, said: str, fix: Fix | None = None) -> Stop:
     return stop("bad-database-url", f"{target.url_from}: {said}", fix=fix, names={"variable": target.url_from})
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.notification import secrets_in
-from migrate.core.problems import shell, stop
+from migrate.core.problems import advice, shell, stop
 from migrate.core.quoting import word
 from migrate.core.url import SCHEMES, URL_VARIABLES, DatabaseUrl, MalformedUrl
 from migrate.regular_files import SMALL, read
@@ -44,7 +44,9 @@ def read_database_url(environ: Mapping[str, str], cwd: Path) -> tuple[DatabaseUr
             why = f"The value of {variable} is no PostgreSQL URL. {error}"
             raise stop("bad-database-url", why, names={"variable": variable}) from None
         why = f"The file that {variable} names holds no PostgreSQL URL. {error}"
-        raise stop("bad-database-url", why, fix=f"write {_PLACEHOLDER} into the file that {variable} names") from None
+        raise stop(
+            "bad-database-url", why, fix=advice(f"write {_PLACEHOLDER} into the file that {variable} names")
+        ) from None
 
 
 def environment_secrets(environ: Mapping[str, str], cwd: Path, given: Sequence[str] = ()) -> tuple[str, ...]:

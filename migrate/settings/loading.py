@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from migrate.core.decide.policy import BackupPolicy, Limits, Policy
 from migrate.core.deployment import platform_deadline, platform_shard
-from migrate.core.problems import in_order, problem, shell, stop
+from migrate.core.problems import advice, in_order, problem, shell, stop
 from migrate.core.target import Target, UrlUnavailable
 from migrate.core.url import URL_COMMAND, DatabaseUrl, MalformedUrl
 from migrate.core.value import Value
@@ -116,7 +116,7 @@ class Settings(Value):
         try:
             return Target(renew(), URL_COMMAND, renew=renew)
         except UrlUnavailable as error:
-            fix = "run the command of url_command by hand: it must print one postgresql:// URL and end with code 0"
+            fix = advice("run the command of url_command by hand: it must print one postgresql:// URL and exit with 0")
             raise stop("bad-database-url", str(error), fix=fix) from None
 
     def shadow_url(self) -> tuple[DatabaseUrl, str] | None:
@@ -177,7 +177,7 @@ class _Fault(Value):
     """One thing wrong with the settings: a sentence, and what to paste."""
 
     why: str
-    fix: Fix | str
+    fix: Fix
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> tuple[Settings, Problem | None]:
@@ -287,7 +287,7 @@ def _read_table(
         except FileNotFoundError:
             continue
         except OSError as error:
-            faults.append(_Fault(f"{path} cannot be read ({error.strerror})", f"make {path} readable"))
+            faults.append(_Fault(f"{path} cannot be read ({error.strerror})", advice(f"make {path} readable")))
             continue
         # Reading TOML costs more than all the rest, and most projects have no such table.
         if not re.search(rb"""tool["'\s]*(\]|=|\.["'\s]*migrate)""", data):
@@ -300,12 +300,14 @@ def _read_table(
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             # A decoding error carries the file's bytes, a TOML error no more than a place.
             said = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8"
-            faults.append(_Fault(f"{path} is not valid TOML ({said})", f"correct {path}"))
+            faults.append(_Fault(f"{path} is not valid TOML ({said})", advice(f"correct {path}")))
             continue
         if isinstance(table, dict):
             return folder, _flat(table)
         if table is not None:
-            faults.append(_Fault(f"tool.migrate in {path} is not a table", f"write {TABLE} as a table in {path}"))
+            faults.append(
+                _Fault(f"tool.migrate in {path} is not a table", advice(f"write {TABLE} as a table in {path}"))
+            )
     return cwd, {}
 
 
@@ -336,16 +338,16 @@ def _fault_of_key(setting: Setting, value: object, error: ValueError) -> _Fault:
     shown = "" if isinstance(setting.kind, SECRET_KINDS) else f" {quoted(value)},"
     why = f"{setting.key} in {TABLE},{shown} {error}"
     if not setting.shown_default:
-        return _Fault(why, f"take {setting.key} out of {TABLE}")
+        return _Fault(why, advice(f"take {setting.key} out of {TABLE}"))
     quote = "" if isinstance(setting.kind, Switch | Number) else '"'
-    return _Fault(why, f"write {setting.key} = {quote}{setting.shown_default}{quote} in {TABLE}")
+    return _Fault(why, advice(f"write {setting.key} = {quote}{setting.shown_default}{quote} in {TABLE}"))
 
 
 def _fault_of_unknown_key(key: str) -> _Fault:
     by_flag = {name: setting for name, setting in _by_flag().items() if setting.in_table}
     meant = _meant(key, by_flag | _BY_KEY)
     why = f"{TABLE} has {quoted(key)}, which is not a setting"
-    return _Fault(why, f"rename it to {meant.key}" if meant else f"take {quoted(key)} out of {TABLE}")
+    return _Fault(why, advice(f"rename it to {meant.key}" if meant else f"take {quoted(key)} out of {TABLE}"))
 
 
 def _looks_like_a_setting(variable: str) -> bool:

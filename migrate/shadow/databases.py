@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 from psycopg2.extensions import quote_ident
@@ -318,5 +318,5 @@ def _restored(path: Path) -> bytes:
     raise _bad_baseline(path, f"is a dump: {said}")
 
 
-def _bad_baseline(path: Path, why: str, **facts: object) -> Exception:
+def _bad_baseline(path: Path, why: str, **facts: Any) -> Exception:
     return stop("bad-baseline", f"{path} {why}", names={"baseline": path}, **facts)

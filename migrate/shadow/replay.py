@@ -24,7 +24,7 @@ from migrate.core.decide.replay import (
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.siblings import with_siblings
 from migrate.core.manifest.entries import Baseline
-from migrate.core.problems import Stop, problem, stop
+from migrate.core.problems import Stop, advice, problem, stop
 from migrate.core.quoting import word
 from migrate.core.schema.spelling import may_be_respelled
 from migrate.core.wording import clauses
@@ -338,7 +338,7 @@ class Replay:
         needed = missed(candidates, lambda first: self._bears(revision, (*before, *first)))
         if needed is not None:
             why = f"{stopped.problem.why}; it works after revision {needed}, which Alembic applies later"
-            fix = f"set depends_on = {needed!r} in {word(revision.file)}, so that Alembic applies that first"
+            fix = advice(f"set depends_on = {needed!r} in {word(revision.file)}, so that Alembic applies that first")
             failed = problem("revision-failed", why, fix=fix)
             raise Stop(replace(failed, facts=stopped.problem.facts)) from stopped
 

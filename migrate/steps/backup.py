@@ -22,7 +22,7 @@ import psycopg2
 from migrate.core.decide.backup import file_name, restore_command
 from migrate.core.events import Event, Name
 from migrate.core.interruption import Interrupted
-from migrate.core.problems import Fix, Stop, stop
+from migrate.core.problems import Fix, Stop, advice, again, shell, stop
 from migrate.core.problems.privileges import fix_of_denied
 from migrate.core.quoting import word
 from migrate.postgres import activity
@@ -57,16 +57,16 @@ _UNPROVEN: Final = re.compile(rf"-[0-9]{{8}}T[0-9]{{6}}Z-[0-9a-f]{{12}}\.dump{re
 def refuse_impossible(place: BackupPlace, server: Server, target: Target, environ: Mapping[str, str]) -> None:
     """Raises Stop for a backup that cannot succeed, before the guard is taken."""
     if place.command and shutil.which(place.command[0], path=environ.get("PATH")) is None:
-        fix = f"put {word(place.command[0])} into the image, or correct MIGRATE_BACKUP_COMMAND"
+        fix = advice(f"put {word(place.command[0])} into the image, or correct MIGRATE_BACKUP_COMMAND")
         raise stop("cannot-back-up", f"the backup command {place.command[0]} is not found", fix=fix)
     if place.folder is None:
         return
     if not place.folder.is_dir():
         # made here it would be in the container, which is gone when the backup is needed
-        fix = f"mount a volume at {word(place.folder)} (or: mkdir -p {word(place.folder)})"
+        fix = advice(f"mount a volume at {word(place.folder)} (or: mkdir -p {word(place.folder)})")
         raise stop("cannot-back-up", f"{place.folder} is not a folder", fix=fix)
     if not os.access(place.folder, os.W_OK | os.X_OK):
-        fix = f"let user id {os.geteuid()} write to {word(place.folder)}"
+        fix = advice(f"let user id {os.geteuid()} write to {word(place.folder)}")
         raise stop("cannot-back-up", f"{place.folder} cannot be written to", fix=fix)
     if server.pooled:
         raise stop(
@@ -145,7 +145,7 @@ class BackingUp:
             unproven.rename(path)
             _sync(path.parent)
         except OSError as error:
-            raise _failed(f"{unproven}: {error.strerror}", f"look at the disk of {path.parent}") from error
+            raise _failed(f"{unproven}: {error.strerror}", advice(f"look at the disk of {path.parent}")) from error
         finally:
             unproven.unlink(missing_ok=True)
             if held is not None:
@@ -208,7 +208,9 @@ class BackingUp:
             )
         except OSError as error:
             os.close(line)
-            raise _failed(f"{what} could not be started: {error.strerror}", f"look at {sys.executable}") from error
+            raise _failed(
+                f"{what} could not be started: {error.strerror}", advice(f"look at {sys.executable}")
+            ) from error
         finally:
             os.close(leash)
         stream = process.stdout if output is None else process.stderr
@@ -231,7 +233,7 @@ class BackingUp:
             code = process.returncode
             ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
             words = self.run.context.redact(f": {reason.decode('utf-8', 'replace')}" if reason else "")
-            fix: Fix | str = "correct what it says, then run migrate again"
+            fix = advice("mend what it names, then run ", again(), " again")
             if "row-level security" in words:
                 fix = fix_of_denied(words, self.run.before.server.user, note="pg_dump must see every row")
             raise _failed(f"{what} {ended}{words}", fix)
@@ -270,7 +272,7 @@ class BackingUp:
         if run.must_end:
             raise ended_early(run)
         if now > self._ends_s:
-            fix = "allow more time: export MIGRATE_BACKUP_TIMEOUT=4h"
+            fix = shell("export MIGRATE_BACKUP_TIMEOUT=4h", note="allows more time")
             raise _failed(f"it took longer than {run.context.limits.backup_s:g} s", fix)
         run.context.beat()
         if now - self._answered_s > ANSWER_EVERY_S:
@@ -340,5 +342,5 @@ def _sync(folder: Path) -> None:
         os.close(fd)
 
 
-def _failed(why: str, fix: Fix | str) -> Stop:
+def _failed(why: str, fix: Fix) -> Stop:
     return stop("backup-failed", f"no change without a backup: {why}", fix=fix)

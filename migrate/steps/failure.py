@@ -13,7 +13,7 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.foresee.live import Against
 from migrate.core.foresee.proving import is_refused_by
 from migrate.core.interruption import Interrupted
-from migrate.core.problems import ExitCode, Fix, Stop, again, alembic, in_order, shell, stop
+from migrate.core.problems import ExitCode, Fix, Stop, advice, again, alembic, in_order, shell, stop
 from migrate.core.problems.kinds import EXCERPTS
 from migrate.core.problems.packages import fix_of_missing
 from migrate.core.problems.privileges import denied_object, fix_of_denied, fix_of_uncounted
@@ -48,7 +48,7 @@ _THERE_ALREADY: Final = frozenset(
     {"42P07", "42701", "42710", "42P06", "42723"}
 )  # a table, column, object, schema, function
 UNIQUE_VIOLATION: Final = "23505"
-_MORE_MEMORY: Final = "give the job more memory, or let the revision work in smaller parts; then run migrate again"
+_MORE_MEMORY: Final = advice("give the job more memory, or let the revision work in smaller parts; then run ", again())
 _NO_CONNECTION: Final = frozenset({"OperationalError", "ConnectionRefusedError", "TimeoutError"})
 
 
@@ -155,7 +155,7 @@ def refused(attempt: Attempt, refusal: Declined) -> Stop:
         given = {name: str(fix_names[name]) for name in ("table", "target")}
         grant = fix_of_uncounted(str(fix_names["denied"]), role=server.user, database=server.database, **given)
     own = fix_names.get("fix")
-    fix = grant or (own if own is None else str(own))
+    fix = grant or (own if own is None else advice(str(own)))
     return stop(code, why, fix=fix, names=fix_names, exit_code=exit_code, **{**about, **more})
 
 
@@ -175,9 +175,7 @@ def never_committed(attempt: Attempt, opener: str | None) -> Stop:
         return refused(attempt, Declined("unproven", why))
     if opener is None:
         why = "env.py rolled back, or never committed, what they did"
-        fix = (
-            f"let {env_py} call context.run_migrations() inside 'with context.begin_transaction():', and not roll back"
-        )
+        fix = f"let {env_py} call context.run_migrations() in 'with context.begin_transaction():', and not roll back"
     else:
         began = f"with: {opener}" if opener else "by engine.begin() or connection.begin()"
         why = f"env.py began a transaction before context.begin_transaction() and never committed it; it began {began}"
@@ -219,7 +217,7 @@ def go_on(run: Run) -> None:
         raise ended_early(run)
 
 
-def facts(failed: AtWork | None, error: Error | None = None) -> dict[str, object]:
+def facts(failed: AtWork | None, error: Error | None = None) -> dict[str, Any]:
     """The fields of a problem about a revision."""
     found: dict[str, object] = {}
     if failed is not None:
@@ -362,7 +360,7 @@ def _failure(
     attempt: Attempt, code: str, why: str, failed: AtWork, about: Mapping[str, object], said: str = ""
 ) -> Stop:
     run = attempt.run
-    fix: Fix | str | None = _grant(run, said or why) if code == "missing-privilege" else None
+    fix: Fix | None = _grant(run, said or why) if code == "missing-privilege" else None
     if code == "no-resources" and "sqlstate" in about and about["sqlstate"] is None:
         fix = _MORE_MEMORY
     if fix is None and code == "revision-failed":
@@ -393,25 +391,28 @@ def _before_any_revision(run: Run, phase: Phase, error: Error, said: str) -> Sto
     if phase == "alembic":
         raise stop("bad-history", f"Alembic: {said}", fix=shell(alembic("heads"), note="shows the same error"))
     sqlstate = error.sqlstate
-    fix: Fix | str | None = None
+    fix: Fix | None = None
     default, where = "env-cannot-run", f"env.py{place}"
     if phase == "version-table" and sqlstate:  # the first statement of Alembic's own: env.py has done its part
         server = run.before.server
-        default, where = "revision-failed", f"the version table {server.schema}.{run.order.target.version_table}"
-        fix = f"let role {word(server.user)} read and make {word(f'{server.schema}.{run.order.target.version_table}')} ({said})"
+        table = f"{server.schema}.{run.order.target.version_table}"
+        default, where = "revision-failed", f"the version table {table}"
+        fix = advice(f"let role {word(server.user)} read and make {word(table)} ({said})")
     if error.type == "InvalidRequestError" and "requires an async driver" in said:
         named = {**names(run), "variable": run.order.target.url_from}
         raise stop("sync-driver", f"{where}: {said}", fix=_fix_of_driver(run), names=named)
     if error.is_interpolation:
         said += ": a % in a value that is given to Alembic's config stands for itself only when it is doubled"
-        fix = (
+        fix = advice(
             f"in {run.order.project.env_py}: double the % (config.set_main_option('sqlalchemy.url', url.replace('%', '%%'))), or"
             " give the URL to create_engine() itself"
         )
     if error.is_out_of_memory:
         raise out_of_memory(f"{where}: {said}")
     if "sqlalchemy.dialects:postgres" in said:  # the older spelling, which libpq takes and SQLAlchemy does not
-        fix = f"write postgresql:// in place of postgres:// in {run.order.target.url_from}, which env.py reads, too"
+        fix = advice(
+            f"write postgresql:// in place of postgres:// in {run.order.target.url_from} (env.py reads it too)"
+        )
     elif error.missing_module:
         fix = _fix_of_module(run, error.missing_module)
     if fix is None and not run.order.project.x and _reads_arguments(run):
@@ -464,14 +465,14 @@ def _has_module(folder: Path, module: str) -> bool:
     return (folder / module).is_dir() or (folder / f"{module}.py").is_file()
 
 
-def _fix_of_driver(run: Run) -> Fix | str | None:
+def _fix_of_driver(run: Run) -> Fix | None:
     """How the URL's file, or the ini file of a replay, names an async driver; None for a URL in a variable."""
     variable = run.order.target.url_from
     if variable in URL_VARIABLES:
         return None
     if variable.removesuffix("_FILE") in URL_VARIABLES:
         return shell(f"sed -i 's,^[^:]*:,postgresql+asyncpg:,' \"${variable}\"", note="or +psycopg")
-    return f"in {names(run)['config']}: sqlalchemy.url = postgresql+asyncpg:// (or +psycopg)"
+    return advice(f"in {names(run)['config']}: sqlalchemy.url = postgresql+asyncpg:// (or +psycopg)")
 
 
 def _place(run: Run, failed: AtWork, error: Error) -> str:

@@ -13,7 +13,6 @@ from migrate.core.problems import (
     alembic,
     in_order,
     migrate,
-    problem,
     shell,
     sql,
 )
@@ -115,15 +114,11 @@ def test_a_name_that_is_missing_stays_visible() -> None:
 
 
 def test_several_fixes_are_one_in_their_order_each_once() -> None:
-    found = in_order([sql("SELECT 1;"), sql("SELECT 1;"), "then wait"])
+    found = in_order([sql("SELECT 1;"), sql("SELECT 1;"), advice("then wait")])
     assert str(found) == "SELECT 1;\nthen wait"
     assert found.shown(str.upper) == ((Language.SQL, "SELECT 1;"), (Language.ADVICE, "THEN WAIT"))
     assert not in_order([])
     assert (bool(NOTHING), bool(found)) == (False, True)
-
-
-def test_a_plain_text_is_a_sentence_of_advice() -> None:
-    assert problem("blocked", "why", fix="end it").fix == advice("end it")
 
 
 @pytest.mark.parametrize("kind", CATALOGUE.values(), ids=lambda kind: kind.code)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from migrate.core.problems import CATALOGUE, EXIT_MEANINGS, ExitCode, Kind, kinds_of, problem, stop
+from migrate.core.problems import CATALOGUE, EXIT_MEANINGS, ExitCode, Kind, advice, kinds_of, problem, stop
 
 NEVER = {*range(4, 10), 19, *range(26, 30), *range(64, 79), *range(124, 130), *range(131, 143), *range(144, 256)}
 
@@ -51,7 +51,7 @@ def test_without_a_case_a_name_is_a_placeholder_in_angle_brackets() -> None:
 
 
 def test_a_better_fix_and_another_code_replace_the_kind_s_own() -> None:
-    found = problem("interrupted", "a signal came", fix="wait {here}", exit_code=ExitCode.PARTIAL)
+    found = problem("interrupted", "a signal came", fix=advice("wait {here}"), exit_code=ExitCode.PARTIAL)
     assert (str(found.fix), found.exit_code) == ("wait {here}", ExitCode.PARTIAL)
 
 

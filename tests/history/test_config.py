@@ -233,7 +233,7 @@ def test_a_package_that_is_not_there(project: Path, package: str, monkeypatch: p
 
     found = fault(project)
     assert found.kind is ConfigFaultKind.MISSING_PACKAGE
-    assert "prepend_sys_path" in found.fix
+    assert "prepend_sys_path" in str(found.fix)
 
 
 def test_a_package_without_that_folder(project: Path) -> None:
@@ -247,7 +247,7 @@ def test_no_configuration_at_all_says_where_we_looked(tmp_path: Path) -> None:
 
     assert found.kind is ConfigFaultKind.MISSING_FILE
     assert str(tmp_path) in found.why
-    assert "--config" in found.fix
+    assert "--config" in str(found.fix)
 
 
 def test_a_pyproject_of_another_tool_is_no_configuration(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_no_password_of_a_malformed_ini_is_repeated(project: Path, line: str) ->
     for text in (f"{line}\n", f"[alembic]\n{line}\n", f"[alembic]\nscript_location = %(hunter2)s\n{line}\n"):
         (project / "alembic.ini").write_text(text)
         found = fault(project)
-        assert "hunter2" not in found.why + found.fix
+        assert "hunter2" not in found.why + str(found.fix)
 
 
 @pytest.mark.parametrize("name", ["alembic.ini", "pyproject.toml"])

@@ -36,7 +36,7 @@ class HistoryFault(Value):
 
     kind: FaultKind
     why: str
-    fix: Fix | str
+    fix: Fix
     revisions: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     line: int | None = None

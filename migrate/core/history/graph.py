@@ -10,6 +10,7 @@ from typing import Final
 
 from migrate.core.history.closures import closures_of, covers, reach, topological, turned
 from migrate.core.history.faults import FaultKind, HistoryFault
+from migrate.core.problems import advice
 from migrate.core.quoting import word
 from migrate.core.value import Value
 from migrate.core.wording import counted
@@ -164,7 +165,7 @@ class Graph:
             return HistoryFault(
                 FaultKind.UNSUPPORTED_TARGET,
                 f"target {target!r} is relative; what it means would change with every run",
-                "name a revision, a branch label, head or heads",
+                advice("name a revision, a branch label, head or heads"),
             )
         branch, at, name = target.partition("@")
         if not at:
@@ -241,7 +242,7 @@ class Graph:
                     HistoryFault(
                         FaultKind.LABEL_CLASH,
                         f"branch label {label!r} of revision {revision.id} already names revision {owner}",
-                        f"rename the label in {word(revision.file)}",
+                        advice(f"rename the label in {word(revision.file)}"),
                         (revision.id, owner),
                         (revision.file, self._by_id[owner].file),
                     )
@@ -273,7 +274,9 @@ class Graph:
                     HistoryFault(
                         FaultKind.MISSING_PARENT,
                         f"{revision.file}: revision {revision.id} builds on {parent!r}{label}, which no file declares",
-                        f"add the file of revision {word(parent)}, or correct down_revision in {word(revision.file)}",
+                        advice(
+                            f"add the file of revision {word(parent)}, or correct down_revision in {word(revision.file)}"
+                        ),
                         (revision.id, parent),
                         (revision.file,),
                     )
@@ -293,7 +296,9 @@ class Graph:
                     HistoryFault(
                         FaultKind.MISSING_DEPENDENCY,
                         f"{revision.file}: revision {revision.id} depends on {name!r}, no file's id or label",
-                        f"add the file of {word(name)}, or correct depends_on in {word(revision.file)}, ids in full",
+                        advice(
+                            f"add the file of {word(name)}, or correct depends_on in {word(revision.file)}, ids in full"
+                        ),
                         (revision.id, name),
                         (revision.file,),
                     )
@@ -304,7 +309,9 @@ class Graph:
         return HistoryFault(
             FaultKind.CYCLE,
             f"revisions build on each other in a circle: {' -> '.join((*ids, ids[0]))}",
-            f"correct down_revision or depends_on in one of {', '.join(word(self._by_id[id_].file) for id_ in ids)}",
+            advice(
+                f"correct down_revision or depends_on in one of {', '.join(word(self._by_id[id_].file) for id_ in ids)}"
+            ),
             ids,
             tuple(self._by_id[id_].file for id_ in ids),
         )
@@ -345,21 +352,21 @@ class Graph:
                 return HistoryFault(
                     FaultKind.AMBIGUOUS_TARGET,
                     f"target {target!r}: {counted(len(matches), 'name')} begin with {name!r}: {', '.join(matches[:3])}, …",
-                    "write the revision id in full",
+                    advice("write the revision id in full"),
                     tuple(dict.fromkeys(self._names[key] for key in matches)),
                 )
             if not matches:
                 return HistoryFault(
                     FaultKind.UNKNOWN_TARGET,
                     f"target {target!r}: no revision and no branch label is called {name!r}",
-                    "name a revision, a branch label, head or heads; `alembic history` lists them",
+                    advice("name a revision, a branch label, head or heads; `alembic history` lists them"),
                 )
             found = self._names[matches[0]]
         if lineage is not None and found not in lineage:
             return HistoryFault(
                 FaultKind.UNKNOWN_TARGET,
                 f"target {target!r}: revision {found} is not on that branch",
-                f"leave out the branch, or name a revision of it instead of {word(name)}",
+                advice(f"leave out the branch, or name a revision of it instead of {word(name)}"),
                 (found,),
             )
         return found
@@ -372,7 +379,7 @@ class Graph:
             return HistoryFault(
                 FaultKind.SEVERAL_HEADS,
                 f"target {target!r} is ambiguous: the history has {counted(len(heads), 'head')}: {', '.join(heads)}",
-                "merge them (`alembic merge heads`), or set the target to heads or to one revision",
+                advice("merge them (`alembic merge heads`), or set the target to heads or to one revision"),
                 heads,
                 tuple(self._by_id[head].file for head in heads),
             )
@@ -392,7 +399,7 @@ class Graph:
         return HistoryFault(
             FaultKind.OVERLAPPING_TARGET,
             f"target {target!r} names revision {lower} and also {upper}, which implies it; Alembic refuses that",
-            "set the target to heads",
+            advice("set the target to heads"),
             (lower, upper),
         )
 
@@ -443,7 +450,7 @@ def _duplicate_ids(revisions: tuple[Revision, ...]) -> Iterator[HistoryFault]:
             yield HistoryFault(
                 FaultKind.DUPLICATE_ID,
                 f"revision id {id_} is declared by {counted(len(names), 'file')}: {', '.join(names)}",
-                "give each file an id of its own and correct the down_revision of those that follow it",
+                advice("give each file an id of its own and correct the down_revision of those that follow it"),
                 (id_,),
                 tuple(names),
             )
@@ -461,7 +468,7 @@ def _bad_ids(revisions: tuple[Revision, ...]) -> Iterator[HistoryFault]:
             yield HistoryFault(
                 FaultKind.ILLEGAL_ID,
                 f"{revision.file}: {id_!r} cannot be a revision id{why}",
-                "give the revision another id, of letters, digits and underscores, in every file that names it",
+                advice("give the revision another id, of letters, digits and underscores, in every file that names it"),
                 (id_,),
                 (revision.file,),
             )
@@ -471,7 +478,7 @@ def _self_loop(revision: Revision, where: str) -> HistoryFault:
     return HistoryFault(
         FaultKind.SELF_LOOP,
         f"{revision.file}: revision {revision.id} names itself in {where}",
-        f"correct {where} in {word(revision.file)}",
+        advice(f"correct {where} in {word(revision.file)}"),
         (revision.id,),
         (revision.file,),
     )

@@ -2,7 +2,7 @@
 
 from migrate.core.problems.catalogue import CATALOGUE, kinds_of, problem, stop
 from migrate.core.problems.exit_codes import EXIT_MEANINGS, ExitCode
-from migrate.core.problems.fix import NOTHING, Fix, advice, again, alembic, as_fix, in_order, migrate, shell, sql
+from migrate.core.problems.fix import NOTHING, Fix, advice, again, alembic, in_order, migrate, shell, sql
 from migrate.core.problems.kinds import Kind, Problem, Stop
 
 __all__ = [
@@ -17,7 +17,6 @@ __all__ = [
     "advice",
     "again",
     "alembic",
-    "as_fix",
     "in_order",
     "kinds_of",
     "migrate",

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.problems.exit_codes import ExitCode
-from migrate.core.problems.fix import advice, again, alembic, as_fix, migrate, shell, sql
+from migrate.core.problems.fix import advice, again, alembic, migrate, shell, sql
 from migrate.core.problems.kinds import OF_THE_CASE, Kind, Problem, Stop
 
 if TYPE_CHECKING:
@@ -763,7 +763,7 @@ def problem(
     code: str,
     why: str,
     *,
-    fix: Fix | str | None = None,
+    fix: Fix | None = None,
     names: Mapping[str, object] = MappingProxyType({}),
     exit_code: ExitCode | None = None,
     **facts: object,
@@ -771,20 +771,20 @@ def problem(
     """A problem of the kind ``code``.
 
     ``names`` fill the blanks of the kind's fix, quoted for where they stand (of several names, each one); ``facts``
-    become fields of the log line. ``fix`` replaces the kind's own where the place that stopped knows a better one, a
-    plain text as a sentence of advice; ``exit_code`` only where a signal or a committed part changes it. Raises KeyError
-    for a code that is not in the catalogue.
+    become fields of the log line. ``fix`` replaces the kind's own where the place that stopped knows a better one;
+    ``exit_code`` only where a signal or a committed part changes it. Raises KeyError for a code that is not in the
+    catalogue.
     """
     kind = CATALOGUE[code]
     return Problem(
         kind,
         why,
-        kind.fix.filled(names) if fix is None else as_fix(fix),
+        kind.fix.filled(names) if fix is None else fix,
         facts,
         kind.exit_code if exit_code is None else exit_code,
     )
 
 
-def stop(code: str, why: str, **details: object) -> Stop:
+def stop(code: str, why: str, *, fix: Fix | None = None, **details: object) -> Stop:
     """The exception for `problem(code, why, ...)`, to be raised."""
-    return Stop(problem(code, why, **details))  # type: ignore[arg-type]  # the same keywords, checked there
+    return Stop(problem(code, why, fix=fix, **details))  # type: ignore[arg-type]  # the same keywords, checked there

@@ -178,14 +178,9 @@ AGAIN: Final = again()
 NOTHING: Final = Fix()
 
 
-def in_order(fixes: Iterable[Fix | str]) -> Fix:
+def in_order(fixes: Iterable[Fix]) -> Fix:
     """Several of them, each once, one after the other."""
-    return Fix(tuple(part for fix in dict.fromkeys(map(as_fix, fixes)) for part in fix.parts))
-
-
-def as_fix(fix: Fix | str) -> Fix:
-    """The fix; a plain text is a sentence of advice."""
-    return advice(fix) if isinstance(fix, str) else fix
+    return Fix(tuple(part for fix in dict.fromkeys(fixes) for part in fix.parts))
 
 
 def _pieces(note: Piece | Pieces) -> Pieces:
