@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from alembic.autogenerate import RevisionContext
 
-from migrate.child.protocol import ModelDifference
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
 PRINTED: Final = 300  # characters of an operation of autogenerate
+_KINDS: Final = {"fk": "foreign key"}  # Alembic's words that are not everybody's
 
 
 class Models:
@@ -44,8 +43,8 @@ class Models:
             # not the version rows: where one head depends on another, they are fewer than the heads
             self._revision.run_autogenerate(tuple(self._script.get_heads()), context)
 
-    def differences(self) -> tuple[ModelDifference, ...] | None:
-        """Each operation as a sentence, and as `alembic check` prints it; None where env.py names no models."""
+    def differences(self) -> tuple[str, ...] | None:
+        """Each as a sentence; None where env.py names no models."""
         if not self._has_models:
             return None
         # a hook may take the script away, which to a check means that there is nothing to do
@@ -53,7 +52,7 @@ class Models:
         found: list[Any] = []
         for difference in (one for made in scripts for ops in made.upgrade_ops_list for one in _diffs_of(ops)):
             found += difference if isinstance(difference, list) else [difference]
-        return tuple(ModelDifference(_stable(_difference_said(one)), _difference_printed(one)) for one in found)
+        return tuple(_stable(_sentence(one)) for one in found)
 
 
 def _diffs_of(operation: Any) -> Iterator[Any]:
@@ -68,32 +67,41 @@ def _diffs_of(operation: Any) -> Iterator[Any]:
         yield (type(operation).__name__,)
 
 
-def _difference_printed(difference: Any) -> str:
-    """As `alembic check` prints it; nothing where the sentence has all of it."""
-    return "" if difference[0].startswith("modify_") or len(difference) == 1 else _stable(repr(difference))[:PRINTED]
-
-
 def _stable(text: str) -> str:
     """Without the addresses of objects, which differ from run to run."""
     return re.sub(r" at 0x[0-9A-Fa-f]+", "", text)
 
 
-def _difference_said(difference: Any) -> str:
-    """One operation for people: its kind, what it is about, and of a changed property both values."""
+def _sentence(difference: Any) -> str:
+    """What autogenerate would do, as the difference that it would do it for."""
     kind, *about = difference
-    if kind.startswith("modify_"):
+    does, _, what = str(kind).partition("_")
+    if does == "modify":
         schema, table, column, _, old, new = about
         place = ".".join(filter(None, (schema, table, column)))
-        return f"{kind.replace('_', ' ')} of {place}: {_shown(old)} in the schema, {_shown(new)} in the models"
-    if not about:
-        return str(kind)
+        return f"{what} of {place}: {_shown(old)} in the schema, {_shown(new)} in the models"
+    sides = {"add": "in the models, not in the schema", "remove": "in the schema, not in the models"}
+    if does not in sides or not about:  # an extension's
+        return f"{kind}: {', '.join(map(repr, about))}"[:PRINTED].removesuffix(": ")
     thing = next((one for one in about if hasattr(one, "name")), about[-1])
-    if kind.endswith("_column"):
-        return f"{kind.replace('_', ' ')} {'.'.join(filter(None, (*about[:-1], thing.name)))}"
-    table = getattr(thing, "table", None)
-    of = f" of {table.fullname}" if table is not None else ""
     name = getattr(thing, "fullname", None) or getattr(thing, "name", None)
-    return f"{kind.replace('_', ' ')} {name or thing}{of}"
+    if what == "column":
+        name = ".".join(filter(None, (*about[:-1], thing.name)))
+    table = getattr(thing, "table", None) if what != "column" else None
+    of = f" of {table.fullname}" if table is not None else ""
+    return f"{_KINDS.get(what, what.replace('_', ' '))} {name or ''}{of}{_detail(thing)}: {sides[does]}".replace(
+        "  ", " "
+    )
+
+
+def _detail(thing: Any) -> str:
+    """A column's type, or the columns of an index or a constraint."""
+    if hasattr(thing, "type"):
+        return f" ({thing.type!r}{'' if thing.nullable else ', not null'})"
+    columns = getattr(thing, "columns", None)
+    if columns is None or hasattr(thing, "indexes"):  # a table has too many to be listed
+        return ""
+    return f" ({', '.join(column.name for column in columns)})"
 
 
 def _shown(value: Any) -> str:

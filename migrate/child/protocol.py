@@ -149,17 +149,10 @@ class Watched(NamedTuple):
     may_mend: bool = False  # it failed, and may have done more than was seen where the rows are others
 
 
-class ModelDifference(NamedTuple):
-    """One operation of autogenerate: as a sentence, and as `alembic check` prints it, where that says more."""
-
-    sentence: str
-    printed: str
-
-
 class Compared(NamedTuple):
-    """What the models differ in; None where env.py names no models."""
+    """What the models differ in, a sentence each; None where env.py names no models."""
 
-    differences: tuple[ModelDifference, ...] | None
+    differences: tuple[str, ...] | None
 
 
 class Unrecorded(NamedTuple):

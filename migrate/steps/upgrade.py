@@ -72,7 +72,6 @@ from migrate.steps.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from migrate.child.protocol import ModelDifference
     from migrate.core.decide.plan import Downgrade
     from migrate.steps.run import Run
 
@@ -96,7 +95,7 @@ class Upgrading:
         self._questions = Questions(run)
         # the tables whose rows tell whether a downgrade loses any
         self.watched: list[Suspect] = []
-        self.models: Sequence[ModelDifference] | None = None  # what the models differ in, where that was asked
+        self.models: Sequence[str] | None = None  # what the models differ in, where that was asked
         self.seen: list[Sent | Watched] = []  # what revisions do, where that was asked
         self._wanted = wanted or Wanted()
         self._session: dict[str, str] = {}

@@ -23,6 +23,7 @@ LISTED: Final = 20  # details of one finding
 _SHOWN: Final = 20  # characters of a word that is too long to be read
 # Longer than any name of PostgreSQL's: a value, as a rule one that fills its column.
 _LONG_WORD: Final = re.compile(r"\w{65,}")
+_WORD: Final = re.compile(r"\w+")
 _ADDRESS: Final = re.compile(r" at 0x[0-9A-Fa-f]+")  # of an object, in its repr()
 
 
@@ -128,6 +129,13 @@ class Remarks:
     downgrade_line: int = 1
     irreversible: str | None = None
     accepted: Mapping[str, str] = field(default_factory=dict)
+    statements: tuple[tuple[int, frozenset[str]], ...] = field(default=(), compare=False)  # upgrade()'s: line and words
+
+    def line_about(self, names: Iterable[str]) -> int:
+        """The first statement of upgrade() that names most of these, or the function itself where none names any."""
+        wanted = {word for name in names for word in _WORD.findall(name)}
+        named = [(len(wanted & words), -line) for line, words in self.statements if wanted & words]
+        return -max(named)[1] if named else self.upgrade_line
 
     @classmethod
     def read(cls, text: str) -> Remarks:
@@ -137,12 +145,14 @@ class Remarks:
         except (SyntaxError, ValueError):
             return cls()
         lines: dict[str, int] = {}
+        statements: tuple[tuple[int, frozenset[str]], ...] = ()
         reason = None
         accepted: dict[str, str] = {}
         for node in module.body:
             match node:
                 case ast.FunctionDef(name=name) if name in {"upgrade", "downgrade"}:
                     lines[f"{name}_line"] = node.lineno
+                    statements = _statements(node, text) if name == "upgrade" else statements
                 case (
                     ast.Assign(targets=[ast.Name(id="irreversible")], value=ast.Constant(value=str() as said))
                     | ast.AnnAssign(target=ast.Name(id="irreversible"), value=ast.Constant(value=str() as said))
@@ -155,7 +165,16 @@ class Remarks:
                     accepted |= _reasons(keys, values)
                 case _:
                     pass
-        return cls(**lines, irreversible=reason, accepted=accepted)
+        return cls(**lines, irreversible=reason, accepted=accepted, statements=statements)
+
+
+def _statements(function: ast.FunctionDef, text: str) -> tuple[tuple[int, frozenset[str]], ...]:
+    """The statements that have none inside, each with its words."""
+    lines = text.splitlines()
+    found = [node for node in ast.walk(function) if isinstance(node, ast.stmt) and not hasattr(node, "body")]
+    return tuple(
+        (node.lineno, frozenset(_WORD.findall("\n".join(lines[node.lineno - 1 : node.end_lineno])))) for node in found
+    )
 
 
 def _reasons(keys: Iterable[ast.expr | None], values: Iterable[ast.expr]) -> dict[str, str]:

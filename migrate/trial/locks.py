@@ -11,8 +11,16 @@ from migrate.core.trial_checks import TrialCheck
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from migrate.core.foresee.effects import Effect
     from migrate.core.manifest.manifest import Manifest
     from migrate.trial.cases import Findings
+
+
+def _names(effect: Effect) -> list[str]:
+    """What a statement names that has this effect."""
+    return [
+        getattr(effect, field) for field in ("table", "index", "constraint", "other", "why") if hasattr(effect, field)
+    ]
 
 
 def judge_locks(findings: Findings, manifest: Manifest | None, revisions: Iterable[str]) -> None:
@@ -32,5 +40,5 @@ def judge_locks(findings: Findings, manifest: Manifest | None, revisions: Iterab
                     line(effect),
                     better.lines() if better is not None else (),
                     file=findings.files.get(id_),
-                    line=findings.sources[id_].upgrade_line,
+                    line=findings.sources[id_].line_about(_names(effect)),
                 )

@@ -13,18 +13,15 @@ from migrate.trial.cases import FOUND, CaseStatus
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from migrate.child.protocol import ModelDifference
     from migrate.core.events import Emit
     from migrate.core.history.graph import Revision
     from migrate.core.problems import Problem
     from migrate.trial.cases import Case, Findings
 
-MODELS_DIFFER: Final = "the models are not the schema at the head: "
+MODELS_DIFFER: Final = "the models do not match the schema at head: "
 
 
-def judge_models(
-    findings: Findings, env_py: str, differences: Sequence[ModelDifference] | None, failed: Problem | None
-) -> None:
+def judge_models(findings: Findings, env_py: str, differences: Sequence[str] | None, failed: Problem | None) -> None:
     """What the comparison of the models with the schema at the head has found."""
     if failed is not None:
         findings.found(TrialCheck.MODELS, None, f"the models cannot be compared: {failed.why}", file=env_py, line=1)
@@ -32,8 +29,8 @@ def judge_models(
         findings.skipped(TrialCheck.MODELS, None, "env.py names no target_metadata that has tables")
     elif differences:
         # at env.py, which names the models: what was applied is never at fault
-        said = [f"{one.sentence}: {one.printed}" if one.printed else one.sentence for one in differences]
-        findings.found(TrialCheck.MODELS, None, f"{MODELS_DIFFER}{said[0]}", said[1:], file=env_py, line=1)
+        first, *others = differences
+        findings.found(TrialCheck.MODELS, None, f"{MODELS_DIFFER}{first}", others, file=env_py, line=1)
     findings.passed(TrialCheck.MODELS)
 
 

@@ -80,6 +80,8 @@ def test_the_check_of_locks_warns_and_fails_only_where_that_is_asked(project, ru
     (finding,) = [each for each in result.named("trial.finding") if each["check"] == "locks"]
     assert (finding["check"], finding["revision"]) == ("locks", "change")
     assert "blocks writes of orders: builds index ix" in finding["finding"]
+    text = (project.path / finding["file"]).read_text().splitlines()
+    assert "CREATE INDEX" in text[finding["line"] - 1]
     assert any("postgresql_concurrently=True" in line for line in finding["details"])
     failed = run_migrate("test", "--fail", "locks")
     assert failed.exit_code == 11

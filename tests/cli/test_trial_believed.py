@@ -208,7 +208,7 @@ def test_what_is_meant_to_be_so_is_accepted_with_its_reason(tried: Result) -> No
 
 def test_what_is_found_can_be_read_and_is_the_same_in_every_run(tried: Result) -> None:
     text = findings(tried)["reads_texts", "rows"]["finding"]
-    assert "(255 characters)" in text
+    assert 'invalid input syntax for type point: "…"' in text  # no value of a row is shown
     assert len(text) < 200
     assert findings(tried)["names_an_object", "rows"]["finding"].endswith("no <object object> for guests")
 
@@ -338,21 +338,21 @@ HIDES = ", include_object=leaves_out_hidden"
         ({"options": HIDES + ", compare_type=False", "timezone": False}, []),
         (
             {"options": HIDES, "timezone": False},
-            ["modify type of r1.at: TIMESTAMP(timezone=True) in the schema, DateTime() in the models"],
+            ["type of r1.at: TIMESTAMP(timezone=True) in the schema, DateTime() in the models"],
         ),
         (
             {"options": HIDES + ", compare_server_default=True"},
-            ["modify default of r1.at: now() in the schema, None in the models"],
+            ["default of r1.at: now() in the schema, None in the models"],
         ),
         (
             {"options": HIDES, "nullable": "", "more": 'Column("new", Text), Column("newer", Integer),'},
             [
-                "add column r1.new: ('add_column', None, 'r1', Column('new', Text(), table=<r1>))",
-                "add column r1.newer: ('add_column', None, 'r1', Column('newer', Integer(), table=<r1>))",
-                "modify nullable of r1.name: False in the schema, True in the models",
+                "column r1.new (Text()): in the models, not in the schema",
+                "column r1.newer (Integer()): in the models, not in the schema",
+                "nullable of r1.name: False in the schema, True in the models",
             ],
         ),
-        ({}, ["remove table hidden: ('remove_table', Table('hidden',"]),
+        ({}, ["table hidden: in the schema, not in the models"]),
     ],
     ids=str,
 )

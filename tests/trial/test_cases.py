@@ -67,6 +67,24 @@ def test_a_revisions_text_is_read_without_running_it(text: str, expected: Remark
     assert Remarks.read(text) == expected
 
 
+TWO_STATEMENTS = """\
+def upgrade():
+    with op.batch_alter_table("orders") as batch:
+        batch.add_column(sa.Column("total", sa.Numeric))
+    op.create_index(
+        "ix_orders_total", "orders", ["total"]
+    )
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [(("orders", "ix_orders_total"), 4), (("orders",), 4), (("total is new",), 3), (("customers",), 1)],
+)
+def test_a_statement_is_found_by_what_it_names(names: tuple[str, ...], line: int) -> None:
+    assert Remarks.read(TWO_STATEMENTS).line_about(names) == line
+
+
 def test_a_finding_stands_at_the_function_that_it_is_about(findings: Findings) -> None:
     findings.found(TrialCheck.ROWS, "r1", "no")
     findings.found(TrialCheck.DOWNGRADE, "r1", "no")
