@@ -72,7 +72,7 @@ kinds-page: $(VENV)/installed ## run every kind of env.py and of history and wri
 soak: $(VENV)/installed ## 200 rounds of random faults against random runners; ROUNDS=, SEED=
 	$(BIN)/python -m tests.faults.soak --rounds $(or $(ROUNDS),200) $(if $(SEED),--seed $(SEED))
 
-test-pages: $(VENV)/installed ## the report in headless Chromium (Debian's package chromium)
+test-pages: $(VENV)/installed site ## the report and the site in headless Chromium (Debian's package chromium)
 	$(PYTEST) tests/pages
 
 lint: $(VENV)/installed $(NODE_MODULES)/installed ## ruff, mypy, import contracts, and every platform's file by its own tool

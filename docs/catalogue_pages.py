@@ -7,10 +7,12 @@ import re
 from migrate.core.events import Name
 from migrate.core.problems import EXIT_MEANINGS, ExitCode, Kind, kinds_of
 from migrate.core.problems.examples import EXAMPLES, Snippet
+from migrate.core.problems.fix import Language
 from migrate.core.trial_checks import DEFAULT_FAIL, TrialCheck
 from migrate.doctor.checks import CHECKS
 
 _MADE = "<!-- Made by `make docs` from {source}; a test compares it with what would be made. -->"
+_BLANK = re.compile(r"<\w+>")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 _OK = """\
@@ -191,7 +193,13 @@ def _yes(code: ExitCode) -> str:
 
 
 def _block(snippet: Snippet) -> list[str]:
-    return [f"```{snippet.language}", snippet.code, "```"]
+    return [snippet.code] if snippet.language is None else [f"```{snippet.language}", snippet.code, "```"]
+
+
+def _sentence(advice: str) -> str:
+    """Advice as a page's own words: what stands for a name is marked, and what can be typed is not taken for markup."""
+    marked = _BLANK.sub(r"`\g<0>`", advice)
+    return f"{marked[0].upper()}{marked[1:]}{'' if marked.endswith('.') else '.'}"
 
 
 def _fix(kind: Kind) -> list[str]:
@@ -199,7 +207,14 @@ def _fix(kind: Kind) -> list[str]:
         return ["It depends on the case: the field `fix` of the log line says it."]
     lines: list[str] = []
     for part in kind.general_fix.parts:
-        lines += [*([""] if lines else []), f"```{part.language}", str(part), "```"]
+        lines += [
+            *([""] if lines else []),
+            *(
+                [_sentence(str(part))]
+                if part.language is Language.ADVICE
+                else [f"```{part.language}", str(part), "```"]
+            ),
+        ]
     names = dict.fromkeys(_PLACEHOLDER.findall(str(kind.fix)))
     if names:
         listed = ", ".join(f"`<{name}>`" for name in names)

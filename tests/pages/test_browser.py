@@ -23,14 +23,15 @@ CHROMIUM = shutil.which("chromium")
 THEMES = {"dark": 0, "light": 1}  # Blink's PreferredColorScheme
 
 
-def chromium(tmp_path, *flags):
+def command(tmp_path, *flags):
     assert CHROMIUM, "Chromium is not installed: apt-get install chromium"
-    done = subprocess.run(
-        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars",
-         "--virtual-time-budget=2000", f"--user-data-dir={tmp_path / 'profile'}", *flags],
-        capture_output=True, check=True, timeout=100,
-    )  # fmt: skip
-    return done.stdout.decode()
+    always = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars")
+    return [CHROMIUM, *always, f"--user-data-dir={tmp_path / 'profile'}", *flags]
+
+
+def chromium(tmp_path, *flags):
+    asked = command(tmp_path, "--virtual-time-budget=2000", *flags)
+    return subprocess.run(asked, capture_output=True, check=True, timeout=100).stdout.decode()
 
 
 @contextmanager

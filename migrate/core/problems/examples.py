@@ -1,6 +1,6 @@
 """An example of each kind of problem: what leads to it, and what mends it. Imported where problems are explained alone.
 
-`text` is a situation where there is nothing to paste; everything else can be pasted after names were replaced.
+`text` is what is shown somewhere, and a situation is told in words; everything else can be pasted after names were replaced.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class Snippet(Value):
-    """A piece of code, or of what happens; ``language`` is that of a block in Markdown."""
+    """A piece of code, or of what happens; ``language`` is that of a block in Markdown, and of words there is none."""
 
-    language: str
+    language: str | None
     code: str
 
 
@@ -51,6 +51,10 @@ def _ini(code: str) -> Snippet:
 
 def _text(code: str) -> Snippet:
     return Snippet("text", dedent(code).strip("\n"))
+
+
+def _situation(words: str) -> Snippet:
+    return Snippet(None, dedent(words).strip("\n"))
 
 
 EXAMPLES: Final[Mapping[str, Example]] = MappingProxyType(
@@ -334,7 +338,7 @@ EXAMPLES: Final[Mapping[str, Example]] = MappingProxyType(
             _sh("migrate down --to 0041 --allow-data-loss --backup /backups        # if they may go"),
         ),
         "backup-failed": Example(
-            _text("/backups is a volume of 10 GB, and the dump of the database needs 14 GB"),
+            _situation("/backups is a volume of 10 GB, and the dump of the database needs 14 GB."),
             _sh("""
             df -h /backups                        # make room, or name a larger place:
             migrate up --backup /large-backups --strict
@@ -462,7 +466,7 @@ EXAMPLES: Final[Mapping[str, Example]] = MappingProxyType(
             """),
         ),
         "authentication": Example(
-            _text("the password was changed at the provider; the job still has the old DATABASE_URL"),
+            _situation("The password was changed at the provider; the job still has the old DATABASE_URL."),
             _sh(
                 "psql \"$DATABASE_URL\" -c 'SELECT 1'        # after DATABASE_URL was set to the new one, where the job runs"
             ),
@@ -510,9 +514,9 @@ EXAMPLES: Final[Mapping[str, Example]] = MappingProxyType(
             """),
         ),
         "residue": Example(
-            _text("""
+            _situation("""
             CREATE INDEX CONCURRENTLY ix_orders_state failed, or was cut off:
-            PostgreSQL keeps the index, marked INVALID, and CREATE INDEX fails the next time
+            PostgreSQL keeps the index, marked INVALID, and CREATE INDEX fails the next time.
             """),
             _sh("""
             migrate repair            # what it would do
@@ -530,13 +534,13 @@ EXAMPLES: Final[Mapping[str, Example]] = MappingProxyType(
             """),
         ),
         "ahead": Example(
-            _text("""
-            release 13 applied 0043, which drops customers.fax
-            a rollback deploys release 12, which still reads customers.fax
+            _situation("""
+            Release 13 applied 0043, which drops customers.fax.
+            A rollback deploys release 12, which still reads customers.fax.
             """),
-            _text("""
-            deploy release 13 again, or release 12 with a change that does not need customers.fax;
-            the next time drop it one release later, so that a rollback can run
+            _situation("""
+            Deploy release 13 again, or release 12 with a change that does not need customers.fax.
+            The next time, drop the column one release later, so that a rollback can run.
             """),
         ),
         "drift": Example(
@@ -572,8 +576,8 @@ EXAMPLES: Final[Mapping[str, Example]] = MappingProxyType(
             """),
         ),
         "guard-busy": Example(
-            _text("""
-            two pipelines deploy at once: run 4b1e has held the job lock for 20 minutes, and this one waited 15
+            _situation("""
+            Two pipelines deploy at once: run 4b1e has held the job lock for 20 minutes, and this one waited 15.
             """),
             _sh("""
             migrate history --limit 3             # what the other run does
@@ -581,7 +585,7 @@ EXAMPLES: Final[Mapping[str, Example]] = MappingProxyType(
             """),
         ),
         "orphan-worker": Example(
-            _text("the job was killed (SIGKILL, a lost node) while the server was in the middle of CREATE INDEX"),
+            _situation("The job was killed (SIGKILL, a lost node) while the server was in the middle of CREATE INDEX."),
             _sql("""
             SELECT pid, state, query FROM pg_stat_activity WHERE application_name LIKE 'migrate:worker:%';
             SELECT pg_terminate_backend(4711);      -- the pid, if it is not to be waited for
@@ -606,7 +610,7 @@ EXAMPLES: Final[Mapping[str, Example]] = MappingProxyType(
             """),
         ),
         "connection-lost": Example(
-            _text("the provider restarted the server for maintenance while revision 0042 ran"),
+            _situation("The provider restarted the server for maintenance while revision 0042 ran."),
             _sh("""
             migrate doctor      # is the server back?
             migrate up          # 0042 was rolled back; it is run again
@@ -676,14 +680,14 @@ EXAMPLES: Final[Mapping[str, Example]] = MappingProxyType(
             """),
         ),
         "commit-unknown": Example(
-            _text("the network was cut after COMMIT had been sent, and before its answer came"),
+            _situation("The network was cut after COMMIT had been sent, and before its answer came."),
             _sh("""
             migrate status      # the revision is there, or it is not
             migrate up          # goes on from there
             """),
         ),
         "guard-lost": Example(
-            _text("a pooler, or an administrator, ended the connection that holds the job lock while 0042 ran"),
+            _situation("A pooler, or an administrator, ended the connection that holds the job lock while 0042 ran."),
             _sh("""
             migrate status      # what is applied
             migrate up          # takes the job lock anew
