@@ -10,7 +10,7 @@ import termios
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, assert_never
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, assert_never
 
 from migrate.child import driver
 from migrate.child.protocol import (
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from migrate.child.protocol import Asked, Question, Starting, Told
+
+
+_CONNECTING: Final = frozenset({("sqlalchemy.engine.default", "connect"), ("migrate.child.kept_session", "connect")})
 
 
 class Stopped(Exception):  # noqa: N818 - the parent's wish
@@ -174,7 +177,7 @@ def _waits_for(frame: FrameType | None) -> Literal["answer", "connected"] | None
     if [module for module, _ in stack[:2]] == ["selectors", "asyncio.base_events"]:
         # else a revision runs its own loop
         return "answer" if all(module != "alembic.runtime.migration" for module, _ in stack) else None
-    if ("sqlalchemy.engine.default", "connect") in stack:
+    if not _CONNECTING.isdisjoint(stack):
         return "connected"
     is_asking = any(
         name.startswith("do_") and (module.startswith("sqlalchemy.") or module == driver.__name__)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 _MAY_KEEP: Final = "close" in inspect.signature(Engine.dispose).parameters  # since SQLAlchemy 1.4.33
 
@@ -18,16 +21,33 @@ class Engines:
     def __init__(self) -> None:
         self.search_path: str | None = None
         self._known: WeakSet[Engine] = WeakSet()
+        self._kept: ModuleType | None = None  # loaded for a fleet alone: with it comes psycopg2
         # before the dialect asks for the schema that is the default: it has to be told this one
         event.listen(Engine, "connect", self._connected, insert=True)
         event.listen(Engine, "engine_connect", self._used)
 
-    def begin(self, search_path: str | None) -> None:
+    def begin(self, search_path: str | None, *, keeps_session: bool) -> None:
         """Another run begins: an application's own engine keeps connections to a database that was replaced since."""
         self.search_path = search_path
+        self._keep_session(is_on=keeps_session)
         for engine in list(self._known):
             _forget_connections(engine)
         self._known.clear()  # an env.py may make a new one each time
+
+    def end(self, *, is_well: bool) -> None:
+        """The run has ended; of one that has not ended well no session is kept."""
+        if not is_well:
+            self._keep_session(is_on=False)
+
+    def _keep_session(self, *, is_on: bool) -> None:
+        if not is_on and self._kept is None:
+            return
+        if self._kept is None:
+            from migrate.child import kept_session
+
+            self._kept = kept_session
+            event.listen(Engine, "do_connect", kept_session.connect)
+        self._kept.keep(is_on=is_on)
 
     def _connected(self, connection: Any, _record: object) -> None:
         if self.search_path is None:

@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 _ENDS_TRANSACTION: Final = "2D000"  # a COMMIT in a procedure or a DO block that was called in a transaction
 
 
-def run(task: Task, channel: Channel) -> None:
-    """Do one task and tell how it ended."""
+def run(task: Task, channel: Channel) -> bool:
+    """Do one task and tell how it ended; whether that was well."""
     seam: Seam | None = None
     os.environ.update(task.environ)
     command = ("check",) if task.wanted.compares else (task.kind, task.target)
@@ -84,6 +84,9 @@ def run(task: Task, channel: Channel) -> None:
             _tell_refusal(channel, seam, refusal)
         else:
             _tell_failure(channel, seam, error, task)
+    else:
+        return True
+    return False
 
 
 def _refusal_of(error: BaseException, seam: Seam | None, task: Task) -> Refused | None:
@@ -225,8 +228,8 @@ def main(fd: int) -> None:
             case LoadHistory(setup):
                 load_history(setup, channel)
             case Task() as task:
-                engines.begin(task.search_path)
-                run(task, channel)
+                engines.begin(task.search_path, keeps_session=task.keeps_session)
+                engines.end(is_well=run(task, channel))
             case Start() | Go() | Halt() as answer:
                 channel.refuse(answer)
             case never:

@@ -87,6 +87,7 @@ class Task(NamedTuple):
     looks: bool = False  # only at where env.py goes: nothing is run
     search_path: str | None = None  # the one schema of env.py's connections, where they are to be told
     held: tuple[str, ...] = ()  # revisions on the way to the target that are not run, with all that build on them
+    keeps_session: bool = False  # env.py's, for the task that comes next
 
 
 class Start(NamedTuple):

@@ -312,6 +312,7 @@ class Upgrading:
             wanted=self._wanted,
             search_path=run.order.target.search_path,
             held=tuple(each.id for each in self.plan.held) if isinstance(self.plan, Upgrade) else (),
+            keeps_session=run.order.child is not None and not run.before.server.pooled,
         )
 
     @property
