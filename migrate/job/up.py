@@ -209,4 +209,6 @@ def carry_out(order: Order, run: Run, judged: Judged, progress: Progress) -> Non
 
     progress.after = look_again(order, run)
     prove(run, progress.after, judged.state, decision)
+    if run.failed_after is not None:
+        raise run.failed_after
     progress.result = decision.result

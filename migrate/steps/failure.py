@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from migrate.steps.attempt import Attempt
     from migrate.steps.run import Run
 
+_GOOD_EXITS: Final = frozenset({"SystemExit", "None", "0"})  # what sys.exit() that is no failure says
 SETTLE_S: Final = 2.0  # for the server to notice that a client is gone; then its backend is ended
 LISTED: Final = 20
 # What would only be told beside the end is left untold where it cannot be read soon: a signal's grace is short.
@@ -70,9 +71,14 @@ def judge(attempt: Attempt, failure: Failed, *, blocking: Sequence[Mapping[str, 
     error = failure.error
     ending = _settle(attempt, is_said_to_leave_nothing=failure.left_nothing)
     failed = attempt.current
-    if failed is None and len(run.applied) == attempt.total:
-        return None
     said = run.context.redact(error.message or error.type)
+    if failed is None and len(run.applied) == attempt.total:
+        if run.servers is None and attempt.cancelled_at is None and not _ended_well(error):
+            where = run.order.project.env_py
+            if error.file is not None:
+                where = f"{shortest(error.file, run.order.project.cwd)}, line {error.line}"
+            run.failed_after = stop("env-failed-after", f"{where}: {error.type}: {said}", names=names(run))
+        return None
     if error.type == "MemoryError":
         said = f"out of memory: {said}"
     if attempt.cancelled_at is None and run.guard.ran_out:  # whatever failed, it is because of that, or matters less
@@ -102,6 +108,11 @@ def judge(attempt: Attempt, failure: Failed, *, blocking: Sequence[Mapping[str, 
         default = "connection-lost"
     code = default if sqlstate == QUERY_CANCELED else code_of(sqlstate, default)
     raise _failure(attempt, code, why, failed, about, said)
+
+
+def _ended_well(error: Error) -> bool:
+    """Whether an end after the last commit is none of env.py's: its answer was lost, or it only left early."""
+    return error.is_disconnect or (error.has_exited and (not error.types or error.message in _GOOD_EXITS))
 
 
 def taken_back(attempt: Attempt) -> None:

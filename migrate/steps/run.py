@@ -54,6 +54,7 @@ class Run:
     servers: Servers | None = None  # of a shadow's run
     explained: Callable[[Stop], Stop] | None = None  # what a failure means in a shadow
     attempt: Underway | None = None  # of the upgrade, while it is at work
+    failed_after: Stop | None = None  # what env.py ended with, once all was applied and committed
     applied: list[str] = field(default_factory=list)
     backup: Mapping[str, object] | None = None  # the way back, for the last line
     stamping: bool = False  # the COMMIT of version rows of ours is under way

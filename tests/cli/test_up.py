@@ -246,6 +246,38 @@ def test_env_py_that_exits_is_no_success(project, database, run_migrate):
 
 
 @pytest.mark.parametrize(
+    ("tail", "why"),
+    [
+        ("raise RuntimeError('no seed')", "RuntimeError: no seed"),
+        ("sys.exit(3)", "SystemExit: 3"),
+        ("os.environ['NOT_THERE']", "KeyError: "),
+    ],
+    ids=["raises", "exits", "lacks"],
+)
+@pytest.mark.parametrize("engine", ["sync", "async"])
+def test_env_py_that_fails_after_the_last_revision_is_no_success(project, database, run_migrate, tail, why, engine):
+    ids = project.linear(2)
+    project.write_env(engine=engine, head="import os\nimport sys\n")
+    project.env.write_text(f"{project.env.read_text()}\n{tail}\n")
+    result = run_migrate("up", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["problem"]) == (30, "env-failed-after")
+    assert why in result.finished["why"]
+    assert result.finished["why"].startswith("migrations/env.py, line ")
+    assert (result.finished["applied"], result.finished["pending"]) == (ids, [])
+    assert versions(database) == ids[-1:]
+    assert run_migrate("up", database=database).finished["outcome"] == "noop"
+
+
+@pytest.mark.parametrize("tail", ["sys.exit()", "sys.exit(0)", "os._exit(0)"])
+def test_env_py_may_leave_early_after_the_last_revision(project, database, run_migrate, tail):
+    project.linear(2)
+    project.write_env(head="import os\nimport sys\n")
+    project.env.write_text(f"{project.env.read_text()}\n{tail}\n")
+    assert run_migrate("up", database=database).finished["outcome"] == "applied"
+
+
+@pytest.mark.parametrize(
     ("module", "beside", "expected"),
     [
         ("pgvector_x", None, "put pgvector_x into the image: "),

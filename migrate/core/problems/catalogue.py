@@ -701,6 +701,18 @@ _KINDS: Final = (
         advice("correct {file}, build a new image, and run ", again(), " again"),
     ),
     Kind(
+        "env-failed-after",
+        ExitCode.FAILED,
+        "env.py failed after the last revision",
+        "Every revision was applied and committed; then env.py raised an error, or exited with a status other than 0.",
+        "The revisions stay. What env.py was to do after them is not done, and the next run finds nothing to apply.",
+        advice(
+            "do by hand what {env_py} left undone: a run without a pending revision does not run it; then move it into a"
+            " revision, or into a command of its own after ",
+            again(),
+        ),
+    ),
+    Kind(
         "revision-exited",
         ExitCode.FAILED,
         "A revision ended the process",

@@ -641,6 +641,17 @@ EXAMPLES: Final[Mapping[str, Example]] = MappingProxyType(
                 op.execute("UPDATE orders SET state = 'new' WHERE state IS NULL")
             """),
         ),
+        "env-failed-after": Example(
+            _py("""
+            # env.py
+            with context.begin_transaction():
+                context.run_migrations()
+            refresh_search_index()        # raises: the service is not reachable from the job
+            """),
+            _sh("""
+            migrate up && python -m app.refresh_search_index        # a command of its own: it can be run again
+            """),
+        ),
         "revision-exited": Example(
             _py("""
             def upgrade() -> None:
