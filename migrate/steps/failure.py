@@ -13,44 +13,34 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.foresee.live import Against
 from migrate.core.foresee.proving import is_refused_by
 from migrate.core.interruption import Interrupted
-from migrate.core.problems import ExitCode, Fix, Stop, advice, again, alembic, in_order, shell, stop
+from migrate.core.problems import ExitCode, Fix, Stop, advice, in_order, stop
 from migrate.core.problems.kinds import EXCERPTS
-from migrate.core.problems.packages import fix_of_missing
-from migrate.core.problems.privileges import denied_object, fix_of_denied, fix_of_uncounted
-from migrate.core.quoting import word
+from migrate.core.problems.privileges import fix_of_uncounted
 from migrate.core.schema.differences import changes, ignored_by, read_change
-from migrate.core.url import URL_VARIABLES
 from migrate.postgres import activity, catalog
 from migrate.postgres.activity import described, fix_of_blocked, who
 from migrate.postgres.backend_names import WORKER_NAME
-from migrate.postgres.connection import is_exhausted, is_rejected
-from migrate.postgres.denied import names_of_denied
 from migrate.postgres.errors import QUERY_CANCELED, RETRIED, code_of
 from migrate.steps.control import ask, invalid_now, rows_now
+from migrate.steps.env_failure import MORE_MEMORY, READ_S, after_the_last, before_any_revision, grant_of
 from migrate.steps.excerpts import excerpts, shortest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
-    from migrate.child.protocol import Error, Failed, Phase
+    from migrate.child.protocol import Error, Failed
     from migrate.postgres.connection import Connection
     from migrate.steps.at_work import AtWork
     from migrate.steps.attempt import Attempt
     from migrate.steps.run import Run
 
-_GOOD_EXITS: Final = frozenset({"SystemExit", "None", "0"})  # what sys.exit() that is no failure says
 SETTLE_S: Final = 2.0  # for the server to notice that a client is gone; then its backend is ended
 LISTED: Final = 20
-# What would only be told beside the end is left untold where it cannot be read soon: a signal's grace is short.
-_READ_S: Final = 0.5
 _LOCK_MS: Final = 200
 _THERE_ALREADY: Final = frozenset(
     {"42P07", "42701", "42710", "42P06", "42723"}
 )  # a table, column, object, schema, function
 UNIQUE_VIOLATION: Final = "23505"
-_MORE_MEMORY: Final = advice("give the job more memory, or let the revision work in smaller parts; then run ", again())
-_NO_CONNECTION: Final = frozenset({"OperationalError", "ConnectionRefusedError", "TimeoutError"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +63,8 @@ def judge(attempt: Attempt, failure: Failed, *, blocking: Sequence[Mapping[str, 
     failed = attempt.current
     said = run.context.redact(error.message or error.type)
     if failed is None and len(run.applied) == attempt.total:
-        if run.servers is None and attempt.cancelled_at is None and not _ended_well(error):
-            where = run.order.project.env_py
-            if error.file is not None:
-                where = f"{shortest(error.file, run.order.project.cwd)}, line {error.line}"
-            run.failed_after = stop("env-failed-after", f"{where}: {error.type}: {said}", names=names(run))
+        if run.servers is None and attempt.cancelled_at is None:
+            run.failed_after = after_the_last(run, error, said)
         return None
     if error.type == "MemoryError":
         said = f"out of memory: {said}"
@@ -86,7 +73,7 @@ def judge(attempt: Attempt, failure: Failed, *, blocking: Sequence[Mapping[str, 
     if attempt.cancelled_at is not None and not _lost_by_itself(attempt, error):
         raise _cancelled(attempt, ending)
     if failed is None:
-        return _before_any_revision(run, failure.phase, error, said)
+        return before_any_revision(run, failure.phase, error, said)
     why = f"revision {failed.id} ({_place(run, failed, error)}): {said}"
     if error.sqlstate == UNIQUE_VIOLATION and said.startswith("could not create unique index"):
         why += ", because a key of it is in the table more than once"  # which one is a value of the user's
@@ -108,11 +95,6 @@ def judge(attempt: Attempt, failure: Failed, *, blocking: Sequence[Mapping[str, 
         default = "connection-lost"
     code = default if sqlstate == QUERY_CANCELED else code_of(sqlstate, default)
     raise _failure(attempt, code, why, failed, about, said)
-
-
-def _ended_well(error: Error) -> bool:
-    """Whether an end after the last commit is none of env.py's: its answer was lost, or it only left early."""
-    return error.is_disconnect or (error.has_exited and (not error.types or error.message in _GOOD_EXITS))
 
 
 def taken_back(attempt: Attempt) -> None:
@@ -244,11 +226,6 @@ def facts(failed: AtWork | None, error: Error | None = None) -> dict[str, Any]:
     return found
 
 
-def names(run: Run) -> dict[str, object]:
-    """What the fixes of env.py's problems name."""
-    return {"config": run.order.project.config or "alembic.ini", "env_py": run.order.project.env_py}
-
-
 def _settle(attempt: Attempt, *, is_said_to_leave_nothing: bool = False) -> _Ending:
     """Wait until the attempt's transactions have ended on the server, and note what they committed."""
     run = attempt.run
@@ -336,7 +313,7 @@ def _cancelled(attempt: Attempt, ending: _Ending) -> Stop | Interrupted:
 
 def _partial(attempt: Attempt, failed: AtWork, why: str, about: Mapping[str, object]) -> Stop:
     partial = attempt.left_in_part() or failed
-    invalid = invalid_now(attempt.run, within_s=_READ_S) or ()
+    invalid = invalid_now(attempt.run, within_s=READ_S) or ()
     left = [f"INVALID index {index.schema}.{index.name} on {index.table}" for index in invalid]
     left = [*left, *_changed(attempt.run, partial)][:LISTED]
     why = why if partial is failed else f"{why}; revision {partial.id} before it had committed a part of its own"
@@ -362,18 +339,13 @@ def _changed(run: Run, failed: AtWork) -> list[str]:
     return [line for line in changes(failed.schema_before, now) if not is_ignored(read_change(line)[0])]
 
 
-def out_of_memory(why: str) -> Stop:
-    """The stop for a child that was killed, or that Python refused memory, while nothing of a revision was there."""
-    return stop("no-resources", why, fix=_MORE_MEMORY)
-
-
 def _failure(
     attempt: Attempt, code: str, why: str, failed: AtWork, about: Mapping[str, object], said: str = ""
 ) -> Stop:
     run = attempt.run
-    fix: Fix | None = _grant(run, said or why) if code == "missing-privilege" else None
+    fix: Fix | None = grant_of(run, said or why) if code == "missing-privilege" else None
     if code == "no-resources" and "sqlstate" in about and about["sqlstate"] is None:
-        fix = _MORE_MEMORY
+        fix = MORE_MEMORY
     if fix is None and code == "revision-failed":
         fix = _rows_to_mend(run, failed, about)
         if fix is None and run.stale is not None and str(about.get("sqlstate")) in _THERE_ALREADY:
@@ -396,103 +368,13 @@ def _rows_to_mend(run: Run, failed: AtWork, about: Mapping[str, object]) -> Fix 
     return in_order(ways) if ways else None
 
 
-def _before_any_revision(run: Run, phase: Phase, error: Error, said: str) -> Stop:
-    """The problem of env.py, or of the connection between two revisions; returned where it may be tried again."""
-    place = f" ({shortest(error.file, run.order.project.cwd)}, line {error.line})" if error.file else ""
-    if phase == "alembic":
-        raise stop("bad-history", f"Alembic: {said}", fix=shell(alembic("heads"), note="shows the same error"))
-    sqlstate = error.sqlstate
-    fix: Fix | None = None
-    default, where = "env-cannot-run", f"env.py{place}"
-    if phase == "version-table" and sqlstate:  # the first statement of Alembic's own: env.py has done its part
-        server = run.before.server
-        table = f"{server.schema}.{run.order.target.version_table}"
-        default, where = "revision-failed", f"the version table {table}"
-        fix = advice(f"let role {word(server.user)} read and make {word(table)} ({said})")
-    if error.type == "InvalidRequestError" and "requires an async driver" in said:
-        named = {**names(run), "variable": run.order.target.url_from}
-        raise stop("sync-driver", f"{where}: {said}", fix=_fix_of_driver(run), names=named)
-    if error.is_interpolation:
-        said += ": a % in a value that is given to Alembic's config stands for itself only when it is doubled"
-        fix = advice(
-            f"in {run.order.project.env_py}: double the % (config.set_main_option('sqlalchemy.url', url.replace('%', '%%'))), or"
-            " give the URL to create_engine() itself"
-        )
-    if error.is_out_of_memory:
-        raise out_of_memory(f"{where}: {said}")
-    if "sqlalchemy.dialects:postgres" in said:  # the older spelling, which libpq takes and SQLAlchemy does not
-        fix = advice(
-            f"write postgresql:// in place of postgres:// in {run.order.target.url_from} (env.py reads it too)"
-        )
-    elif error.missing_module:
-        fix = _fix_of_module(run, error.missing_module)
-    if fix is None and not run.order.project.x and _reads_arguments(run):
-        fix = shell(again("-x KEY=VALUE"), note="env.py reads arguments of the command line; as a setting: MIGRATE_X")
-    if error.is_disconnect:
-        default = "connection-lost"
-    elif not sqlstate and not _NO_CONNECTION.isdisjoint(error.types):
-        default = "authentication" if is_rejected(said) else "no-resources" if is_exhausted(said) else "unreachable"
-    code = code_of(sqlstate, default)
-    if code == "missing-privilege":
-        fix = _grant(run, said)
-    elif code not in {"revision-failed", "env-cannot-run"}:
-        fix = None
-    found = stop(
-        code,
-        f"{where}: {error.type}: {said}",
-        fix=fix,
-        names={**names(run), "variable": run.order.target.url_from},
-        sqlstate=sqlstate,
-        excerpts=excerpts(error, run.order.project.cwd),
-    )
-    if sqlstate in RETRIED:
-        return found
-    raise found
-
-
-def _reads_arguments(run: Run) -> bool:
-    try:
-        text = (run.order.project.cwd / run.order.project.env_py).read_text("utf-8", "replace")
-    except OSError:
-        return False
-    return "get_x_argument" in text or "cmd_opts" in text
-
-
-def _grant(run: Run, said: str) -> Fix:
-    """What lets the role do what the server refused; the message names no schema, so the server is asked for it."""
-    found = ask(run, lambda control: names_of_denied(control, said), within_s=_READ_S) if denied_object(said) else None
-    return fix_of_denied(said, run.before.server.user, found or ())
-
-
-def _fix_of_module(run: Run, module: str) -> Fix | None:
-    """How a missing module is brought; None for a part of a package that is there."""
-    if "." in module:
-        return None
-    places = [folder for folder in (".", "src") if _has_module(run.order.project.cwd / folder, module)]
-    return fix_of_missing(module, *places[:1])
-
-
-def _has_module(folder: Path, module: str) -> bool:
-    return (folder / module).is_dir() or (folder / f"{module}.py").is_file()
-
-
-def _fix_of_driver(run: Run) -> Fix | None:
-    """How the URL's file, or the ini file of a replay, names an async driver; None for a URL in a variable."""
-    variable = run.order.target.url_from
-    if variable in URL_VARIABLES:
-        return None
-    if variable.removesuffix("_FILE") in URL_VARIABLES:
-        return shell(f"sed -i 's,^[^:]*:,postgresql+asyncpg:,' \"${variable}\"", note="or +psycopg")
-    return advice(f"in {names(run)['config']}: sqlalchemy.url = postgresql+asyncpg:// (or +psycopg)")
-
-
 def _place(run: Run, failed: AtWork, error: Error) -> str:
     if not error.file:
         return failed.file
     return f"{shortest(error.file, run.order.project.cwd)}, line {error.line}"
 
 
-def schema_now(run: Run, *, within_s: float = _READ_S) -> dict[str, str] | None:
+def schema_now(run: Run, *, within_s: float = READ_S) -> dict[str, str] | None:
     """The whole schema; None where there is none, and where it cannot be read at once."""
     schema = run.before.server.schema
     if schema is None:

@@ -52,13 +52,12 @@ from migrate.postgres.suspect import Suspect
 from migrate.steps.at_work import AtWork
 from migrate.steps.attempt import Attempt
 from migrate.steps.control import ANSWER_S, revive, rows_now
+from migrate.steps.env_failure import names, out_of_memory
 from migrate.steps.environment import child_environment, variables
 from migrate.steps.failure import (
     cancelled,
     judge,
-    names,
     never_committed,
-    out_of_memory,
     refused,
     schema_now,
     taken_back,
