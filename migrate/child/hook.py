@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sqlalchemy.engine import Connection, Engine
+    from sqlalchemy.engine import Connection
 
 
 @dataclass(slots=True)
@@ -62,11 +64,6 @@ class Hook:
             options = {"retval": True} if name == "before_cursor_execute" else {}
             event.listen(target, name, listener, **options)
 
-    def stop(self, target: Connection | type[Engine]) -> None:
-        """The opposite of `listen`: engines outlive a task."""
-        for name, listener in self._listeners.items():
-            event.remove(target, name, listener)
-
     def _begun(self, connection: Connection) -> None:
         for observer in self.observers:
             observer.begun(connection)
@@ -89,3 +86,11 @@ class Hook:
         statement = Statement(connection, cursor, sql, parameters, is_many=more[-1])
         for observer in self.observers:
             observer.sent(statement)
+
+
+@cache
+def of_everyone() -> Hook:
+    """The one hook into every engine; its observers are those of the task at work, as engines outlive a task."""
+    made = Hook()
+    made.listen(Engine)
+    return made

@@ -28,6 +28,7 @@ _MakeRecord = Callable[..., logging.LogRecord]
 _NEEDED: Final = "alembic"  # its INFO lines tell what it found, unless the user gave it a level
 _WARNINGS: Final = "py.warnings"  # where logging.captureWarnings() sends them
 _OUR_OWN: Final = ("alembic.runtime.migration", "Running %s")  # each revision's beginning is an event of ours
+_OF_SERVER: Final = {("alembic.runtime.migration", said) for said in ("Context impl %s.", "Will assume %s DDL.")}
 _STANDARD_FDS: Final = frozenset({1, 2})
 _OF_EVERY_RECORD: Final = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"})
 
@@ -107,10 +108,16 @@ class _Handler(logging.Handler):
     def __init__(self, hand_over: _HandOver) -> None:
         super().__init__()
         self._hand_over = hand_over
+        self._said: set[tuple[object, ...]] = set()  # what is the same for each tenant of a fleet
 
     def emit(self, record: logging.LogRecord) -> None:
         if (record.name, record.msg) == _OUR_OWN:
             return
+        if (record.name, record.msg) in _OF_SERVER:
+            said = (record.msg, str(record.args))
+            if said in self._said:
+                return
+            self._said.add(said)
         method = next((name for level, name in _THRESHOLDS if record.levelno >= level), "debug")
         with suppress(Exception):  # a record that cannot be told must not break a revision
             event_dict: Any = {"event": _message(record), "_record": record, "exc_info": record.exc_info}

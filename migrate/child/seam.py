@@ -8,9 +8,8 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import RevisionStep
 from alembic.util import CommandError
 from sqlalchemy import text
-from sqlalchemy.engine import Engine
 
-from migrate.child import records, scripts
+from migrate.child import hook, records, scripts
 from migrate.child.beside import Beside
 from migrate.child.channel import Stopped
 from migrate.child.commits import OwnCommits
@@ -45,7 +44,12 @@ _WHERE = """
            coalesce((SELECT CAST(n.nspname AS text) FROM pg_catalog.pg_class c
                        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                       WHERE c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(CAST(:table AS text)))),
-                    CAST(pg_catalog.current_schema() AS text))
+                    CAST(pg_catalog.current_schema() AS text)),
+           EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                    WHERE c.relname = CAST(:table AS text) AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
+                      AND CASE WHEN CAST(:schema AS text) IS NULL
+                               THEN pg_catalog.pg_table_is_visible(c.oid) AND n.nspname <> 'pg_catalog'
+                               ELSE n.nspname = CAST(:schema AS text) END)
 """
 _PATH = "SELECT pg_catalog.current_setting('search_path'), CAST(current_user AS text)"
 
@@ -78,7 +82,6 @@ class Seam:
         )
         self.losses = Losses(self.course, self._commits, self._fence)
         self._beside = Beside(self.course, self._fence, self._commits, self.losses)
-        self._of_everyone = Hook(self._division, self._beside)
         self._of_revisions = Hook(*self._observers())
         self.has_begun = False  # env.py runs the migrations, and in the right place
         # a connection to another server, by env.py or a revision; one that swallows it ends in no success
@@ -87,6 +90,7 @@ class Seam:
         # the statement that began the transaction which env.py hands over, empty where none did; None: it hands over none
         self.opener: str | None = None
         self.no_application: NoApplication | None = None
+        self._has_table = False  # Alembic's version table was there when it was called
         self._proven: MigrationContext | None = None  # that the last call of run_migrations() was proven for
         self._is_offline = False
         self._database = ""  # of that call, for people
@@ -124,6 +128,7 @@ class Seam:
         try:
             self._enter(context)
             if not self._task.looks:
+                self._answer_once(context)
                 self._run_migrations(**options)
         except BaseException as error:
             # a revision's failure that env.py has swallowed says more than what is wrong with the next call
@@ -131,15 +136,27 @@ class Seam:
                 self.raised = error
             raise
 
+    def _answer_once(self, context: MigrationContext) -> None:
+        """Let Alembic's first question have the answer that there is: SQLAlchemy's way to it costs a third of a revision.
+
+        The same is asked by SQLAlchemy's `has_table` (of its PostgreSQL dialect).
+        """
+
+        def has_version_table() -> bool:
+            vars(context).pop("_has_version_table", None)  # whoever asks later is answered anew
+            return self._has_table
+
+        context._has_version_table = has_version_table  # type: ignore[method-assign]  # noqa: SLF001 - as said
+
     def listen_beside(self) -> None:
         """See what is done on connections of every engine, before env.py makes one."""
-        self._of_everyone.listen(Engine)
+        hook.of_everyone().observers = (self._division, self._beside)
         if self._effects is not None:
             self._variables.start()
 
     def stop_listening(self) -> None:
         """The opposite of `listen_beside`: engines outlive a task."""
-        self._of_everyone.stop(Engine)
+        hook.of_everyone().observers = ()
         if self._effects is not None:
             self._variables.stop()
 
@@ -203,11 +220,11 @@ class Seam:
         self.course.phase = "version-table"
 
     def _prove(self, context: MigrationContext, connection: Connection, *, is_anew: bool) -> None:
-        table = {"table": context.version_table}
+        named = {"table": context.version_table, "schema": context.version_table_schema}
         with in_transaction(connection):
             where = text(_WHERE.format(is_held=self._fence.asks.is_held))
-            held, pid, database, address, schema = connection.execute(where, dict(table)).one()
-            named = connection.execute(text(_PATH)).one() if schema is None else ("", "")
+            held, pid, database, address, schema, self._has_table = connection.execute(where, named).one()
+            path = connection.execute(text(_PATH)).one() if schema is None else ("", "")
         # SQLAlchemy puts the version table where it puts the user's own
         moved = connection.get_execution_options().get("schema_translate_map") or {}
         schema = moved.get(context.version_table_schema, context.version_table_schema) or schema
@@ -224,8 +241,8 @@ class Seam:
             raise Refused("other-database", why, env_py=self._task.env_py)
         self._refuse_beside_open(connection)
         if schema is None:
-            missing = first_meant(*named)
-            why = f"env.py's search_path is {named[0]}, and no schema of it exists here"
+            missing = first_meant(*path)
+            why = f"env.py's search_path is {path[0]}, and no schema of it exists here"
             raise Refused("missing-schema", why, schema=missing, missing_schema=missing)
         if is_other:
             why = f"env.py configures {schema}.{context.version_table}, but {observed[1]}.{observed[0]} was observed"

@@ -86,12 +86,15 @@ def under_guard(
     """Take the guard, look again, and act on that: a decision made outside the guard is never acted on."""
     from migrate.postgres.guard import GuardKey, guarded
 
-    server = seen.observation.server if seen is not None else read_server(connection, order.target)
+    schema = order.target.version_table_schema
     if seen is not None:
         refuse_before_change(order, seen)
-    else:
+        schema = seen.observation.server.schema
+    elif schema is None:
+        server = read_server(connection, order.target)
         refuse_missing_rights(server, order.target)
-    key = GuardKey.of(server.schema, order.target.version_table)
+        schema = server.schema
+    key = GuardKey.of(schema, order.target.version_table)
     with (
         guarded(connection, key, order.context) as guard,
         connected(order, role=CONTROL_NAME) as control,
@@ -102,9 +105,7 @@ def under_guard(
             return finish_without_steps(judged)
         if seen is None:
             refuse_before_change(order, judged)
-        ledger = Ledger(
-            control, order.context, key=target_key(server.schema, order.target.version_table), fence=guard.fence
-        )
+        ledger = Ledger(control, order.context, key=target_key(schema, order.target.version_table), fence=guard.fence)
         stale = next((each.exact for each in judged.state.findings if isinstance(each, Drifted)), None)
         run = Run(
             order, control, guard, ledger, judged.observation, looks_first=True, outlook=judged.outlook, stale=stale

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import date, time
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,10 +50,14 @@ def render(fields: Mapping[str, object]) -> str:
 
     A longer line loses the ends of its longest strings and lists, and says ``"truncated": true``.
     """
-    simple = flat(fields)
-    line = _dumped(simple)
+    return render_flat(flat(fields))
+
+
+def render_flat(fields: Mapping[str, Any]) -> str:
+    """As `render`, of fields that are flat already."""
+    line = _dumped(fields)
     if _size(line) >= MOST_BYTES:
-        line = _dumped(_fitting(simple))
+        line = _dumped(_fitting(fields))
     return line + "\n"
 
 
@@ -99,7 +103,7 @@ def _scalar(value: object) -> Scalar:
 def as_text(value: object) -> str:
     """Give `value` as text that every JSON reader takes; never raises."""
     if type(value) is str:
-        return _NO_TEXT.sub(_visible, value)
+        return value if value.isascii() and "\0" not in value else _NO_TEXT.sub(_visible, value)
     try:
         if isinstance(value, bytes | bytearray):
             text = value.decode("utf-8", "backslashreplace")

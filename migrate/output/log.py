@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 from migrate.core.events import Level, LogFormat, Name
-from migrate.output.json_lines import as_text, flat, render
+from migrate.output.json_lines import as_text, flat, render_flat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -140,7 +140,7 @@ def open_log(
     """
     _open_standard_descriptors()
     stream = _Stream(stream_fd)
-    stamp = {"service": redactor.text(service), "version": redactor.text(version), "run_id": run_id}
+    stamp = {"service": redactor.text(as_text(service)), "version": redactor.text(version), "run_id": run_id}
     return Log(stream, _output(stream, log_format), stamp, context, redactor, clock)
 
 
@@ -167,7 +167,7 @@ class _JsonLines:
         self._stream = stream
 
     def show(self, fields: Mapping[str, object]) -> None:
-        self._stream.write(render(fields).encode())
+        self._stream.write(render_flat(fields).encode())
 
     def close(self) -> None:
         """Nothing is held back."""

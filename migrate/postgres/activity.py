@@ -189,9 +189,12 @@ def orphans(connection: Connection, mark: Mapping[str, int]) -> list[Orphan]:
 
     ``mark`` are the halves of its key.
     """
-    # the activity view is frozen for the length of a transaction, and the guard's connection lives in one
-    connection.row("SELECT pg_catalog.pg_stat_clear_snapshot()")
     return [Orphan(*row) for row in connection.planned(_ORPHANS, mark)]
+
+
+def look_anew(connection: Connection) -> None:
+    """See what is new: the activity view is frozen for the length of a transaction, and the guard's connection lives in one."""
+    connection.row("SELECT pg_catalog.pg_stat_clear_snapshot()")
 
 
 def terminate_orphan(connection: Connection, orphan: Orphan, mark: Mapping[str, int]) -> str | None:

@@ -78,6 +78,7 @@ class Connection(psycopg2.extensions.connection):
     target: Target
     is_kept: bool = False  # for the next run: it is not closed with this one
     is_proven: bool = False  # a release may run on the server that it leads to
+    settable: dict[str, str] | None = None  # settings for revisions that its server and role allow; None: not asked
     prepared: set[str] | None = None  # the names of the statements that are planned already; None: none is to be
 
     def let_go(self) -> None:
@@ -114,11 +115,13 @@ class Connection(psycopg2.extensions.connection):
 
         ``mark`` is an expression of SQL that is evaluated with the lock timeout's setting.
         """
-        self.run(f"BEGIN ISOLATION LEVEL {mode}")
+        begin = f"BEGIN ISOLATION LEVEL {mode}"
         try:
-            if lock_timeout_s is not None:
+            if lock_timeout_s is None:
+                self.run(begin)
+            else:
                 setting = {"value": f"{lock_timeout_s * 1000:.0f}ms"}
-                self.run(f"SELECT pg_catalog.set_config('lock_timeout', %(value)s, true), {mark}", setting)
+                self.run(f"{begin}; SELECT pg_catalog.set_config('lock_timeout', %(value)s, true), {mark}", setting)
             yield
         except BaseException:
             if not self.closed:

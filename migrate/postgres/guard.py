@@ -290,12 +290,12 @@ def _wait_for_orphans(connection: Connection, key: GuardKey, context: Context) -
                 ),
             )
         context.pause(ORPHAN_POLL_S)
+        activity.look_anew(connection)
 
 
 def _try(connection: Connection, key: GuardKey, run_id: str) -> tuple[int, bool, tuple[str, str]]:
-    connection.run("BEGIN ISOLATION LEVEL READ COMMITTED")
     row = connection.row(
-        _TAKE,
+        f"BEGIN ISOLATION LEVEL READ COMMITTED; {_TAKE}",
         {"name": f"{GUARD_NAME}{run_id}", "lease": f"{LEASE_S}s", "key": key.value},
     )
     if row[4]:

@@ -20,6 +20,7 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.problems import stop
 from migrate.core.problems.driver_errors import said_by
 from migrate.core.value import Value
+from migrate.postgres.planned import in_json
 from migrate.postgres.savepoint import savepoint
 from migrate.postgres.storable import as_ascii, as_jsonb
 
@@ -219,6 +220,13 @@ _START_STEP: Final = """
     )
     SELECT step_id FROM there UNION ALL SELECT step_id FROM made
 """
+# One message in place of six.
+_KNOWN: Final = f"""
+    SELECT {in_json(_APPLIED, 6)}, {in_json(_UNFINISHED, 7)}, {in_json(_UNPROVEN, 4)}, {in_json(_ACCEPTED, 2)},
+           CASE WHEN %(with_meant)s THEN {in_json(_MEANT, 1)} ELSE '[]' END,
+           CASE WHEN %(with_meant)s THEN {in_json(_RELEASED, 1)} ELSE '[]' END,
+           EXISTS (SELECT FROM migrate.step WHERE target = %(target)s AND status = 'started')
+"""
 _HISTORY: Final = """
     SELECT r.run_id, r.verb, r.started_at, r.finished_at, r.outcome, r.exit_code, r.problem, r.from_revision,
            r.to_revision, r.version, r.context,
@@ -247,6 +255,7 @@ class Known(Value):
     accepted: tuple[Accepted, ...] = ()
     meant: frozenset[Fact] = frozenset()
     released: tuple[str, ...] = ()
+    has_begun_steps: bool = False
 
 
 def finishing(step_id: int | None) -> str | None:
@@ -268,22 +277,19 @@ def read(
     """
     if not exists(connection):
         return Known()
+    asked = {"target": key, "rows": list(rows), "hashes": json.dumps(dict(hashes)), "with_meant": with_meant}
+    done, steps, last, let_stay, found, began, has_begun_steps = connection.planned(_KNOWN, asked)[0]
     applied = {
         row[0]: AppliedRevision(row[0], tuple(row[1]), row[2] or "", row[3] or "", row[4])
-        for row in connection.planned(_APPLIED, {"target": key, "hashes": json.dumps(dict(hashes))})
+        for row in done
         if row[5] == "upgrade"
     }
-    steps = connection.planned(_UNFINISHED, {"target": key, "rows": list(rows)})
     unfinished = tuple(replace(Unfinished(*step), left=tuple(left)) for *step, left in steps)
-    last = connection.planned(_UNPROVEN, {"target": key})
     unproven = next((UnprovenRun(id_, code, tuple(wrong), went) for id_, code, wrong, went in last if code != 0), None)
-    let_stay = connection.planned(_ACCEPTED, {"target": key, "rows": list(rows)})
     accepted = tuple(Accepted(revision, tuple(left)) for revision, left in let_stay)
-    found = connection.planned(_MEANT, {"target": key}) if with_meant else []
     meant = frozenset((each[0], each[1], each[2]) for row in found for each in row[0])
-    began = connection.planned(_RELEASED, {"target": key}) if rows and with_meant else []
-    released = next((tuple(row[0]) for row in began), ())
-    return Known(applied, unfinished, unproven, accepted, meant, released)
+    released = next((tuple(row[0]) for row in began if rows), ())
+    return Known(applied, unfinished, unproven, accepted, meant, released, has_begun_steps)
 
 
 def history(connection: Connection, *, keys: Sequence[str], limit: int, lock_timeout_s: float) -> list[dict[str, Any]]:

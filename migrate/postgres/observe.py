@@ -406,6 +406,7 @@ def _observe(
         ledger_locked=is_locked,
         meant=known.meant,
         released=known.released,
+        has_begun_steps=known.has_begun_steps or is_locked,
         unnamed=unnamed,
     )
 
@@ -415,13 +416,21 @@ def user_schemas(connection: Connection) -> tuple[str, ...]:
     return tuple(row[0] for row in connection.rows(_USER_SCHEMAS))
 
 
-def version_rows(connection: Connection, schema: str | None, table: str) -> tuple[str, ...]:
-    """The rows of the version table, which must exist. Raises Stop for a table that is not Alembic's."""
+def version_rows(
+    connection: Connection, schema: str | None, table: str, *, lock_timeout_s: float | None = None
+) -> tuple[str, ...]:
+    """The rows of the version table, which must exist; with ``lock_timeout_s`` in a transaction of their own.
+
+    Raises Stop for a table that is not Alembic's, and psycopg2.Error.
+    """
     quoted = f"{_quote(schema or '')}.{_quote(table)}"
+    # in the transaction around: the server refuses to read a table of which policies hide rows
+    asked = f"SELECT pg_catalog.set_config('row_security', 'off', true); SELECT version_num FROM {quoted} ORDER BY 1"
+    if lock_timeout_s is not None:  # the statements of one message are one transaction
+        limit = f"SELECT pg_catalog.set_config('lock_timeout', '{lock_timeout_s * 1000:.0f}ms', true)"
+        asked = f"SET TRANSACTION ISOLATION LEVEL READ COMMITTED; {limit}; {asked}"
     try:
-        # in the transaction around: the server refuses to read a table of which policies hide rows
-        connection.run("SELECT pg_catalog.set_config('row_security', 'off', true)")
-        found = connection.rows(f"SELECT version_num FROM {quoted} ORDER BY 1")
+        found = connection.rows(asked)
     except (psycopg2.OperationalError, psycopg2.InterfaceError):
         raise
     except psycopg2.Error as error:

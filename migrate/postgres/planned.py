@@ -43,3 +43,10 @@ class PlannedOnce:
         values = f"({', '.join(f'%({name})s' for name in given)})" if given else ""
         self._cursor.execute(f'EXECUTE "{statement}" {values}', given or None)
         return self._cursor.fetchall()
+
+
+def in_json(query: str, width: int) -> str:
+    """All rows of a query as one value, each an array: several queries are one question then."""
+    columns = ", ".join(f"c{n}" for n in range(width))
+    rows = f"pg_catalog.json_agg(pg_catalog.json_build_array({columns}))"
+    return f"(SELECT coalesce({rows}, '[]') FROM ({query}) AS q ({columns}))"

@@ -59,8 +59,7 @@ def rows_now(run: Run, *, within_s: float) -> tuple[str, ...] | None:
 
     def read(connection: Connection) -> tuple[str, ...]:
         try:
-            with connection.transaction(lock_timeout_s=run.context.limits.lock_s):
-                return version_rows(connection, schema, table)
+            return version_rows(connection, schema, table, lock_timeout_s=run.context.limits.lock_s)
         except psycopg2.errors.UndefinedTable:  # the first revision makes it, and was rolled back
             return ()
 

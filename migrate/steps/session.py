@@ -36,9 +36,17 @@ def settable(run: Run) -> dict[str, str]:
         "lock_timeout": f"{limits.lock_s * 1000:.0f}ms",
         "statement_timeout": f"{limits.statement_s * 1000:.0f}ms",
     }
+    control = run.control
+    if control.settable is None:  # one that is kept for the next run has told it
+        control.settable = _settable(run)
+    return found | control.settable
+
+
+def _settable(run: Run) -> dict[str, str]:
     wanted = {name: value for version, name, value in SESSION if run.before.server.version_num >= version}
     if _refused(run, wanted) is None:
-        return found | wanted
+        return wanted
+    found = {}
     for name, value in wanted.items():
         refused = _refused(run, {name: value})
         if refused is None:

@@ -105,7 +105,8 @@ class Upgrading:
         self._close_dead()
         self._session = self.settable()
         self._apply()
-        revive(self.run, within_s=self.run.context.limits.connect_s)  # for the proof, which needs it
+        if self.run.control.closed:
+            revive(self.run, within_s=self.run.context.limits.connect_s)  # for the proof, which needs it
 
     def _apply(self) -> None:
         retries = Retries(self.run.context.limits.lock_tries, self.run.context.limits.lock_budget_s)
@@ -144,6 +145,8 @@ class Upgrading:
 
     def _close_dead(self) -> None:
         """Close in the ledger what dead runs had begun and the server rolled back."""
+        if not self.run.before.has_begun_steps:
+            return
         for run_id, kind, revision, status in self.run.ledger.close_dead(self.run.before.rows):
             said = "nothing of it is in the database" if status == "abandoned" else "it was committed"
             self.run.context.emit(

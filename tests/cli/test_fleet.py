@@ -85,6 +85,21 @@ def test_a_tenant_costs_the_server_no_connection(cookbook, database, run_migrate
     assert sessions() - before <= 9  # the listing, the question to all, twice; guard and control; env.py's; these
 
 
+def test_what_alembic_says_of_the_server_is_said_once_and_not_for_each_tenant(cookbook, database, run_migrate):
+    provision(database, 3)
+    result = run_migrate("up", "--tenants-parallel", "1", database=database, cwd=cookbook.path)
+    said = [line["message"] for line in result.named("log.record")]
+    assert said == ["Context impl PostgresqlImpl.", "Will assume transactional DDL."]
+
+
+def test_a_revision_that_asks_for_the_current_heads_is_told_what_is_there_by_then(cookbook, database, run_migrate):
+    """Of Alembic's own question, whether its table is there, only the first one is answered for it."""
+    provision(database, 2)
+    asks = "assert op.get_context().get_current_heads() == ('r2',), op.get_context().get_current_heads()"
+    cookbook.revision("r3", down="r2", upgrade=asks)
+    assert run_migrate("up", database=database, cwd=cookbook.path).exit_code == 0
+
+
 def test_a_tenant_that_was_blocked_is_tried_again_after_the_others_and_ends_once(cookbook, database):
     provision(database, 3)
     cookbook.revision("r3", down="r2", upgrade="op.execute('ALTER TABLE public.shared ADD COLUMN x integer')")
