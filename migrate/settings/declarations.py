@@ -331,7 +331,8 @@ SETTINGS: Final = (
         "strict",
         Switch(),
         _policy.strict,
-        "Refuse a schema that is not the manifest's (drift) also where nothing is pending, and nothing would be at risk.",
+        "Refuse a schema that is not the manifest's (drift) also where nothing is pending, and nothing would be at risk;"
+        " and, pending or not, what the manifest does not have and the image's rows would be refused by.",
         verbs=(*_DECIDING_VERBS, "status", "wait"),
     ),
     Setting(

@@ -78,6 +78,74 @@ def test_extra_objects_only_warn(history, database, run_migrate):
     assert any("scratch" in event["message"] for event in result.named("state.finding"))
 
 
+REFUSING = {
+    "a required column": ("ALTER TABLE articles ADD must integer NOT NULL", "a row without it is refused"),
+    "a check": ("ALTER TABLE articles ADD CONSTRAINT short CHECK (length(title) < 5)", "rows that were let pass"),
+    "a unique index": ("CREATE UNIQUE INDEX one_title ON articles (title)", "rows that were let pass"),
+    "a trigger": (
+        (
+            "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+            "CREATE TRIGGER no BEFORE INSERT ON articles FOR EACH ROW EXECUTE FUNCTION no()"
+        ),
+        "it acts on the program's rows",
+    ),
+    "row security": ("ALTER TABLE articles ENABLE ROW LEVEL SECURITY", "rows may be hidden or refused"),
+}
+
+
+@pytest.mark.parametrize("at", ["two", "three"])
+@pytest.mark.parametrize("extra", REFUSING)
+def test_an_extra_object_that_refuses_the_programs_rows_is_drift_where_strict_and_a_plain_warning_where_not(
+    history, database, run_migrate, extra, at
+):
+    statement, why = REFUSING[extra]
+    assert run_migrate("up", "--target", at, database=database).exit_code == 0
+    database.execute(statement)
+    verbs = [["up"], ["plan"], *([["wait", "--timeout", "1s"]] if at == "three" else [])]
+    for verb in verbs:
+        result = run_migrate(*verb, "--strict", database=database)
+        result.check_clean()
+        assert (result.exit_code, result.finished["problem"]) == (17, "drift"), verb
+        assert "the live schema does not serve this image" in result.finished["why"]
+        assert why in result.finished["why"]
+        assert "--ignore" in result.finished["fix"]
+        assert "--drift warn" not in result.finished["fix"]
+    assert run_migrate("status", "--strict", database=database).finished["refusal"] == "drift"
+    assert rows(database) == [at]
+    ignored = run_migrate("plan", "--strict", "--extra", "ignore", database=database)
+    assert ignored.exit_code == 0
+    lenient = run_migrate("up", database=database)
+    lenient.check_clean()
+    assert lenient.exit_code == 0
+    (said,) = [
+        event["message"] for event in lenient.named("state.finding") if "not in the manifest" in event["message"]
+    ]
+    assert "the live schema does not serve this image" in said
+    assert why in said
+
+
+def test_an_extra_object_that_serves_the_program_is_no_drift_where_strict_either(history, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 0
+    database.execute("CREATE TABLE audit (id integer NOT NULL, CHECK (id > 0))")
+    database.execute("CREATE INDEX by_hand ON articles (body)")
+    database.execute("ALTER TABLE articles ADD note text, ADD state text NOT NULL DEFAULT 'new'")
+    result = run_migrate("up", "--strict", database=database)
+    assert result.exit_code == 0
+    assert not any("does not serve" in event["message"] for event in result.named("state.finding"))
+
+
+def test_a_database_with_an_extra_object_that_refuses_rows_is_not_adopted_where_strict(history, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 0
+    database.execute("DROP TABLE alembic_version; DROP SCHEMA migrate CASCADE")
+    database.execute("ALTER TABLE articles ADD must integer NOT NULL")
+    refused = run_migrate("up", "--strict", "--adopt", "exact", database=database)
+    assert (refused.exit_code, refused.finished["problem"]) == (15, "untracked")
+    assert "a row without it is refused" in refused.finished["why"]
+    adopted = run_migrate("up", "--adopt", "exact", database=database)
+    assert (adopted.exit_code, adopted.finished["outcome"]) == (0, "adopted")
+    assert any("a row without it is refused" in event["message"] for event in adopted.named("state.finding"))
+
+
 def edit_the_last(history):
     file = next(history.versions.glob("three_*"))
     file.write_text(file.read_text().replace("'tags'", "'labels'"))

@@ -71,6 +71,7 @@ INVALID = Differences(changed=(Difference("index t.ix", "btree (a)", "btree (a) 
 OTHER_INVALID = Differences(changed=(Difference("index t.iy", "btree (a)", "btree (a) invalid"),))
 RENAMED = Differences(renamed=(Renamed("index ix", "index iy"),))
 BOTH = Differences(missing=MISSING.missing, extra=EXTRA.extra)
+REFUSING = Drifted(EXTRA, breaks=(Break("index ix", "unique-key-added", "index ix refuses rows"),))
 BREAKS = (Break("column t.a", "dropped", "column t.a is missing"),)
 BROKEN_BY = ((BREAKS[0], TWO),)
 INDEX = Residue((InvalidIndex("public", "t", "ix", "CREATE INDEX ix ON t (a)"),), ())
@@ -91,6 +92,8 @@ PLANS = [
     (AtHead(("two",)), (Drifted(EXTRA),), {"strict": True}, (), Result.NOOP),
     (BEHIND, (), {}, (UPGRADE,), Result.APPLIED),
     (BEHIND, (Drifted(EXTRA),), {}, (UPGRADE,), Result.APPLIED),
+    (BEHIND, (REFUSING,), {}, (UPGRADE,), Result.APPLIED),
+    (BEHIND, (REFUSING,), {"strict": True, "extra": Judgement.IGNORE}, (UPGRADE,), Result.APPLIED),
     (BEHIND, (Drifted(MISSING),), {"drift": Judgement.WARN}, (UPGRADE,), Result.APPLIED),
     (BEHIND, (Drifted(MISSING),), {"drift": Judgement.IGNORE}, (UPGRADE,), Result.APPLIED),
     (BEHIND, (Edited((ONE,)),), {"edited": EditedPolicy.WARN}, (UPGRADE,), Result.APPLIED),
@@ -249,6 +252,9 @@ REFUSALS = [
     (IMAGE, BEHIND, (Drifted(EXTRA),), {"extra": Judgement.FAIL}, "drift", "index ix"),
     (IMAGE, AtHead(("two",)), (Drifted(MISSING),), {"strict": True}, "drift", "column t.a"),
     (IMAGE, BEHIND, (Drifted(RENAMED),), {}, "drift", "ix"),
+    # what is extra and refuses rows is no drift but where strict
+    (IMAGE, AtHead(("two",)), (REFUSING,), {"strict": True}, "drift", "index ix refuses rows"),
+    (IMAGE, BEHIND, (REFUSING,), {"strict": True}, "drift", "index ix refuses rows"),
     (
         IMAGE,
         BEHIND,
@@ -360,6 +366,19 @@ def test_an_adoption_keeps_what_it_tolerated():
     decision = decide(IMAGE, State(position, ()), replace(Policy(), adopt=AdoptPolicy.EXACT))
     assert isinstance(decision, Plan)
     assert decision.steps == (Adopt(("two",), evidence=tuple(EXTRA.sentences())),)
+
+
+def test_an_adoption_with_an_extra_object_that_refuses_rows_says_so_and_is_refused_where_strict():
+    required = Differences(extra=(Difference("column t.x", None, "integer not null"),))
+    state = State(Untracked(("table t",), Nearest(("two",), required)))
+    why = "the live schema does not serve this image: column t.x is new"
+    decision = decide(KNOWING, state, Policy(adopt=AdoptPolicy.EXACT))
+    assert isinstance(decision, Plan)
+    assert decision.steps == (Adopt(("two",), evidence=tuple(required.sentences())),)
+    assert [why in warning for warning in decision.warnings] == [True]
+    decision = decide(KNOWING, state, Policy(adopt=AdoptPolicy.EXACT, strict=True))
+    assert isinstance(decision, Refusal)
+    assert why in decision.problem.why
 
 
 def test_several_heads_are_a_target_of_their_own():

@@ -180,6 +180,13 @@ def test_the_schema_is_held_against_the_manifest():
     assert found.exact is None
 
 
+def test_what_is_extra_and_refuses_the_programs_rows_is_told_apart():
+    live = {**AT_TWO, "column t.c": "integer not null", "column t.d": "integer"}
+    (found,) = classify(PROVEN, seen("two", schema=live), "head").findings
+    assert isinstance(found, Drifted)
+    assert [each.identity for each in found.breaks] == ["column t.c"]
+
+
 def test_what_is_ignored_is_no_drift():
     live = {**AT_TWO, "table other": ""}
     assert classify(PROVEN, seen("two", schema=live), "head", ("table other",)).findings == ()

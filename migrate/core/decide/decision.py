@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
-from migrate.core.decide.findings import held_by, judge, problem_of_incomparable, sentence, warnings_of, without_healed
+from migrate.core.decide.findings import (
+    held_by,
+    judge,
+    problem_of_incomparable,
+    sentence,
+    unserved,
+    warnings_of,
+    without_healed,
+)
 from migrate.core.decide.foreseen import FORESEEN
 from migrate.core.decide.outcome import Result
 from migrate.core.decide.plan import Adopt, Decision, HeldRevision, Plan, Refusal, Repair, Upgrade
@@ -31,6 +39,7 @@ from migrate.core.decide.state import (
     Unknown,
     Unproven,
     Untracked,
+    breaks_of_extra,
     named,
 )
 from migrate.core.manifest.match import Exact, Nearest, Several
@@ -326,10 +335,14 @@ def _untracked(
     allowed = policy.adopt is not AdoptPolicy.OFF
     if isinstance(match, Exact) and allowed:
         return _from_there(Adopt(match.rows), match.rows, image, findings, policy)
+    serving = ""
+    if isinstance(match, Nearest) and image.manifest is not None and policy.extra is not Judgement.IGNORE:
+        serving = unserved([broken.why for broken in breaks_of_extra(image.manifest, match.rows, match.differences)])
     if (
         isinstance(match, Nearest)
         and allowed
         and not match.ties
+        and not (serving and policy.strict)
         and _are_foreign(match, image)
         and match.differences.tolerable(
             extra=policy.extra is not Judgement.FAIL,
@@ -338,12 +351,13 @@ def _untracked(
     ):
         evidence = tuple(match.differences.sentences())
         step = Adopt(match.rows, evidence=evidence)
-        return _from_there(step, match.rows, image, findings, policy, warnings=evidence)
+        warnings = (f"{clauses(evidence)}{serving}",) if serving else evidence
+        return _from_there(step, match.rows, image, findings, policy, warnings=warnings)
     objects = f"{counted(len(position.objects), 'object')} ({named(position.objects)})"
     return Refusal(
         problem(
             "untracked",
-            f"the database has {objects} but no version{_proves(match)}",
+            f"the database has {objects} but no version{_proves(match)}{serving}",
             fix=_way_out(match),
             **_match_facts(match),
         ),

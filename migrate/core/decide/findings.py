@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from migrate.core.decide import foreseen
 from migrate.core.decide.foreseen import Heavy, Unanswered, Unforeseen, Unmet
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from migrate.core.history.graph import Revision
     from migrate.core.problems import Fix, Problem
     from migrate.core.schema.differences import Difference, Differences
+
+FIX_OF_EXTRA: Final = shell(
+    migrate("verify"),
+    note="prints the SQL that drops it, to be looked at first; to accept it: --ignore PATTERN, or a revision that makes it",
+)
 
 
 def refuse_downgrade(state: State, reverting: Collection[Revision], policy: Policy) -> Refusal | None:
@@ -59,10 +64,17 @@ def judge(finding: Finding, policy: Policy) -> Refusal | None:
             )
         case Drifted(differences=differences):
             failing = _by_policy(differences, policy, Judgement.FAIL)
+            if policy.strict and policy.extra is Judgement.WARN:
+                refusing = {broken.identity for broken in finding.breaks}
+                extra = tuple(each for each in differences.extra if each.identity in refusing)
+                failing = replace(failing, extra=extra)
             if not failing:
                 return None
             said = sentence(replace(finding, differences=failing))
-            fix = fix_of_stale_rows(finding.exact) if finding.exact is not None else None
+            if finding.exact is not None:
+                fix: Fix | None = fix_of_stale_rows(finding.exact)
+            else:
+                fix = None if failing.missing or failing.changed or failing.renamed else FIX_OF_EXTRA
             return Refusal(problem("drift", said, fix=fix, differences=failing.sentences()[: LISTED * 4]))
         case Incomparable():
             if policy.drift is not Judgement.FAIL:
@@ -140,7 +152,9 @@ def sentence(finding: Finding) -> str:
             )
         case Drifted(differences=differences, exact=exact):
             is_other = f"; it is exactly the schema of {named(exact)}" if exact is not None else ""
-            return f"{clauses(differences.sentences())}{is_other}"
+            there = {each.identity for each in differences.extra}
+            whys = [broken.why for broken in finding.breaks if broken.identity in there]
+            return f"{clauses(differences.sentences())}{is_other}{unserved(whys)}"
         case Incomparable(role=role, schemas=schemas):
             return (
                 f"role {role} has no USAGE on schema {shortened(schemas)}, so that what is made of its types and functions"
@@ -155,6 +169,11 @@ def sentence(finding: Finding) -> str:
             return f"the pending change breaks the release that is still running: {clauses(parts)}"
         case _:
             assert_never(finding)
+
+
+def unserved(whys: Sequence[str]) -> str:
+    """What extra objects do to the rows of the image's program, behind their names; empty where they do nothing."""
+    return f"; with that the live schema does not serve this image: {clauses(whys)}" if whys else ""
 
 
 def sentence_of_elsewhere(finding: Unproven) -> str:

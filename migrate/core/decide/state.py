@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.observation import InvalidIndex, Observation, Unfinished, UnprovenRun
     from migrate.core.history.graph import Graph, Revision
     from migrate.core.image import Image
+    from migrate.core.manifest.manifest import Manifest
     from migrate.core.manifest.match import Match, Rows
     from migrate.core.schema.compatibility import Break
     from migrate.core.schema.differences import Differences
@@ -94,11 +95,13 @@ class Drifted(Value):
     """The live schema is not the manifest's at this position, but ``exact``-ly that of other version rows, if any.
 
     What is ``accepted``, a part of a revision left that is still to be applied, and an operator's word lets it stay.
+    ``breaks`` are those of the extra objects with which the schema does not serve the revision's program.
     """
 
     differences: Differences
     accepted: Differences | None = None
     exact: Rows | None = None
+    breaks: tuple[Break, ...] = ()
 
 
 class Incomparable(Value):
@@ -230,7 +233,12 @@ def classify(image: Image, observation: Observation, target: str, ignore: Sequen
         if differences:
             match = None if isinstance(position, Empty) else _match(image, observation, ignore)
             exact = match.rows if isinstance(match, Exact) else None
-            findings.append(incomparable(observation) or replace(_drifted(differences, observation), exact=exact))
+            drifted = replace(_drifted(differences, observation), exact=exact)
+            if not isinstance(position, Empty):
+                drifted = replace(
+                    drifted, breaks=breaks_of_extra(image.manifest, observation.rows, drifted.differences)
+                )
+            findings.append(incomparable(observation) or drifted)
     elif isinstance(getattr(position, "match", None), Nearest) and (blind := incomparable(observation)):
         findings.append(blind)
     breaking = None if lacking else _breaking(image, observation, position, target)
@@ -278,6 +286,15 @@ def _drifted(differences: Differences, observation: Observation) -> Drifted:
         return Differences(missing, changed, extra, () if stays else differences.renamed)
 
     return Drifted(divided(stays=False), divided(stays=True))
+
+
+def breaks_of_extra(manifest: Manifest, rows: Rows, differences: Differences) -> tuple[Break, ...]:
+    """With which of the extra objects the schema does not serve the program of these version rows."""
+    if not differences.extra:
+        return ()
+    from migrate.core.schema.compatibility import refused_by_extra
+
+    return refused_by_extra(manifest.schema_at(rows), differences.extra, manifest.spellings)
 
 
 def _start(position: Position) -> Rows | None:

@@ -18,7 +18,7 @@ from migrate.core.schema.spelling import AS_PRINTED
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from migrate.core.schema.differences import Schema
+    from migrate.core.schema.differences import Difference, Schema
     from migrate.core.schema.spelling import Spellings
 
 
@@ -42,6 +42,14 @@ def serves(program: Schema, database: Schema, spelled: Spellings = AS_PRINTED) -
     """
     programs, databases = Objects(program, spelled), Objects(database, spelled)
     return tuple(_breaks({*programs.whole, *databases.whole}, programs, databases, spelled))
+
+
+def refused_by_extra(
+    program: Schema, extra: Iterable[Difference], spelled: Spellings = AS_PRINTED
+) -> tuple[Break, ...]:
+    """Those of the objects beside a schema for which the program that it was written for is not served."""
+    additions = {each.identity: each.actual for each in extra if each.actual is not None}
+    return serves(program, {**program, **additions}, spelled) if additions else ()
 
 
 def first_breaking(
