@@ -30,20 +30,34 @@ _WRITTEN: Final = """
     pg_catalog.pg_stat_get_xact_tuples_inserted({0}) + pg_catalog.pg_stat_get_xact_tuples_updated({0})
       + pg_catalog.pg_stat_get_xact_tuples_deleted({0})
 """
-# Each relation as the version of its row, with that of its schema's: what is as it was need not be asked for again.
+# What a transaction wrote that had begun `since` is told, and of all the number: who has none of the newer rows is as it was,
+# if none is missing. A row of the own transaction is newer each time. Relations have their schema's name from another row.
 _LISTEN: Final = f"""
+    WITH since AS (SELECT pg_catalog.age(CAST('{{since}}' AS xid)) AS age),
+         relations AS (SELECT oid, xmin, CASE WHEN relkind IN ('r', 'p', 'm', 'f') THEN {_WRITTEN.format("oid")} ELSE 0 END AS written
+                         FROM pg_catalog.pg_class
+                        WHERE oid >= 16384 AND relkind IN ('r', 'p', 'm', 'f', 'i', 'I')
+                          AND relnamespace <> CAST('pg_toast' AS pg_catalog.regnamespace))
     SELECT pg_catalog.set_config('client_min_messages', 'debug1', false), {_LIMIT},
-           (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', c.oid, {_WRITTEN.format("c.oid")}, c.xmin, c.ctid,
-                                                              n.oid, n.xmin, n.ctid), ';')
-              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-             WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'f', 'i', 'I') AND n.nspname <> 'pg_toast')
+           CASE WHEN pg_catalog.pg_snapshot_xmin(now) = pg_catalog.pg_snapshot_xmax(now)
+                 AND CAST(CAST(pg_catalog.pg_snapshot_xmax(now) AS text) AS bigint) < 4294967296
+                THEN CAST(pg_catalog.pg_snapshot_xmax(now) AS text) END,
+           (SELECT pg_catalog.concat_ws(' ', pg_catalog.count(*), pg_catalog.sum(CAST(oid AS bigint)),
+                                        pg_catalog.string_agg(CAST(xmin AS text), ',' ORDER BY oid)) FROM pg_catalog.pg_namespace
+             WHERE oid >= 16384 OR nspname = 'public'),
+           (SELECT pg_catalog.count(*) FROM relations),
+           (SELECT pg_catalog.string_agg(CAST(oid AS text), ' ') FROM relations
+             WHERE pg_catalog.age(xmin) <= (SELECT age FROM since)),
+           (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', oid, written), ';') FROM relations WHERE written <> 0)
+      FROM pg_catalog.pg_current_snapshot() AS now
 """
+_NEVER: Final = "3"  # no transaction begins before this one
 _RELATIONS: Final = """
     SELECT c.oid::bigint, CAST(n.nspname AS text), CAST(c.relname AS text), CAST(c.relkind AS text),
            c.relfilenode::bigint, coalesce(i.indrelid, 0)::bigint
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
       LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
-     WHERE c.oid IN ({})
+     WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'f', 'i', 'I') AND n.nspname <> 'pg_toast'
 """
 # Whoever writes rows holds a lock on their table, so that only those are counted. A dropped table has no row in pg_class.
 _LOCKS: Final = f"""
@@ -70,7 +84,11 @@ class EffectWatch(Observer):
         self._driver: Any = None  # the connection that is listened to
         self._revision: str | None = None  # the one that is watched
         self._heard: list[str] = []
-        self._relations: dict[str, Relation] = {}  # by the version of their rows
+        self._relations: dict[int, Relation] = {}
+        self._since: str | None = (
+            None  # the first transaction that had not begun when they were; None: they are not known
+        )
+        self._schemas = ""  # as they were then
         self._written: dict[int, int] = {}  # rows of them, as the session counts on
         self._traces: list[Trace] = []
         self._limit = 0  # the revision found it so
@@ -83,31 +101,33 @@ class EffectWatch(Observer):
         """A revision begins: remember what is there, under its name."""
         driver = driver_of(connection)
         if driver is not self._driver:
-            self._driver = driver
+            self._driver, self._since = driver, None
             _listen(driver, self._heard.append)
         with in_transaction(connection):
-            ((_, limit, found),) = rows_by_driver(connection, _LISTEN)
-            self._limit = int(limit)
-            self._remember(connection, found or "")
+            self._remember(connection)
         self._traces = []
         self._revision = self._course.current
         self._is_opaque = False
         if self._paths is not None:
             self._paths.begin()
 
-    def _remember(self, connection: Connection, found: str) -> None:
-        versions: dict[int, str] = {}
-        self._written = {}
-        for one in found.split(";") if found else ():
-            oid, written, version = one.split(" ", 2)
-            versions[int(oid)] = f"{oid} {version}"
-            if written != "0":
-                self._written[int(oid)] = int(written)
-        anew = [oid for oid, version in versions.items() if version not in self._relations]
-        if anew:
-            rows = rows_by_driver(connection, _RELATIONS.format(", ".join(map(str, anew))))
-            self._relations |= {versions[row[0]]: Relation(*row) for row in rows}
-        self._relations = {version: self._relations[version] for version in versions.values()}
+    def _remember(self, connection: Connection) -> None:
+        """Ask for the relations, of which most are known, and for the rows that the session has written."""
+        asked = _LISTEN.format(since=self._since or _NEVER)
+        ((_, limit, since, schemas, count, newer, written),) = rows_by_driver(connection, asked)
+        self._limit = int(limit)
+        self._written = {
+            int(oid): int(rows) for oid, rows in (one.split() for one in (written or "").split(";") if one)
+        }
+        anew = {int(oid) for oid in (newer or "").split()}
+        kept = {oid: relation for oid, relation in self._relations.items() if oid not in anew}
+        if self._since is None or schemas != self._schemas or len(kept) != int(count) - len(anew):
+            kept, only = {}, ""  # a row that is not newer was there: fewer of them are others
+        else:
+            only = f" AND c.oid IN ({', '.join(map(str, anew))})"
+        if not only or anew:
+            kept |= {row[0]: Relation(*row) for row in rows_by_driver(connection, _RELATIONS + only)}
+        self._relations, self._since, self._schemas = kept, since, schemas
 
     def sending(self, statement: Statement) -> None:
         """What is heard from here on is of this statement."""

@@ -82,7 +82,7 @@ class Worker:
 
     def __init__(self, *, environ: Mapping[str, str], cwd: Path, emit: Emit, wake: tuple[int, ...] = ()) -> None:
         """``wake`` are descriptors that end a wait early (a signal, a lost guard)."""
-        self._emit = emit
+        self.emit = emit
         self.wake = wake
         self._shown = 0
         self._hidden = 0
@@ -188,7 +188,7 @@ class Worker:
             if stream is not None:
                 stream.close()
         if self._hidden:
-            self._emit(Event(Name.REVISION_OUTPUT, f"{self._hidden} more printed lines are not shown", Level.WARN))
+            self.emit(Event(Name.REVISION_OUTPUT, f"{self._hidden} more printed lines are not shown", Level.WARN))
             self._hidden = 0
 
     def _read_socket(self) -> bytes:
@@ -247,9 +247,9 @@ class Worker:
         fields: dict[str, object] = {"stream": output.stream}
         if self.revision is not None:
             fields["revision"] = self.revision
-        self._emit(Event(Name.REVISION_OUTPUT, said, fields=fields))
+        self.emit(Event(Name.REVISION_OUTPUT, said, fields=fields))
 
     def _say_record(self, record: Mapping[str, object]) -> None:
         fields = {key: value for key, value in record.items() if key not in {"message", "level"}}
         level = _LEVELS.get(str(record.get("level", "info")).lower(), Level.ERROR)
-        self._emit(Event(Name.LOG_RECORD, str(record.get("message", "")), level, fields))
+        self.emit(Event(Name.LOG_RECORD, str(record.get("message", "")), level, fields))

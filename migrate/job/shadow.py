@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from migrate.shadow.databases import Shadow
     from migrate.shadow.ground import BaselineFile, Ground
 
+# A server of our own has all that this has; what it is, is told later.
+_NOWHERE: Final = DatabaseUrl.parse("postgresql://nobody:nothing@127.0.0.1:1/none")
 _ONE: Final = Tenant("public", "public")
 _VARIABLE: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*=(.*)$", re.MULTILINE)
 
@@ -57,29 +59,37 @@ def lend_ground(
 
     Raises Stop (`shadow-is-target`, `no-shadow`, and `bad-history` for a file that Python would refuse).
     """
-    from migrate.shadow.ground import Ground
+    from migrate.shadow.ground import HASH_SEED, Ground
+    from migrate.steps.control import without_ours
+    from migrate.steps.kept_child import KeptChild
 
-    with _lend_shadow(session, image) as shadow:
-        target = _target(session)
-        order = session.order_for(target, image)
-        if session.settings.fleet.sources:  # env.py is told the one schema that a throw-away database has
-            x = tuple(_ONE.filled(argument) for argument in order.project.x)
-            order = replace(order, project=replace(order.project, x=x))
-        ground = Ground(
-            shadow,
-            replace(order, context=order.context.silent()) if is_silent else order,
-            environment=partial(
-                environment,
-                {**os.environ, **fixed_by(session.settings.environ)},
-                target=target.url if target.url_from else None,
-                more=session.settings.shadow_environ,
-                written=written_variables(session.cwd / ".env"),
-            ),
-            allowed=session.settings.shadow_allow,
-            baseline=baseline,
-        )
-        with closing(ground):
-            yield ground
+    target = _target(session)
+    environ = partial(
+        environment,
+        {**os.environ, **fixed_by(session.settings.environ)},
+        target=target.url if target.url_from else None,
+        more=session.settings.shadow_environ,
+        written=written_variables(session.cwd / ".env"),
+    )
+    with closing(KeptChild()) as child:
+        if session.settings.shadow_url() is None and not session.settings.shadow_beside_target:
+            begun = {**without_ours(environ(_NOWHERE)), **HASH_SEED}
+            child.begin(begun, session.project.cwd, session.context.emit)
+        with _lend_shadow(session, image) as shadow:
+            order = session.order_for(target, image)
+            if session.settings.fleet.sources:  # env.py is told the one schema that a throw-away database has
+                x = tuple(_ONE.filled(argument) for argument in order.project.x)
+                order = replace(order, project=replace(order.project, x=x))
+            ground = Ground(
+                shadow,
+                replace(order, context=order.context.silent()) if is_silent else order,
+                environment=environ,
+                allowed=session.settings.shadow_allow,
+                baseline=baseline,
+                child=child,
+            )
+            with closing(ground):
+                yield ground
 
 
 def _lend_shadow(session: Session, image: Image) -> AbstractContextManager[Shadow]:

@@ -53,34 +53,43 @@ _NEWEST: Final = (
     "pg_catalog.count(*), pg_catalog.age('3'::xid) - nullif(pg_catalog.min(pg_catalog.age(xmin)), 2147483647)"
 )
 _SURROUNDINGS: Final = f"""
-SELECT pg_catalog.pg_snapshot_xmin(now) = pg_catalog.pg_snapshot_xmax(now)
-         AND pg_catalog.pg_snapshot_xmax(now)::text::bigint < 4294967296,
+SELECT CASE WHEN pg_catalog.pg_snapshot_xmin(now) = pg_catalog.pg_snapshot_xmax(now)
+                 AND pg_catalog.pg_snapshot_xmax(now)::text::bigint < 4294967296
+            THEN pg_catalog.pg_snapshot_xmax(now)::text END,
        (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', oid, rolname), ',' ORDER BY oid) FROM pg_catalog.pg_roles),
        ARRAY[{", ".join(f"(SELECT pg_catalog.concat_ws(' ', {_NEWEST}) FROM pg_catalog.{each})" for each in _OTHER_CATALOGS)}]
 FROM pg_catalog.pg_current_snapshot() AS now
 """
 
+_IS_RELATION: Final = "'pg_catalog.pg_class'::pg_catalog.regclass"
 # 16384: whatever initdb made has a lower number. A sequence belongs to a column, or an object to an extension, by a
-# dependency alone.
-_VERSIONS: Final = f"""
-SELECT relation::bigint, {_NEWEST} FROM (
-  SELECT oid, xmin FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind <> 't'
-  UNION ALL SELECT attrelid, xmin FROM pg_catalog.pg_attribute WHERE attrelid >= 16384 AND attnum > 0
-  UNION ALL SELECT adrelid, xmin FROM pg_catalog.pg_attrdef
-  UNION ALL SELECT conrelid, xmin FROM pg_catalog.pg_constraint WHERE conrelid >= 16384
-  UNION ALL SELECT indexrelid, xmin FROM pg_catalog.pg_index WHERE indexrelid >= 16384
-  UNION ALL SELECT tgrelid, xmin FROM pg_catalog.pg_trigger
-  UNION ALL SELECT ev_class, xmin FROM pg_catalog.pg_rewrite WHERE ev_class >= 16384
-  UNION ALL SELECT polrelid, xmin FROM pg_catalog.pg_policy
-  UNION ALL SELECT inhrelid, xmin FROM pg_catalog.pg_inherits
-  UNION ALL SELECT seqrelid, xmin FROM pg_catalog.pg_sequence
-  UNION ALL SELECT ftrelid, xmin FROM pg_catalog.pg_foreign_table
-  UNION ALL SELECT partrelid, xmin FROM pg_catalog.pg_partitioned_table
-  UNION ALL SELECT stxrelid, xmin FROM pg_catalog.pg_statistic_ext
-  UNION ALL SELECT objid, xmin FROM pg_catalog.pg_depend
-             WHERE classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND objid >= 16384 AND deptype IN ('a', 'e', 'i')
-) AS written (relation, xmin) GROUP BY relation
-"""
+# dependency alone. Each with the column that says of which relation a row is.
+_OF_RELATION: Final = (
+    ("oid", "pg_class WHERE oid >= 16384 AND relkind <> 't'"),
+    ("attrelid", "pg_attribute WHERE attrelid >= 16384 AND attnum > 0"),
+    ("adrelid", "pg_attrdef"),
+    ("conrelid", "pg_constraint WHERE conrelid >= 16384"),
+    ("indexrelid", "pg_index WHERE indexrelid >= 16384"),
+    ("tgrelid", "pg_trigger"),
+    ("ev_class", "pg_rewrite WHERE ev_class >= 16384"),
+    ("polrelid", "pg_policy"),
+    ("inhrelid", "pg_inherits"),
+    ("seqrelid", "pg_sequence"),
+    ("ftrelid", "pg_foreign_table"),
+    ("partrelid", "pg_partitioned_table"),
+    ("stxrelid", "pg_statistic_ext"),
+    ("objid", f"pg_depend WHERE classid = {_IS_RELATION} AND objid >= 16384 AND deptype IN ('a', 'e', 'i')"),
+)
+_ROWS: Final = " UNION ALL ".join(f"SELECT {relation}, xmin FROM pg_catalog.{rows}" for relation, rows in _OF_RELATION)
+_VERSIONS: Final = f"SELECT relation::bigint, {_NEWEST} FROM ({_ROWS}) AS written (relation, xmin)"
+_VERSIONS_OF_ALL: Final = f"{_VERSIONS} GROUP BY relation"
+_VERSIONS_OF: Final = f"{_VERSIONS} WHERE relation = ANY (%(oids)s::oid[]) GROUP BY relation"
+# How many rows there are, and of which relations those are that were written by a transaction or a later one.
+_WRITTEN: Final = "WITH since AS (SELECT pg_catalog.age(%(since)s::text::xid) AS age) " + " UNION ALL ".join(
+    f"SELECT pg_catalog.count(*), pg_catalog.array_agg({relation}::bigint)"
+    f" FILTER (WHERE pg_catalog.age(xmin) <= (SELECT age FROM since)) FROM pg_catalog.{rows}"
+    for relation, rows in _OF_RELATION
+)
 
 _RELATIONS: Final = """
 SELECT c.oid::bigint, c.relkind, c.relnamespace::bigint, c.relname, coalesce(i.indrelid, c.oid)::bigint
@@ -148,33 +157,60 @@ class Reading:
     relations: Mapping[int, _Relation]
     versions: Versions
     surroundings: tuple[object, ...]
-    is_settled: bool  # nobody else was at work
+    since: str | None  # the first transaction that had not begun; None: somebody else was at work
 
 
-def read_again(cursor: Cursor, where: Where, version_table: tuple[str, str], last: Reading | None) -> Reading:
-    """Read in the transaction that the cursor is in, as `catalog.schema_of` does.
+def read_again(
+    cursor: Cursor,
+    where: Where,
+    version_table: tuple[str, str],
+    last: Reading | None,
+    prepared: set[str] | None = None,
+) -> Reading:
+    """Read in the transaction that the cursor is in, as `catalog.schema_of` does; ``prepared`` is as there.
 
     ``last`` was read in this database, or in the one of which it is a copy before it was copied. Raises psycopg2.Error.
     """
-    planned = PlannedOnce(cursor)
+    planned = PlannedOnce(cursor, prepared)
     reader = Reader(cursor, where, planned)
-    ((is_settled, roles, newest),) = planned.rows(_SURROUNDINGS)
+    ((since, roles, newest),) = planned.rows(_SURROUNDINGS)
     surroundings = (where, version_table, reader.path, roles, tuple(newest))
-    versions: Versions = {oid: (rows, newest) for oid, rows, newest in planned.rows(_VERSIONS)}
-    if last is not None and last.is_settled and last.surroundings == surroundings:
-        changed = {oid for oid, _ in versions.items() ^ last.versions.items()}
+    if last is not None and last.since is not None and last.surroundings == surroundings:
+        versions, changed = _changed(planned, last.versions, last.since)
         if not changed:
-            return replace(last, is_settled=is_settled)
+            return replace(last, since=since)
         relations = _relations(last.relations, changed, planned)
         read = _to_be_read(planned, changed, last.relations, relations)
         if read is not None:
             there = reader.relations(version_table, among=read)
             kept = {oid: part for oid, part in last.parts.items() if oid not in read}
             anew = reader.parts(reader.namespaces, there)
-            return _reading(last.others, {**kept, **anew}, relations, versions, surroundings, is_settled)
+            return _reading(last.others, {**kept, **anew}, relations, versions, surroundings, since)
+    else:
+        versions = _versions(planned)
     parts = reader.parts(reader.namespaces, reader.relations(version_table))
     relations = _relations({}, versions, planned)
-    return _reading(reader.others(reader.namespaces), parts, relations, versions, surroundings, is_settled)
+    return _reading(reader.others(reader.namespaces), parts, relations, versions, surroundings, since)
+
+
+def _versions(planned: PlannedOnce) -> Versions:
+    return {oid: (rows, newest) for oid, rows, newest in planned.rows(_VERSIONS_OF_ALL)}
+
+
+def _changed(planned: PlannedOnce, last: Versions, since: str) -> tuple[Versions, set[int]]:
+    """The versions now, and the relations whose rows are others than the last ones, at which ``since`` had not begun.
+
+    Where no row of a relation is newer, all that it has were there. So if those relations have as many rows together as
+    they had, none of them has lost one.
+    """
+    counts = planned.rows(_WRITTEN, {"since": since})
+    written = {oid for _, oids in counts for oid in oids or ()}
+    now = {oid: (rows, newest) for oid, rows, newest in planned.rows(_VERSIONS_OF, {"oids": list(written)})}
+    others = sum(rows for rows, _ in counts) - sum(rows for rows, _ in now.values())
+    if others == sum(rows for rows, _ in last.values()) - sum(last[oid][0] for oid in written if oid in last):
+        return {**last, **now}, written
+    versions = _versions(planned)
+    return versions, {oid for oid, _ in versions.items() ^ last.items()}
 
 
 def _reading(
@@ -183,12 +219,12 @@ def _reading(
     relations: Mapping[int, _Relation],
     versions: Versions,
     surroundings: tuple[object, ...],
-    is_settled: bool,  # noqa: FBT001 - a field
+    since: str | None,
 ) -> Reading:
     schema = dict(others)
     for part in parts.values():
         schema.update(part)
-    return Reading(schema, others, parts, relations, versions, surroundings, is_settled)
+    return Reading(schema, others, parts, relations, versions, surroundings, since)
 
 
 def _relations(known: Mapping[int, _Relation], changed: Collection[int], planned: PlannedOnce) -> dict[int, _Relation]:

@@ -413,7 +413,7 @@ def _observe(
 
 def user_schemas(connection: Connection) -> tuple[str, ...]:
     """Every schema of the database that neither PostgreSQL, an extension nor the ledger made."""
-    return tuple(row[0] for row in connection.rows(_USER_SCHEMAS))
+    return tuple(row[0] for row in connection.planned(_USER_SCHEMAS, {}))
 
 
 def version_rows(

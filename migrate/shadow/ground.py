@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from migrate.child.protocol import Servers
 from migrate.core import shadow as shadows
@@ -24,13 +28,14 @@ from migrate.postgres import catalog
 from migrate.postgres.backend_names import CONTROL_NAME, GUARD_NAME
 from migrate.postgres.catalog_again import read_again
 from migrate.postgres.connection import connect_with_retry
+from migrate.postgres.errors import problem_of
 from migrate.postgres.guard import GuardKey, guarded
 from migrate.postgres.ledger import Ledger
 from migrate.postgres.observe import in_snapshot, observe_versions, user_schemas, version_rows
 from migrate.shadow.databases import CONNECT_S, load_baseline
+from migrate.shadow.meanwhile import Looking, Overtaken
 from migrate.steps.kept_child import KeptChild
 from migrate.steps.run import Run
-from migrate.steps.upgrade import Upgrading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,9 +53,13 @@ if TYPE_CHECKING:
     from migrate.postgres.catalog_again import Reading
     from migrate.postgres.connection import Connection
     from migrate.shadow.databases import Shadow
+    from migrate.shadow.meanwhile import Looks
     from migrate.steps.order import Order
+    from migrate.steps.upgrade import Upgrading
 
 Done = TypeVar("Done")
+# Alembic's order of several branches follows the hash seed: two replays must not differ by it.
+HASH_SEED: Final = MappingProxyType({"PYTHONHASHSEED": "0"})
 EMPTY: Final = "template0"
 READ_S: Final = 300.0  # a schema of tens of thousands of objects
 _TOO_LONG: Final = "22001"  # string_data_right_truncation
@@ -94,6 +103,7 @@ class Ground:
         environment: Callable[[DatabaseUrl], Mapping[str, str]],
         allowed: Sequence[str],
         baseline: BaselineFile | None = None,
+        child: KeptChild | None = None,
     ) -> None:
         self.shadow = shadow
         self.order = order
@@ -111,10 +121,13 @@ class Ground:
         self._work: str | None = None  # the one name
         self._is_there = False  # a database of that name
         self._last: Reading | None = None  # of it
+        self._looks_since: str | None = (
+            None  # the first transaction that a look does not see, while a revision is at work
+        )
         self._readings: dict[str, Reading | None] = {}  # of those that were put aside
         self._entered = ExitStack()
         self._run: Run | None = None
-        self._child = KeptChild()
+        self._child = child or KeptChild()
 
     @property
     def image(self) -> Image:
@@ -208,6 +221,8 @@ class Ground:
         pulse = Pulse(self.context.emit)
         context = replace(self.context, emit=pulse.emit, beat=pulse.beat, started_s=pulse.started_s)
         with closing(self.connect(target, CONTROL_NAME)) as control:
+            control.run("SET plan_cache_mode = force_generic_plan")  # the same is asked again and again
+            control.prepared = set()
             before = in_snapshot(control, context.limits, lambda: observe_versions(control, target))
             with guarded(
                 self.connect(target, GUARD_NAME),
@@ -220,8 +235,7 @@ class Ground:
                     context=context,
                     target=target,
                     policy=Policy(target="heads", transaction=self.order.policy.transaction),
-                    # Alembic's order of several branches follows the hash seed: two replays must not differ by it.
-                    environ={**self._environment(target.url), "PYTHONHASHSEED": "0"},
+                    environ={**self._environment(target.url), **HASH_SEED},
                     log_queries=False,
                     child=self._child,
                 )
@@ -247,7 +261,7 @@ class Ground:
         plan: Upgrade | Downgrade,
         *,
         wanted: Wanted | None = None,
-        on_commit: Callable[[Sequence[str]], None] | None = None,
+        looks: Looks | None = None,
         on_together: Callable[[str], None] | None = None,
         told: list[Sent | Watched] | None = None,
     ) -> Upgrading:
@@ -256,13 +270,14 @@ class Ground:
         ``told`` gets what the child tells beside, of a revision that fails, too.
         """
         run = self.run
-        run.applied, run.on_commit, run.on_together = [], on_commit, on_together
-        upgrading = _Kept(self, run, plan, wanted)
+        run.applied, run.on_commit, run.on_together = [], None, on_together
+        upgrading = Looking(self, run, plan, wanted, looks)
         if told is not None:
             upgrading.seen = told
         run.control.interruption = None  # a signal is answered by a cancel that this connection sends
         try:
             upgrading.carry_out()
+            upgrading.look()
         finally:
             run.control.interruption = self.context.interruption
         return upgrading
@@ -347,14 +362,51 @@ class Ground:
         connection, version_schema = self.control, self.run.before.server.schema
         wait_s, connection.wait_s = connection.wait_s, READ_S
         try:
+            if self.is_looking:
+                return self._see_meanwhile(connection, version_schema)
             return in_snapshot(connection, self.context.limits, lambda: self._read(connection, version_schema))
         finally:
             connection.wait_s = wait_s
 
+    @property
+    def is_looking(self) -> bool:
+        """Whether a revision is at work meanwhile."""
+        return self._looks_since is not None
+
+    def begin_look(self) -> None:
+        """Take the snapshot that is seen next: what is committed after it does not count. Raises Stop."""
+        try:
+            self._looks_since = self.control.row(_BEGIN)[0]
+        except psycopg2.Error as error:
+            raise problem_of(error, doing="reading the catalog", connection=self.control) from error
+
+    def end_look(self) -> None:
+        """The opposite of `begin_look`."""
+        if self._looks_since is not None:
+            self._looks_since = None
+            if not self.control.closed and self.control.info.transaction_status != TRANSACTION_STATUS_IDLE:
+                self.control.run("ROLLBACK")
+
+    def _see_meanwhile(self, connection: Connection, version_schema: str | None) -> Snapshot:
+        """As `see`. Raises Overtaken where what is printed may be of a later moment, or would have to be waited for."""
+        last = self._last
+        try:
+            seen = self._read(connection, version_schema)
+            is_lost = connection.row(_END, {"since": self._looks_since})[0]
+        except psycopg2.errors.LockNotAvailable as error:
+            self._last = last
+            raise Overtaken(is_lost=False) from error
+        except psycopg2.Error as error:
+            raise problem_of(error, doing="reading the catalog", connection=connection) from error
+        if is_lost:
+            self._last = last
+            raise Overtaken(is_lost=True)
+        return seen
+
     def _read(self, connection: Connection, version_schema: str | None) -> Snapshot:
         target = self._target.using(user_schemas(connection))
         place = version_schema or "", self._target.version_table
-        exists, has_table = connection.row(_THERE, {"schema": version_schema, "table": place[1]})
+        ((exists, has_table),) = connection.planned(_THERE, {"schema": version_schema, "table": place[1]})
         rows = version_rows(connection, *place) if has_table else ()
         where = catalog.Where(
             target.schemas_beside(version_schema if exists else None),
@@ -362,7 +414,7 @@ class Ground:
             target.schemas,
         )
         with connection.cursor() as cursor:
-            self._last = read_again(cursor, where, place, self._last)
+            self._last = read_again(cursor, where, place, self._last, connection.prepared)
         return Snapshot(rows, self._last.schema, where)
 
     def observed(self, watched: Watched) -> Observed:
@@ -390,25 +442,24 @@ class Ground:
         return connect_with_retry(target, self.context, role, timeout_s=CONNECT_S)
 
 
+# No longer than it takes to see that a lock is not to be had: the child waits for the parent.
+_BEGIN: Final = """
+    BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+    SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text,
+           pg_catalog.set_config('lock_timeout', '20ms', true)
+"""
+# Whether any transaction was committed since: none of them was at work before, as the child's had not begun to write.
+_END: Final = """
+    COMMIT;
+    SELECT coalesce(pg_catalog.bool_or(pg_catalog.pg_xact_status(each::text::xid8) = 'committed'), false)
+      FROM pg_catalog.generate_series(
+             %(since)s::bigint, pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint - 1) AS each
+"""
 _THERE: Final = """
     SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = %(schema)s),
            EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                     WHERE n.nspname = %(schema)s AND c.relname = %(table)s)
 """
-
-
-class _Kept(Upgrading):
-    """One run of env.py, in the child that stays for the next one."""
-
-    def __init__(self, ground: Ground, run: Run, plan: Upgrade | Downgrade, wanted: Wanted | None) -> None:
-        super().__init__(run, plan, wanted)
-        self._ground = ground
-
-    def settable(self) -> dict[str, str]:
-        """The settings that the server allows, asked for once: every database is of one server, and of one role."""
-        if self._ground.settable is None:
-            self._ground.settable = super().settable()
-        return self._ground.settable
 
 
 class _NoLedger(Ledger):

@@ -30,6 +30,7 @@ from migrate.core.schema.spelling import may_be_respelled
 from migrate.core.wording import clauses
 from migrate.postgres.errors import problem_of
 from migrate.shadow.ground import OF_REVISIONS
+from migrate.shadow.meanwhile import Guesses, Looks, Overtaken
 from migrate.shadow.replayed import Replayed
 from migrate.shadow.spelling import other_spellings, spellings_carried_over, spellings_of_dump
 
@@ -70,6 +71,9 @@ class Replay:
         self._undivided = ground.order.policy.transaction is Transaction.ALL
         self._aside: dict[str, str] = {}  # the databases that were put aside, by the revision at which each is
         self._at: str | None = None  # where the database at hand is; None where it is of no use
+        self._beside = Guesses(
+            lambda id_: ground.order.source_of(revision) if (revision := self._image.graph.get(id_)) else ""
+        )
         self._disagreed = 0  # how often a pass went another way in a child that knew another one than in a new child
         self._before: Mapping[str, str] | None = None  # the schema of the database at hand, if it was just read
         self._changes: dict[str, Mapping[str, str | None]] = {}  # what revisions were seen to do when they ran alone
@@ -145,6 +149,10 @@ class Replay:
                 again = [pair for legs in together for pair in self._run_chain(legs)]
             except _Undivided:
                 pass
+            except Overtaken as overtaken:
+                self._beside.note(overtaken)
+                self._forget()
+                continue
             except Stop as stopped:
                 if self._ground.provide(stopped.problem, self._ground.context.emit):
                     continue
@@ -198,7 +206,9 @@ class Replay:
         ids = tuple(revision.id for revision in order)
         wanted = Wanted(is_watched=bool(reads), unwatched=tuple(id_ for id_ in ids if id_ not in reads), order=ids)
         upgrade = Upgrade(ids[-1], tuple(order))
-        done = self._ground.carry_out(upgrade, wanted=wanted, on_commit=read, on_together=refuse)
+        done = self._ground.carry_out(
+            upgrade, wanted=wanted, looks=Looks(read, self._beside, reads), on_together=refuse
+        )
         self._keep_observed(done, reads)
         return again
 
@@ -234,6 +244,9 @@ class Replay:
                 self._apply(each)
             except _Undivided:
                 self._undivided = True
+                self._forget()
+            except Overtaken as overtaken:
+                self._beside.note(overtaken)
                 self._forget()
             except Stop as stopped:
                 self._forget()
@@ -406,7 +419,8 @@ class Replay:
             raise _Undivided
 
         wanted = Wanted(is_watched=any(revision.id in each.reads for revision in step.pending))
-        done = self._ground.carry_out(step, wanted=wanted, on_commit=read, on_together=look_at_each)
+        looks = Looks(read, self._beside, each.reads)
+        done = self._ground.carry_out(step, wanted=wanted, looks=looks, on_together=look_at_each)
         self._keep_observed(done, each.reads)
         for revision in step.pending:
             if revision.id in each.reads and revision.id not in self._found.schemas:
@@ -444,10 +458,12 @@ class Replay:
         """
         if self._spelled is None:
             return
-        known = self._spelled.copy()
-        new = [definition for definition in seen.schema.items() if definition not in known]
-        self._spelled.update(dict.fromkeys(new, ()))
+        new = [definition for definition in seen.schema.items() if definition not in self._spelled]
         asked = [definition for definition in new if may_be_respelled(*definition)]
+        if asked and self._ground.is_looking:  # what is executed would wait for the locks of the revision at work
+            raise Overtaken(is_lost=False)
+        known = self._spelled.copy() if asked else {}
+        self._spelled.update(dict.fromkeys(new, ()))
         if not asked:
             return
         connection = self._ground.control

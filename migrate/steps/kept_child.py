@@ -18,18 +18,26 @@ class KeptChild:
 
     def __init__(self) -> None:
         self._worker: Worker | None = None
+        self._is_fresh = False  # it was begun ahead of its first run
 
     @property
     def is_there(self) -> bool:
         """Whether there is a child already, which may know things of an earlier run's database."""
-        return self._worker is not None
+        return self._worker is not None and not self._is_fresh
+
+    def begin(self, environ: Mapping[str, str], cwd: Path, emit: Emit) -> None:
+        """Let the child import what it needs while its first run is prepared, which tells it what the environment lacks."""
+        self._worker, self._is_fresh = Worker(environ=environ, cwd=cwd, emit=emit), True
 
     def lend(self, environ: Mapping[str, str], cwd: Path, emit: Emit, wake: tuple[int, ...]) -> tuple[Worker, bool]:
         """The child for a run, and whether it is a new one, which alone is given ``environ`` and ``emit``."""
-        is_new = self._worker is None or not self._worker.is_alive
-        if self._worker is None or is_new:
+        is_alive = self._worker is not None and self._worker.is_alive
+        if self._worker is None or not is_alive:
             self.close()
             self._worker = Worker(environ=environ, cwd=cwd, emit=emit)
+        is_new = self._is_fresh or not is_alive
+        if self._is_fresh:
+            self._worker.emit, self._is_fresh = emit, False
         self._worker.wake = wake
         return self._worker, is_new
 
@@ -37,4 +45,4 @@ class KeptChild:
         """Let the next run have a new child."""
         if self._worker is not None:
             self._worker.end()
-            self._worker = None
+            self._worker, self._is_fresh = None, False

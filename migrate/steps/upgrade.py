@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from migrate.core.decide.plan import Downgrade
+    from migrate.core.target import Target
     from migrate.steps.run import Run
 
 GROUP_S: Final = 0.3  # between the signals that all processes of a service get
@@ -142,6 +143,15 @@ class Upgrading:
             if is_new:
                 self.expect_ready(worker)
             yield worker
+
+    def look(self) -> None:
+        """Look at what was committed, where somebody wants to and has not; so `starting`, before a revision, and `started`."""
+
+    def starting(self, revision: str) -> None:
+        """The revision will be told to start."""
+
+    def started(self) -> None:
+        """It was."""
 
     def _close_dead(self) -> None:
         """Close in the ledger what dead runs had begun and the server rolled back."""
@@ -230,6 +240,8 @@ class Upgrading:
             message = worker.receive(self._overseer.tick_s)
             if message is not None and not isinstance(message, Waiting):
                 attempt.waiting_since = None
+            if not isinstance(message, Began | Starting):
+                self.look()
             match message:
                 case None:
                     lost = self._overseer.tick(attempt, worker)
@@ -266,7 +278,10 @@ class Upgrading:
                         worker.send(Go())
                 case Starting(revision, xid):
                     halts = self.run.must_end or self._questions.refuse(revision, attempt)
-                    worker.send(Halt() if halts else self._start(revision, xid, worker))
+                    answer = Halt() if halts else self._start(revision, xid, worker)
+                    self.starting(revision)
+                    worker.send(answer)
+                    self.started()
                 case Autocommitting():
                     worker.send(Halt() if self.run.must_end else self._enter_autocommit())
                 case Applied():
@@ -300,7 +315,7 @@ class Upgrading:
             ),
             env_py=project.env_py,
             flask_app=project.flask_app,
-            environ=variables(run, target) if target is not run.order.target or run.order.child is not None else {},
+            environ=self._environ(target),
             divides=self._divides,
             goes_on=self._goes_on,
             keeps=self._keeps,
@@ -314,8 +329,15 @@ class Upgrading:
             wanted=self._wanted,
             search_path=run.order.target.search_path,
             held=tuple(each.id for each in self.plan.held) if isinstance(self.plan, Upgrade) else (),
-            keeps_session=run.order.child is not None and not run.before.server.pooled,
+            keeps_session=run.order.child is not None and run.servers is None and not run.before.server.pooled,
         )
+
+    def _environ(self, target: Target) -> dict[str, str]:
+        """What the child's environment is to have that it may not have since it began."""
+        if self.run.servers is not None:  # it may have begun before the server did
+            return child_environment(self.run)
+        is_kept = self.run.order.child is not None
+        return variables(self.run, target) if is_kept or target is not self.run.order.target else {}
 
     @property
     def _goes_on(self) -> bool:
@@ -395,6 +417,8 @@ class Upgrading:
         may_commit = "commit" in words or "rollback" in words or leaves_transaction(source)
         is_read = may_commit or "engine" in words
         # what this transaction has done already is in the way: it has locked what it changed, and nobody else sees it
+        if is_read:
+            self.look()
         before = schema_now(self.run) if is_read and not self.attempt.uncommitted else None
         heavy = self.run.outlook.heavy_of(revision_id) if self.run.outlook is not None else {}
         step_id = self.run.ledger.start(

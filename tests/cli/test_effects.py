@@ -381,3 +381,16 @@ op.execute("ALTER TABLE apart ADD other float DEFAULT random()")
     assert [line for line in found["anew"] if "index" in line] == []
     assert "blocks reads and writes of apart: rewrite" in found["silenced"]
     assert [line for line in found["silenced"] if "removed" in line] == []
+
+
+def test_a_table_that_is_gone_is_not_taken_for_a_new_one_of_its_name(
+    project: Project, server: Server, run_migrate: RunMigrate
+) -> None:
+    """As many tables as before, none of them changed: it is by the number of those that are not newer that one is missed."""
+    project.revision("first", down="tables", upgrade='op.execute("CREATE TABLE gone (id int)")')
+    swaps = 'op.execute("DROP TABLE gone; CREATE TABLE come (id int)")'
+    project.revision("second", down="first", upgrade=swaps)
+    again = 'op.execute("CREATE TABLE gone (id int); ALTER TABLE gone ALTER id TYPE text")'
+    project.revision("third", down="second", upgrade=again)
+    found = effects(project, server, run_migrate, {})
+    assert found["third"] == []

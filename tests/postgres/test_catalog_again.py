@@ -76,6 +76,8 @@ CHANGES = [
     "ALTER SEQUENCE numbers OWNED BY users.code",
     "DROP SEQUENCE numbers",
     "DROP INDEX by_name",
+    "DROP VIEW few; CREATE VIEW fewer AS SELECT name FROM authors WHERE posts < 10",
+    "DROP TABLE beside.notes; CREATE TABLE beside.letters (id int, of int REFERENCES users, whole users)",
     "ALTER INDEX by_name RENAME TO named",
     "ALTER INDEX by_name SET (fillfactor = 50)",
     "CREATE UNIQUE INDEX anew ON posts (id, name)",
@@ -249,7 +251,7 @@ def test_where_somebody_was_at_work_everything_is_read(connection: Connection, m
     execute(connection, GROUND)
     with catalog.snapshot(connection) as cursor:
         found = read_again(cursor, WHERE, VERSIONS, None)
-    assert not found.is_settled
+    assert found.since is None
     other.rollback()
     execute(connection, "ALTER TABLE users RENAME TO people")
     again(connection, found)
