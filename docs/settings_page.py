@@ -54,7 +54,9 @@ def page() -> str:
     lines += ["| setting | default | in one line |", "|---|---|---|"]
     for setting in SETTINGS:
         sentence = setting.help.split(". ")[0].split(": ")[0].rstrip(".")
-        lines.append(f"| [`{setting.name}`](#{setting.name}) | {_code(setting.shown_default)} | {sentence} |")
+        lines.append(
+            f"| [`{setting.name}`](#{setting.name}) | {_code(setting.shown_default or setting.unset)} | {sentence} |"
+        )
     for setting in SETTINGS:
         flags = ", ".join(f"`{name}`" for name in setting.flag_names)
         facts = {
@@ -62,7 +64,7 @@ def page() -> str:
             "variable": f"`{setting.variable}`",
             "key": f"`{setting.key}`" if setting.in_table else "",
             "values": setting.kind.values,
-            "default": _code(setting.shown_default),
+            "default": _code(setting.shown_default or setting.unset),
         }
         lines += ["", f"### {setting.name}", "", setting.help, "", "| | |", "|---|---|"]
         lines += [f"| {name} | {fact or 'none'} |" for name, fact in facts.items()]

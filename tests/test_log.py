@@ -353,12 +353,14 @@ def test_on_a_terminal_people_see_colour_and_a_live_line() -> None:
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h"), "the cursor is back"
 
 
-def test_a_long_explanation_is_wrapped_but_the_fix_is_one_line_to_copy() -> None:
+def test_a_long_explanation_is_wrapped_and_the_fix_is_one_line_to_copy_with_its_note_below() -> None:
     _, text = on_terminal()
     lines = visible(text).splitlines()
     (fix,) = [line for line in lines if line.strip().startswith("fix")]
-    assert len(fix) > 80
-    assert fix.endswith("migrate manifest")
+    assert fix == "  fix          migrate adopt"
+    below = lines[lines.index(fix) + 1]
+    assert below.startswith(f"{' ' * 15}# ")
+    assert len(below) <= 80
     why = next(index for index, line in enumerate(lines) if line.strip().startswith("why"))
     assert all(len(line) <= 80 for line in lines[why : why + 3])
     assert lines[why + 1].startswith(" " * 15 + "reason") or lines[why + 1].startswith(" " * 15 + "a reason")

@@ -538,11 +538,11 @@ def test_a_variable_that_looks_like_the_one_is_named_and_not_taken() -> None:
 def test_a_malformed_url_is_refused_by_its_variables_name_alone(tmp_path: Path) -> None:
     problem = stopped({"DATABASE_URL": f"'{URL}'"}).problem
     assert problem.kind.code == "bad-database-url"
-    assert problem.why.startswith("The value of DATABASE_URL is no PostgreSQL URL. It begins with a quotation mark")
+    assert problem.why.startswith("The value of DATABASE_URL is not a PostgreSQL URL. It begins with a quotation mark")
     assert "export DATABASE_URL=" in str(problem.fix)
     (tmp_path / "url").write_text(f"'{URL}'", encoding="utf-8")
     problem = stopped({"DATABASE_URL_FILE": "url"}, tmp_path).problem
-    assert problem.why.startswith("The file that DATABASE_URL_FILE names holds no PostgreSQL URL.")
+    assert problem.why.startswith("The file that DATABASE_URL_FILE names does not hold a PostgreSQL URL.")
     assert "into the file that DATABASE_URL_FILE names" in str(problem.fix)
 
 
@@ -556,8 +556,8 @@ def test_a_variable_and_its_file_at_once_are_refused() -> None:
     ("content", "why"),
     [
         (None, "cannot be read: No such file or directory."),
-        (b"", "holds no PostgreSQL URL. It is empty."),
-        (URL.encode() + b"\xff", "is no UTF-8 text."),
+        (b"", "does not hold a PostgreSQL URL. It is empty."),
+        (URL.encode() + b"\xff", "is not UTF-8 text."),
     ],
 )
 def test_a_file_that_holds_no_url_is_refused_and_no_other_is_tried(

@@ -133,8 +133,8 @@ class Channel:
             self._end(str(error))
 
     def refuse(self, order: Asked) -> NoReturn:
-        """End the process, as the parent has said what is no answer here."""
-        self._end(f"its message {type(order).__name__} is no answer here")
+        """End the process, as the parent has said what is not an answer here."""
+        self._end(f"its message {type(order).__name__} is not an answer here")
 
     def _end(self, why: str) -> NoReturn:
         message = f"what the parent said was not understood: {why}"

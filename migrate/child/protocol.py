@@ -328,7 +328,7 @@ def _decode(line: bytes, kinds: Mapping[str, type]) -> Any:
                 return _made(kinds[name], fields)
             raise Unintelligible(f"its message {name} has not the fields that this version of migrate gives it")
         case _:
-            raise Unintelligible("it is no message of this version of migrate")
+            raise Unintelligible("it is not a message of this version of migrate")
 
 
 def _made(kind: type, values: list[object]) -> Any:

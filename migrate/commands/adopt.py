@@ -42,14 +42,14 @@ def _write(session: Session, file: Path, step: Adopt) -> dict[str, object]:
 @click.option(
     "--at",
     metavar="REVISION",
-    help="The operator's word that the database is at this revision, or at several: a,b (one of each branch).",
+    help="You vouch that the database is at this revision, or at several: a,b (one of each branch).",
 )
-@click.option("--reason", metavar="TEXT", help="Why; needed with --at, and kept in the ledger.")
+@click.option("--reason", metavar="TEXT", help="Why: required with --at, kept in the ledger.")
 @click.option(
     "--accept-differences",
     "accepts",
     is_flag=True,
-    help="Record what the schema differs in, at --at or where the database is: from then on only other differences count.",
+    help="Record how the schema differs, at --at or where the database is. From then on only other differences count.",
 )
 @click.option(
     "--differences-file",
@@ -64,9 +64,9 @@ def adopt(
 ) -> Answer:
     """Record the revision that the live schema proves, for a database without version rows or with wrong ones.
 
-    Takes the guard, writes the version table and nothing else; the rows that it replaces go to the ledger. Without --at
-    only a match is written: nothing missing or changed, and nothing extra that any revision knows (--extra fail: nothing
-    extra at all; --adopt equivalent: other names of constraints and indexes are allowed, too).
+    Takes the job lock and writes the version table, nothing else; the rows that it replaces are kept in the ledger. Without
+    --at only a match is recorded: nothing missing or changed, and nothing extra that any revision knows (--extra fail:
+    nothing extra at all; --adopt equivalent: constraints and indexes may have other names).
     """
     if (at is None) != (not reason) and not accepts:
         message = "--at and --reason go together"

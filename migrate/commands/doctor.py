@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @verb("doctor", exits=tuple(code for code in LOOKING_EXITS if code is not ExitCode.DEADLINE))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with every check.")
 def doctor(*, as_json: bool, **flags: Any) -> Answer:
-    """Report what would help or hinder a release here: settings, image, server, rights, state. Changes nothing.
+    """Check what a release here depends on: settings, image, server, rights, state. Changes nothing.
 
     Each check passes, warns or fails, with its evidence and the fix. Exits with the code of the first check that fails,
     in the order in which a release would stop; a warning alone exits 0. Without a server, or with a setting that is

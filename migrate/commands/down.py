@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 @click.option(
     "--to", "target", metavar="REVISION", required=True, help="The revision to go back to, by its full id, or base."
 )
-@click.option("--allow-data-loss", is_flag=True, help="Go on although rows or values are dropped, as they are counted.")
+@click.option(
+    "--allow-data-loss", is_flag=True, help="Go on although the rows and values that are counted will be lost."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, the last line, instead of the log.")
 def down(*, as_json: bool, target: str, allow_data_loss: bool, **flags: Any) -> Answer:
-    """Go back to a revision by the project's own downgrades, never further and never by itself.
+    """Go back to a revision with the project's own downgrades.
 
-    Says from the manifest which tables and columns are dropped, counts what is in them, and refuses to lose any of it
-    without --allow-data-loss (without a manifest always). Proves the schema afterwards. --to base reverts everything.
+    Reads in the manifest which tables and columns are dropped, counts what is in them, and refuses to lose any of it
+    without --allow-data-loss (without a manifest: always refuses). Proves the schema afterwards. --to base reverts everything.
     """
     if is_relative(target):
         message = f"--to takes a revision's full id or base: {target} would mean another one the next time"

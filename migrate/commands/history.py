@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -123,7 +124,7 @@ def _run(run: Mapping[str, Any]) -> str:
     to = "not recorded" if run["to_revision"] is None else ", ".join(run["to_revision"]) or "base"
     way = f"{', '.join(run['from_revision']) or 'base'} -> {to}"
     whose = f" {run['tenant']}" if "tenant" in run else ""
-    return f"{run['started_at']:%Y-%m-%d %H:%M:%S} {run['run_id']} {run['verb']}{whose}: {how}  {way}"
+    return f"{run['started_at'].astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} {run['run_id']} {run['verb']}{whose}: {how}  {way}"
 
 
 def _steps(run: Mapping[str, Any]) -> list[str]:

@@ -92,7 +92,7 @@ _RAILWAY_DEADLINE: Final = "59m"  # a minute less, to cancel the statement, roll
 
 
 @verb("init", exits=(ExitCode.OK, ExitCode.INTERNAL, ExitCode.USAGE, ExitCode.CONFIG, ExitCode.POLICY), settings=False)
-@click.argument("platform", type=click.Choice(list(PLATFORMS)))
+@click.argument("platform", type=click.Choice(list(PLATFORMS)), metavar="PLATFORM")
 @click.option("--project", help="The project's name. [default: the folder's]")
 @click.option("--service", default="web", show_default=True, help="The service that must not start before the job.")
 @click.option("--image", help="The image that has migrate and the history. [default: the project's name]")
@@ -113,14 +113,14 @@ _RAILWAY_DEADLINE: Final = "59m"  # a minute less, to cancel the statement, roll
 @click.option(
     "--scheduled-verify",
     is_flag=True,
-    help="Also a job that compares the live schema with the manifest every night, and fails for drift.",
+    help="Also a job that compares the schema with the manifest every night, and fails on drift.",
 )
 @click.option(
     "--shards",
     type=click.IntRange(2, 1000),
-    help="With kubernetes, helm, argo-cd, cloud-run and aws-batch: so many machines at once, each with its part of the tenants.",
+    help="With kubernetes, helm, argo-cd, cloud-run and aws-batch: this many machines at once, each with its part of the tenants.",
 )
-@click.option("--force", is_flag=True, help="Replace files that are there with other content.")
+@click.option("--force", is_flag=True, help="Replace existing files that have other content.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def init(
     *,
@@ -132,7 +132,15 @@ def init(
     as_json: bool,
     **names: str | None,
 ) -> Answer:
-    """Write the files with which PLATFORM runs `migrate up` before the service starts, and say what to do next."""
+    """Write the files with which PLATFORM runs `migrate up` before the service starts, and say what to do next.
+
+    \b
+    PLATFORM is one of:
+      railway  railway-py  railway-json  render  heroku  fly
+      compose  kubernetes  helm  argo-cd
+      ecs  aws-batch  azure-container-apps  cloud-run
+      github-actions  gitlab-ci
+    """  # noqa: D301 - a paragraph after a backspace is not filled
 
     def body(session: Session) -> Report:
         folder = session.cwd

@@ -57,6 +57,7 @@ EXITS = tuple(
                     ExitCode.DEADLINE}
 )  # fmt: skip
 SHOWN_CHANGES: Final = 50  # of a check; each is a log line
+_BRACKETS: Final = re.compile(r"[][{}, ]*")
 _HASH: Final = re.compile(r'\s*"(?:schema|sha256)": "')
 
 
@@ -204,12 +205,12 @@ def check_file(work: Work) -> Report:
         said.append(f"{work.shown}, {_lines(changes)} would change")
     for sentence in agreement.sentences():
         work.session.context.emit(Event(Name.IMAGE_WARNING, sentence, Level.WARN))
-    read = [shown for change in changes or () if (shown := _without_hashes(change)) is not None]
+    read = [shown for change in changes or () if (shown := _readable(change)) is not None]
     for change in read[:SHOWN_CHANGES]:
         work.session.context.emit(_line_event(work.shown, change))
     raise stop(
         "stale-manifest",
-        f"{work.shown} is not what the revision files make: {clauses(said)}",
+        f"{work.shown} does not match the revision files: {clauses(said)}",
         names={"manifest": work.shown},
         lines=[change.old_line for change in changes or ()][:SHOWN_CHANGES],
         **agreement.fields(),
@@ -235,19 +236,21 @@ def _lines(changes: tuple[LineChange, ...]) -> str:
     return f"line{'s' if len(spans) > 1 or '-' in spans[0] else ''} {shortened(spans)}"
 
 
-def _without_hashes(change: LineChange) -> LineChange | None:
-    """The lines that a person reads; None where only hashes would change. `lines` of the problem counts them all."""
-    old, new = ([line for line in lines if not _HASH.match(line)] for lines in (change.old, change.new))
+def _readable(change: LineChange) -> LineChange | None:
+    """The lines that a person reads; None where only hashes and brackets change. `lines` of the problem counts them all."""
+    old, new = (
+        [line for line in lines if not (_HASH.match(line) or _BRACKETS.fullmatch(line))]
+        for lines in (change.old, change.new)
+    )
     return replace(change, old=tuple(old), new=tuple(new)) if old or new else None
 
 
 def _line_event(shown: str, change: LineChange) -> Event:
-    old, new = [line.strip() for line in change.old], [line.strip() for line in change.new]
-    said = " ".join(old) or "nothing"
-    instead = " ".join(new) or "nothing"
+    old, new = ([line.strip() for line in lines] for lines in (change.old, change.new))
+    said = [f"- {line}" for line in old] + [f"+ {line}" for line in new]
     return Event(
         Name.IMAGE_WARNING,
-        f"{shown}, line {change.old_line}: {_cut(said)} would become {_cut(instead)}",
+        f"{shown}:{change.old_line}: {_cut('  '.join(said))}",
         Level.WARN,
         {"file": shown, "line": change.old_line, "old": old[:20], "new": new[:20]},
     )

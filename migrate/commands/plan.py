@@ -342,7 +342,7 @@ def plan_lines(
 ) -> list[Line]:
     """The plan for people, with what is known of each pending revision below its line."""
     rows = ", ".join(judged.observation.rows) or "no version"
-    lines = [Line(f"state     {position_name(judged.state.position)} ({rows})")]
+    lines = [Line(f"state     {position_name(judged.state.position).replace('-', ' ')} ({rows})")]
     pending = progress.pending_of(judged.state)
     if outcome.problem is not None:
         lines.append(Line(f"decision  refuse {outcome.problem.exit_code:d} {outcome.problem.kind.code}", "bold red"))

@@ -1,4 +1,4 @@
-"""`migrate repair`: put right what an earlier run left behind."""
+"""`migrate repair`: repair what an earlier run left behind."""
 
 from __future__ import annotations
 
@@ -26,13 +26,11 @@ if TYPE_CHECKING:
 
 @verb("repair", exits=tuple(code for code in EXITS if code is not ExitCode.FAILED))
 @click.option("--yes", is_flag=True, help="Do it. Without it, nothing is changed.")
-@click.option(
-    "--close", metavar="REVISION", help="The operator's word that what this revision left has been dealt with."
-)
-@click.option("--reason", metavar="TEXT", help="Why; needed with --close, and kept in the ledger.")
+@click.option("--close", metavar="REVISION", help="You vouch that what this revision left has been dealt with.")
+@click.option("--reason", metavar="TEXT", help="Why: required with --close, kept in the ledger.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def repair(*, as_json: bool, yes: bool, close: str | None, reason: str | None, **flags: Any) -> Answer:
-    """Show what an earlier run left behind; with --yes, put right what is provable.
+    """Show what an earlier run left behind; with --yes, repair what is provable.
 
     Rebuilds INVALID indexes without blocking writes (drops those that a pending revision will make again), keeps the
     right row of a version table that contradicts itself, and closes the ledger's rows of runs that died. Exits 15 while

@@ -203,4 +203,4 @@ def _drift(image: Image, state: State) -> tuple[tuple[str, ...] | None, str]:
         return None, f"Not compared: the database is {position_name(state.position)}."
     found = [finding.differences.sentences() for finding in state.findings if isinstance(finding, Drifted)]
     accepted = tuple(f"accepted: {sentence}" for sentence in state.accepted)
-    return (*(found[0] if found else ()), *accepted), "The live schema is what the manifest says."
+    return (*(found[0] if found else ()), *accepted), "The schema matches the manifest."

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, the last line, instead of the log.")
 def restore(*, file: Path, as_json: bool, **flags: Any) -> Answer:
-    """Bring back a backup that `migrate up --backup` took: the command that its last line prints.
+    """Restore a backup that `migrate up --backup` took: the command that its last line prints.
 
-    Replaces everything in the schemas by what the dump holds of them, in one transaction and under the job lock, so that
-    what was made since is gone. Other schemas stay as they are. Needs no project and no Alembic.
+    Replaces everything in the schemas with what the dump has, in one transaction and under the job lock: whatever was made
+    since is lost. Other schemas stay as they are. Needs no project and no Alembic.
     """
 
     def body(session: Session) -> Report:

@@ -21,6 +21,21 @@ if TYPE_CHECKING:
 
 
 _COLUMN: Final = 30  # in which the texts begin, the same in every group
+_OK: Final = {
+    "verify": "the schema matches, or policy accepts how it differs",
+    "adopt": "recorded and proven, or nothing to do",
+    "repair": "nothing is left to repair",
+    "down": "at the revision, and proven",
+    "restore": "the backup is back",
+    "manifest": "the manifest is up to date, or was written",
+    "test": "no check failed",
+    "doctor": "no check failed",
+    "history": "the runs were listed",
+    "report": "the page was written",
+    "explain": "explained",
+    "init": "the files are there",
+}
+"""What 0 means where it is not that the database is at the target."""
 _HELP_ALL: Final = "migrate: help all"  # in click's `meta`
 
 
@@ -56,7 +71,7 @@ class _Verb(click.Command):
         if left_out:
             formatter.write_paragraph()
             formatter.write_text(
-                f"{counted(left_out, 'more flag')}, and all that there is to say: {ctx.command_path} --help-all. A flag is"
+                f"{counted(left_out, 'more flag')}, and longer texts: {ctx.command_path} --help-all. A flag is"
                 " also a variable and a key of [tool.migrate]: --log-format json, MIGRATE_LOG_FORMAT=json,"
                 ' log_format = "json".'
             )
@@ -65,7 +80,8 @@ class _Verb(click.Command):
         """Write the exit codes that this verb can give."""
         del ctx
         with formatter.section("Exit codes"):
-            formatter.write_dl([(f"{code:d} {code.label}", EXIT_MEANINGS[code]) for code in self.exits])
+            meanings = {**EXIT_MEANINGS, ExitCode.OK: _OK.get(self.name or "", EXIT_MEANINGS[ExitCode.OK])}
+            formatter.write_dl([(f"{code:d} {code.label}", meanings[code]) for code in self.exits])
 
 
 def verb(

@@ -47,7 +47,7 @@ _DATABASE: Final = "env:"
 def verify(*, as_json: bool, at: str | None, against: str | None, form: str | None, **flags: Any) -> Answer:
     """Compare the live schema with the manifest, or with something else. Reads the catalog and changes nothing.
 
-    Exits 17 and names every difference, with the SQL that would put each simple one right.
+    Exits 17 and names every difference, with the SQL that repairs each simple one.
     """
     if against is not None and "://" in against:  # the value is not repeated: it may hold a password
         raise click.UsageError("--against takes no URL: other users can read a command line; use env:VARIABLE")
@@ -57,7 +57,7 @@ def verify(*, as_json: bool, at: str | None, against: str | None, form: str | No
             return fleet_report(session, flags)
         other = other_of(session, against) if against is not None else None
         verified, outcome = compare(session.order(), session.begin(), at, other)
-        return Report(outcome, describe(verified), text=rendered(verified, form or "text"))
+        return Report(outcome, describe(verified), text=rendered(verified, form, is_all=other is not None))
 
     is_product = form is not None and form != "json"
     return conduct(
@@ -78,7 +78,7 @@ def other_of(session: Session, against: str) -> Against:
         try:
             url = DatabaseUrl.parse(text)
         except MalformedUrl as error:
-            why = f"The value of {variable} is no PostgreSQL URL. {error}"
+            why = f"The value of {variable} is not a PostgreSQL URL. {error}"
             raise stop("bad-database-url", why, names={"variable": variable}) from None
         return AgainstDatabase(against, replace(session.target, url=url, url_from=variable, renew=None))
     if against.endswith(".json"):
@@ -103,22 +103,22 @@ def describe(verified: Verified | None) -> dict[str, object]:
         "compared": actual.name,
         "compared_with": list(expected.rows) if expected.rows is not None else expected.name,
         **found.to_json(),
-        "sentences": found.sentences(verified.expected_by),
-        "accepted": verified.accepted.sentences(verified.expected_by),
+        "sentences": found.sentences(verified.expected_by, actual.name),
+        "accepted": verified.accepted.sentences(verified.expected_by, verified.actual.name),
         "sql": comparison.statements(found, expected.schema, actual.schema),
     }
 
 
-def rendered(verified: Verified | None, form: str) -> str | None:
-    """The comparison in one of its forms."""
+def rendered(verified: Verified | None, form: str | None, *, is_all: bool = True) -> str | None:
+    """The comparison in one of its forms; beside the log, whose fix is the SQL, without it unless ``is_all``."""
     if verified is None:
         return None
     of, with_ = verified.actual.name, verified.expected.name
     found, expected, actual = verified.differences, verified.expected.schema, verified.actual.schema
     if form == "sql":
-        pairs = comparison.pairs(found, expected, actual, verified.expected_by)
+        pairs = comparison.pairs(found, expected, actual, verified.expected_by, of)
         return comparison.as_sql(of, with_, verified.expected_by, found, pairs)
-    sql = comparison.statements(found, expected, actual)
+    sql = comparison.statements(found, expected, actual) if is_all or form is not None else []
     render = comparison.as_markdown if form == "markdown" else comparison.as_text
-    told = verified.accepted.sentences(verified.expected_by)
+    told = verified.accepted.sentences(verified.expected_by, verified.actual.name)
     return render(of, with_, verified.expected_by, found, sql) + comparison.accepted_text(told)

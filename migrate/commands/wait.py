@@ -60,19 +60,19 @@ _IGNORED_BY_PYTHON: Final = (signal.SIGPIPE, signal.SIGXFSZ)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; without COMMAND only.")
 def wait(*, as_json: bool, command: tuple[str, ...], **flags: Any) -> Answer:
-    """Wait until this image's program runs on the database; then become COMMAND.
+    """Wait until the database is ready for this image; then run COMMAND in place of this process.
 
-    It does at the image's head, compatibly ahead of it, and where no revisions are left but those that break the release
-    before (`up --breaking hold`) and the manifest proves that this image runs without them.
+    The database is ready at this image's head, if it is ahead and compatible, or if only revisions are pending that break
+    the previous release (`up --breaking hold`) and the manifest proves that this image runs without them.
 
-    For a service whose migrations another container runs. Reads only, and takes no lock. COMMAND replaces this process:
+    For a service whose migrations run in another container. Only reads, and takes no lock. COMMAND replaces this process:
     it keeps the process id, gets the signals, and its exit code is the container's.
     """
     if command and as_json:
         return _usage("--json is for a wait without COMMAND: what COMMAND prints would follow the object.")
     program = shutil.which(command[0]) if command else None
     if command and program is None:
-        return _usage(f"{command[0]} is no program that can be started here.")
+        return _usage(f"{command[0]} cannot be started here: there is no such program.")
 
     def body(session: Session) -> Report:
         if session.settings.fleet.sources:

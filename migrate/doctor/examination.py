@@ -21,6 +21,7 @@ from migrate.doctor import facts
 from migrate.doctor.check import Verdict
 from migrate.doctor.checks import pending, position, project, server
 from migrate.doctor.queries import diagnose
+from migrate.history.relative import shortest
 from migrate.job import look as judging
 from migrate.job.outlook import look_ahead
 from migrate.job.progress import pending_of
@@ -100,7 +101,10 @@ class Examination:
             return found
         table = None if isinstance(found, Problem) else found.version_table
         file = config.ini or config.toml or config.env_py
-        self._check(project.configuration, facts.Configuration(str(file), str(config.env_py), table))
+        self._check(
+            project.configuration,
+            facts.Configuration(shortest(file, session.cwd), shortest(config.env_py, session.cwd), table),
+        )
         if not isinstance(found, Problem):
             self._check(project.driver, facts.Driver(session.missing_driver, found.url_from))
         return found

@@ -9,6 +9,7 @@ from migrate.core.digest import sha256
 from migrate.core.problems import stop
 from migrate.core.value import Value
 from migrate.core.wording import clauses
+from migrate.history.relative import shortest
 from migrate.regular_files import read
 
 if TYPE_CHECKING:
@@ -38,9 +39,11 @@ def load_manifest(path: Path) -> Manifest | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise stop("bad-manifest", f"{path} cannot be read: {error.strerror}", names={"manifest": path}) from error
+        raise stop(
+            "bad-manifest", f"{shortest(path)} cannot be read: {error.strerror}", names={"manifest": shortest(path)}
+        ) from error
     except UnicodeDecodeError as error:
-        raise stop("bad-manifest", f"{path} is no UTF-8 text", names={"manifest": path}) from error
+        raise stop("bad-manifest", f"{shortest(path)} is not UTF-8 text", names={"manifest": shortest(path)}) from error
     from migrate.core.manifest.entries import MalformedManifest
     from migrate.core.manifest.manifest import Manifest
 
@@ -54,8 +57,8 @@ def bad_manifest(path: Path, fault: MalformedManifest) -> Exception:
     """The problem for a manifest whose lines do not hold together, wherever that is noticed."""
     return stop(
         "bad-manifest",
-        f"{path}, line {fault.line}: {fault.why}",
-        names={"manifest": path},
+        f"{shortest(path)}, line {fault.line}: {fault.why}",
+        names={"manifest": shortest(path)},
         file=str(path),
         line=fault.line,
     )
@@ -89,10 +92,10 @@ class Agreement(Value):
         said = [f"{file} was added" for file in self.files.added]
         said += [f"{file} was edited" for file in self.files.edited]
         said += [f"{file} was removed" for file in self.files.removed]
-        said += [f"revision {id_} stands elsewhere in the history" for id_ in self.history.moved]
+        said += [f"revision {id_} moved in the history" for id_ in self.history.moved]
         if not said:
-            said = [f"revision {id_} is new" for id_ in self.history.added]
-            said += [f"revision {id_} is gone" for id_ in self.history.removed]
+            said = [f"revision {id_} was added" for id_ in self.history.added]
+            said += [f"revision {id_} was removed" for id_ in self.history.removed]
         return said
 
     def fields(self) -> dict[str, Any]:
@@ -114,7 +117,7 @@ def check_for_release(path: Path, agreement: Agreement) -> tuple[str, ...]:
     if not agreement:
         return ()
     said = agreement.sentences()
-    why = f"{path.name} is not that of the revision files: {clauses(said)}"
+    why = f"{shortest(path)} does not match the revision files: {clauses(said)}"
     if agreement.is_other_history:
-        raise stop("stale-manifest", why, names={"manifest": path}, **agreement.fields())
+        raise stop("stale-manifest", why, names={"manifest": shortest(path)}, **agreement.fields())
     return (why,)

@@ -210,7 +210,7 @@ def observed(order: Order, connection: Connection) -> tuple[Image, Observation, 
     order.context.emit(
         Event(
             Name.STATE_OBSERVED,
-            f"the database is {position_name(state.position)}"
+            f"the database is {position_name(state.position).replace('-', ' ')}"
             + (f" ({', '.join(observation.rows[:5])})" if observation.rows else ""),
             fields={
                 "position": position_name(state.position),

@@ -11,8 +11,9 @@ from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Adopt, Refusal
 from migrate.core.decide.policy import Judgement
 from migrate.core.decide.state import AtHead, Behind, Drifted, Empty, classify, incomparable
-from migrate.core.problems import Stop, advice, migrate, stop
+from migrate.core.problems import Fix, Stop, advice, in_order, migrate, sql, stop
 from migrate.core.schema.differences import compare
+from migrate.core.schema.repair_sql import repairs
 from migrate.core.schema.spelling import AS_PRINTED
 from migrate.core.wording import clauses
 from migrate.job.look import connected, look, needed_manifest, refuse_image_faults, rows_named
@@ -108,6 +109,15 @@ class Verified:
         """What says what is expected, for sentences."""
         return "the manifest" if self.expected.manifest is not None else self.expected.name
 
+    @property
+    def fix(self) -> Fix:
+        """The SQL that repairs what a simple statement does, or else how a person goes on."""
+        statements = repairs(self.differences, self.expected.schema, self.actual.schema)
+        return in_order(sql(text) for _, text in statements) or advice(
+            "mend the schema by hand, or write the change as a new revision; to release all the same: ",
+            migrate("up", "--drift warn"),
+        )
+
     def failing(self, policy: Policy) -> list[str]:
         """The differences that fail: unlike an upgrade, a verification tolerates what is extra only when told to."""
         kept = self.differences
@@ -115,7 +125,7 @@ class Verified:
             kept = replace(kept, extra=())
         if policy.drift is not Judgement.FAIL:
             kept = replace(kept, missing=(), changed=(), renamed=())
-        return kept.sentences(self.expected_by)
+        return kept.sentences(self.expected_by, self.actual.name)
 
 
 def verify(
@@ -143,11 +153,11 @@ def verify(
                 observation = look(order, connection, with_schema=True)
             rows = observation.rows
             accepted = observation.meant if against is None else accepted
-            actual = Side("the live schema", observation.schema or {}, observation.server.major)
+            actual = Side("the database", observation.schema or {}, observation.server.major)
         if against is None:
             assert observation is not None
             asked = rows_named(order, at) if at is not None else rows_to_verify(order, observation)
-            expected = recorded_schema(needed_manifest(order), asked, ", ".join(asked) or "base")
+            expected = recorded_schema(needed_manifest(order), asked, named_revisions(asked))
         else:
             expected = other_side(order, against)
         spelled = order.image.manifest.spellings if order.image.manifest is not None else AS_PRINTED
@@ -157,14 +167,9 @@ def verify(
         if failing and blind is not None:
             raise Stop(problem_of_incomparable(blind))
         if failing:
-            why = f"{actual.name} is not that of {expected.name}: {clauses(failing)}"
+            why = f"{actual.name} does not match {expected.name}: {clauses(failing)}"
             if against is None:
-                fix = advice(
-                    "run the SQL that ",
-                    migrate("verify"),
-                    " prints for it; to release all the same: ",
-                    migrate("up", "--drift warn"),
-                )
+                fix = verified.fix
                 exact = exactly(order, observation) if at is None and observation is not None else None
                 if exact is not None:
                     why, fix = (
@@ -175,6 +180,11 @@ def verify(
             raise stop("schemas-differ", why, names={"against": against.spelled}, differences=failing[:20])
         return verified, Outcome(Result.NOOP, from_revision=rows, to_revision=rows)
     return verified, progress.outcome()
+
+
+def named_revisions(rows: tuple[str, ...]) -> str:
+    """Version rows in a sentence."""
+    return f"revision{'s' if len(rows) > 1 else ''} {', '.join(rows)}" if rows else "base"
 
 
 def exactly(order: Order, observation: Observation) -> tuple[str, ...] | None:

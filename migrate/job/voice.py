@@ -15,7 +15,7 @@ from migrate.core.decide.outcome import Result
 from migrate.core.deployment import platform_context
 from migrate.core.events import Event, Level, LogFormat, Name
 from migrate.core.problems.fix import AGAIN, Fix, with_completed_fixes
-from migrate.core.problems.kinds import EXCERPTS
+from migrate.core.problems.kinds import EXCERPTS, FIX_PARTS
 from migrate.core.value import Value
 from migrate.core.wording import counted
 from migrate.output import log
@@ -154,16 +154,21 @@ class Voice:
                     self.emit(Event(Name.NOTIFY_WARNING, f"no telemetry was sent: {wrong}", Level.WARN))
         if not self.has_product(report):
             level = Level.ERROR if report.outcome.problem else Level.INFO
-            self.emit(Event(Name.RUN_FINISHED, message, level, {**fields, **self._for_people(report)}))
+            self.emit(Event(Name.RUN_FINISHED, message, level, {**fields, **self._for_people(report, fields)}))
         self.log.close()
         return Answer(int(report.ends_with), self._text(report, message, fields))
 
-    def _for_people(self, report: Report) -> dict[str, object]:
+    def _for_people(self, report: Report, fields: Mapping[str, object]) -> dict[str, object]:
         """What stands on a terminal, and not in a line of JSON."""
         problem = report.outcome.problem
         if problem is None or not self._is_for_people:
             return {}
-        return {EXCERPTS: [line for each in problem.excerpts for line in each.lines(self._redactor.text)]}
+        fix = fields.get("fix")
+        parts = fix.shown(self._redactor.text) if isinstance(fix, Fix) else ()
+        return {
+            EXCERPTS: [line for each in problem.excerpts for line in each.lines(self._redactor.text)],
+            FIX_PARTS: [f"{language} {text}" for language, text in parts],
+        }
 
     def has_product(self, report: Report) -> bool:
         """Whether what the verb makes is all that stands on stdout."""

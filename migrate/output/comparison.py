@@ -24,12 +24,13 @@ def statements(differences: Differences, expected: Mapping[str, str], actual: Ma
 def as_text(of: str, other: str, expected_by: str, differences: Differences, sql: Sequence[str]) -> str:
     """For a terminal: the groups, then the SQL that nobody runs but whoever reads it."""
     if not differences:
-        return f"{of} is that of {other}"
+        return f"{of} matches {other}"
     lines = [f"{of} compared with {other}"]
+    titles = {"missing": f"missing in {of}", "extra": f"not in {expected_by}"}
     for title, group in _groups(differences):
-        lines += [f"{title}:", *(f"  {_said(difference, expected_by)}" for difference in group)]
+        lines += [f"{titles.get(title, title)}:", *(f"  {_line(each, expected_by, of)}" for each in group)]
     if sql:
-        lines += ["", f"-- would put right what is simple; {_NEVER}", *sql]
+        lines += ["", f"-- SQL that repairs the simple ones; {_NEVER}", *sql]
     return "\n".join(lines)
 
 
@@ -49,34 +50,34 @@ def as_sql(of: str, other: str, expected_by: str, differences: Differences, sql:
     lines = [_comment(f"leads from {of} to {other}, {_NEVER}")]
     if any(" CONCURRENTLY " in statement for _, statement in sql):
         lines.append(
-            _comment("send each statement by itself, as psql -f does: what is CONCURRENTLY runs in no transaction")
+            _comment("send each statement by itself, as psql -f does: CONCURRENTLY does not run in a transaction")
         )
     done = set()
     for sentence, statement in sql:
         done.add(sentence)
         lines += ["", _comment(sentence), statement]
-    left = [said for said in differences.sentences(expected_by) if said not in done]
+    left = [said for said in differences.sentences(expected_by, of) if said not in done]
     if left:
-        lines += ["", _comment("what takes more than a simple statement:"), *map(_comment, left)]
+        lines += ["", _comment("these need more than a simple statement:"), *map(_comment, left)]
     return "\n".join(lines)
 
 
 def pairs(
-    differences: Differences, expected: Mapping[str, str], actual: Mapping[str, str], expected_by: str
+    differences: Differences, expected: Mapping[str, str], actual: Mapping[str, str], expected_by: str, of: str
 ) -> list[tuple[str, str]]:
     """Each difference that a simple statement puts right, as its sentence and that statement."""
-    return [(_said(difference, expected_by), sql) for difference, sql in repairs(differences, expected, actual)]
+    return [(_said(difference, expected_by, of), sql) for difference, sql in repairs(differences, expected, actual)]
 
 
 def as_markdown(of: str, other: str, expected_by: str, differences: Differences, sql: Sequence[str]) -> str:
     """For a pull request or a step's summary: a table of differences, and the SQL."""
     if not differences:
-        return f"**{_cell(of)}** is that of **{_cell(other)}**."
+        return f"**{_cell(of)}** matches **{_cell(other)}**."
     lines = [f"**{_cell(of)}** compared with **{_cell(other)}**", "", "| | difference |", "|---|---|"]
     for title, group in _groups(differences):
-        lines += [f"| {title} | {_cell(_said(difference, expected_by))} |" for difference in group]
+        lines += [f"| {title} | {_cell(_said(difference, expected_by, of))} |" for difference in group]
     if sql:
-        lines += ["", f"Would put right what is simple; {_NEVER}:", "", *fenced("sql", *sql)]
+        lines += ["", f"SQL that repairs the simple ones; {_NEVER}:", "", *fenced("sql", *sql)]
     return "\n".join(lines)
 
 
@@ -90,8 +91,20 @@ def _groups(differences: Differences) -> list[tuple[str, Sequence[Difference | R
     return [(title, group) for title, group in groups if group]
 
 
-def _said(difference: Difference | Renamed, expected_by: str) -> str:
-    return difference.sentence() if isinstance(difference, Renamed) else difference.sentence(expected_by)
+def _said(difference: Difference | Renamed, expected_by: str, of: str) -> str:
+    return difference.sentence() if isinstance(difference, Renamed) else difference.sentence(expected_by, of)
+
+
+def _line(difference: Difference | Renamed, expected_by: str, of: str) -> str:
+    """As a diff has it, where what the object is has room in a line."""
+    if isinstance(difference, Renamed):
+        return f"~ {difference.sentence()}"
+    identity, expected, actual = difference.identity, difference.expected, difference.actual
+    if "\n" in f"{expected}{actual}":
+        return f"{'+' if expected is None else '-' if actual is None else '~'} {_said(difference, expected_by, of)}"
+    if actual is None or expected is None:
+        return f"{'-' if actual is None else '+'} {identity}: {expected or actual}"
+    return f"~ {identity}: {expected} -> {actual}"
 
 
 def _comment(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 from migrate.core.events import Name
 from migrate.core.problems import EXIT_MEANINGS, ExitCode, kinds_of
 from migrate.core.problems.fix import Language
-from migrate.core.problems.kinds import EXCERPTS
+from migrate.core.problems.kinds import EXCERPTS, FIX_PARTS
 from migrate.core.wording import duration
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
-    from migrate.core.problems import Fix, Kind
+    from migrate.core.problems import Kind
     from migrate.core.problems.examples import Example
     from migrate.output.fleet_line import FleetLine
 
@@ -37,7 +37,9 @@ _FIX_OF_THE_CASE: Final = "depends on the case: the field fix of the log line sa
 # The verbs that end with the first revision that fails; others go on, or go on to another tenant.
 _ENDS_WITH_FAILURE: Final = frozenset({"up", "down", "manifest"})
 
+_NOTED: Final = re.compile(r"(.*\S)   (# |-- )(.*)")
 _LABEL_COLUMNS: Final = 13
+_FELT_BYTES: Final = 10 << 20  # below this nobody notices that a table is read or written anew; `plan` tells it
 _NARROWEST: Final = 40  # below this wrapping makes a text worse
 
 
@@ -87,6 +89,8 @@ class Narration:
         self._marks = marks
         self._started: dict[object, str] = {}
         self._verb: object = None
+        self._checked: set[object] = set()  # problems that a check has told in full
+        self._asked: object = None
 
     def lines(self, fields: Mapping[str, object], width: int | None = None) -> list[Line]:
         """Tell one event, as the log line's fields have it; ``width`` is where long explanations are wrapped."""
@@ -99,13 +103,26 @@ class Narration:
             self._verb = fields.get("verb")
         if event == Name.RUN_FINISHED:
             yield from self._finished(fields, width)
+        elif event == Name.DATA_ASKED and self._said_before(fields):
+            return
         elif event in {Name.REVISION_OUTPUT, Name.LOG_RECORD}:
             yield self._quoted(fields)
+        elif event == Name.IMAGE_WARNING and {"file", "line", "old", "new"} <= fields.keys():
+            yield Line(f"{self._marks.warning} {fields['file']}:{fields['line']}", "yellow")
+            yield from (Line(f"  - {line}", "red", copied=True) for line in _entries(fields["old"]))
+            yield from (Line(f"  + {line}", "green", copied=True) for line in _entries(fields["new"]))
         else:
             mark, style = self._mark(fields)
             yield Line(f"{mark} {_counted(fields)}{self._sentence(fields)}", style)
+            if event == Name.CHECK_FINISHED:
+                self._checked.add(fields.get("problem"))
             if event != Name.REVISION_FAILED:  # the last line says it
-                yield from _copied("fix", fields.get("fix"))
+                yield from _pasted("fix", fields.get("fix"), width)
+
+    def _said_before(self, fields: Mapping[str, object]) -> bool:
+        """Whether the rows, asked once more under the job lock, are as they were."""
+        before, self._asked = self._asked, [fields.get(name) for name in ("asked", "against", "unknown", "later")]
+        return self._asked == before and "revision" not in fields
 
     def _mark(self, fields: Mapping[str, object]) -> tuple[str, str]:
         match fields.get("level"):
@@ -142,11 +159,11 @@ class Narration:
         yield from _copied("at", "\n".join(map(str, _entries(fields.get(EXCERPTS)))))
         for blocker in _entries(fields.get("blockers")):
             yield from _labelled("blocker", blocker, width)
-        yield from _copied("fix", fields.get("fix"))
+        yield from _fix(fields, width)
 
     def _finished(self, fields: Mapping[str, object], width: int | None) -> Iterator[Line]:
         exit_code, problem = fields.get("exit_code"), fields.get("problem")
-        if problem is not None:
+        if problem is not None and problem not in self._checked:
             yield from self._problem(fields, width)
         message, verb, outcome = (fields.get(key) for key in ("message", "verb", "outcome"))
         if problem is not None and verb and outcome:
@@ -182,6 +199,8 @@ class PlainText:
             return
         prefix = f"{fields.get('timestamp', '')} {fields.get('level', ''):<5} "
         lines = [line.text for line in self._narration.lines(fields)]
+        if not lines:
+            return
         self._file.write(f"{prefix}{lines[0]}\n" + "".join(f"{' ' * len(prefix)}{line}\n" for line in lines[1:]))
 
     def close(self) -> None:
@@ -286,7 +305,7 @@ def explanation(kind: Kind, example: Example, width: int | None = None) -> str:
         *(
             _labelled("fix", _FIX_OF_THE_CASE, width)
             if kind.fix_is_of_the_case
-            else _what_to_do(kind.general_fix, width)
+            else _what_to_do(kind.general_fix.shown(str), width)
         ),
         *_labelled("exit code", f"{int(kind.exit_code)} {kind.exit_code.label}", width),
         *_labelled("retry", again, width),
@@ -324,6 +343,11 @@ def _is_noise(fields: Mapping[str, object]) -> bool:
     match fields.get("event"):
         case Name.LOG_RECORD:
             return str(fields.get("logger", "")).startswith("alembic.") and fields.get("level") == "info"
+        case Name.TRIAL_FINDING:
+            return True  # the table's
+        case Name.EFFECT_FORESEEN:
+            size = fields.get("table_bytes")
+            return isinstance(size, int) and size < _FELT_BYTES
         case Name.STEP_STARTED | Name.STEP_FINISHED:
             return fields.get("step") in {"upgrade", "downgrade"}
         case Name.GUARD_ACQUIRED:
@@ -344,9 +368,33 @@ def _labelled(label: str, text: object, width: int | None) -> Iterator[Line]:
         yield Line(f"  {label if index == 0 else '':<{_LABEL_COLUMNS}}{part}")
 
 
-def _what_to_do(fix: Fix, width: int | None) -> Iterator[Line]:
-    for part in fix.parts:
-        yield from _labelled("fix", part, width) if part.language is Language.ADVICE else _copied("fix", part)
+def _fix(fields: Mapping[str, object], width: int | None) -> Iterator[Line]:
+    parts = [str(part).partition(" ") for part in _entries(fields.get(FIX_PARTS))]
+    if not parts:
+        yield from _pasted("fix", fields.get("fix"), width)
+    yield from _what_to_do([(Language(language), text) for language, _, text in parts], width)
+
+
+def _what_to_do(parts: Iterable[tuple[Language, str]], width: int | None) -> Iterator[Line]:
+    label = "fix"
+    for language, text in parts:
+        yield from _labelled(label, text, width) if language is Language.ADVICE else _pasted(label, text, width)
+        label = ""
+
+
+def _pasted(label: str, text: object, width: int | None) -> Iterator[Line]:
+    """What is pasted is never broken; a comment behind it that has no room goes below."""
+    room = max(width, _NARROWEST) - 2 - _LABEL_COLUMNS if width is not None else None
+    lines: list[str] = []
+    for line in str(text or "").splitlines():
+        noted = _NOTED.fullmatch(line) if room is not None and len(line) > room else None
+        if noted is None or room is None:
+            lines.append(line)
+        else:
+            pasted, mark, note = noted.groups()
+            below = textwrap.wrap(note, room - len(mark), break_long_words=False, break_on_hyphens=False)
+            lines += [pasted, *(f"{mark}{part}" for part in below)]
+    yield from _copied(label, "\n".join(lines))
 
 
 def _copied(label: str, text: object) -> Iterator[Line]:

@@ -41,9 +41,9 @@ def read_database_url(environ: Mapping[str, str], cwd: Path) -> tuple[DatabaseUr
         return DatabaseUrl.parse(text), variable
     except MalformedUrl as error:
         if variable in URL_VARIABLES:
-            why = f"The value of {variable} is no PostgreSQL URL. {error}"
+            why = f"The value of {variable} is not a PostgreSQL URL. {error}"
             raise stop("bad-database-url", why, names={"variable": variable}) from None
-        why = f"The file that {variable} names holds no PostgreSQL URL. {error}"
+        why = f"The file that {variable} names does not hold a PostgreSQL URL. {error}"
         raise stop(
             "bad-database-url", why, fix=advice(f"write {_PLACEHOLDER} into the file that {variable} names")
         ) from None
@@ -131,7 +131,7 @@ def _find(environ: Mapping[str, str], cwd: Path) -> tuple[str, str]:
             except OSError as error:
                 why = f"The file that {of_file} names, {path}, cannot be read: {error.strerror}."
             except ValueError:
-                why = f"The file that {of_file} names, {path}, is no UTF-8 text."
+                why = f"The file that {of_file} names, {path}, is not UTF-8 text."
             raise stop(
                 "bad-database-url",
                 why,

@@ -59,8 +59,8 @@ SETTINGS: Final = (
         "config",
         File(),
         None,
-        "Alembic's configuration, an alembic.ini or a pyproject.toml with [tool.alembic]. Without it, alembic.ini and"
-        " pyproject.toml of the working directory are looked for.",
+        "Alembic's configuration, an alembic.ini or a pyproject.toml with [tool.alembic]. Default: alembic.ini or"
+        " pyproject.toml in the working directory.",
         verbs=_IMAGE_VERBS,
         flags=("-c", "--config"),
         finds_project=True,
@@ -104,8 +104,8 @@ SETTINGS: Final = (
         "schemas",
         Words("NAME,...", "names of schemas"),
         (),
-        "The schemas whose objects belong to this image. Without it, the version table's schema, and those beside it in"
-        " which the manifest's revisions make something.",
+        "The schemas whose objects belong to this image. Default: the version table's schema, and the other"
+        " schemas in which the manifest's revisions create objects.",
         verbs=_IMAGE_VERBS,
         finds_project=True,
     ),
@@ -113,7 +113,7 @@ SETTINGS: Final = (
         "manifest",
         File(),
         None,
-        "The manifest. Without it, manifest.json beside the versions folder.",
+        "The manifest. Default: manifest.json beside the versions folder.",
         verbs=_IMAGE_VERBS,
         finds_project=True,
     ),
@@ -129,15 +129,17 @@ SETTINGS: Final = (
         "url_command",
         Command(),
         None,
-        "A program that prints the database's URL, run anew for each connection: for passwords that are tokens, such as"
-        " those of IAM. It counts before every variable that has a URL. No shell is used, and its output is never shown.",
+        "A program that prints the database URL, run again for each connection, for passwords that are short-lived"
+        " tokens (IAM). It takes precedence over every variable that has a URL. No shell is used, and its output"
+        " is never shown.",
     ),
     Setting(
         "shadow_url",
         Secret("URL", "URL of PostgreSQL"),
         None,
-        "A server for the throw-away databases, which are made there and dropped: never the target's, as revisions may create"
-        " roles. Its role needs CREATEDB. Without it, a server of its own is started (`migrate-job[embedded]`).",
+        "A server on which the throw-away databases are created and dropped. Never the target's server, because"
+        " revisions may create roles. Its role needs CREATEDB. Default: an embedded server"
+        " (`migrate-job[embedded]`).",
         verbs=_SHADOW_VERBS,
         in_table=False,
     ),
@@ -145,40 +147,41 @@ SETTINGS: Final = (
         "shadow_beside_target",
         Switch(),
         default=False,
-        help="Make the throw-away databases beside the target, on its server, knowing that roles which revisions create"
-        " belong to the whole server.",
+        help="Create the throw-away databases on the target's server, although roles that revisions create belong to"
+        " the whole server.",
         verbs=_SHADOW_VERBS,
     ),
     Setting(
         "shadow_environ",
         Words("NAME=TEXT,...", "variables with {url}, {host}, {port}, {user}, {password} or {database} in their text"),
         (),
-        "Variables by which env.py finds a throw-away database, for an application that puts its URL together of parts whose"
-        " names do not tell: APP_STORE={host}:{port}. Parts with usual names, and parts that are the target's, are found.",
+        "Variables by which env.py finds a throw-away database, for an application that builds its URL from parts"
+        " with unusual names: APP_STORE={host}:{port}. Parts with usual names, and parts with the target's values,"
+        " are found without it.",
         verbs=_SHADOW_VERBS,
     ),
     Setting(
         "environ",
         Words("NAME=TEXT,...", "variables"),
         (),
-        "Variables for replays, where env.py or a revision asks the environment and makes another schema where the answer is"
-        " another. Their values stand in the manifest; a release in which they are others says so.",
+        "Variables for replays, where env.py or a revision reads the environment and the schema depends on the"
+        " answer. Their values are written into the manifest; a release with other values reports it.",
         verbs=_SHADOW_VERBS,
     ),
     Setting(
         "shadow_allow",
         Words("HOST[:PORT],...", "servers"),
         (),
-        "Servers that env.py and revisions may connect to in a replay, beside the throw-away one; connections to all others"
-        " are refused before their first byte.",
+        "Servers that env.py and revisions may connect to in a replay, besides the throw-away one. Connections to"
+        " all others are refused before their first byte.",
         verbs=_SHADOW_VERBS,
     ),
     Setting(
         "test_on",
         Secret("URL", "URL of PostgreSQL"),
         None,
-        "A clone of the real database (a branch, a restored backup): the pending revisions are run there, for good, and"
-        " measured. The database of the other settings is refused, by whatever name.",
+        "A clone of the real database (a branch, a restored backup). The pending revisions are run there, for"
+        " good, and measured. The database of the other settings is refused, whatever it is called.",
         verbs=("test",),
         in_table=False,
     ),
@@ -186,14 +189,14 @@ SETTINGS: Final = (
         "test_fail",
         Selection("CHECK,...", ", ".join(TrialCheck), TrialCheck),
         DEFAULT_FAIL,
-        "The checks of `migrate test` whose findings fail the run; those of the others are shown as warnings.",
+        "The checks of `migrate test` that fail the run. Findings of the others are warnings.",
         verbs=("test",),
     ),
     Setting(
         "target",
         Text("REVISION", "head, heads, a revision or a branch label"),
         _policy.target,
-        "Where to go: head refuses several heads, heads takes them all.",
+        "Where to go: head (refused if there are several), heads (all of them), a revision or a branch label.",
         verbs=("up", "plan", "status", "wait", "test"),
     ),
     Setting(
@@ -207,16 +210,16 @@ SETTINGS: Final = (
         "adopt",
         Choice(AdoptPolicy),
         _policy.adopt,
-        "Whether to adopt a database that has tables but no version: never; where its schema equals the manifest at"
-        " exactly one revision; or also where only names of constraints and indexes differ.",
+        "Whether to adopt a database that has tables but no version: never; if its schema equals the manifest at"
+        " exactly one revision; or also if only names of constraints and indexes differ.",
         verbs=(*_DECIDING_VERBS, "adopt"),
     ),
     Setting(
         "ahead",
         Choice(AheadPolicy),
         _policy.ahead,
-        "When to accept a database that is newer than the image: where ledger and schema prove that the image can run"
-        " on it; where the schema alone does; always; never.",
+        "When to accept a database that is newer than the image: if ledger and schema prove that the image can run"
+        " on it; if the schema alone does; always; never.",
         verbs=(*_DECIDING_VERBS, "status", "wait"),
     ),
     Setting(
@@ -251,8 +254,8 @@ SETTINGS: Final = (
         "stale",
         Choice(Stale),
         _policy.stale,
-        "How to treat pending revisions whose files were edited after the manifest was written: what they lead to is not"
-        " what it says.",
+        "How to treat pending revisions whose files were edited after the manifest was written, so that it may"
+        " describe another schema.",
         verbs=(*_DECIDING_VERBS, "status"),
     ),
     Setting(
@@ -260,63 +263,65 @@ SETTINGS: Final = (
         Choice(BreakingPolicy),
         _policy.breaking,
         "How to treat pending changes that break the release that is still running. `hold` applies what comes"
-        " before the first such revision and ends with 0; a later run with `allow` does the rest. Without a manifest that is"
-        " not compared: `warn` says so, and `refuse` and `hold` refuse whatever is pending.",
+        " before the first such revision and exits with 0; a later run with `allow` applies the rest. Without a"
+        " manifest nothing can be compared: `warn` says so, `refuse` and `hold` refuse every pending revision.",
         verbs=_DECIDING_VERBS,
     ),
     Setting(
         "data",
         Choice(DataPolicy),
         _policy.data,
-        "How to treat rows that would make a pending revision fail: the manifest says what a revision"
-        " needs, and the database is asked before anything is changed. `warn` says it, `off` does not ask. Without it:"
-        " refuse. A need that was not proven only warns, and so does one that was not answered in time. Set to `refuse`, it"
-        " also refuses where the manifest does not say what a pending revision needs.",
+        "How to treat rows that would make a pending revision fail. The manifest says what a revision needs, and"
+        " the database is checked before anything is changed. `warn` only reports, `off` does not check. A need"
+        " that was not proven, or was not answered in time, only warns. If it is set to `refuse`, it also refuses"
+        " when the manifest does not say what a pending revision needs.",
         verbs=_DECIDING_VERBS,
+        unset="refuse",
     ),
     Setting(
         "data_timeout",
         Duration(minimum_s=0.01),
         _limits.data_s,
-        "How long one such question may take; then its answer is not known, and the run goes on.",
+        "How long one check of rows may take. After that its answer is not known, and the run goes on.",
         verbs=_DECIDING_VERBS,
     ),
     Setting(
         "heavy",
         Choice(HeavyPolicy),
         _policy.heavy,
-        "How to treat pending revisions that block others on a large table: by a rewrite, a scan or an index build."
-        " `refuse` also refuses where the manifest does not say what a pending revision does.",
+        "How to treat pending revisions that block others on a large table, by a rewrite, a scan or an index"
+        " build. `refuse` also refuses when the manifest does not say what a pending revision does.",
         verbs=_DECIDING_VERBS,
     ),
     Setting(
         "heavy_over",
         Size(),
         _policy.heavy_over,
-        "Which table is large: of more bytes, with its indexes, toast and partitions.",
+        "The size from which on a table is large, with its indexes, TOAST and partitions.",
         verbs=_DECIDING_VERBS,
     ),
     Setting(
         "backup_policy",
         Choice(BackupPolicy),
         _policy.backup_policy,
-        "When to take a backup before the first change: never, always, or where a pending revision drops a table or a"
-        " column (without a manifest that is not known, and a backup is taken). Without it: always, where a folder or a"
-        " command for it is named.",
+        "When to take a backup before the first change: never, always, or if a pending revision drops a table or a"
+        " column (always, if there is no manifest). If a folder or a command for it is set, the default is"
+        " required.",
         verbs=_RUNNING_VERBS,
     ),
     Setting(
         "backup",
         File("DIR", "path of a folder that exists"),
         None,
-        "The folder for backups, such as a mounted volume: pg_dump's custom format, checked and with its SHA-256.",
+        "The folder for backups, such as a mounted volume. They are in pg_dump's custom format, checked, and have"
+        " a SHA-256.",
         verbs=_RUNNING_VERBS,
     ),
     Setting(
         "backup_command",
         Command(),
         None,
-        "A program that takes the backup, such as a provider's snapshot; with a folder it is run after the dump, and"
+        "A program that takes the backup, such as a provider's snapshot. With a folder, it runs after the dump and"
         " finds it in MIGRATE_BACKUP_FILE. No shell is used; the exit code decides.",
         verbs=_RUNNING_VERBS,
     ),
@@ -331,23 +336,22 @@ SETTINGS: Final = (
         "strict",
         Switch(),
         _policy.strict,
-        "Refuse a schema that is not the manifest's (drift) also where nothing is pending, and nothing would be at risk;"
-        " and, pending or not, what the manifest does not have and the image's rows would be refused by.",
+        "Refuse a schema that does not match the manifest (drift) even if nothing is pending, and any object, pending or not,"
+        " that no revision made and that would refuse this image's rows.",
         verbs=(*_DECIDING_VERBS, "status", "wait"),
     ),
     Setting(
         "heal",
         Switch(),
         _policy.heal,
-        "Repair what an earlier run left, where the repair is provable, instead of refusing.",
+        "Repair what an earlier run left behind, if the repair can be proven, instead of refusing.",
         verbs=_DECIDING_VERBS,
     ),
     Setting(
         "allow_empty_history",
         Switch(),
         _policy.allow_empty_history,
-        "Take an image without any revision for what is meant. Without it, such an image is refused: its revision files are"
-        " missing, more likely.",
+        "Accept an image without revisions. By default it is refused, because its revision files are probably missing.",
         verbs=_IMAGE_VERBS,
     ),
     Setting(
@@ -368,8 +372,8 @@ SETTINGS: Final = (
         "lock_timeout",
         Duration(minimum_s=0.01),
         _limits.lock_s,
-        "How long one statement waits for a lock, and others queue behind it, before the revision is rolled back and"
-        " tried again.",
+        "How long a statement waits for a lock, with others queueing behind it, before the revision is rolled back"
+        " and tried again.",
         verbs=_TARGET_VERBS,
     ),
     Setting(
@@ -383,24 +387,24 @@ SETTINGS: Final = (
         "lock_tries",
         Number(1, 1000),
         _limits.lock_tries,
-        "How often a revision is tried when a lock is not granted.",
+        "How often a revision is tried if a lock is not granted.",
         verbs=_RETRYING_VERBS,
     ),
     Setting(
         "lock_budget",
         Duration(zero_means="one try"),
         _limits.lock_budget_s,
-        "How long a revision is tried again in all when a lock is not granted, and how long env.py may wait for a lock of its"
-        " own.",
+        "How long a revision is retried in total if a lock is not granted, and how long env.py may wait for a lock"
+        " itself.",
         verbs=_RETRYING_VERBS,
     ),
     Setting(
         "deadline",
         Duration(zero_means="none"),
         _limits.deadline_s,
-        "The time that the platform gives the whole job: nobody connects, waits or begins a revision after it, and one"
-        " that runs is rolled back. Without it, half a minute less than the platform's own limit, where that is known:"
-        " 270s in Fly's release_command, 3570s in Heroku's release phase.",
+        "The time that the platform gives the whole job. After it nothing connects, waits or starts a revision,"
+        " and a running one is rolled back. Default: 30 seconds less than the platform's limit, if that is known"
+        " (270s in Fly's release_command, 3570s in Heroku's release phase).",
         verbs=CHANGING_VERBS,
     ),
     Setting(
@@ -414,29 +418,29 @@ SETTINGS: Final = (
         "log_format",
         Choice(LogFormat),
         LogFormat.AUTO,
-        "JSON lines, text for people, or whichever fits standard output.",
+        "JSON lines, or text for people. auto means text on a terminal, otherwise JSON.",
         verbs=_IMAGE_VERBS,
     ),
     Setting(
         "log_queries",
         Switch(),
         default=False,
-        help="Show the query text of sessions that block a revision or a repair; it may hold data of users.",
+        help="Show the query text of sessions that block a revision or a repair. It may contain user data.",
         verbs=("up", "repair", "down"),
     ),
     Setting(
         "notify",
         Addresses("URL", "URLs of apprise, with white space in between"),
         (),
-        "Whom to tell how the run ended, as URLs of apprise (the extra `notify`). They hold tokens, and other users of a"
-        " machine can read the command line of a process: prefer the variable.",
+        "Where to report how the run ended, as apprise URLs (the extra `notify`). They contain tokens, and other"
+        " users of a machine can read command lines: prefer the variable.",
         verbs=CHANGING_VERBS,
     ),
     Setting(
         "notify_on",
         Selection("OCCASION,...", "failure, refusal, success", Occasion),
         (Occasion.FAILURE, Occasion.REFUSAL),
-        "When to tell.",
+        "When to report.",
         verbs=CHANGING_VERBS,
     ),
     *FLEET_SETTINGS,
@@ -445,7 +449,7 @@ SETTINGS: Final = (
         "debug",
         Switch(),
         default=False,
-        help="Add the traceback to an error; for reports of bugs, never for production: it may hold data of users.",
+        help="Add the traceback to an error, for bug reports. Never in production: it may contain user data.",
         in_table=False,
     ),
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from migrate.core.value import Value
 from migrate.settings.declarations import SETTINGS
-from migrate.settings.kinds import Duration
+from migrate.settings.kinds import Duration, Switch
 
 if TYPE_CHECKING:
     from migrate.settings.setting import Setting
@@ -80,7 +80,9 @@ def in_short(setting: Setting) -> str:
 
 def _default(setting: Setting) -> list[str]:
     zero = setting.kind.zero_means if isinstance(setting.kind, Duration) else ""
-    shown = setting.shown_default
+    shown = setting.shown_default or setting.unset
+    if isinstance(setting.kind, Switch) and shown == "false":
+        return [f"default: {setting.flag_names[-1].rpartition('/--')[2]}"]
     if zero and shown == "0":
         return [f"default: {zero}"]
-    return [*([f"default: {shown}"] if shown not in {"", "false"} else []), *([f"0: {zero}"] if zero else [])]
+    return [*([f"default: {shown}"] if shown else []), *([f"0: {zero}"] if zero else [])]

@@ -134,7 +134,7 @@ class Settings(Value):
         try:
             return DatabaseUrl.parse(text), source
         except MalformedUrl as error:
-            why = f"The value of {source} is no PostgreSQL URL. {error}"
+            why = f"The value of {source} is not a PostgreSQL URL. {error}"
             raise stop("bad-database-url", why, names={"variable": f"MIGRATE_{setting.upper()}"}) from None
 
     def described(self) -> list[str]:

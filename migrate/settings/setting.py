@@ -19,7 +19,7 @@ class Setting(Value):
 
     A setting of one verb has the verb before its name, which is not typed twice: `wait --timeout` is MIGRATE_WAIT_TIMEOUT.
     `verbs` take it as a flag; the variable and the key count for every verb. `finds_project`: without it a command finds
-    another project, so that the commands of printed fixes carry it.
+    another project, so that the commands of printed fixes carry it. `unset` says what a setting without a default is.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Setting(Value):
     flags: tuple[str, ...] = ()
     in_table: bool = True
     finds_project: bool = False
+    unset: str = ""
 
     @property
     def key(self) -> str:

@@ -251,7 +251,7 @@ def shadow(url: DatabaseUrl | None, context: Context, *, url_from: str) -> Itera
                 raise stop("no-shadow", str(error)) from error
             lent = Shadow(
                 DatabaseUrl.parse(server.url()),
-                f"a server of its own, {server.binaries.source}",
+                f"embedded, {server.binaries.source}",
                 context,
                 exclusive=True,
             )
@@ -263,7 +263,7 @@ def shadow(url: DatabaseUrl | None, context: Context, *, url_from: str) -> Itera
 
 def _say(at: Shadow, emit: Emit) -> None:
     fields = {"url_from": at.url_from, "server_address": at.url.address, "postgres": at.major}
-    emit(Event(Name.SHADOW_STARTED, f"the shadow is on PostgreSQL {at.major} ({at.url_from})", fields=fields))
+    emit(Event(Name.SHADOW_STARTED, f"throw-away server: PostgreSQL {at.major} ({at.url_from})", fields=fields))
 
 
 def read_baseline(path: Path) -> str:

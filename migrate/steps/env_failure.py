@@ -9,11 +9,12 @@ from migrate.core.problems.packages import fix_of_missing
 from migrate.core.problems.privileges import denied_object, fix_of_denied
 from migrate.core.quoting import word
 from migrate.core.url import URL_VARIABLES
+from migrate.history.relative import shortest
 from migrate.postgres.connection import is_exhausted, is_rejected
 from migrate.postgres.denied import names_of_denied
 from migrate.postgres.errors import RETRIED, code_of
 from migrate.steps.control import ask
-from migrate.steps.excerpts import excerpts, shortest
+from migrate.steps.excerpts import excerpts
 
 if TYPE_CHECKING:
     from pathlib import Path

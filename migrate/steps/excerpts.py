@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os.path
 from typing import TYPE_CHECKING
 
 from migrate.core.problems.excerpt import Excerpt
+from migrate.history.relative import shortest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,9 +24,3 @@ def excerpts(error: Error, cwd: Path, revision_file: str | None = None) -> tuple
     return tuple(
         Excerpt(f"{shortest(place.file, cwd)}:{place.line}", place.text, place.start, place.end) for place in shown
     )
-
-
-def shortest(path: str, cwd: Path) -> str:
-    """The path from the working directory, where it is below that."""
-    relative = os.path.relpath(path, cwd)
-    return path if relative.startswith("..") else relative

@@ -17,13 +17,14 @@ from migrate.core.problems import ExitCode, Fix, Stop, advice, in_order, stop
 from migrate.core.problems.kinds import EXCERPTS
 from migrate.core.problems.privileges import fix_of_uncounted
 from migrate.core.schema.differences import changes, ignored_by, read_change
+from migrate.history.relative import shortest
 from migrate.postgres import activity, catalog
 from migrate.postgres.activity import described, fix_of_blocked, who
 from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.errors import QUERY_CANCELED, RETRIED, code_of
 from migrate.steps.control import ask, invalid_now, rows_now
 from migrate.steps.env_failure import MORE_MEMORY, READ_S, after_the_last, before_any_revision, grant_of
-from migrate.steps.excerpts import excerpts, shortest
+from migrate.steps.excerpts import excerpts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

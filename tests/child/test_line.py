@@ -67,11 +67,11 @@ def test_a_line_that_is_reset_has_ended():
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        (b'["Dance", "secret"]\n', "it is no message of this version of migrate"),
-        (b'{"do": "secret"}\n', "it is no message of this version of migrate"),
+        (b'["Dance", "secret"]\n', "it is not a message of this version of migrate"),
+        (b'{"do": "secret"}\n', "it is not a message of this version of migrate"),
         (b'["LoadHistory", "secret"]\n', "its message LoadHistory has not the fields that this version of migrate gives it"),
-        (encode(Ready()), "it is no message of this version of migrate"),
-        (encode(Go()), "its message Go is no answer here"),
+        (encode(Ready()), "it is not a message of this version of migrate"),
+        (encode(Go()), "its message Go is not an answer here"),
     ],
     ids=["an unknown name", "an object", "other fields", "what only the child says", "an answer without a question"],
 )  # fmt: skip
@@ -91,10 +91,10 @@ def test_the_child_refuses_an_order_that_it_does_not_understand(tmp_path, line, 
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        (b'["Dance", "secret"]\n', "it is no message of this version of migrate"),
-        (b"\xff\n", "it is no message of this version of migrate"),
+        (b'["Dance", "secret"]\n', "it is not a message of this version of migrate"),
+        (b"\xff\n", "it is not a message of this version of migrate"),
         (b'["Began", "secret"]\n', "its message Began has not the fields that this version of migrate gives it"),
-        (encode(Go()), "it is no message of this version of migrate"),
+        (encode(Go()), "it is not a message of this version of migrate"),
     ],
     ids=["an unknown name", "no text", "other fields", "what only the parent says"],
 )
@@ -113,7 +113,7 @@ def test_the_parent_ends_a_child_that_it_does_not_understand(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        (b'["Dance"]\n', "it is no message of this version of migrate"),
+        (b'["Dance"]\n', "it is not a message of this version of migrate"),
         (b'["Began", 1]\n', "its message Began has not the fields that this version of migrate gives it"),
         (encode(Ready()), "its message Ready has no place here"),
     ],
@@ -137,4 +137,4 @@ def test_a_history_that_computes_its_ids_is_refused_where_the_child_is_not_under
     project.versions.joinpath("a1.py").write_text("\n".join(code))
     done = run_migrate("up", database=database)
     assert done.finished["problem"] == "bad-history"
-    assert "said was not understood: it is no message of this version of migrate" in done.finished["why"]
+    assert "said was not understood: it is not a message of this version of migrate" in done.finished["why"]

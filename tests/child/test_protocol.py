@@ -91,7 +91,7 @@ def test_a_value_that_json_does_not_know_arrives_as_its_text():
     ids=lambda line: line[:20].encode("unicode_escape").decode() or "nothing at all",
 )  # fmt: skip
 def test_a_line_that_is_no_message_is_not_understood(line):
-    with pytest.raises(p.Unintelligible, match="it is no message of this version"):
+    with pytest.raises(p.Unintelligible, match="it is not a message of this version"):
         p.decode_told(line.encode(errors="surrogateescape"))
 
 

@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from migrate.command_line import VERBS, cli
+from migrate.core.platform_files import PLATFORMS
 from migrate.settings import SETTINGS
 from migrate.settings.groups import GROUPS, settings_of
+from migrate.settings.kinds import Choice, Switch
 
 OF_SETTINGS = [verb for verb in VERBS if settings_of(verb)]
 TITLES = re.compile(r"^([A-Z][a-z -]+):$", re.MULTILINE)
@@ -81,7 +83,7 @@ def test_no_line_is_wider_than_the_terminal(verb: str, flag: str, columns: int) 
 
 def test_a_flag_is_said_in_one_sentence_and_in_full() -> None:
     short, full = (" ".join(help_of("up", flag).split()) for flag in ("--help", "--help-all"))
-    assert "--lock-timeout TIME How long one statement waits for a lock" in short
+    assert "--lock-timeout TIME How long a statement waits for a lock" in short
     assert "is rolled back and tried again. [default: 2s]" in short
     assert "[MIGRATE_LOCK_TIMEOUT; default: 2s]" in full
     assert "[MIGRATE_GUARD_TIMEOUT; default: 15m; 0: do not wait]" in full
@@ -93,3 +95,27 @@ def test_a_flag_is_said_in_one_sentence_and_in_full() -> None:
 def test_a_variable_that_is_not_spelled_as_its_flag_is_said_in_short_too() -> None:
     assert "[MIGRATE_WAIT_TIMEOUT; default: 10m; 0: look once]" in " ".join(help_of("wait").split())
     assert "MIGRATE_TARGET" not in help_of("wait")
+
+
+@pytest.mark.parametrize("verb", ["up", "plan"])
+def test_every_choice_and_switch_says_what_it_is_when_nobody_sets_it(verb: str) -> None:
+    words = " ".join(help_of(verb, "--help-all").split())
+    for setting in settings_of(verb).values():
+        if isinstance(setting.kind, Choice | Switch):
+            assert re.search(rf"\[{setting.variable}; default: [\w -]+[];]", words), setting.name
+
+
+def test_the_platforms_of_init_stand_there_whole() -> None:
+    listed = help_of("init", columns=80).partition("PLATFORM is one of:")[2].partition("Options:")[0]
+    assert set(listed.split()) == set(PLATFORMS)
+
+
+def test_a_verb_that_goes_to_no_target_says_what_zero_means() -> None:
+    assert {
+        verb for verb in VERBS if "0 ok" in help_of(verb) and "at the target" in help_of(verb).partition("0 ok")[2]
+    } == {
+        "up",
+        "plan",
+        "status",
+        "wait",
+    }

@@ -51,7 +51,7 @@ def test_drift_refuses_an_upgrade_and_is_named(history, database, run_migrate):
     result = run_migrate("up", database=database)
     result.check_clean()
     assert (result.exit_code, result.finished["problem"]) == (17, "drift")
-    assert "column articles.body is missing" in result.finished["why"]
+    assert "column articles.body is missing in the database" in result.finished["why"]
     assert rows(database) == ["two"]
     tolerated = run_migrate("up", "--drift", "warn", database=database)
     tolerated.check_clean()
@@ -182,7 +182,7 @@ def test_a_revision_that_does_something_else_than_the_manifest_says_is_unproven(
     result = run_migrate("up", database=database, env={"MIGRATE_STALE": "warn"})
     result.check_clean()
     assert (result.exit_code, result.finished["problem"]) == (32, "unproven")
-    assert "table tags is missing" in result.finished["why"]
+    assert "table tags is missing in the database" in result.finished["why"]
     assert any("was edited" in event["message"] for event in result.named("image.warning"))
 
 
@@ -203,7 +203,7 @@ def test_what_was_found_wrong_stays_wrong_until_it_is_put_right(history, databas
         examined = run_migrate("doctor", database=database)
         assert examined.exit_code != 0
 
-    judged("table tags is missing")
+    judged("table tags is missing in the database")
     database.execute("CREATE TABLE tags (id serial PRIMARY KEY)")
     judged("table labels is not in the manifest")
     database.execute("CREATE TABLE harmless (id integer)")  # what nobody found wrong is a warning, as ever
@@ -275,7 +275,7 @@ def test_the_nearest_revision_is_named_with_its_differences(history, database, r
     result = run_migrate("adopt", database=database)
     result.check_clean()
     assert (result.exit_code, result.finished["problem"]) == (15, "not-adoptable")
-    assert "the nearest revision is two, but column articles.body is missing" in result.finished["why"]
+    assert "the nearest revision is two, but column articles.body is missing in the database" in result.finished["why"]
     assert "migrate adopt --at two --reason" in result.finished["fix"]
     assert "migrate verify --at two" in run_migrate("up", database=database).finished["fix"]
     overridden = run_migrate("adopt", "--at", "two", "--reason", "body went by hand", database=database)
@@ -285,7 +285,7 @@ def test_the_nearest_revision_is_named_with_its_differences(history, database, r
     assert any("articles.body is missing" in event["message"] for event in overridden.named("state.finding"))
     details = database.scalar("SELECT details FROM migrate.step WHERE kind = 'adopt'")
     assert details["reason"] == "body went by hand"
-    assert details["evidence"] == ["column articles.body is missing"]
+    assert details["evidence"] == ["column articles.body is missing in the database"]
 
 
 def test_a_damaged_database_is_not_taken_for_an_older_one_with_extras(history, database, run_migrate):

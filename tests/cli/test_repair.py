@@ -281,7 +281,7 @@ def test_of_a_killed_part_the_manifest_names_what_is_there(manifest, database, r
     )
     shown = run_migrate("repair", database=database)
     shown.check_clean()
-    assert "not that of r0002: index r0001.late is not in the manifest" in shown.finished["left"][0]
+    assert "does not match r0002: index r0001.late is not in the manifest" in shown.finished["left"][0]
     assert follow(shown.finished["fix"], database, run_migrate).exit_code == 0
     assert run_migrate("up", database=database).finished["applied"] == ["cic"]
 
@@ -391,7 +391,7 @@ def test_nothing_is_proven_that_was_not_compared_and_what_may_stay_is_in_nobodys
     # anything else is drift, as ever
     database.execute("ALTER TABLE accounts ADD COLUMN more integer, DROP COLUMN kind")
     drifted = run_migrate("up", database=database)
-    assert (drifted.exit_code, drifted.finished["why"]) == (17, "column accounts.kind is missing")
+    assert (drifted.exit_code, drifted.finished["why"]) == (17, "column accounts.kind is missing in the database")
     database.execute("ALTER TABLE accounts DROP COLUMN more, ADD COLUMN kind kind")
     done = run_migrate("up", database=database)
     done.check_clean()

@@ -565,7 +565,7 @@ def test_every_break_is_told_by_table() -> None:
 def test_the_sentence_says_what_was_and_what_is() -> None:
     (broken,) = serves(_with({}), _with({"column articles.title": "character varying(20) not null"}))
     assert broken.why == (
-        "column articles.title is character varying(20) not null, which does not hold all of character varying(50) not null"
+        "column articles.title is character varying(20) not null, which cannot hold every character varying(50) not null"
     )
 
 

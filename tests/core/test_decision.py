@@ -72,7 +72,7 @@ OTHER_INVALID = Differences(changed=(Difference("index t.iy", "btree (a)", "btre
 RENAMED = Differences(renamed=(Renamed("index ix", "index iy"),))
 BOTH = Differences(missing=MISSING.missing, extra=EXTRA.extra)
 REFUSING = Drifted(EXTRA, breaks=(Break("index ix", "unique-key-added", "index ix refuses rows"),))
-BREAKS = (Break("column t.a", "dropped", "column t.a is missing"),)
+BREAKS = (Break("column t.a", "dropped", "column t.a is missing in the database"),)
 BROKEN_BY = ((BREAKS[0], TWO),)
 INDEX = Residue((InvalidIndex("public", "t", "ix", "CREATE INDEX ix ON t (a)"),), ())
 STEP = Residue((), (Unfinished("run1", 7, "upgrade", "two", committed=True),))
@@ -196,7 +196,7 @@ REFUSALS = [
         (),
         {"adopt": AdoptPolicy.EXACT},
         "untracked",
-        "the nearest revision is two, but column t.a is missing",
+        "the nearest revision is two, but column t.a is missing in the database",
     ),
     (
         IMAGE,
@@ -223,7 +223,7 @@ REFUSALS = [
         "nearest",
     ),
     (IMAGE, Ahead(("new",), ("new",), None), (), {}, "ahead", "without a manifest"),
-    (IMAGE, Ahead(("new",), ("new",), BREAKS), (), {}, "ahead", "column t.a is missing"),
+    (IMAGE, Ahead(("new",), ("new",), BREAKS), (), {}, "ahead", "column t.a is missing in the database"),
     (IMAGE, Ahead(("new",), ("new",), ()), (), {"ahead": AheadPolicy.REFUSE}, "ahead", "policy refuses"),
     (IMAGE, Unknown(("new",), ("new",)), (), {}, "unknown-revision", "without a manifest"),
     (
@@ -248,7 +248,7 @@ REFUSALS = [
     (IMAGE, Empty((ONE, TWO)), (STEP,), {}, "residue", "a part of revision two is committed (run run1)"),
     (IMAGE, BEHIND, (STEP,), {}, "residue", "a part of revision two is committed (run run1)"),
     (IMAGE, BEHIND, (Edited((ONE,)),), {}, "edited-revision", "versions/one.py (revision one) was edited"),
-    (IMAGE, BEHIND, (Drifted(MISSING),), {}, "drift", "column t.a is missing"),
+    (IMAGE, BEHIND, (Drifted(MISSING),), {}, "drift", "column t.a is missing in the database"),
     (IMAGE, BEHIND, (Drifted(EXTRA),), {"extra": Judgement.FAIL}, "drift", "index ix"),
     (IMAGE, AtHead(("two",)), (Drifted(MISSING),), {"strict": True}, "drift", "column t.a"),
     (IMAGE, BEHIND, (Drifted(RENAMED),), {}, "drift", "ix"),
@@ -261,7 +261,7 @@ REFUSALS = [
         (Breaking(BROKEN_BY),),
         {"breaking": BreakingPolicy.REFUSE},
         "breaking-change",
-        "column t.a is missing (revision two, versions/two.py)",
+        "column t.a is missing in the database (revision two, versions/two.py)",
     ),
     # what cannot be compared is not let through
     (IMAGE, BEHIND, (), {"breaking": BreakingPolicy.REFUSE}, "no-manifest", "not compared"),
@@ -759,14 +759,14 @@ def test_what_comes_next_is_judged_by_policy(position, findings, policy, code, w
 def test_rows_against_a_need_are_counted_and_never_shown():
     decision = decide(KNOWING, State(BEHIND, (PROVEN,)), Policy())
     assert isinstance(decision, Refusal)
-    assert decision.problem.why == "no NULL in t.a: 11 are against it (revision two, versions/two.py)"
+    assert decision.problem.why == "revision two (versions/two.py) needs no NULL in t.a: 11 rows break it"
     assert (
         str(decision.problem.fix)
         == "SELECT * FROM public.t WHERE a IS NULL;   -- mend what it shows, or have the revision do it"
     )
     assert (int(decision.problem.exit_code), decision.problem.exit_code.retryable) == (18, False)
-    assert Against(1000, "").sentence() == "at least 1,000 are against it"
-    assert Against(1, "").sentence() == "1 is against it"
+    assert Against(1000, "").sentence() == "at least 1,000 rows break it"
+    assert Against(1, "").sentence() == "1 row breaks it"
     assert Against(1, "").sentence(of_keys=True) == "1 key is there more than once"
     assert Against(1000, "").sentence(of_keys=True) == "at least 1000 keys are there more than once"
 

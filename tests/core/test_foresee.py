@@ -797,7 +797,10 @@ def test_the_manifest_has_what_a_replay_has_seen() -> None:
     ("size", "said"),
     [
         (TableSize(41 << 30, writes_a_minute=1200), "41 GB, 1,200 writes a minute"),
-        (TableSize(41 << 30, 9000, None, 17), "41 GB (about 9,000 rows), 17 rows written since its statistics began"),
+        (
+            TableSize(41 << 30, 9000, None, 17),
+            "41 GB (about 9,000 rows), 17 rows written since its statistics were reset",
+        ),
         (TableSize(8192), "8 kB"),
     ],
 )
@@ -847,7 +850,7 @@ def test_what_the_manifest_does_not_say_is_null() -> None:
     [
         (None, "not asked"),
         (Met(), "met"),
-        (Against(11, "SELECT"), "11 are against it"),
+        (Against(11, "SELECT"), "11 rows break it"),
         (Later(), "asked just before its revision"),
         (NotKnown("no answer within 10 s"), "not known, no answer within 10 s"),
     ],
@@ -867,12 +870,15 @@ def test_a_need_with_its_answer(answer: Answer | None, said: str) -> None:
 @pytest.mark.parametrize(
     ("answers", "said"),
     [
-        ([Met(), None], "1 need of pending revisions asked in 7 ms: all met"),
+        ([Met(), None], "1 need of pending revisions checked in 7 ms: all met"),
         (
             [Against(11, "SELECT"), Later()],
-            "1 need of pending revisions asked in 7 ms: 1 not met; 1 to be asked just before",
+            "1 need of pending revisions checked in 7 ms: 1 not met; 1 to be asked just before",
         ),
-        ([NotKnown("no"), Against(1, "SELECT")], "2 needs of pending revisions asked in 7 ms: 1 not met, 1 not known"),
+        (
+            [NotKnown("no"), Against(1, "SELECT")],
+            "2 needs of pending revisions checked in 7 ms: 1 not met, 1 not known",
+        ),
     ],
 )
 def test_that_the_rows_were_asked(answers: list[Answer | None], said: str) -> None:

@@ -701,7 +701,7 @@ def test_extensions_that_no_revision_made_are_the_providers(base: Baseline | Non
     assert manifest.identify(at_a1, major=major) == Exact(("a1",))
     assert manifest.identify(at_a2, major=major) == Exact(("a2",))
     assert not manifest.compare(("a2",), at_a2, major=major)
-    assert manifest.compare(("a2",), at_a1, major=major).sentences() == ["extension citext is missing"]
+    assert manifest.compare(("a2",), at_a1, major=major).sentences() == ["extension citext is missing in the database"]
     assert manifest.compare(("a1",), at_a2, major=major).sentences() == ["extension citext is not in the manifest"]
 
 
@@ -763,7 +763,7 @@ def test_a_schema_that_was_there_before_the_history_says_nothing_of_it() -> None
     known = manifest_of(ELSEWHERE)
     without = known.schema_at(["s2"]).keys() - {"schema billing"}
     found = known.compare(("s2",), dict.fromkeys(without, ""), major=17)
-    assert "schema billing is missing" in found.sentences()
+    assert "schema billing is missing in the database" in found.sentences()
 
 
 BRANCHES = manifest_of(

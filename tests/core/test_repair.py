@@ -211,9 +211,9 @@ WORD = "migrate repair --yes --close two --reason 'WHY'"
             False,
         ),
         # not recorded: what the manifest says of the rows
-        (KNOWING, TWO_SCHEMA, (), "not that of one: index t.late is not in the manifest", True),
-        (KNOWING, T, (), "not that of one: index t.ix is missing", True),
-        (KNOWING, {}, (), "not that of one: ", False),
+        (KNOWING, TWO_SCHEMA, (), "does not match one: index t.late is not in the manifest", True),
+        (KNOWING, T, (), "does not match one: index t.ix is missing in the database", True),
+        (KNOWING, {}, (), "does not match one: ", False),
         # nothing tells what it left, or whether it is there
         (IMAGE, TWO_SCHEMA, (), "what it left is not recorded", None),
         (IMAGE, TWO_SCHEMA, ("- column t.b: integer",), "it left: - column t.b: integer", None),

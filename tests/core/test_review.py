@@ -74,7 +74,7 @@ def test_with_a_database_they_have_its_sizes_and_answers():
     answer = LiveNeed(TWO, need(FULL), Against(11, "SELECT 1"))
     two = of_two((BUILT,), (FULL,), Outlook((size,), (answer,)))
     assert two.effects_said == ("blocks writes of t, 1 GB: builds index ix",)
-    assert two.needs_said == (f"{FULL}: 11 are against it",)
+    assert two.needs_said == (f"{FULL}: 11 rows break it",)
     assert of_two((BUILT,), (), Outlook()).effects_said == (BUILT,), "nothing was asked of it"
 
 

@@ -160,7 +160,7 @@ def test_missing_changed_and_extra_are_told_with_their_names() -> None:
     del actual["index articles.ix_articles_title"]
     differences = compare(ARTICLES, actual, same_major=True)
     assert differences.sentences() == [
-        "index articles.ix_articles_title is missing",
+        "index articles.ix_articles_title is missing in the database",
         "column articles.title is character varying, the manifest says character varying not null",
         "index articles.ix_x is not in the manifest",
     ]
@@ -169,7 +169,7 @@ def test_missing_changed_and_extra_are_told_with_their_names() -> None:
         "missing": [
             {
                 "identity": "index articles.ix_articles_title",
-                "sentence": "index articles.ix_articles_title is missing",
+                "sentence": "index articles.ix_articles_title is missing in the database",
                 "expected": "btree (title)",
             }
         ],
@@ -213,7 +213,7 @@ def test_what_belongs_to_a_missing_table_is_folded_for_people_and_kept_in_json()
     }
     left = {"table tags": "table", "column tags.id": "integer"}
     missing = compare(whole, left, same_major=True)
-    assert missing.sentences() == ["table articles is missing"]
+    assert missing.sentences() == ["table articles is missing in the database"]
     assert len(missing.to_json()["missing"]) == len(whole) - len(left)
     extra = compare(left, whole, same_major=True)
     assert extra.sentences() == ["table articles is not in the manifest"]
@@ -238,7 +238,7 @@ def test_same_definition_under_another_name_is_called_that(kind: str) -> None:
     differences = compare(expected, actual, same_major=True)
     assert differences.renamed == (Renamed(f"{kind} articles.a", f"{kind} articles.auto_1"),)
     assert differences.sentences() == [
-        f"{kind} articles.b is missing",
+        f"{kind} articles.b is missing in the database",
         f"{kind} articles.Auto is not in the manifest",
         f"{kind} articles.a is there under another name: auto_1",
     ]
@@ -274,7 +274,7 @@ def test_views_compare_by_their_columns_across_major_versions(kind: str) -> None
     assert not compare(expected, printed_otherwise, same_major=False)
     changed = {**printed_otherwise, "column v.id": "bigint"}
     assert [d.identity for d in compare(expected, changed, same_major=False).changed] == ["column v.id"]
-    assert compare(expected, {}, same_major=False).sentences() == [f"{kind} v is missing"]
+    assert compare(expected, {}, same_major=False).sentences() == [f"{kind} v is missing in the database"]
 
 
 @pytest.mark.parametrize(

@@ -383,7 +383,9 @@ EXAMPLES = [
     ),
     Example(position.drift, "unknown", compared(State(GONE, (DRIFTED,)), None, WITH_COLUMN, WITHOUT_COLUMN), WARN),
     Example(position.drift, "no schema is known", compared(State(GONE), image=WITH_COLUMN), PASS, "is unknown"),
-    Example(position.drift, "none", compared(State(AT_HEAD), image=WITH_COLUMN), PASS, "is what the manifest says"),
+    Example(
+        position.drift, "none", compared(State(AT_HEAD), image=WITH_COLUMN), PASS, "the schema matches the manifest"
+    ),
     Example(
         position.drift,
         "accepted",
@@ -418,7 +420,7 @@ EXAMPLES = [
         "against a proven need",
         compared(State(BEHIND, (UNMET,)), image=DROPPING),
         fail(18),
-        "a: 11 are against it",
+        "a: 11 rows break it",
     ),
     Example(position.data, "warned", compared(State(BEHIND, (UNMET,)), Policy(data=DataPolicy.WARN), DROPPING), WARN),
     Example(position.data, "not answered", compared(State(BEHIND, (UNANSWERED,)), image=DROPPING), WARN, "not known"),

@@ -120,8 +120,8 @@ def test_a_database_made_by_create_all_is_explained(database, run_migrate):
     differing.check_clean()
     assert (differing.exit_code, differing.finished["problem"]) == (15, "untracked")
     explained = json.loads(run_migrate("verify", "--at", LAST, "--json", database=database, cwd=EXAMPLE).stdout)
-    assert "column articles.url is missing" in explained["sentences"]
-    assert "table apify_credentials is missing" in explained["sentences"]
+    assert "column articles.url is missing in the database" in explained["sentences"]
+    assert "table apify_credentials is missing in the database" in explained["sentences"]
 
 
 def test_the_wrong_constraint_is_drift(image, database, run_migrate, write_manifest):

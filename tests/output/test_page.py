@@ -60,9 +60,9 @@ def coming(id_, **facts):
     told = {
         "message": f"create {id_}",
         "lines": (f"+ table {id_}: table",),
-        "breaks": ("column orders.state is gone",),
+        "breaks": ("column orders.state no longer exists",),
         "effects": ("blocks writes of orders, 41 GB, 1,200 writes a minute: builds index ix_state",),
-        "needs": ("no NULL in orders.email: 11 are against it",),
+        "needs": ("no NULL in orders.email: 11 rows break it",),
         "unknown": (),
     }
     return ComingRow(id_, **{**told, **facts})
@@ -86,7 +86,7 @@ def page(count=3, at=2, runs=None, **facts):
         pending=count - at,
         findings=(),
         drift=(),
-        drift_said="The live schema is what the manifest says.",
+        drift_said="The schema matches the manifest.",
         has_manifest=True,
         coming=tuple(coming(id_) for id_ in ids[at:]),
         runs=run_rows(runs, recorded, {}),
@@ -294,12 +294,12 @@ def test_what_comes_next_is_told_revision_by_revision_in_both_forms():
     for text, id_ in zip(articles, ("r0003", "r0004"), strict=True):
         for said in (
             f"create {id_}", f"+ table {id_}: table", "Breaks the release that is still running:",
-            "column orders.state is gone", "41 GB, 1,200 writes a minute: builds index", "11 are against it",
+            "column orders.state no longer exists", "41 GB, 1,200 writes a minute: builds index", "11 rows break it",
         ):  # fmt: skip
             assert said in text
     markdown = report_page(found)
     assert markdown.index("## What comes next") < markdown.index("### r0003: create r0003") < markdown.index("## Drift")
-    assert "- no NULL in orders.email: 11 are against it" in markdown
+    assert "- no NULL in orders.email: 11 rows break it" in markdown
 
 
 def test_what_is_not_known_and_what_is_nothing_is_said():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.events import Level, Name
-from migrate.core.problems import CATALOGUE, ExitCode, kinds_of, problem
+from migrate.core.problems import CATALOGUE, ExitCode, kinds_of, problem, shell, sql
 from migrate.core.problems.examples import EXAMPLES
 from migrate.output.terminal import (
     ASCII,
@@ -107,7 +107,7 @@ def test_a_problem_says_why_and_what_to_do() -> None:
 
 
 def test_only_the_fix_is_never_wrapped() -> None:
-    found = problem("untracked", "a long reason " * 20, fix="migrate adopt " * 20)
+    found = problem("untracked", "a long reason " * 20, fix=shell("migrate adopt " * 20))
     lines = narrate({"event": "run.finished", **found.fields()}, width=60)
     lines = lines[: [line.text.strip() for line in lines].index("✗")]  # the last word comes after the problem
     assert [line.copied for line in lines] == ["fix" in line.text for line in lines]
@@ -116,10 +116,58 @@ def test_only_the_fix_is_never_wrapped() -> None:
 
 
 def test_a_fix_of_several_lines_keeps_them() -> None:
-    found = problem("missing-privilege", "why", fix="GRANT a;\nGRANT b;")
+    found = problem("missing-privilege", "why", fix=sql("GRANT a;\nGRANT b;"))
     assert texts({"event": "run.finished", **found.fields()})[2:4] == [
         "  fix          GRANT a;",
         "               GRANT b;",
+    ]
+
+
+def test_a_note_that_has_no_room_stands_below_what_is_pasted() -> None:
+    fix = "migrate verify   # prints the SQL that repairs it, or says that there is none"
+    assert texts({"event": "run.finished", "problem": "drift", "fix": fix}, width=60)[1:4] == [
+        "  fix          migrate verify",
+        "               # prints the SQL that repairs it, or says",
+        "               # that there is none",
+    ]
+    assert f"  fix          {fix}" in texts({"event": "run.finished", "problem": "drift", "fix": fix}, width=120)
+
+
+def test_advice_is_wrapped_and_a_command_is_not() -> None:
+    parts = {
+        "fix_parts": ["text free what is named, then run it again " + "and again " * 5, "sh migrate up " + "x " * 40]
+    }
+    advised, *more = narrate({"event": "run.finished", "problem": "data", "fix": "f", **parts}, width=60)[1:-3]
+    assert advised.text.startswith("  fix          free what is named")
+    assert all(len(line.text) <= 60 for line in (advised, *more[:-1]))
+    assert more[-1].text.endswith("x ")
+
+
+def test_what_a_check_has_told_is_not_told_again_at_the_end() -> None:
+    told = {"message": "drift: it differs", "problem": "drift", "fix": "SELECT 1;"}
+    said = texts(
+        {"event": "run.started", "verb": "doctor"},
+        {"event": "check.finished", "level": "error", **told},
+        {"event": "run.finished", "verb": "doctor", "outcome": "refused", "exit_code": 17, "why": "it differs", **told},
+    )
+    assert [line for line in said if "SELECT 1;" in line or "it differs" in line] == said[1:3]
+    assert "✗ doctor refused" in said
+
+
+def test_rows_that_are_asked_again_under_the_lock_are_told_again_only_where_the_answer_is_another() -> None:
+    asked = {"event": "data.asked", "message": "1 need checked", "asked": 1, "against": 0, "unknown": 0, "later": 0}
+    assert len(texts(asked, {**asked, "message": "in 7 ms"})) == 1
+    assert len(texts(asked, {**asked, "against": 1})) == 2
+    assert len(texts(asked, {**asked, "revision": "two"})) == 2
+
+
+def test_lines_of_the_manifest_are_told_as_a_diff() -> None:
+    change = {"file": "manifest.json", "line": 29, "old": ["a"], "new": ["b", "c"]}
+    assert texts({"event": "image.warning", "level": "warn", "message": "m", **change}) == [
+        "! manifest.json:29",
+        "  - a",
+        "  + b",
+        "  + c",
     ]
 
 

@@ -203,7 +203,7 @@ def test_of_many_rows_no_more_than_a_bound_is_counted(database, ask):
     database.execute("CREATE TABLE t AS SELECT NULL::int AS a FROM generate_series(1, 3000)")
     found = ask("no NULL in t.a")
     assert found == Against(COUNTED, "SELECT * FROM public.t WHERE a IS NULL")
-    assert found.sentence() == "at least 1,000 are against it"
+    assert found.sentence() == "at least 1,000 rows break it"
 
 
 def test_a_question_that_takes_longer_than_its_budget_is_given_up(database, ask):
@@ -222,7 +222,7 @@ def test_where_there_is_no_time_to_count_one_row_is_known(database, ask):
     database.execute(f"CREATE FUNCTION slow(int) RETURNS bool LANGUAGE plpgsql AS 'BEGIN {slow} END'")
     found = ask("every row of t fulfils CHECK (slow(a))", limits=Limits(data_s=0.5))
     assert isinstance(found, Against)
-    assert found.sentence() == "at least 1 is against it"
+    assert found.sentence() == "at least 1 row breaks it"
 
 
 def test_a_table_that_is_locked_is_not_waited_for(database, ask):

@@ -86,7 +86,7 @@ def test_where_nobody_has_reset_the_statistics_there_is_a_number_and_no_rate(dat
     until(lambda: sizes("t")["t"].written == 120)
     found = sizes("t")["t"]
     assert found.writes_a_minute is None
-    assert found.sentence().endswith(", 120 rows written since its statistics began")
+    assert found.sentence().endswith(", 120 rows written since its statistics were reset")
 
 
 def test_nothing_is_read_where_nothing_is_asked(sizes):

@@ -85,7 +85,10 @@ def test_every_verb_looks_at_the_schemas_that_the_history_uses(project, database
     database.execute("DROP SCHEMA audit CASCADE")
     gone = run_migrate("verify", "--json", database=database)
     assert gone.exit_code == 17
-    assert gone.finished["sentences"] == ["schema audit is missing", "table audit.entries is missing"]
+    assert gone.finished["sentences"] == [
+        "schema audit is missing in the database",
+        "table audit.entries is missing in the database",
+    ]
     assert "CREATE SCHEMA audit;" in gone.finished["sql"]
 
 
@@ -96,7 +99,10 @@ def test_the_setting_overrides_what_the_manifest_knows(project, database, write_
     database.execute("ALTER TABLE audit.entries ADD COLUMN hotfix integer")
     named = {"MIGRATE_SCHEMAS": "public,billing"}
     found = run_migrate("verify", "--json", database=database, env=named)
-    assert found.finished["sentences"] == ["schema audit is missing", "table audit.entries is missing"]
+    assert found.finished["sentences"] == [
+        "schema audit is missing in the database",
+        "table audit.entries is missing in the database",
+    ]
     database.execute("ALTER TABLE audit.entries DROP COLUMN hotfix")
     whole = {"MIGRATE_SCHEMAS": "public,billing,audit"}
     assert run_migrate("verify", database=database, env=whole).exit_code == 0

@@ -153,8 +153,12 @@ def sentence(finding: ForeseenFinding) -> str:
 
 def _said(need: LiveNeed) -> str:
     """A need in one sentence; of one that refuses nothing, with the SELECT that a refusal would have as its fix."""
-    select = f"; {need.answer.select}" if isinstance(need.answer, Against) and not need.need.proven else ""
-    return f"{need.sentence()} (revision {need.revision.id}, {need.revision.file}{select})"
+    from migrate.core.foresee.needs import said
+
+    select = f" ({need.answer.select})" if isinstance(need.answer, Against) and not need.need.proven else ""
+    needs = "needs" if need.need.proven else "may need"
+    of = f"revision {need.revision.id} ({need.revision.file})"
+    return f"{of} {needs} {said(need.need.condition)}: {need.answered}{select}"
 
 
 def note_of(outlook: Outlook, policy: Policy) -> str | None:

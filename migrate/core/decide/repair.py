@@ -278,7 +278,7 @@ def _on_rows(image: Image, observation: Observation, ignore: Sequence[str]) -> K
         image.graph, image.manifest, rows, observation.schema, major=observation.server.major, ignore=ignore
     )
     if kept is not None:
-        reason = "the live schema is the manifest's there" if overlap.ancestors else "a row was there twice"
+        reason = "the schema matches the manifest there" if overlap.ancestors else "a row was there twice"
         return KeepRows(kept, rows, reason)
     why = (
         "without a manifest nothing proves which is right"
@@ -289,7 +289,7 @@ def _on_rows(image: Image, observation: Observation, ignore: Sequence[str]) -> K
         f"the version table holds {_listed(rows)}, which cannot stand beside each other; {why}",
         shell(
             migrate("adopt", "--at REVISION", "--reason 'WHY'"),
-            note="the operator's word; recorded with the differences",
+            note="you vouch for it; recorded with the differences",
         ),
     )
 
@@ -311,7 +311,7 @@ def _on_step(
         return CloseStep(step, "finished", "the version table says that it is whole")
     drift = _drift(image, observation, ignore)
     if drift is not None and not drift:
-        return CloseStep(step, "abandoned", "the live schema is the manifest's at the recorded revision")
+        return CloseStep(step, "abandoned", "the schema matches the recorded revision")
     recorded = _recorded(step)
     live = observation.schema or {}
     if recorded and observation.schema is not None:
@@ -331,7 +331,7 @@ def _on_step(
         )
     else:
         at = _listed(observation.rows)
-        is_left = f"{part}, and the live schema is not that of {at}: {clauses(drift.sentences())}"
+        is_left = f"{part}, and the schema does not match {at}: {clauses(drift.sentences())}"
     again, undoing = migrate("repair", "--yes"), _undoing(drift, image, observation)
     if not undoing:
         return Left(is_left, shell(again, note=("once what is named is put right; or, if it may stay: ", word)))

@@ -35,7 +35,7 @@ class TableSize(Value):
         said = f"{size(self.bytes)}{rows}"
         if self.writes_a_minute is not None:
             return f"{said}, {self.writes_a_minute:,} writes a minute"
-        return said if self.written is None else f"{said}, {self.written:,} rows written since its statistics began"
+        return f"{said}, {self.written:,} rows written since its statistics were reset" if self.written else said
 
 
 class Earlier(Value):
@@ -110,11 +110,10 @@ class Against(Value):
 
     def sentence(self, *, of_keys: bool = False) -> str:
         """How many; never what is in them."""
-        are = "is" if self.rows == 1 else "are"
         at_least = "at least " if self.rows >= COUNTED or not self.is_counted else ""
         if of_keys:
-            return f"{at_least}{counted(self.rows, 'key')} {are} there more than once"
-        return f"{at_least}{self.rows:,} {are} against it"
+            return f"{at_least}{counted(self.rows, 'key is', 'keys are')} there more than once"
+        return f"{at_least}{self.rows:,} {'row breaks' if self.rows == 1 else 'rows break'} it"
 
 
 class Later(Value):
@@ -161,21 +160,27 @@ class LiveNeed(Value):
 
     def sentence(self) -> str:
         """The need's line, and its answer."""
-        from migrate.core.foresee.needs import NoDuplicates, line
+        from migrate.core.foresee.needs import line
 
-        said = line(self.need)
+        return f"{line(self.need)}: {self.answered}"
+
+    @property
+    def answered(self) -> str:
+        """The answer in words."""
+        from migrate.core.foresee.needs import NoDuplicates
+
         match self.answer:
             case None:
-                return f"{said}: not asked"
+                return "not asked"
             case Met():
-                return f"{said}: met"
+                return "met"
             case Against():
-                return f"{said}: {self.answer.sentence(of_keys=isinstance(self.need.condition, NoDuplicates))}"
+                return self.answer.sentence(of_keys=isinstance(self.need.condition, NoDuplicates))
             case Later(in_one):
                 unless = ", which cannot be asked where all revisions are one transaction" if in_one else ""
-                return f"{said}: asked just before its revision{unless}"
+                return f"asked just before its revision{unless}"
             case NotKnown(why):
-                return f"{said}: not known, {why}"
+                return f"not known, {why}"
             case _:
                 assert_never(self.answer)
 
@@ -251,6 +256,6 @@ def in_words(needs: Iterable[LiveNeed], took_ms: int) -> tuple[str, dict[str, in
         numbers["asked"] += 1
     parts = [f"{numbers['against']} not met"] if numbers["against"] else []
     parts += [f"{numbers['unknown']} not known"] if numbers["unknown"] else []
-    said = f"{counted(numbers['asked'], 'need')} of pending revisions asked in {took_ms} ms: {', '.join(parts) or 'all met'}"
+    said = f"{counted(numbers['asked'], 'need')} of pending revisions checked in {took_ms} ms: {', '.join(parts) or 'all met'}"
     said += f"; {numbers['later']} to be asked just before their revisions" if numbers["later"] else ""
     return said, {**numbers, "duration_ms": took_ms}

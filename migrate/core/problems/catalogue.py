@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.problems.exit_codes import ExitCode
-from migrate.core.problems.fix import advice, again, alembic, migrate, shell, sql
+from migrate.core.problems.fix import advice, again, alembic, in_order, migrate, shell, sql
 from migrate.core.problems.kinds import OF_THE_CASE, Kind, Problem, Stop
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _KINDS: Final = (
         "internal",
         ExitCode.INTERNAL,
         "migrate has a bug",
-        "migrate itself failed in a way that nobody foresaw.",
+        "migrate itself failed unexpectedly.",
         "The run ended. A revision that had not been committed was rolled back by the server.",
         shell(
             "MIGRATE_DEBUG=1 ", migrate("{verb}"), note="prints the traceback; please report it with the run's lines"
@@ -64,7 +64,7 @@ _KINDS: Final = (
         "bad-tenants",
         ExitCode.CONFIG,
         "The tenants cannot be listed",
-        "What `[tool.migrate.tenants]` names as the list of tenants is not there, or is no such list.",
+        "The list of tenants that `[tool.migrate.tenants]` names is missing or malformed.",
         "Nothing was changed in any tenant.",
         advice(
             "Run the query or the program of [tool.migrate.tenants] by hand, or look at its file: one tenant a row or a line"
@@ -89,7 +89,7 @@ _KINDS: Final = (
     Kind(
         "other-environment",
         ExitCode.DRIFT,
-        "The environment is not that of the manifest",
+        "The environment differs from the manifest's",
         "env.py or a revision asks for a variable that has another value here than when the manifest was written, and the"
         " schema does not match its revision.",
         "Nothing was changed.",
@@ -187,7 +187,7 @@ _KINDS: Final = (
         "No revision was run, and nothing was changed.",
         shell(
             'migrate test --on "$CLONE_URL"',
-            note="a branch, a restored backup or a copy; of one server, another database",
+            note="a branch, a restored backup or a copy; on the same server, another database",
         ),
     ),
     Kind(
@@ -262,7 +262,7 @@ _KINDS: Final = (
         "stale-manifest",
         ExitCode.HISTORY,
         "The manifest is out of date",
-        "The revision files say something else than the committed manifest.",
+        "The committed manifest does not match the revision files.",
         "Nothing was changed.",
         shell(migrate("manifest"), note="then commit {manifest}"),
     ),
@@ -273,11 +273,12 @@ _KINDS: Final = (
         "`migrate test` tried revisions in a throw-away database, and findings of checks that policy lets fail the run"
         " were among what it found.",
         "The throw-away database was dropped; nothing else was connected to.",
-        advice(
-            "correct {place}, or where a database has it already add a revision; or let the file say accepted ="
-            ' {{"{check}": "the reason"}}; then run ',
-            migrate("test"),
-            " again (which checks fail the run: --fail)",
+        in_order(
+            [
+                advice("correct {place}, or add a revision if a database has this one already"),
+                advice('or accept what {check} found, in that file: accepted = {{"CHECK": "the reason"}}'),
+                shell(migrate("test"), note="--fail chooses the checks that fail the run"),
+            ]
         ),
     ),
     Kind(
@@ -297,7 +298,7 @@ _KINDS: Final = (
         ExitCode.HISTORY,
         "An applied revision was edited",
         "The file of a revision that was applied here has been changed since it ran here.",
-        "Nothing was changed. Databases that ran the old program differ from those that will run the new one.",
+        "Nothing was changed. Databases that ran the old file differ from those that will run the new one.",
         shell(
             "git log --oneline -- {file}",
             note="put back the version that ran, and write the change as a new revision; to accept it: --edited warn",
@@ -337,7 +338,7 @@ _KINDS: Final = (
     Kind(
         "not-permitted",
         ExitCode.POLICY,
-        "Policy withholds what the plan needs",
+        "Policy does not allow what the plan needs",
         "The plan would do something that the operator has not allowed.",
         "Nothing was changed.",
         OF_THE_CASE,
@@ -346,10 +347,10 @@ _KINDS: Final = (
         "data-loss",
         ExitCode.POLICY,
         "Going back would lose data",
-        "A downgrade drops tables or columns that have something in them, deletes or truncates rows, or cuts values, or,"
-        " without a manifest, nobody knows what it drops.",
-        "What would go is counted. Nothing was changed: what only a run could show was rolled back. Where a revision to be"
-        " reverted leaves its transaction, those before it may have been reverted; they lost nothing.",
+        "A downgrade drops tables or columns that are not empty, deletes or truncates rows, or cuts values. Without a"
+        " manifest it is not known what it drops.",
+        "The message counts what would be lost. Nothing was changed; what had to be tried was rolled back. If a revision"
+        " commits by itself, those before it may have been reverted, without a loss.",
         shell(migrate("down", "--to {target}", "--allow-data-loss"), note="with a backup first: --backup DIR"),
     ),
     Kind(
@@ -358,15 +359,15 @@ _KINDS: Final = (
         "The backup failed",
         "pg_dump or the backup command failed or took too long, or what it wrote cannot be read back. Policy allows no"
         " change without a backup.",
-        "Nothing was changed. A file that was not proven is removed.",
+        "Nothing was changed. An unverified file is removed.",
         OF_THE_CASE,
     ),
     Kind(
         "restore-failed",
         ExitCode.FAILED,
-        "The backup was not brought back",
-        "The dump cannot be read, a program that reads it is missing or failed, or something outside of the schemas to be"
-        " restored stands in the way.",
+        "The backup was not restored",
+        "The dump cannot be read, a program that reads it is missing or failed, or an object outside the schemas to be"
+        " restored is in the way.",
         "The database is as it was: a restore is one transaction.",
         OF_THE_CASE,
     ),
@@ -387,7 +388,7 @@ _KINDS: Final = (
         "Nothing was changed.",
         shell(
             migrate("up", "--heavy warn"),
-            note="at a quiet time; or write the revision in the way that blocks nobody",
+            note="at a quiet time; or change the revision so that it blocks nobody",
         ),
     ),
     Kind(
@@ -395,15 +396,15 @@ _KINDS: Final = (
         ExitCode.POLICY,
         "It is not known what a pending revision does",
         "Policy (data=refuse, heavy=refuse) asks what pending revisions do to tables and need of their rows, and the manifest"
-        " does not say it of one: an older version of migrate wrote it, or the revision was edited since.",
+        " does not say so for one of them: an older version of migrate wrote it, or the revision was edited since.",
         "Nothing was changed.",
         shell(migrate("manifest", "--full"), note="then commit the file that it writes"),
     ),
     Kind(
         "files-exist",
         ExitCode.POLICY,
-        "The files are there already",
-        "A file that `migrate init` would write is there, with other content.",
+        "The files exist already",
+        "A file that `migrate init` would write exists, with other content.",
         "No file was written or changed.",
         shell(
             migrate("init", "{platform}", "--force"),
@@ -467,7 +468,7 @@ _KINDS: Final = (
         "missing-schema",
         ExitCode.TARGET,
         "The schema that env.py works in does not exist",
-        "The search_path that env.py sets names no schema of this database, so that no table can be made or found.",
+        "The search_path that env.py sets names no existing schema, so that no table can be created or found.",
         "Nothing was changed.",
         sql("CREATE SCHEMA {schema};", note="or correct the search_path that env.py sets"),
     ),
@@ -479,12 +480,16 @@ _KINDS: Final = (
         " that had committed revisions when env.py went on to the next target ends with 32.",
         "No revision of another target was run by this run. The ledger keeps it: the next run first runs env.py once without"
         " a revision, and refuses again if env.py still goes on to another target.",
-        advice(
-            "let {env_py} migrate one target without a loop, the one that it is told:"
-            ' context.get_x_argument(as_dictionary=True)["schema"]; then list them in [tool.migrate.tenants], such as'
-            ' schemas = "tenant_%", with the argument in x of [tool.migrate] (docs/how-to/many-tenants.md), and run ',
-            again(),
-            " once for all of them",
+        in_order(
+            [
+                advice(
+                    'let {env_py} migrate only the target that it is given: context.get_x_argument(as_dictionary=True)["schema"]'
+                ),
+                advice(
+                    'list the targets in [tool.migrate.tenants], such as schemas = "tenant_%" (docs/how-to/many-tenants.md)'
+                ),
+                shell(again(), note="once for all of them"),
+            ]
         ),
     ),
     Kind(
@@ -499,7 +504,7 @@ _KINDS: Final = (
         "authentication",
         ExitCode.ACCESS,
         "The server rejected the credentials",
-        "The user, the password or the host rule does not admit this connection.",
+        "The server does not accept this user, password or host (pg_hba.conf).",
         "Nothing was changed.",
         advice("check the user and the password in {variable}"),
     ),
@@ -507,15 +512,15 @@ _KINDS: Final = (
         "no-database",
         ExitCode.ACCESS,
         "The database does not exist",
-        "The server answers and has no database of the name that the URL gives.",
-        "Nothing was changed. migrate never makes a database.",
-        advice("correct the name in {variable}, or make the database: createdb {database}"),
+        "The server has no database with the name in the URL.",
+        "Nothing was changed. migrate never creates a database.",
+        advice("correct the name in {variable}, or create the database: createdb {database}"),
     ),
     Kind(
         "no-tls",
         ExitCode.ACCESS,
-        "The server offers no TLS",
-        "The URL, or PGSSLMODE, asks for an encrypted connection, and the server has none to give.",
+        "The server does not offer TLS",
+        "The URL, or PGSSLMODE, asks for an encrypted connection, and the server does not support it.",
         "Nothing was changed. It is not tried again: waiting does not help.",
         advice("turn on ssl at the server, or accept a plain connection: sslmode=prefer in {variable}"),
     ),
@@ -574,7 +579,7 @@ _KINDS: Final = (
         "Nothing was changed.",
         shell(
             migrate("adopt", "--at {revision}", "--reason 'WHY'"),
-            note="the operator's word; recorded with the differences",
+            note="you vouch for it; recorded with the differences",
         ),
     ),
     Kind(
@@ -585,7 +590,7 @@ _KINDS: Final = (
         "Nothing was changed.",
         shell(
             "export MIGRATE_AHEAD=accept",
-            note="the operator's word, to up and to wait; or deploy the image that has {recorded}",
+            note="you vouch for it, to up and to wait; or deploy the image that has {recorded}",
         ),
     ),
     Kind(
@@ -596,8 +601,7 @@ _KINDS: Final = (
         "Nothing was changed.",
         shell(
             migrate("verify"),
-            note="prints the SQL that puts it right, or says that there is none; to accept it: --drift warn or --ignore"
-            " PATTERN",
+            note="prints the SQL that repairs it; to accept it: --drift warn or --ignore PATTERN",
         ),
     ),
     Kind(
@@ -606,7 +610,7 @@ _KINDS: Final = (
         "The two schemas differ",
         "`migrate verify --against` compared a schema with that of a revision, another database or another image.",
         "Nothing was changed.",
-        shell(migrate("verify", "--against {against}", "--format sql"), note="what would lead from one to the other"),
+        shell(migrate("verify", "--against {against}", "--format sql"), note="SQL that leads from one to the other"),
     ),
     Kind(
         "data",
@@ -636,7 +640,7 @@ _KINDS: Final = (
         "orphan-worker",
         ExitCode.BUSY,
         "A worker of an earlier run is still at work",
-        "A run died or was stopped, and a connection of it is still there: it executes a statement, or may not be ended by us.",
+        "A run died or was stopped, but its connection is still open: it executes a statement, or this role may not end it.",
         "Nothing was changed by this run.",
         shell("psql {url} -c 'SELECT pg_terminate_backend({pid})'", note="or wait until it has ended"),
     ),
@@ -644,7 +648,7 @@ _KINDS: Final = (
         "blocked",
         ExitCode.BLOCKED,
         "A lock was not granted in time",
-        "Other transactions held locks on the same objects through every try, or dropped objects during each reading of them.",
+        "Other transactions held locks on the same objects through every try, or dropped objects while they were read.",
         "The revision was rolled back; those before it stay.",
         advice("end or wait for the named transactions, then run ", again(), " again (or raise MIGRATE_LOCK_BUDGET)"),
     ),
@@ -679,14 +683,14 @@ _KINDS: Final = (
         "deadline",
         ExitCode.DEADLINE,
         "The job ran out of time",
-        "The time that the platform gives the job was over, or would not have sufficed for the next revision.",
+        "The time that the platform gives the job ended, or was too short for the next revision.",
         "The revisions before stay; the next one was not started, or it was rolled back.",
         advice("run ", again(), " again, where the platform allows more time (MIGRATE_DEADLINE)"),
     ),
     Kind(
         "not-ready",
         ExitCode.DEADLINE,
-        "The database did not get ready in time",
+        "The database was not ready in time",
         "`migrate wait` waited, and revisions of this image are still pending: the job that applies them has not run, has"
         " not ended, or has failed.",
         "Nothing was changed, and the waiting program was not started.",
@@ -739,7 +743,7 @@ _KINDS: Final = (
     Kind(
         "commit-unknown",
         ExitCode.UNKNOWN,
-        "Whether the last commit took place is not known",
+        "It is not known whether the last commit succeeded",
         "The connection was lost at the commit, and the server could not be asked again.",
         "The last revision is either wholly in the database or not at all.",
         shell(migrate("status"), note=("once the server is back; then ", again())),
@@ -758,7 +762,7 @@ _KINDS: Final = (
         "The run was interrupted",
         "The process received SIGTERM or SIGINT.",
         "The statement was cancelled and rolled back; the revisions before it stay.",
-        shell(again(), note="again, when it may run to its end"),
+        shell(again(), note="when it can run to its end"),
     ),
 )
 

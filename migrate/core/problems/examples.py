@@ -525,7 +525,7 @@ EXAMPLES: Final[Mapping[str, Example]] = MappingProxyType(
         ),
         "not-adoptable": Example(
             _text("""
-            migrate adopt: nearest is 0041; of it, index ix_orders_state is missing
+            migrate adopt: the nearest is 0041, but index ix_orders_state is missing in the database
             """),
             _sh("""
             migrate verify --at 0041 --format sql                            # the SQL that makes it 0041

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 EXCERPTS: Final = "excerpts"
 """The fact that is no field of a log line."""
 
+FIX_PARTS: Final = "fix_parts"
+"""What people are shown of a fix beside its text: of each part its language, a blank, and what is pasted."""
+
 OF_THE_CASE: Final = advice("{fix}")
 """The fix of a kind for which there is no advice without the case."""
 

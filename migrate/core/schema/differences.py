@@ -180,10 +180,10 @@ class Difference:
     expected: str | None
     actual: str | None
 
-    def sentence(self, expected_by: str = "the manifest") -> str:
-        """The difference for people, with its names; ``expected_by`` is what the object is compared with."""
+    def sentence(self, expected_by: str = "the manifest", of: str = "the database") -> str:
+        """The difference for people, with its names; ``of`` is what has the object, ``expected_by`` what should."""
         if self.actual is None:
-            return f"{self.identity} is missing"
+            return f"{self.identity} is missing in {of}"
         if self.expected is None:
             return f"{self.identity} is not in {expected_by}"
         if "\n" not in self.expected + self.actual:
@@ -243,11 +243,11 @@ class Differences:
         """How many objects differ: what `nearest` is measured by."""
         return len(self.missing) + len(self.changed) + len(self.extra) + len(self.renamed)
 
-    def sentences(self, expected_by: str = "the manifest") -> list[str]:
+    def sentences(self, expected_by: str = "the manifest", of: str = "the database") -> list[str]:
         """One sentence for each difference; what belongs to a missing or extra table is not told beside it."""
         told = self.without_members()
         both = [*told.missing, *told.changed, *told.extra]
-        return [difference.sentence(expected_by) for difference in both] + [
+        return [difference.sentence(expected_by, of) for difference in both] + [
             renamed.sentence() for renamed in told.renamed
         ]
 

@@ -149,7 +149,7 @@ def edited(seen: AgainstImage) -> Found:
     finding = _first(seen, Edited)
     if finding is not None:
         return _judged(finding, seen)
-    return Passed("the applied revisions' files are the programs that ran, as far as the ledger tells")
+    return Passed("no applied revision was edited since, as far as the ledger tells")
 
 
 @check(
@@ -171,7 +171,7 @@ def drift(seen: AgainstImage) -> Found:
         # an index that is INVALID is told once: SQL that puts drift right would be a second way beside its repair
         drifted = without_healed(drifted, frozenset(plain(index.name) for index in left.indexes))
         if not drifted.differences:
-            return Passed("but for what is INVALID, the live schema is what the manifest says")
+            return Passed("the schema matches the manifest, except for INVALID indexes")
     return _judged(drifted, seen, _fix_of_drift(drifted, seen))
 
 
@@ -284,7 +284,7 @@ def _no_drift(seen: AgainstImage) -> str:
     if accepted:
         counts = counted(len(accepted), "accepted difference")
         return f"the schema matches the manifest but for {counts}: {clauses(accepted)}"
-    return "the live schema is what the manifest says"
+    return "the schema matches the manifest"
 
 
 def _fix_of_drift(drifted: Drifted, seen: AgainstImage) -> Fix:
