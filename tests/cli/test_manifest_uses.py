@@ -79,9 +79,9 @@ def test_extra_objects_only_warn(history, database, run_migrate):
 
 
 REFUSING = {
-    "a required column": ("ALTER TABLE articles ADD must integer NOT NULL", "a row without it is refused"),
-    "a check": ("ALTER TABLE articles ADD CONSTRAINT short CHECK (length(title) < 5)", "rows that were let pass"),
-    "a unique index": ("CREATE UNIQUE INDEX one_title ON articles (title)", "rows that were let pass"),
+    "a required column": ("ALTER TABLE articles ADD must integer NOT NULL", "an INSERT without it fails"),
+    "a check": ("ALTER TABLE articles ADD CONSTRAINT short CHECK (length(title) < 5)", "rows that were accepted"),
+    "a unique index": ("CREATE UNIQUE INDEX one_title ON articles (title)", "rows that were accepted"),
     "a trigger": (
         (
             "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
@@ -140,10 +140,10 @@ def test_a_database_with_an_extra_object_that_refuses_rows_is_not_adopted_where_
     database.execute("ALTER TABLE articles ADD must integer NOT NULL")
     refused = run_migrate("up", "--strict", "--adopt", "exact", database=database)
     assert (refused.exit_code, refused.finished["problem"]) == (15, "untracked")
-    assert "a row without it is refused" in refused.finished["why"]
+    assert "an INSERT without it fails" in refused.finished["why"]
     adopted = run_migrate("up", "--adopt", "exact", database=database)
     assert (adopted.exit_code, adopted.finished["outcome"]) == (0, "adopted")
-    assert any("a row without it is refused" in event["message"] for event in adopted.named("state.finding"))
+    assert any("an INSERT without it fails" in event["message"] for event in adopted.named("state.finding"))
 
 
 def edit_the_last(history):

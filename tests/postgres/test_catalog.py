@@ -729,7 +729,10 @@ DRIFT: list[tuple[str, list[str], bool]] = [
     ("DROP VIEW heads", ["view heads is missing in the database"], False),
     (
         "CREATE OR REPLACE VIEW heads AS SELECT a.title, u.name FROM articles a JOIN users u ON u.id = a.author WHERE true",
-        ["options heads is missing", "view heads differs in line 5: it is WHERE true, the manifest says nothing"],
+        [
+            "options heads is missing in the database",
+            "view heads differs in line 5: it is WHERE true, the manifest says nothing",
+        ],
         False,
     ),
     ("DROP MATERIALIZED VIEW totals", ["materialized view totals is missing in the database"], False),
@@ -747,8 +750,8 @@ DRIFT: list[tuple[str, list[str], bool]] = [
         ],
         False,
     ),
-    ("DROP PROCEDURE tidy", ["procedure tidy(integer) is missing"], False),
-    ("DROP AGGREGATE total(int)", ["aggregate total(integer) is missing"], False),
+    ("DROP PROCEDURE tidy", ["procedure tidy(integer) is missing in the database"], False),
+    ("DROP AGGREGATE total(int)", ["aggregate total(integer) is missing in the database"], False),
     (
         "ALTER TABLE articles DISABLE TRIGGER checked",
         [
@@ -757,14 +760,14 @@ DRIFT: list[tuple[str, list[str], bool]] = [
         False,
     ),
     ("DROP TRIGGER touched ON articles", ["trigger articles.touched is missing in the database"], False),
-    ("DROP RULE kept ON articles", ["rule articles.kept is missing"], False),
+    ("DROP RULE kept ON articles", ["rule articles.kept is missing in the database"], False),
     (
         "ALTER TABLE articles NO FORCE ROW LEVEL SECURITY",
         ["row security articles is enabled, the manifest says enabled, forced"],
         False,
     ),
-    ("DROP POLICY own ON articles", ["policy articles.own is missing"], False),
-    ("ALTER TABLE users REPLICA IDENTITY DEFAULT", ["replica identity users is missing"], False),
+    ("DROP POLICY own ON articles", ["policy articles.own is missing in the database"], False),
+    ("ALTER TABLE users REPLICA IDENTITY DEFAULT", ["replica identity users is missing in the database"], False),
     ("DROP STATISTICS st", ["statistics st is missing in the database"], False),
     (
         'ALTER TABLE "Weird ""t""" SET LOGGED',
@@ -792,7 +795,7 @@ DRIFT: list[tuple[str, list[str], bool]] = [
     ),
     ("DROP TABLE paired", ["table paired is missing in the database"], False),
     ("CREATE TABLE extra (id serial PRIMARY KEY, n int UNIQUE)", ["table extra is not in the manifest"], False),
-    ("DROP COLLATION plain", ["collation plain is missing"], False),
+    ("DROP COLLATION plain", ["collation plain is missing in the database"], False),
     ("CREATE TYPE more AS RANGE (subtype = int4)", ["range more is not in the manifest"], False),
 ]
 
