@@ -646,7 +646,7 @@ EXAMPLES: Final[Mapping[str, Example]] = MappingProxyType(
             # env.py
             with context.begin_transaction():
                 context.run_migrations()
-            refresh_search_index()        # raises: the service is not reachable from the job
+            refresh_search_index()  # raises: the service is not reachable from the job
             """),
             _sh("""
             migrate up && python -m app.refresh_search_index        # a command of its own: it can be run again
