@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "migrate"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 # Modules of `commands/` that are no verb: what the verbs share.
-SHARED = {"__init__", "plain", "release", "usage", "verb"}
+SHARED = {"__init__", "compose", "plain", "release", "usage", "verb"}
 
 
 def called(tree: ast.AST) -> set[str]:

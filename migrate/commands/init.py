@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from migrate.commands.compose import overlay
 from migrate.commands.verb import verb
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.platform_files import PLATFORMS
@@ -27,6 +28,9 @@ _PLACE: Final = re.compile(r"@([a-z-]+)@")
 # A DNS label, which each of the platforms takes as a name.
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 _IMAGE: Final = re.compile(r"[a-z0-9][\w./:-]*(@sha256:[0-9a-f]{64})?")
+# Compose's own names of services, and its `${TAG}` and `${TAG:-v1}` in the name of an image.
+_COMPOSE_NAME: Final = re.compile(r"[a-zA-Z0-9][\w.-]*")
+_IMAGE_OF_COMPOSE: Final = re.compile(r"[a-z0-9$][\w./:@${}?-]*")
 _PATH: Final = re.compile(r"/[\w./-]*")
 _JOB_HEADER: Final = """\
 # The release job. A Job's pods cannot be changed, so each release replaces it:
@@ -65,14 +69,6 @@ _HOOKS: Final = {
     "helm": (_HELM, "pre-install,pre-upgrade", "post-install,post-upgrade"),
     "argo-cd": (_ARGO_CD, "Sync", "PostSync"),
 }
-# started, not healthy: a health check is not everybody's, and the job waits for the server by itself
-_COMPOSE_DATABASE: Final = """\
-    depends_on:
-      {database}:
-        condition: service_started
-"""
-_COMPOSE_FILES: Final = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
-_COMPOSE_SERVICE: Final = re.compile(r"""^ +["']?(db|database|postgres|postgresql)["']? *:""", re.MULTILINE)
 _START: Final = "uvicorn app:app --host 0.0.0.0 --port {port}"
 # Where the program has to listen: Fly's internal_port, which the file sets, is a number; Railway and Heroku choose one.
 _PORTS: Final = {
@@ -95,11 +91,16 @@ _RAILWAY_DEADLINE: Final = "59m"  # a minute less, to cancel the statement, roll
 @click.argument("platform", type=click.Choice(list(PLATFORMS)), metavar="PLATFORM")
 @click.option("--project", help="The project's name. [default: the folder's]")
 @click.option("--service", default="web", show_default=True, help="The service that must not start before the job.")
-@click.option("--image", help="The image that has migrate and the history. [default: the project's name]")
-@click.option("--dockerfile", default="Dockerfile", show_default=True, help="What builds that image.")
+@click.option(
+    "--image",
+    help="The image that has migrate and the history. [default: the project's name; with compose, the service's image]",
+)
+@click.option(
+    "--dockerfile", help="What builds that image. [default: Dockerfile; with compose, what the service is built from]"
+)
 @click.option(
     "--database",
-    help="With compose: the service that is the database. [default: db or postgres, where compose.yaml has one]",
+    help="With compose: the service that is the database. [default: found by DATABASE_URL, its name or its image]",
 )
 @click.option("--start", help="What starts the service. [default: uvicorn app:app, on the platform's port]")
 @click.option(
@@ -146,6 +147,11 @@ def init(
         folder = session.cwd
         values = placeholders(folder, platform, names)
         chosen = PLATFORMS[platform]
+        first: tuple[str, ...] = ()
+        if platform == "compose":
+            found = overlay(folder, names)
+            values |= found.values
+            first = found.told
         if shards is not None:
             values |= _in_shards(platform, shards)
         if contract:
@@ -168,17 +174,16 @@ def init(
         for path, text in texts.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
-        steps = [step.format(project=values["project-name"]) for step in chosen.next]
+        fields = {"project": values["project-name"], "compose": values.get("compose-base", "")}
+        steps = [*first, *(step.format(**fields) for step in chosen.next)]
         if contract:
-            steps.append(chosen.contracting)
+            steps.append(chosen.contracting.format(**fields))
         if scheduled_verify:
             steps.append(chosen.verifying)
         if platform in _PORTS and names["start"] is None:
             steps.insert(
                 0, f"the start command is a guess, {values['start-line']}: migrate init {platform} --start '...'"
             )
-        if platform == "compose":
-            steps = [*_missing_of_compose(folder, names["dockerfile"] or "", names["service"] or ""), *steps]
         wrote = [f"{'unchanged' if path in there else 'wrote'} {path}" for path in texts]
         text = "\n".join([*wrote, "", "next:", *(f"  {step}" for step in steps)])
         return Report(
@@ -197,16 +202,17 @@ def placeholders(folder: Path, platform: str, names: Mapping[str, str | None]) -
     project = names["project"] or guessed
     service = names["service"] or ""
     image = names["image"] or project
+    dockerfile = names["dockerfile"] or "Dockerfile"
+    service_name = _COMPOSE_NAME if platform == "compose" else _NAME
     start = names["start"]
     if start is None:
         start = _START.format(port=_PORTS.get(platform, ""))
-    database = names["database"] or _compose_database(folder)
     for flag, value, allowed in (
         ("--project", project, _NAME),
-        ("--service", service, _NAME),
-        ("--image", image, _IMAGE),
-        ("--database", database or "db", _NAME),
-        ("--dockerfile", names["dockerfile"] or "", re.compile(r"[\w./-]+")),
+        ("--service", service, service_name),
+        ("--image", image, _IMAGE_OF_COMPOSE if platform == "compose" else _IMAGE),
+        ("--database", names["database"] or "db", service_name),
+        ("--dockerfile", dockerfile, re.compile(r"[\w./-]+")),
         ("--health", names["health"] or "", _PATH),
         ("--start", start, re.compile(r"[^\n\r\0]+")),
     ):
@@ -220,10 +226,9 @@ def placeholders(folder: Path, platform: str, names: Mapping[str, str | None]) -
         "project-name": project,
         "service": json.dumps(service),
         "service-name": service,
-        "database": _COMPOSE_DATABASE.format(database=database) if database else "",
         "image": '"{{ .Values.migrateImage }}"' if platform == "helm" else image,
         "image-name": image.partition(":")[0].partition("@")[0],
-        "dockerfile": json.dumps(names["dockerfile"]),
+        "dockerfile": json.dumps(dockerfile),
         "start-line": start,
         "exec-start": json.dumps(without_shell(start)),
         "gated-start": json.dumps(gated(start)),
@@ -281,35 +286,6 @@ def _contracting(platform: str) -> dict[str, str]:
         "header": _CONTRACT_HEADER,
         "annotations": hook.format(when=after),
     }
-
-
-def _missing_of_compose(folder: Path, dockerfile: str, service: str) -> list[str]:
-    """What the commands need that is not there, each as a sentence."""
-    found = []
-    there = [folder / name for name in _COMPOSE_FILES if (folder / name).exists()]
-    if not there:
-        found.append("there is no compose.yaml here, and compose.release.yaml only adds to one: write it first")
-    elif not re.search(
-        rf"""^\s+["']?{re.escape(service)}["']?\s*:""", there[0].read_text("utf-8", "replace"), re.MULTILINE
-    ):
-        found.append(f"{there[0].name} has no service {service}: name the one that must wait (--service)")
-    if not (folder / dockerfile).exists():
-        found.append(f"there is no {dockerfile} here, which builds the image: write it, or name another (--dockerfile)")
-    return found
-
-
-def _compose_database(folder: Path) -> str | None:
-    """The service of the project's own Compose file that is named as databases are; None where there is none.
-
-    Read as text: a YAML parser for one name would be a dependency in everybody's image.
-    """
-    for name in _COMPOSE_FILES:
-        try:
-            found = _COMPOSE_SERVICE.search((folder / name).read_text("utf-8", "replace"))
-        except OSError:
-            continue
-        return found[1] if found else None
-    return None
 
 
 def render(template: str, values: Mapping[str, str]) -> str:

@@ -60,12 +60,11 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
         {"compose.release.yaml": "compose.release.yaml"},
         (
             _INSTALL,
-            "export DATABASE_URL=...",
-            "docker compose -f compose.yaml -f compose.release.yaml run --build --rm migrate   # first: a refusal leaves all",
-            "docker compose -f compose.yaml -f compose.release.yaml up --build --detach",
+            "docker compose -f {compose} -f compose.release.yaml run --build --rm migrate   # the job; its exit code",
+            "docker compose -f {compose} up --build --detach   # only if the job exited 0",
         ),
         {},
-        "docker compose -f compose.yaml -f compose.release.yaml run --rm contract   # once the old release has stopped",
+        "docker compose -f {compose} -f compose.release.yaml run --build --rm contract   # once the old release has stopped",
     ),
     "kubernetes": Platform(
         {"deploy/kubernetes/job.yaml": "job.yaml"},

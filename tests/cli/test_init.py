@@ -135,7 +135,7 @@ def test_with_two_jobs_the_first_holds_and_the_second_is_a_file_or_the_last_thin
     result.check_clean()
     chosen = PLATFORMS[platform]
     assert result.finished["written"] == [*chosen.files, *chosen.contract]
-    assert result.finished["next"][-1] == chosen.contracting
+    assert result.finished["next"][-1] == chosen.contracting.format(compose="compose.yaml")
     first, *_ = ((project.path / path).read_text() for path in result.finished["written"])
     words = " ".join(first.replace('"', " ").replace(",", " ").split())
     assert "up --strict --breaking hold" in words

@@ -16,7 +16,6 @@ from tests.platforms.validators import (
     ROOT,
     check_azure_job,
     check_batch,
-    check_compose,
     check_ecs,
     check_gitlab,
     check_kubernetes,
@@ -69,33 +68,6 @@ def test_railway_in_python_describes_what_the_one_in_typescript_does(run_migrate
     assert [{key: each[key] for key in keys} for each in services[:1]] == [
         {key: each[key] for key in keys} for each in services[1:]
     ]
-
-
-def test_compose(run_migrate, project):
-    file = written(run_migrate, project, "compose")
-    check_compose(file)
-    services = yaml.safe_load(file.read_text(encoding="utf-8"))["services"]
-    assert services["api"]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
-
-
-def test_compose_starts_the_database_that_the_job_needs(run_migrate, project):
-    for own, arguments, expected in (
-        ("services:\n  web:\n    image: a\n  postgres:\n    image: postgres:17\n", (), "postgres"),
-        ("services:\n  web:\n    image: a\n", (), None),
-        ("services:\n  web:\n    image: a\n", ("--database", "store"), "store"),
-        (None, (), None),
-    ):
-        (project.path / "compose.yaml").unlink(missing_ok=True)
-        if own is not None:
-            (project.path / "compose.yaml").write_text(own, encoding="utf-8")
-        result = run_migrate("init", "compose", "--force", *arguments)
-        assert result.exit_code == 0, result.stdout
-        file = project.path / "compose.release.yaml"
-        check_compose(file)
-        job = yaml.safe_load(file.read_text(encoding="utf-8"))["services"]["migrate"]
-        assert job.get("depends_on") == ({expected: {"condition": "service_started"}} if expected else None)
-        # so that `run --rm migrate plan` is a verb
-        assert (job["entrypoint"], job["command"]) == (["migrate"], ["up", "--strict"])
 
 
 def test_kubernetes_and_helm(run_migrate, project):
@@ -245,14 +217,6 @@ def both(run_migrate, project, platform: str):
     return [project.path / path for path in result.finished["written"]]
 
 
-def test_the_two_jobs_of_compose(run_migrate, project):
-    (file,) = both(run_migrate, project, "compose")
-    check_compose(file)
-    services = yaml.safe_load(file.read_text(encoding="utf-8"))["services"]
-    assert (services["migrate"]["command"], services["contract"]["command"]) == (EXPANDS, CONTRACTS)
-    assert services["contract"]["profiles"] == ["contract"], "`up` does not start it"
-
-
 def test_the_two_jobs_of_kubernetes_and_helm(run_migrate, project):
     for platform in ("kubernetes", "helm"):
         found = []
@@ -320,17 +284,3 @@ def test_this_repositorys_own_files_are_made_by_it(run_migrate, project):
         )  # fmt: skip
         (path,) = result.finished["written"]
         assert (project.path / path).read_text(encoding="utf-8") == (ROOT / ours).read_text(encoding="utf-8")
-
-
-def test_compose_says_what_is_not_there(run_migrate, project):
-    result = run_migrate("init", "compose", "--json")
-    assert [line.split(",")[0] for line in json.loads(result.stdout)["next"][:2]] == [
-        "there is no compose.yaml here",
-        "there is no Dockerfile here",
-    ]
-    (project.path / "Dockerfile").touch()
-    (project.path / "compose.yaml").write_text("services:\n  db: {image: postgres}\n  web:\n    build: .\n")
-    told = json.loads(run_migrate("init", "compose", "--force", "--json").stdout)["next"]
-    assert not [line for line in told if line.startswith("there is no") or "has no service" in line]
-    told = json.loads(run_migrate("init", "compose", "--service", "wbe", "--force", "--json").stdout)["next"]
-    assert told[0] == "compose.yaml has no service wbe: name the one that must wait (--service)"
