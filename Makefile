@@ -25,7 +25,7 @@ $(NODE_MODULES)/installed: $(VENV)/installed tests/platforms/package-lock.json
 	cd tests/platforms && PATH="$(abspath $(BIN)):$$PATH" npm ci --silent
 	touch $@
 
-demo: $(VENV)/installed ## a throw-away PostgreSQL, `migrate up` on the example, `up` again, a refusal and the way out
+demo: $(VENV)/installed ## a throw-away PostgreSQL: `migrate up` on the example, again, a refusal, and its fix
 	@$(BIN)/python -m migrate.shadow.embedded -- bash examples/demo.sh $(abspath $(BIN))/migrate
 
 # What needs no database and covers what decides, each branch of it.
@@ -103,9 +103,11 @@ site: requirements/site.txt ## the documentation as a site, in build/site; a lin
 	$(VENV)-site/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/site.txt
 	$(VENV)-site/bin/zensical build --strict --clean
 
-dist: $(VENV)/installed ## the source distribution and the wheel
+dist: requirements/build.txt ## the source distribution and the wheel
 	rm -rf dist
-	$(BIN)/python -m hatchling build
+	$(PYTHON) -m venv --clear $(VENV)-build
+	$(VENV)-build/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements/build.txt
+	$(VENV)-build/bin/python -m hatchling build
 
 docs: $(VENV)/installed ## write the pages and the pictures that are made from the code
 	$(BIN)/python docs/generate.py
