@@ -73,7 +73,7 @@ def problem_page(kind: Kind) -> str:
             "",
             "| | |",
             "|---|---|",
-            f"| problem | `{kind.code}` |",
+            f"| [problem](index.md) | `{kind.code}` |",
             f"| exit code | [{_exit(kind.exit_code)}](../reference/exit-codes.md) |",
             f"| the same run may succeed later | {_yes(kind.exit_code)} |",
             "",
@@ -95,11 +95,33 @@ def problem_page(kind: Kind) -> str:
             "",
             *_block(EXAMPLES[kind.code].bad),
             "",
-            "This mends it:",
+            "This fixes it:",
             "",
             *_block(EXAMPLES[kind.code].good),
             "",
         ],
+    )
+
+
+def problems_page() -> str:
+    """Render ``docs/problems/index.md``: every problem, by its exit code."""
+    return "\n".join(
+        [
+            "# Problems",
+            "",
+            _MADE.format(source="migrate/core/problems/catalogue.py"),
+            "",
+            "Everything that stops a run, by [exit code](../reference/exit-codes.md). `migrate explain PROBLEM` prints the same.",
+            "",
+            "| exit code | problem | what happened |",
+            "|---|---|---|",
+            *(
+                f"| {int(code)} | [`{kind.code}`]({kind.code}.md) | {kind.title} |"
+                for code in ExitCode
+                for kind in kinds_of(code)
+            ),
+            "",
+        ]
     )
 
 

@@ -31,6 +31,7 @@ def pages() -> dict[Path, str]:
         DOCS / "schemas" / "settings.schema.json": schema_pages.settings_schema(),
         DOCS / "schemas" / "log-line.schema.json": schema_pages.log_line_schema(),
         DOCS / "schemas" / "manifest.schema.json": schema_pages.manifest_schema(),
+        DOCS / "problems" / "index.md": catalogue_pages.problems_page(),
         **{DOCS / "problems" / f"{kind.code}.md": catalogue_pages.problem_page(kind) for kind in CATALOGUE.values()},
     }
 

@@ -34,7 +34,7 @@ def test_committed_pages_are_what_the_code_says(generator: dict[str, Any]) -> No
 
 
 def test_every_problem_has_its_page_and_no_page_is_without_a_problem(generator: dict[str, Any]) -> None:
-    assert {path.stem for path in (DOCS / "problems").iterdir()} == set(CATALOGUE)
+    assert {path.stem for path in (DOCS / "problems").iterdir()} == {*CATALOGUE, "index"}
     assert generator["orphans"]() == []
 
 
@@ -53,7 +53,7 @@ def test_no_link_leads_nowhere(page: Path) -> None:
 def test_every_problem_page_is_linked_from_the_exit_codes() -> None:
     page = DOCS / "reference" / "exit-codes.md"
     linked = {(page.parent / link).resolve() for link in LINK.findall(page.read_text("utf-8"))}
-    assert {path.resolve() for path in (DOCS / "problems").iterdir()} <= linked
+    assert {(DOCS / "problems" / f"{code}.md").resolve() for code in CATALOGUE} <= linked
 
 
 def test_the_page_of_log_lines_names_every_outcome() -> None:
@@ -67,9 +67,10 @@ def test_every_page_stands_in_the_sites_navigation() -> None:
     listed = set(re.findall(r"([\w-]+/[\w-]+\.md)$", text, re.MULTILINE))
     folders = ("tutorial", "how-to", "reference", "explanation")
     assert {str(page.relative_to(DOCS)) for name in folders for page in (DOCS / name).glob("*.md")} <= listed
+    assert "problems/index.md" in listed, "which leads to the others"
 
 
-@pytest.mark.parametrize("folder", ["how-to", "explanation", "reference", "decisions"])
+@pytest.mark.parametrize("folder", ["how-to", "explanation", "reference", "decisions", "problems"])
 def test_the_index_of_a_folder_links_every_page_of_it(folder: str) -> None:
     index = DOCS / folder / "index.md"
     linked = {link for link in LINK.findall(index.read_text("utf-8")) if "/" not in link}
