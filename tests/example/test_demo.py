@@ -31,7 +31,7 @@ def test_the_demo(database):
     second, refused = rest.split("# somebody's rollback")
     refused, adopted = refused.split("# migrate adopt")
     assert f"up: {len(REVISIONS)} revisions applied, now at {head}" in first
-    assert f"at-head ({head})" in status
+    assert f"({head})" in status
     assert f"up: nothing to do at {head}" in second
     assert "(unknown-revision, exit code 15)" in refused
     assert "# exit code 15" in refused
