@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def doctor(*, as_json: bool, **flags: Any) -> Answer:
     """Check what a release here depends on: settings, image, server, rights, state. Changes nothing.
 
-    Each check passes, warns or fails, with its evidence and the fix. Exits with the code of the first check that fails,
+    Each check passes, warns or fails, with its evidence and the fix, or is skipped where it could not look. Exits with the code of the first check that fails,
     in the order in which a release would stop; a warning alone exits 0. Without a server, or with a setting that is
     malformed, the checks that need no server are reported all the same.
     """
@@ -58,6 +58,7 @@ def _report(checked: Sequence[Checked], *, with_checks: bool) -> Report:
     counts = {verdict: [each.name for each in checked if each.verdict is verdict] for verdict in Verdict}
     fields: dict[str, object] = {
         "checks_passed": len(counts[Verdict.PASS]),
+        "checks_skipped": len(counts[Verdict.SKIP]),
         "checks_warned": counts[Verdict.WARN],
         "checks_failed": counts[Verdict.FAIL],
     }

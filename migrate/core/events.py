@@ -76,7 +76,10 @@ class Name(Explained):
     STATEMENT_PROGRESS = "statement.progress", "a long statement goes on; per cent where the server tells"
     STATEMENT_BLOCKED = "statement.blocked", "the running statement waits for a lock; who holds it"
     HEARTBEAT = "heartbeat", "the run is alive"
-    CHECK_FINISHED = "check.finished", "a check of `doctor` passed, warns or fails; its evidence and its fix"
+    CHECK_FINISHED = (
+        "check.finished",
+        "a check of `doctor` passed, warns, fails or was skipped; its evidence and its fix",
+    )
     NOTIFY_WARNING = (
         "notify.warning",
         "somebody, or a collector of telemetry, could not be told how the run ended; the run is as it is",

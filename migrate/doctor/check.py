@@ -1,4 +1,4 @@
-"""What a check of `migrate doctor` is: one record with its purpose, which passes, warns or fails on the facts."""
+"""What a check of `migrate doctor` is: one record with its purpose, which passes, warns, fails or is skipped on the facts."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Verdict(StrEnum):
     """What a check came to."""
 
     PASS = "pass"  # noqa: S105 - no password
+    SKIP = "skip"
     WARN = "warn"
     FAIL = "fail"
 
@@ -31,6 +32,13 @@ class Passed:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """Nothing was looked at; `evidence` is why. It is neither good nor bad news."""
+
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Warned:
     """Something is, which does not stop a release; `fix` is to be pasted."""
 
@@ -39,7 +47,7 @@ class Warned:
     details: tuple[str, ...] = ()
 
 
-Found = Passed | Warned | Problem  # a problem fails the check: it would stop a release, or does already
+Found = Passed | Skipped | Warned | Problem  # a problem fails the check: it would stop a release, or does already
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,8 @@ class Check(Generic[Facts]):
         match found:
             case Passed(evidence, details):
                 return Checked(self.name, Verdict.PASS, evidence, details=details)
+            case Skipped(evidence):
+                return Checked(self.name, Verdict.SKIP, evidence)
             case Warned(evidence, fix, details):
                 return Checked(self.name, Verdict.WARN, evidence, fix, details)
             case Problem():

@@ -11,7 +11,8 @@ import psycopg2
 from migrate.core.decide.backup import with_backup
 from migrate.core.decide.decision import decide, refuse_image
 from migrate.core.decide.plan import Backup, Plan, Refusal
-from migrate.core.decide.state import classify
+from migrate.core.decide.state import AtHead, Behind, Empty, classify
+from migrate.core.decide.state import name as position_name
 from migrate.core.decide.widths import refuse_narrow
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.touched import Touched, by_changes, by_source
@@ -43,7 +44,12 @@ if TYPE_CHECKING:
     from migrate.postgres.connection import Connection
 
 _Fact = TypeVar("_Fact")
-_LEVELS: Final = {Verdict.PASS: Level.INFO, Verdict.WARN: Level.WARN, Verdict.FAIL: Level.ERROR}
+_LEVELS: Final = {
+    Verdict.PASS: Level.INFO,
+    Verdict.SKIP: Level.INFO,
+    Verdict.WARN: Level.WARN,
+    Verdict.FAIL: Level.ERROR,
+}
 _ROLE: Final = "migrate:doctor:"
 _RAILWAY_SERVICE: Final = ("railway.json", "railway.toml", "railway.*.json", "railway.*.toml")
 _RAILWAY_PROJECT: Final = (".railway/railway.*",)
@@ -175,7 +181,7 @@ class Examination:
             connection, target, limits, schema=there.schema, touched=touched, extensions=_extensions(image, touched)
         )
         rows = () if isinstance(observation, Problem) else observation.rows
-        examined = facts.Examined(there, diagnosis, target, limits, rows)
+        examined = facts.Examined(there, diagnosis, target, limits, rows, _unplaced(image, compared))
         for check in server.SURROUNDINGS:
             self._check(check, examined)
         narrow = self._narrow(there, target, compared)
@@ -252,6 +258,16 @@ def _known(find: Callable[[], _Fact]) -> _Fact | Problem:
         return find()
     except Stop as stopped:
         return stopped.problem
+
+
+def _unplaced(image: Image | None, compared: facts.AgainstImage | None) -> str | None:
+    """Why it is not known which revisions are pending; None where it is."""
+    if image is None:
+        return "the image has a fault"
+    if compared is None:
+        return "the database could not be looked at"
+    position = compared.state.position
+    return None if isinstance(position, (AtHead, Behind, Empty)) else f"the database is {position_name(position)}"
 
 
 def _refusal(refuse: Callable[[], None]) -> Problem | None:

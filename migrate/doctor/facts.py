@@ -220,13 +220,17 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What is known of a server that may be written to; ``rows`` are those of its version table."""
+    """What is known of a server that may be written to; ``rows`` are those of its version table.
+
+    ``unplaced`` is why it is not known which revisions are pending, None where it is.
+    """
 
     server: Server
     diagnosis: Diagnosis
     target: Target
     limits: Limits
     rows: tuple[str, ...]
+    unplaced: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

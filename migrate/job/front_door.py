@@ -6,7 +6,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from migrate import __version__
 from migrate.core.decide.outcome import Outcome, Result, refusal
@@ -19,7 +20,7 @@ from migrate.core.redaction import Redactor
 from migrate.job import signals
 from migrate.job.progress import malformed_manifest
 from migrate.job.session import Session
-from migrate.job.voice import Answer, Report, Speech, Voice, working_folder
+from migrate.job.voice import Answer, Report, Speech, Voice, last_words, working_folder
 from migrate.settings import environment_secrets, load
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from migrate.core.problems import Problem
     from migrate.core.problems.fix import Invocation
     from migrate.settings import Settings
+
+_STRICT: Final = frozenset({"up", "plan", "status", "wait"})
 
 Body = Callable[[Session], Report]
 
@@ -90,7 +93,7 @@ class _FrontDoor:
             voice.emit(Event(Name.RUN_STARTED, f"migrate {self.verb} {__version__}"))
             for warning in settings.warnings:
                 voice.emit(Event(Name.TARGET_WARNING, warning, Level.WARN))
-            return body(self.session)
+            return _with_proof(body(self.session), self.session)
         except Stop as stopped:
             return Report(refusal(stopped.problem), {})
         except Interrupted as interrupted:
@@ -112,6 +115,15 @@ class _FrontDoor:
         if answer.text is not None:  # whoever asked for one object gets it, too
             os.write(1, f"{answer.text}\n".encode())
         os._exit(answer.exit_code)
+
+
+def _with_proof(report: Report, session: Session) -> Report:
+    """The end of a run that was to be strict and had no manifest to compare the schema with: its last line says so."""
+    if session.context.verb not in _STRICT or report.outcome.problem is not None or not session.is_strict_in_vain:
+        return report
+    message = report.message or last_words(session.context.verb, report)
+    said = f"{message}; the schema was not compared: there is no manifest"
+    return replace(report, message=said, fields={**report.fields, "proof": "rows"})
 
 
 def _interrupted(signum: int, why: str) -> Outcome:

@@ -16,7 +16,7 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.history.faults import HistoryFault
 from migrate.core.manifest.match import Nearest
 from migrate.core.manifest.variables import differing
-from migrate.core.problems import Stop, stop
+from migrate.core.problems import Stop, migrate, shell, stop
 from migrate.job.outlook import look_ahead
 from migrate.job.progress import Judged, held_in_words, kind_of, pending_of, plan_in_words
 from migrate.postgres.backend_names import GUARD_NAME
@@ -50,6 +50,13 @@ def refuse_image_faults(order: Order) -> None:
         raise Stop(refused.problem)
     for warning in order.image.warnings:
         order.context.emit(Event(Name.IMAGE_WARNING, warning, Level.WARN))
+    if order.policy.strict and order.image.manifest is None:
+        fix = shell(
+            migrate("manifest"),
+            note="then commit the file, and see that it reaches the image: no *.json in .dockerignore, COPY it",
+        )
+        said = "--strict compares nothing: this image has no manifest, and whether the live schema is what it should be is not known"
+        order.context.emit(Event(Name.IMAGE_WARNING, said, Level.WARN, {"fix": fix}))
 
 
 @contextmanager

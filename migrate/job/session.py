@@ -161,6 +161,12 @@ class Session:
         )
 
     @property
+    def is_strict_in_vain(self) -> bool:
+        """Whether the run was to be strict, and the image, as far as it was read, has no manifest to be strict with."""
+        is_read = "image" in self.__dict__
+        return self.settings.policy.strict and is_read and self.image.manifest is None
+
+    @property
     def missing_driver(self) -> str | None:
         """The module that SQLAlchemy will import for the URL, as far as env.py's text tells, where it is missing."""
         from migrate.history import missing_driver

@@ -130,6 +130,8 @@ class Narration:
                 return self._marks.bad, "red"
             case "warn":
                 return self._marks.warning, "yellow"
+        if fields.get("verdict") == "skip":
+            return "-", "dim"
         if fields.get("event") in {Name.REVISION_FINISHED, Name.PROOF_FINISHED, Name.CHECK_FINISHED}:
             return self._marks.good, "green"
         return self._marks.quiet, "dim"

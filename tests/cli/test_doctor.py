@@ -825,3 +825,21 @@ def test_what_was_not_asked_is_not_called_well(project, database, run_migrate, w
     of = {each["check"]: each["evidence"] for each in told}
     assert of["data"] == "not asked: the release is refused before"
     assert of["heavy"] == "not looked at: the release is refused before"
+    (project.path / "migrations" / "manifest.json").unlink()
+    result = run_migrate("doctor", database=database)
+    verdicts = {each["check"]: each["verdict"] for each in result.named("check.finished")}
+    skipped = {name for name, verdict in verdicts.items() if verdict == "skip"}
+    assert skipped == {"drift", "data", "heavy", "breaking"}
+    assert result.finished["checks_skipped"] == len(skipped)
+    assert f"{len(CHECKS) - len(skipped) - 1} pass, {len(skipped)} skip, 1 warn" in result.finished["message"]
+    shown = run_migrate("doctor", database=database, env={"MIGRATE_LOG_FORMAT": "text"}).stdout.decode()
+    assert "- drift: not compared: there is no manifest" in shown
+
+
+def test_what_depends_on_where_the_database_is_is_skipped_where_nobody_knows(project, database, run_migrate):
+    project.linear(1)
+    assert run_migrate("up", database=database).exit_code == 0
+    database.execute("UPDATE alembic_version SET version_num = 'elsewhere'")
+    told = run_migrate("doctor", database=database).named("check.finished")
+    skipped = {each["check"] for each in told if each["verdict"] == "skip"}
+    assert {"drift", "data", "heavy", "breaking", "ownership", "row-security", "sizes"} <= skipped

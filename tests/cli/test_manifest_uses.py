@@ -146,6 +146,24 @@ def test_a_database_with_an_extra_object_that_refuses_rows_is_not_adopted_where_
     assert any("an INSERT without it fails" in event["message"] for event in adopted.named("state.finding"))
 
 
+def test_strict_without_a_manifest_says_that_it_compares_nothing(history, database, run_migrate):
+    (history.path / "migrations" / "manifest.json").unlink()
+    for verb in (["plan"], ["status"], ["up"], ["up"], ["wait", "--timeout", "1s"]):
+        result = run_migrate(*verb, "--strict", database=database)
+        result.check_clean()
+        assert result.exit_code == 0, verb
+        (warned,) = [each for each in result.named("image.warning") if each["level"] == "warn"]
+        assert "--strict compares nothing: this image has no manifest" in warned["message"]
+        assert ".dockerignore" in warned["fix"]
+        assert result.finished["message"].endswith("; the schema was not compared: there is no manifest"), verb
+        assert result.finished["proof"] == "rows"
+    told = run_migrate("up", "--strict", "--json", database=database).finished
+    assert "the schema was not compared" in told["message"]
+    lenient = run_migrate("up", database=database)
+    assert lenient.named("image.warning") == []
+    assert "proof" not in lenient.finished
+
+
 def edit_the_last(history):
     file = next(history.versions.glob("three_*"))
     file.write_text(file.read_text().replace("'tags'", "'labels'"))

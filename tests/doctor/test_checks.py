@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from migrate.core.decide.foreseen import Heavy, Unanswered, Unforeseen, Unmet
-from migrate.core.decide.observation import InvalidIndex, Observation, Server, Unfinished
+from migrate.core.decide.observation import AppliedRevision, InvalidIndex, Observation, Server, Unfinished
 from migrate.core.decide.policy import AheadPolicy, BreakingPolicy, DataPolicy, HeavyPolicy, Judgement, Limits, Policy
 from migrate.core.decide.state import (
     Ahead,
@@ -38,7 +38,7 @@ from migrate.core.schema.compatibility import serves
 from migrate.core.schema.differences import compare
 from migrate.core.target import Target
 from migrate.core.url import DatabaseUrl
-from migrate.doctor.check import Check, Passed, Verdict, Warned, check
+from migrate.doctor.check import Check, Passed, Skipped, Verdict, Warned, check
 from migrate.doctor.checks import CHECKS, pending, position, project, server, worst
 from migrate.doctor.facts import (
     AgainstImage,
@@ -103,12 +103,13 @@ TWO = Revision("two", ("one",), (), (), "second", "two.py", "2")
 GRAPH = Graph([ONE, TWO])
 IMAGE = Image(GRAPH)
 OBSERVATION = Observation(server=SERVER, rows=("one",))
+RECORDED = replace(OBSERVATION, ledger={"one": AppliedRevision("one", (), "one.py", "1")})
 INDEX = InvalidIndex("public", "t", "ix", "CREATE INDEX ix ON t (n)")
 
 
 TARGET = Target(DatabaseUrl.parse("postgresql://me@10.0.0.1/app"), "DATABASE_URL")
 MANIFEST = Manifest(17, ())
-PASS, WARN = ("pass", 0), ("warn", 0)
+PASS, SKIP, WARN = ("pass", 0), ("skip", 0), ("warn", 0)
 
 
 def fail(code):
@@ -363,10 +364,11 @@ EXAMPLES = [
     Example(
         position.residue, "step that left nothing", compared(State(BEHIND), observation=BEGUN), WARN, "two (run run1)"
     ),
-    Example(position.edited, "none", compared(State(AT_HEAD)), PASS),
+    Example(position.edited, "none", compared(State(AT_HEAD), observation=RECORDED), PASS),
+    Example(position.edited, "no ledger", compared(State(AT_HEAD)), SKIP, "not compared"),
     Example(position.edited, "pending", compared(State(BEHIND, (Edited((ONE,)),))), fail(11), fix="git log "),
     Example(position.edited, "at head", compared(State(AT_HEAD, (Edited((ONE,)),))), WARN),
-    Example(position.drift, "no manifest", compared(State(AT_HEAD)), PASS, "no manifest"),
+    Example(position.drift, "no manifest", compared(State(AT_HEAD)), SKIP, "no manifest"),
     Example(
         position.drift,
         "pending",
@@ -382,7 +384,7 @@ EXAMPLES = [
         "policy lets it be",
     ),
     Example(position.drift, "unknown", compared(State(GONE, (DRIFTED,)), None, WITH_COLUMN, WITHOUT_COLUMN), WARN),
-    Example(position.drift, "no schema is known", compared(State(GONE), image=WITH_COLUMN), PASS, "is unknown"),
+    Example(position.drift, "no schema is known", compared(State(GONE), image=WITH_COLUMN), SKIP, "is unknown"),
     Example(
         position.drift, "none", compared(State(AT_HEAD), image=WITH_COLUMN), PASS, "the schema matches the manifest"
     ),
@@ -428,18 +430,25 @@ EXAMPLES = [
         position.data, "not said", compared(State(BEHIND, (UNSAID,)), image=DROPPING), PASS, "does not say the needs"
     ),
     Example(position.data, "asked for", compared(State(BEHIND, (UNSAID,)), DATA, DROPPING), fail(12)),
-    Example(position.data, "no manifest", compared(State(BEHIND)), PASS, "not asked"),
+    Example(position.data, "no manifest", compared(State(BEHIND)), SKIP, "not asked"),
+    Example(position.data, "off", compared(State(BEHIND), Policy(data=DataPolicy.OFF), DROPPING), SKIP, "data=off"),
+    Example(position.data, "no position", compared(State(GONE), image=DROPPING), SKIP, "the database is unknown"),
+    Example(position.heavy, "no position", compared(State(GONE), image=DROPPING), SKIP, "the database is unknown"),
+    Example(position.breaking, "no position", compared(State(GONE), image=DROPPING), SKIP, "the database is unknown"),
+    Example(pending.ownership, "not placed", replace(about(), unplaced="the image has a fault"), SKIP, "has a fault"),
+    Example(pending.row_security, "not placed", replace(about(), unplaced="the image has a fault"), SKIP),
+    Example(pending.sizes, "not placed", replace(about(), unplaced="the image has a fault"), SKIP),
     Example(position.data, "no manifest, asked for", compared(State(BEHIND), DATA), fail(10), fix="migrate manifest "),
     Example(position.heavy, "nothing", compared(State(BEHIND), image=DROPPING), PASS, "nothing that is pending"),
     Example(
-        position.heavy, "refused before", compared(State(BEHIND, (DRIFTED,)), image=DROPPING), PASS, "not looked at"
+        position.heavy, "refused before", compared(State(BEHIND, (DRIFTED,)), image=DROPPING), SKIP, "not looked at"
     ),
-    Example(position.data, "refused before", compared(State(BEHIND, (DRIFTED,)), image=DROPPING), PASS, "not asked"),
+    Example(position.data, "refused before", compared(State(BEHIND, (DRIFTED,)), image=DROPPING), SKIP, "not asked"),
     Example(position.heavy, "large", compared(State(BEHIND, (HEAVY,)), image=DROPPING), WARN, "of t, 2 GB: rewrite"),
     Example(position.heavy, "refused", compared(State(BEHIND, (HEAVY,)), OVER, DROPPING), fail(12)),
     Example(position.heavy, "not said", compared(State(BEHIND, (UNSAID,)), image=DROPPING), PASS, "the effects"),
     Example(position.heavy, "asked for", compared(State(BEHIND, (UNSAID,)), OVER, DROPPING), fail(12)),
-    Example(position.heavy, "no manifest", compared(State(BEHIND)), PASS, "not known"),
+    Example(position.heavy, "no manifest", compared(State(BEHIND)), SKIP, "not known"),
     Example(position.heavy, "no manifest, asked for", compared(State(BEHIND), OVER), fail(10), fix="migrate manifest "),
     Example(position.breaking, "none", compared(State(AT_HEAD)), PASS, "nothing that is pending takes anything"),
     Example(position.breaking, "by default", compared(BROKEN, image=DROPPING), WARN),
@@ -450,7 +459,7 @@ EXAMPLES = [
         fail(12),
     ),
     Example(position.breaking, "allowed", compared(BROKEN, Policy(breaking=BreakingPolicy.ALLOW), DROPPING), PASS),
-    Example(position.breaking, "no manifest", compared(State(BEHIND)), PASS, "not compared: there is no manifest"),
+    Example(position.breaking, "no manifest", compared(State(BEHIND)), SKIP, "not compared: there is no manifest"),
     Example(
         position.breaking,
         "no manifest, refused",
@@ -553,7 +562,8 @@ def test_a_check_judges(example):
 @pytest.mark.parametrize("each", CHECKS, ids=lambda check: check.name)
 def test_a_check_passes_and_it_warns_and_fails_if_its_record_says_so(each):
     said = {"pass", *(["warn"] if each.warns else []), *(["fail"] if each.fails else [])}
-    assert {example.expected[0] for example in EXAMPLES if example.check is each} == said
+    judged = {example.expected[0] for example in EXAMPLES if example.check is each}
+    assert judged - {"skip"} == said
 
 
 def test_every_check_has_a_name_of_its_own():
@@ -580,9 +590,10 @@ def test_the_worst_is_the_first_in_the_order_of_a_release():
             },
         ),
         (Warned("why", advice("mend")), {"verdict": "warn", "evidence": "why", "exit_code": 0, "fix": advice("mend")}),
+        (Skipped("not looked at"), {"verdict": "skip", "evidence": "not looked at", "exit_code": 0}),
         (Passed("well", ("a",)), {"verdict": "pass", "evidence": "well", "exit_code": 0, "details": ["a"]}),
     ],
-    ids=["fails", "warns", "passes"],
+    ids=["fails", "warns", "is skipped", "passes"],
 )
 def test_the_fields_of_a_check(found, fields):
     @check("nothing")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from migrate.core.problems import in_order, migrate, problem, shell, sql
 from migrate.core.quoting import identifier, literal
 from migrate.core.wording import counted, size
-from migrate.doctor.check import Passed, Warned, check
+from migrate.doctor.check import Passed, Skipped, Warned, check
 from migrate.doctor.wording import MOST, age, listed
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ _OLD_LOCKS: Final = 30  # lock timeouts; an older transaction outlives every ret
 @check("who owns the tables that pending revisions alter", fails="neither this role nor one whose rights it has")
 def ownership(seen: Examined) -> Found:
     """ALTER TABLE, and an index, a trigger or a constraint on a table, are for its owner."""
+    if seen.unplaced is not None:
+        return Skipped(f"not looked at: {seen.unplaced}")
     altered = [table for table in seen.diagnosis.tables if table.altered]
     foreign = [table for table in altered if not table.owned]
     if foreign:
@@ -49,6 +51,8 @@ def _given_to(role: str, table: Table) -> Fix:
 )
 def row_security(seen: Examined) -> Found:
     """An UPDATE or DELETE of a revision changes only the rows that the policies show to its role, and says nothing."""
+    if seen.unplaced is not None:
+        return Skipped(f"not looked at: {seen.unplaced}")
     bound = ", ".join(table.name for table in seen.diagnosis.tables if table.hides_rows)
     if not bound:
         return Passed("no policy hides rows that pending revisions change")
@@ -219,6 +223,8 @@ def event_triggers(seen: Examined) -> Found:
 @check("the size of the tables that pending revisions touch", warns=f"one is larger than {_LARGE_TABLE >> 30} GiB")
 def sizes(seen: Examined) -> Found:
     """What a rewrite or a scan would have to read."""
+    if seen.unplaced is not None:
+        return Skipped(f"not looked at: {seen.unplaced}")
     tables = sorted(seen.diagnosis.tables, key=lambda table: -table.size)
     each = tuple(f"{table.name} {size(table.size)}" for table in tables)
     if tables and tables[0].size > _LARGE_TABLE:

@@ -30,7 +30,7 @@ from migrate.core.problems import NOTHING, in_order, migrate, problem, shell, sq
 from migrate.core.quoting import identifier, qualified
 from migrate.core.schema.repair_sql import repairs
 from migrate.core.wording import clauses, counted
-from migrate.doctor.check import Passed, Warned, check
+from migrate.doctor.check import Passed, Skipped, Warned, check
 from migrate.doctor.wording import listed
 
 if TYPE_CHECKING:
@@ -149,6 +149,8 @@ def edited(seen: AgainstImage) -> Found:
     finding = _first(seen, Edited)
     if finding is not None:
         return _judged(finding, seen)
+    if seen.observation.rows and not seen.observation.ledger:
+        return Skipped("not compared: the ledger has no source of an applied revision")
     return Passed("no applied revision was edited since, as far as the ledger tells")
 
 
@@ -166,7 +168,7 @@ def drift(seen: AgainstImage) -> Found:
     if incomparable is not None:
         return _judged(incomparable, seen, problem_of_incomparable(incomparable).fix)
     if drifted is None:
-        return Passed(_no_drift(seen))
+        return _no_drift(seen)
     if left is not None:
         # an index that is INVALID is told once: SQL that puts drift right would be a second way beside its repair
         drifted = without_healed(drifted, frozenset(plain(index.name) for index in left.indexes))
@@ -185,13 +187,15 @@ def breaking(seen: AgainstImage) -> Found:
     finding = _first(seen, Breaking)
     if isinstance(seen.state.position, Behind) and seen.image.manifest is None:
         refused = refuse_uncompared(seen.image, seen.policy)
-        return Passed("not compared: there is no manifest") if refused is None else refused.problem
+        return Skipped("not compared: there is no manifest") if refused is None else refused.problem
     if finding is not None:
         fix = shell(
             migrate("plan"),
             note="then expand first and contract in a later release; or: export MIGRATE_BREAKING=allow",
         )
         return _judged(finding, seen, fix)
+    if not isinstance(seen.state.position, (AtHead, Behind, Empty)):
+        return Skipped(f"not compared: the database is {position_name(seen.state.position)}")
     return Passed("nothing that is pending takes anything from the running release")
 
 
@@ -204,7 +208,7 @@ def data(seen: AgainstImage) -> Found:
     """As `up` asks before anything is changed."""
     if isinstance(seen.state.position, Behind) and seen.image.manifest is None:
         refused = refuse_unforeseen(seen.image, replace(seen.policy, heavy=HeavyPolicy.ALLOW))
-        return Passed("not asked: there is no manifest") if refused is None else refused.problem
+        return Skipped("not asked: there is no manifest") if refused is None else refused.problem
     unforeseen = _first(seen, Unforeseen)
     found = unforeseen if unforeseen is not None and unforeseen.needs else None
     for finding in (_first(seen, Unmet), _first(seen, Unanswered)):
@@ -212,8 +216,9 @@ def data(seen: AgainstImage) -> Found:
             return _judged(finding, seen)
     if found is not None:
         return _judged(replace(found, effects=()), seen)
-    if _is_refused_before(seen):
-        return Passed("not asked: the release is refused before")
+    unseen = _why_unseen(seen) or ("data=off" if seen.policy.data is DataPolicy.OFF else None)
+    if unseen is not None:
+        return Skipped(f"not asked: {unseen}")
     return Passed("the rows are as the pending revisions need them")
 
 
@@ -226,21 +231,29 @@ def heavy(seen: AgainstImage) -> Found:
     """By the manifest, and the sizes of the tables here."""
     if isinstance(seen.state.position, Behind) and seen.image.manifest is None:
         refused = refuse_unforeseen(seen.image, replace(seen.policy, data=DataPolicy.OFF))
-        return Passed("not known: there is no manifest") if refused is None else refused.problem
+        return Skipped("not known: there is no manifest") if refused is None else refused.problem
     found = _first(seen, Heavy)
     if found is not None:
         return _judged(found, seen)
     unforeseen = _first(seen, Unforeseen)
     if unforeseen is not None and unforeseen.effects:
         return _judged(replace(unforeseen, needs=()), seen)
-    if _is_refused_before(seen):
-        return Passed("not looked at: the release is refused before")
+    unseen = _why_unseen(seen)
+    if unseen is not None:
+        return Skipped(f"not looked at: {unseen}")
     return Passed("nothing that is pending blocks others on a large table")
 
 
-def _is_refused_before(seen: AgainstImage) -> bool:
-    """Whether nobody looks at what is pending, as none of it would run."""
-    return isinstance(seen.state.position, Behind) and not would_run(seen.image, seen.state, seen.policy)
+def _why_unseen(seen: AgainstImage) -> str | None:
+    """Why nobody looks at what is pending: it is not known, or none of it would run; None where somebody does."""
+    position = seen.state.position
+    if isinstance(position, (AtHead, Empty)) or would_run(seen.image, seen.state, seen.policy):
+        return None
+    return (
+        "the release is refused before"
+        if isinstance(position, Behind)
+        else f"the database is {position_name(position)}"
+    )
 
 
 DECISION = (state, residue, edited, drift, data, heavy, breaking)
@@ -275,16 +288,16 @@ def _judged(finding: Finding, seen: AgainstImage, fix: Fix = NOTHING) -> Found:
     return Warned(sentence(finding), fix)
 
 
-def _no_drift(seen: AgainstImage) -> str:
+def _no_drift(seen: AgainstImage) -> Found:
     accepted = seen.state.accepted
     if seen.image.manifest is None:
-        return "not compared: there is no manifest"
+        return Skipped("not compared: there is no manifest")
     if not isinstance(seen.state.position, (AtHead, Behind)):
-        return f"not compared: the database is {position_name(seen.state.position)}"
+        return Skipped(f"not compared: the database is {position_name(seen.state.position)}")
     if accepted:
         counts = counted(len(accepted), "accepted difference")
-        return f"the schema matches the manifest but for {counts}: {clauses(accepted)}"
-    return "the schema matches the manifest"
+        return Passed(f"the schema matches the manifest but for {counts}: {clauses(accepted)}")
+    return Passed("the schema matches the manifest")
 
 
 def _fix_of_drift(drifted: Drifted, seen: AgainstImage) -> Fix:
