@@ -188,9 +188,15 @@ class Reader:
         parts = self._read(OTHERS, {"namespaces": namespaces, "default": self._default})
         return parts.get(None, {})
 
-    def parts(self, namespaces: list[int], relations: list[int]) -> dict[int, dict[str, str]]:
-        """The definitions of these relations and of what belongs to them, by relation; their statistics where these schemas hold them."""
-        found = self._read(OF_RELATIONS, {"namespaces": namespaces, "relations": relations})
+    def parts(self, namespaces: list[int], relations: list[int], *, are_few: bool = False) -> dict[int, dict[str, str]]:
+        """The definitions of these relations and of what belongs to them, by relation; their statistics where these schemas hold them.
+
+        ``are_few``: the query is another text, so that it has a plan of its own.
+        """
+        found = self._read(
+            f"{OF_RELATIONS}\n-- of few" if are_few else OF_RELATIONS,
+            {"namespaces": namespaces, "relations": relations},
+        )
         return {relation: part for relation, part in found.items() if relation is not None}
 
     def _read(self, query: str, parameters: Mapping[str, object]) -> dict[int | None, dict[str, str]]:

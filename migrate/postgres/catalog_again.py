@@ -91,6 +91,11 @@ _WRITTEN: Final = "WITH since AS (SELECT pg_catalog.age(%(since)s::text::xid) AS
     for relation, rows in _OF_RELATION
 )
 
+# Plans for values that are not known are made for more of them than a revision changes: whole catalogs would be hashed.
+_OF_FEW: Final = "SELECT " + ", ".join(
+    f"pg_catalog.set_config('enable_{how}', 'off', true)" for how in ("hashjoin", "mergejoin", "seqscan")
+)
+
 _RELATIONS: Final = """
 SELECT c.oid::bigint, c.relkind, c.relnamespace::bigint, c.relname, coalesce(i.indrelid, c.oid)::bigint
 FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid WHERE c.oid = ANY (%(oids)s::oid[])
@@ -176,6 +181,7 @@ def read_again(
     ((since, roles, newest),) = planned.rows(_SURROUNDINGS)
     surroundings = (where, version_table, reader.path, roles, tuple(newest))
     if last is not None and last.since is not None and last.surroundings == surroundings:
+        planned.rows(_OF_FEW)
         versions, changed = _changed(planned, last.versions, last.since)
         if not changed:
             return replace(last, since=since)
@@ -184,7 +190,7 @@ def read_again(
         if read is not None:
             there = reader.relations(version_table, among=read)
             kept = {oid: part for oid, part in last.parts.items() if oid not in read}
-            anew = reader.parts(reader.namespaces, there)
+            anew = reader.parts(reader.namespaces, there, are_few=True)
             return _reading(last.others, {**kept, **anew}, relations, versions, surroundings, since)
     else:
         versions = _versions(planned)

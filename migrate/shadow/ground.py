@@ -111,6 +111,7 @@ class Ground:
         self.context = replace(order.context, limits=replace(order.context.limits, deadline_s=0.0))
         self.baseline = baseline
         self.settable: dict[str, str] | None = None  # as the server was found to be
+        self.ends_sessions = shadow.is_exclusive
         self._target = order.target
         self._environment = environment
         self._allowed = allowed
@@ -181,6 +182,8 @@ class Ground:
         """
         self._leave()
         if self._work is not None and self._is_there:
+            if self.ends_sessions:
+                self.shadow.disconnect(self._work)  # env.py's session, which is kept for its next run
             self.shadow.drop(self._work)
         self._last = self._readings.get(template)
         if takes:

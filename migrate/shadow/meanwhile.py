@@ -79,6 +79,7 @@ class AtHand(Protocol):
     """The database at hand, of which a look is taken."""
 
     settable: dict[str, str] | None  # as the server was found to be
+    ends_sessions: bool  # of whichever role, before the database is dropped
 
     def begin_look(self) -> None:
         """Take the snapshot that is seen next."""
@@ -91,10 +92,10 @@ class Looking(Upgrading):
     """One run of env.py in the child that stays for the next one, with looks at what it commits."""
 
     def __init__(
-        self, place: AtHand, run: Run, plan: Upgrade | Downgrade, wanted: Wanted | None, looks: Looks | None
+        self, at_hand: AtHand, run: Run, plan: Upgrade | Downgrade, wanted: Wanted | None, looks: Looks | None
     ) -> None:
         super().__init__(run, plan, wanted)
-        self._place = place
+        self._at_hand = at_hand
         self._looks = looks
         self._left: Sequence[str] = ()  # committed, and not looked at
         if looks is not None:
@@ -102,9 +103,14 @@ class Looking(Upgrading):
 
     def settable(self) -> dict[str, str]:
         """The settings that the server allows, asked for once: every database is of one server, and of one role."""
-        if self._place.settable is None:
-            self._place.settable = super().settable()
-        return self._place.settable
+        if self._at_hand.settable is None:
+            self._at_hand.settable = super().settable()
+        return self._at_hand.settable
+
+    @property
+    def keeps_session(self) -> bool:
+        """As in a fleet, where nobody's session can be in the way of a database that is dropped, or renamed."""
+        return self._at_hand.ends_sessions and super().keeps_session
 
     def _committed(self, ids: Sequence[str]) -> None:
         self.look()
@@ -124,7 +130,7 @@ class Looking(Upgrading):
         told = self.seen[-1] if self.seen else None
         is_one = len(self._left) == 1 and self._left[0] in reads
         if is_one and beside is not None and beside.holds(self._left[0], revision, told):
-            self._place.begin_look()
+            self._at_hand.begin_look()
         else:
             self.look()
 
@@ -137,4 +143,4 @@ class Looking(Upgrading):
                 overtaken.revision = revision
                 raise
             finally:
-                self._place.end_look()
+                self._at_hand.end_look()

@@ -28,3 +28,10 @@ def child_environment(run: Run) -> dict[str, str]:
     environ = {name: value for name, value in without_ours(run.order.environ).items() if not name.startswith(_OURS)}
     environ.update(variables(run, run.order.target))
     return environ
+
+
+def environ_of(run: Run, target: Target) -> dict[str, str]:
+    """What the child's environment is to have for a task, and may not have had when it began."""
+    if run.servers is not None:  # a shadow's: it may have begun before the server did
+        return child_environment(run)
+    return variables(run, target) if run.order.child is not None or target is not run.order.target else {}

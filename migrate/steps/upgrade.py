@@ -53,7 +53,7 @@ from migrate.steps.at_work import AtWork
 from migrate.steps.attempt import Attempt
 from migrate.steps.control import ANSWER_S, revive, rows_now
 from migrate.steps.env_failure import names, out_of_memory
-from migrate.steps.environment import child_environment, variables
+from migrate.steps.environment import child_environment, environ_of
 from migrate.steps.failure import (
     cancelled,
     judge,
@@ -72,7 +72,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from migrate.core.decide.plan import Downgrade
-    from migrate.core.target import Target
     from migrate.steps.run import Run
 
 GROUP_S: Final = 0.3  # between the signals that all processes of a service get
@@ -315,7 +314,7 @@ class Upgrading:
             ),
             env_py=project.env_py,
             flask_app=project.flask_app,
-            environ=self._environ(target),
+            environ=environ_of(run, target),
             divides=self._divides,
             goes_on=self._goes_on,
             keeps=self._keeps,
@@ -329,15 +328,13 @@ class Upgrading:
             wanted=self._wanted,
             search_path=run.order.target.search_path,
             held=tuple(each.id for each in self.plan.held) if isinstance(self.plan, Upgrade) else (),
-            keeps_session=run.order.child is not None and run.servers is None and not run.before.server.pooled,
+            keeps_session=self.keeps_session,
         )
 
-    def _environ(self, target: Target) -> dict[str, str]:
-        """What the child's environment is to have that it may not have since it began."""
-        if self.run.servers is not None:  # it may have begun before the server did
-            return child_environment(self.run)
-        is_kept = self.run.order.child is not None
-        return variables(self.run, target) if is_kept or target is not self.run.order.target else {}
+    @property
+    def keeps_session(self) -> bool:
+        """Whether env.py's session is kept for its next run."""
+        return self.run.order.child is not None and not self.run.before.server.pooled
 
     @property
     def _goes_on(self) -> bool:

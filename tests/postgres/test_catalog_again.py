@@ -211,9 +211,11 @@ def test_what_cannot_have_changed_is_not_read(alone: Connection, monkeypatch: py
     read: list[int] = []
     real = catalog.Reader.parts
 
-    def parts(self: catalog.Reader, namespaces: list[int], relations: list[int]) -> dict[int, dict[str, str]]:
+    def parts(
+        self: catalog.Reader, namespaces: list[int], relations: list[int], *, are_few: bool = False
+    ) -> dict[int, dict[str, str]]:
         read.append(len(relations))
-        return real(self, namespaces, relations)
+        return real(self, namespaces, relations, are_few=are_few)
 
     monkeypatch.setattr(catalog.Reader, "parts", parts)
 
