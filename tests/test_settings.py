@@ -526,7 +526,7 @@ def test_without_a_url_all_variables_are_named_and_nothing_is_tried() -> None:
     assert problem.kind.code == "no-database-url"
     assert all(name in problem.why for name in URL_VARIABLES)
     assert "_FILE" in problem.why
-    assert "DATABASE_URL is there, but empty." in problem.why
+    assert "DATABASE_URL is set, but empty." in problem.why
 
 
 def test_a_variable_that_looks_like_the_one_is_named_and_not_taken() -> None:

@@ -267,7 +267,7 @@ def connect_with_retry(target: Target, context: Context, role: str, *, timeout_s
                     raise stop("deadline", why) from error
                 raise stop(
                     "no-resources" if is_exhausted(said) else "unreachable",
-                    f"no connection to {target.url.redacted} in {waited:.1f} of {timeout_s:g} s: {said}",
+                    f"no connection to {target.url.redacted} after {waited:.1f} s (limit: {timeout_s:g} s): {said}",
                 ) from error
             context.emit(Event(Name.CONNECT_RETRY, f"not connected yet, next try in {delay:.1f} s: {said}", Level.WARN))
         context.pause(delay)

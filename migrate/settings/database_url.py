@@ -139,7 +139,7 @@ def _find(environ: Mapping[str, str], cwd: Path) -> tuple[str, str]:
             )
     empty = [name for name in URL_VARIABLES if name in environ]
     why = f"None of {', '.join(URL_VARIABLES)} is set, nor any of them with _FILE at its end."
-    why += f" {' and '.join(empty)} is there, but empty." if empty else ""
+    why += f" {' and '.join(empty)} is set, but empty." if empty else ""
     other = next((name for name in _OTHER_VARIABLES if environ.get(name, "").strip()), None)
     if other is None:
         raise stop("no-database-url", why)

@@ -24,7 +24,7 @@ def test_the_page_has_the_pending_revisions_with_sizes_and_what_they_break(
     text = page.read_text(encoding="utf-8")
     (article,) = re.findall(r"<article.*?</article>", text, re.DOTALL)
     assert "drop the old state" in article
-    assert "column orders.old_state no longer exists" in article
+    assert "column orders.old_state is missing" in article
     assert "- column orders.old_state: text" in article
     assert re.search(r"blocks [\w ]+ of orders, \d+ kB.*: builds index ix_email", article)
     assert "### contract: drop the old state" in markdown.read_text(encoding="utf-8")

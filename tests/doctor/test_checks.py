@@ -200,7 +200,7 @@ class Example:
 
 
 EXAMPLES = [
-    Example(project.settings, "known", GivenSettings(("a = 1",), (), ()), PASS, "1 setting, 0 of them set"),
+    Example(project.settings, "known", GivenSettings(("a = 1",), (), ()), PASS, "0 of 1 setting set"),
     Example(project.settings, "many", GivenSettings((), tuple(f"s{n}" for n in range(20)), ()), PASS, "s7 and 12 more"),
     Example(
         project.settings,
@@ -250,7 +250,7 @@ EXAMPLES = [
     Example(project.manifest, "well", replace(IMAGE, manifest=MANIFEST), PASS),
     Example(project.manifest, "other bytes", replace(IMAGE, manifest=MANIFEST, warnings=("one.py has",)), WARN),
     Example(project.manifest, "malformed", problem("bad-manifest", "line 3", names={"fix": ""}), fail(11)),
-    Example(project.platform_files, "none", PlatformFiles((), ()), PASS, "none that a platform gives up"),
+    Example(project.platform_files, "none", PlatformFiles((), ()), PASS, "none is deprecated"),
     Example(project.platform_files, "lasting", PlatformFiles((), (".railway/railway.ts",)), PASS, "is what Railway"),
     Example(
         project.platform_files,

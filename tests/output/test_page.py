@@ -60,7 +60,7 @@ def coming(id_, **facts):
     told = {
         "message": f"create {id_}",
         "lines": (f"+ table {id_}: table",),
-        "breaks": ("column orders.state no longer exists",),
+        "breaks": ("column orders.state is missing",),
         "effects": ("blocks writes of orders, 41 GB, 1,200 writes a minute: builds index ix_state",),
         "needs": ("no NULL in orders.email: 11 rows break it",),
         "unknown": (),
@@ -294,7 +294,7 @@ def test_what_comes_next_is_told_revision_by_revision_in_both_forms():
     for text, id_ in zip(articles, ("r0003", "r0004"), strict=True):
         for said in (
             f"create {id_}", f"+ table {id_}: table", "Breaks the release that is still running:",
-            "column orders.state no longer exists", "41 GB, 1,200 writes a minute: builds index", "11 rows break it",
+            "column orders.state is missing", "41 GB, 1,200 writes a minute: builds index", "11 rows break it",
         ):  # fmt: skip
             assert said in text
     markdown = report_page(found)

@@ -18,14 +18,14 @@ def test_the_diff_comes_first_then_what_breaks_then_effects_and_needs():
         ("+ column t.a: integer", "- column t.b: text", "~ column t.c: x -> y"),
         (LiveEffect(REVISION, effect("blocks writes of t: builds index ix")),),
         (LiveNeed(REVISION, need("no NULL in t.a")),),
-        ("column t.b no longer exists",),
+        ("column t.b is missing",),
     )
     lines = revision_lines(each)
     assert text(lines, colour=False).splitlines() == [
         "      + column t.a: integer",
         "      - column t.b: text",
         "      ~ column t.c: x -> y",
-        "    breaks  column t.b no longer exists",
+        "    breaks  column t.b is missing",
         "    effect  blocks writes of t: builds index ix",
         "    needs   no NULL in t.a",
     ]

@@ -132,7 +132,7 @@ def transactions(seen: Examined) -> Found:
             f"open for long: {pids}; CREATE INDEX CONCURRENTLY waits for every one of them",
             in_order(sql(f"SELECT pg_terminate_backend({each.pid});") for each in old),
         )
-    return Passed("none is in the way")
+    return Passed("no transaction is in the way")
 
 
 @check(

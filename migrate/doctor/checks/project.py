@@ -33,7 +33,7 @@ def settings(seen: GivenSettings) -> Found:
     if seen.warnings:
         unknown = [warning.split()[0] for warning in seen.warnings]
         return Warned("; ".join(seen.warnings), shell(f"unset {' '.join(unknown)}"), seen.described)
-    counts = f"{counted(len(seen.described), 'setting')}, {len(seen.given)} of them set"
+    counts = f"{len(seen.given)} of {counted(len(seen.described), 'setting')} set"
     return Passed(f"{counts}{listed(seen.given)}", seen.described)
 
 
@@ -117,7 +117,7 @@ def platform_files(seen: PlatformFiles) -> Found:
     """Railway's, of which one kind ends."""
     lasting = ", ".join(seen.of_projects)
     if not seen.of_services:
-        return Passed(f"{lasting} is what Railway reads" if lasting else "none that a platform gives up")
+        return Passed(f"{lasting} is what Railway reads" if lasting else "none is deprecated")
     told = f"Railway does not read {', '.join(seen.of_services)} from {RAILWAY_JSON_ENDS} on"
     if lasting:
         return Passed(f"{told}; {lasting} is there")
