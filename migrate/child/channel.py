@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, assert_never
 from migrate.child import driver
 from migrate.child.protocol import (
     PULSE_S,
+    Close,
     Error,
     Failed,
+    Gathered,
     Go,
     Halt,
     LoadHistory,
@@ -106,11 +108,18 @@ class Channel:
             self.refuse(answer)
         return answer
 
-    def _answer(self, question: Question | Starting) -> Go | Start:
+    def gather(self) -> Close:
+        """As `call`, of the commit of several revisions."""
+        answer = self._answer(Gathered())
+        if not isinstance(answer, Close):
+            self.refuse(answer)
+        return answer
+
+    def _answer(self, question: Question | Starting | Gathered) -> Go | Start | Close:
         self.tell(question)
         answer = self.receive()
         match answer:
-            case Go() | Start():
+            case Go() | Start() | Close():
                 pass
             case Halt():
                 raise Stopped

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from migrate.child.protocol import Autocommitting, Began
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from migrate.child.channel import Channel
     from migrate.child.protocol import Phase, Task
     from migrate.postgres.suspect import Suspect
+
+
+COMMITS: Final = "it commits by itself"
 
 
 class Refused(Exception):  # noqa: N818 - a refusal is no error of the code
@@ -31,6 +34,10 @@ class Unsure(Exception):  # noqa: N818 - it asks for another try
         self.suspects = suspects
 
 
+class Apart(Exception):  # noqa: N818 - it asks for another try
+    """A revision that shares a transaction does what would end it: all of them are to be run again, each by itself."""
+
+
 @dataclass(slots=True)
 class Course:
     """The course of one task; written by the seam, read by every observer."""
@@ -42,6 +49,7 @@ class Course:
     xid: int | None = None  # of the transaction that is open
     autocommit_told: bool = False
     is_between: bool = False  # one revision is being committed, and the next begins at once
+    is_shared: bool = False  # the transaction is that of several revisions
     is_traced: bool = False  # a transaction of the revision at work is known to the parent, and to the ledger
 
     def tell_began(self, xid: int, backend_pid: int) -> None:
@@ -58,7 +66,9 @@ class Course:
             self.channel.tell(began)
 
     def tell_autocommit(self) -> None:
-        """Say, once for each revision, that its next statement commits by itself. Raises Stopped."""
+        """Say, once for each revision, that its next statement commits by itself. Raises Stopped, and Apart."""
+        if self.is_shared:
+            raise Apart(COMMITS)
         if self.current is not None and not self.autocommit_told:
             self.channel.call(Autocommitting())
             self.autocommit_told = True

@@ -25,6 +25,7 @@ from migrate.child.errors import is_refused_block, report
 from migrate.child.flask_context import NoApplication, application_context
 from migrate.child.lifeline import end_with_parent
 from migrate.child.protocol import (
+    Close,
     Declined,
     Done,
     Doubtful,
@@ -230,7 +231,7 @@ def main(fd: int) -> None:
             case Task() as task:
                 engines.begin(task.search_path, keeps_session=task.keeps_session)
                 engines.end(is_well=run(task, channel))
-            case Start() | Go() | Halt() as answer:
+            case Start() | Close() | Go() | Halt() as answer:
                 channel.refuse(answer)
             case never:
                 assert_never(never)

@@ -88,6 +88,7 @@ class Task(NamedTuple):
     search_path: str | None = None  # the one schema of env.py's connections, where they are to be told
     held: tuple[str, ...] = ()  # revisions on the way to the target that are not run, with all that build on them
     keeps_session: bool = False  # env.py's, for the task that comes next
+    sharing: tuple[str, ...] = ()  # revisions that may be committed together with those beside them
 
 
 class Start(NamedTuple):
@@ -95,6 +96,12 @@ class Start(NamedTuple):
 
     finish_sql: str | None
     may_commit: bool  # its text says that it may leave Alembic's transaction
+
+
+class Close(NamedTuple):
+    """The answer to `Gathered`: close their rows of the ledger, if there are any, with this SQL, and commit."""
+
+    finish_sql: str | None
 
 
 class Go(NamedTuple):
@@ -105,7 +112,7 @@ class Halt(NamedTuple):
     """The answer where no further revision, or no statement that commits by itself, may start."""
 
 
-Asked: TypeAlias = LoadHistory | Task | Start | Go | Halt
+Asked: TypeAlias = LoadHistory | Task | Start | Close | Go | Halt
 
 
 # What the child tells without waiting for an answer.
@@ -157,7 +164,7 @@ class Compared(NamedTuple):
 
 
 class Unrecorded(NamedTuple):
-    """The transaction of the revision that was `Applied` has not closed its row of the ledger; why, where an error says it."""
+    """The transaction that is to be committed has not closed its rows of the ledger; why, where an error says it."""
 
     problem: str | None
 
@@ -188,10 +195,14 @@ class Began(NamedTuple):
 
 
 class Starting(NamedTuple):
-    """A revision is about to run, in the transaction that is open, if one is. Answered with `Start` or `Halt`."""
+    """A revision is about to run, in the transaction that is open, if one is. Answered with `Start` or `Halt`.
+
+    One that is committed together with others is only told, and runs at once.
+    """
 
     revision: str
     xid: int | None
+    shares: bool
 
 
 class Autocommitting(NamedTuple):
@@ -199,7 +210,11 @@ class Autocommitting(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """The revision ran and its version row moved; the commit is still to come."""
+    """The revision ran and its version row moved; the commit is still to come. Only told of one that shares it."""
+
+
+class Gathered(NamedTuple):
+    """All that share a transaction have run, and it is about to be committed. Answered with `Close` or `Halt`."""
 
 
 # How an order ends.
@@ -288,13 +303,13 @@ class Failed(NamedTuple):
 Notice: TypeAlias = Ready | Waiting | Sent | Watched | Compared | Unrecorded | Committed
 Question: TypeAlias = Connected | Began | Autocommitting | Applied  # answered with `Go` or `Halt`
 Ending: TypeAlias = History | Done | Declined | Doubtful | Halted | Failed
-Heard: TypeAlias = Notice | Question | Starting | Ending
+Heard: TypeAlias = Notice | Question | Starting | Gathered | Ending
 Told: TypeAlias = Logged | Heard
 
 
 def encode(message: Asked | Told) -> bytes:
     """The message as a line."""
-    return json.dumps((type(message).__name__, *message), default=_plain).encode() + b"\n"
+    return _ENCODER.encode((type(message).__name__, *message)).encode() + b"\n"
 
 
 def decode_order(line: bytes) -> Asked:
@@ -315,6 +330,9 @@ _TOLD: Final[Mapping[str, type]] = {kind.__name__: kind for kind in get_args(Tol
 
 def _plain(value: object) -> object:
     return sorted(value) if isinstance(value, frozenset) else str(value)
+
+
+_ENCODER: Final = json.JSONEncoder(default=_plain)
 
 
 def _decode(line: bytes, kinds: Mapping[str, type]) -> Any:

@@ -22,6 +22,7 @@ from migrate.child.losses import Losses
 from migrate.child.models import Models
 from migrate.child.probes import Crash, Recorder
 from migrate.child.protocol import Applied, Committed, Compared, Connected, Starting, Unrecorded
+from migrate.child.sharing import SharedTransaction
 from migrate.child.transactions import Division
 from migrate.child.variables import VariableWatch
 from migrate.core.search_path import first_meant
@@ -74,6 +75,7 @@ class Seam:
         self._channel = channel
         self._start: Start | None = None  # of the revision at work
         self._division = Division(self.course, wanted=task.divides)
+        self._sharing = SharedTransaction(self.course)
         self._commits = OwnCommits()
         self._fence = GuardFence(self.course)
         self._variables = VariableWatch(task.setup.folders)
@@ -97,6 +99,7 @@ class Seam:
 
     def _observers(self) -> Iterator[Observer]:
         """Whatever looks at what revisions do on env.py's connection, in this order."""
+        yield self._sharing
         yield self._commits
         yield self._fence
         if self._task.wanted.is_recorded:
@@ -297,12 +300,13 @@ class Seam:
         assert connection is not None
         context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, self._on_applied)
         for step in self._asked(heads):
-            if self.course.current is not None:
+            if self.course.current is not None and not self._sharing.goes_on(_id_of(step)):
                 self._commit_before_next(context, connection)
-            self._before(step, connection)
+            self._before(step, context, connection)
             yield scripts.fresh(step)
             self._fence.leave_autocommit(connection)
         self.course.phase = "commit"
+        self._gather(connection)
         if self._task.goes_on and self.course.current is not None:
             self._commit_before_next(context, connection, is_end=True)
         self._fence.give_mark_back(connection)
@@ -324,6 +328,7 @@ class Seam:
     def _commit_before_next(self, context: MigrationContext, connection: Connection, *, is_end: bool = False) -> None:
         course = self.course
         course.phase = "commit"
+        self._gather(connection)
         course.is_between = True
         if is_autocommit(connection) or self._division.commit(context, connection, is_end=is_end):
             self._channel.tell_with_next(Committed())
@@ -331,16 +336,27 @@ class Seam:
         course.current = None
         course.xid = None if not connection.in_transaction() else course.xid
 
-    def _before(self, step: RevisionStep, connection: Connection) -> None:
+    def _gather(self, connection: Connection) -> None:
+        """Let all that share the transaction be noted, and ask for the guard, before it is committed."""
+        if not self.course.is_shared:
+            return
+        self.course.is_shared = False
+        self._finish(connection, self._channel.gather().finish_sql)
+
+    def _before(self, step: RevisionStep, context: MigrationContext, connection: Connection) -> None:
         course = self.course
         course.phase = "fence"
-        self._fence.pass_between(connection, f"revision {_id_of(step)}")
+        if not course.is_shared:
+            self._fence.pass_between(connection, f"revision {_id_of(step)}")
         course.current = _id_of(step)
         course.autocommit_told = False
         course.phase = "revision"
         xid = course.xid if connection.in_transaction() else None
         course.is_traced = xid is not None
-        self._start = self._channel.start(Starting(course.current, xid))
+        if self._division.is_ours(context, connection) and self._sharing.takes(course.current, connection):
+            self._channel.tell(Starting(course.current, xid, shares=True))
+            return
+        self._start = self._channel.start(Starting(course.current, xid, shares=False))
         self.losses.begin(connection)
         if self._effects is not None and course.current not in self._task.wanted.unwatched:
             self._effects.begin(connection)
@@ -351,13 +367,20 @@ class Seam:
         """Inside the revision's transaction, after its version row moved and before the commit."""
         connection = ctx.connection
         assert connection is not None
+        if self.course.is_shared:
+            self._sharing.ran(connection)
+            self._channel.tell_with_next(Applied())
+            return
         self._commits.stop()
         if self._effects is not None:
             self._effects.end(connection)
         self.losses.judge()
         self._channel.call(Applied())
         # last of all: the parent may have been stopped for longer than its lease before it answered
-        finish_sql = self._start.finish_sql if self._start is not None else None
+        self._finish(connection, self._start.finish_sql if self._start is not None else None)
+
+    def _finish(self, connection: Connection, finish_sql: str | None) -> None:
+        """Close what is to be committed in the ledger, and ask for the guard."""
         what = f"the commit of revision {self.course.current}"
         problem, is_recorded = self._fence.finish(connection, finish_sql, what)
         if problem is not None or not is_recorded:

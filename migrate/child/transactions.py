@@ -68,6 +68,12 @@ class Division(Observer):
         """Whether revisions are committed together."""
         return not self._wanted or self.kept is not None
 
+    def is_ours(self, context: MigrationContext, connection: Connection) -> bool:
+        """Whether the open transaction is Alembic's, and committed when we say so."""
+        root = connection.get_transaction()
+        is_alembics = root is not None and root is context._transaction  # noqa: SLF001 - there is no public way to ask
+        return self._wanted and is_alembics and root is not self.kept and root is not self._cut
+
     def commit(self, context: MigrationContext, connection: Connection, *, is_end: bool = False) -> bool:
         """Commit what may be; whether everything that was applied is in the database now. At the end env.py does, or does not."""
         root = connection.get_transaction()

@@ -67,7 +67,7 @@ class Name(Explained):
     BACKUP_FINISHED = "backup.finished", "the backup is there and was checked; carries the way back"
     REPAIR_ACTION = "repair.action", "one thing that an earlier run left is about to be put right"
     REVISION_STARTED = "revision.started", "a revision is about to run"
-    REVISION_FINISHED = "revision.finished", "a revision ran; committed unless the transaction spans all of them"
+    REVISION_FINISHED = "revision.finished", "a revision ran; committed, unless it shares its transaction with others"
     REVISION_MEASURED = "revision.measured", "what one commit cost a clone (`test --on`): time, bytes, rows, locks held"
     REVISION_RETRY = "revision.retry", "a lock was not granted; the revision was rolled back and is tried again"
     REVISION_FAILED = "revision.failed", "a revision raised or was ended"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from migrate.context import Context
@@ -70,6 +69,7 @@ class Session:
             redact=redactor.text,
         )
         self.cwd = working_folder()
+        self._compiled: set[str] = set()  # the files that Python has read already
         self.settings_fault: Problem | None = None  # where malformed settings do not stop the verb
 
     @cached_property
@@ -196,13 +196,18 @@ class Session:
 
     def source_of(self, revision: Revision) -> str:
         """The text of a revision's file."""
-        return Path(self.scan.paths[revision.file]).read_text("utf-8", "replace")
+        with open(self.scan.paths[revision.file], encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - hot path
+            return file.read()
 
     def faults_in(self, revisions: Sequence[Revision]) -> Sequence[HistoryFault]:
         """The revisions' files that Python refuses; none is run."""
         from migrate.history import check_syntax
 
-        return check_syntax(self.scan, revisions)
+        unknown = [each for each in revisions if each.file not in self._compiled]
+        faults = check_syntax(self.scan, unknown)
+        if not faults:
+            self._compiled.update(each.file for each in unknown)
+        return faults
 
     def cut_short(self, signum: int) -> Report | None:
         """The end as it is known where a signal's grace is over; None before anything began."""

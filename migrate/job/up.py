@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Adopt, Backup, Downgrade, Repair, Upgrade
-from migrate.core.decide.state import Drifted
+from migrate.core.decide.state import Drifted, Empty
 from migrate.core.events import Event, Name
 from migrate.core.problems import Stop, stop
 from migrate.job.look import connected, is_by_run, judge, look, refuse_image_faults
@@ -108,7 +108,16 @@ def under_guard(
         ledger = Ledger(control, order.context, key=target_key(schema, order.target.version_table), fence=guard.fence)
         stale = next((each.exact for each in judged.state.findings if isinstance(each, Drifted)), None)
         run = Run(
-            order, control, guard, ledger, judged.observation, looks_first=True, outlook=judged.outlook, stale=stale
+            order,
+            control,
+            guard,
+            ledger,
+            judged.observation,
+            # a tenant's schema is not the whole database
+            is_empty=isinstance(judged.state.position, Empty) and order.target.search_path is None,
+            looks_first=True,
+            outlook=judged.outlook,
+            stale=stale,
         )
         progress.run = run
         ledger.reconnect = lambda: revive(run, within_s=ANSWER_S)

@@ -37,6 +37,8 @@ _LEAST_BYTES: Final = 256
 _DEEPEST: Final = 3  # levels of nested mappings that become keys; the rest, endless where it holds itself, is text
 _LARGEST_INTEGER: Final = 2**63  # readers in other languages have 64 bits
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 # Not every reader takes these, however JSON spells them (PostgreSQL's jsonb refuses NUL, Rust's serde_json a lone
 # surrogate), so they become visible text.
 _NO_TEXT: Final = re.compile("[\0\ud800-\udfff]")
@@ -45,7 +47,7 @@ _NO_TEXT: Final = re.compile("[\0\ud800-\udfff]")
 _RISKY: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\u202a-\u202e\u2066-\u2069]")
 
 
-def render(fields: Mapping[str, object]) -> str:
+def render(fields: Mapping[str, Any]) -> str:
     """One JSON object and a line feed, at most `MOST_BYTES` bytes in UTF-8.
 
     A longer line loses the ends of its longest strings and lists, and says ``"truncated": true``.
@@ -126,8 +128,12 @@ def _visible(found: re.Match[str]) -> str:
 
 
 def _dumped(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return _RISKY.sub(lambda character: f"\\u{ord(character[0]):04x}", text)
+    text = _ENCODER.encode(value)
+    return (
+        text
+        if text.isascii() and "\x7f" not in text
+        else _RISKY.sub(lambda character: f"\\u{ord(character[0]):04x}", text)
+    )
 
 
 def _size(text: str) -> int:

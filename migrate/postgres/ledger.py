@@ -20,6 +20,7 @@ from migrate.core.events import Event, Level, Name
 from migrate.core.problems import stop
 from migrate.core.problems.driver_errors import said_by
 from migrate.core.value import Value
+from migrate.postgres.ledger_steps import Beginning, starting
 from migrate.postgres.planned import in_json
 from migrate.postgres.savepoint import savepoint
 from migrate.postgres.storable import as_ascii, as_jsonb
@@ -77,13 +78,6 @@ _SCHEMA: Final = """
     END IF; END $$;
 """
 _KEY: Final = 0x6D69_6772_6174_65  # two runs on two version tables of one database make the tables at the same time
-
-# Run by the migrating connection inside the revision's own transaction, so that the row commits or rolls back with it;
-# answers how many rows that are, none to an older snapshot (REPEATABLE READ). Any driver that env.py uses can run it.
-_FINISH_WITHIN: Final = (
-    "WITH done AS (UPDATE migrate.step SET status = 'finished', finished_at = pg_catalog.clock_timestamp()"
-    " WHERE step_id = {step_id} RETURNING 1) SELECT pg_catalog.count(*) FROM done"
-)
 
 # The statements of one message are one transaction, and these are what BEGIN would set.
 _IMPLICIT: Final = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
@@ -204,22 +198,6 @@ _BEGIN_RUN: Final = """
     INSERT INTO migrate.run (run_id, target, verb, version, from_revision, context)
     VALUES (%(run_id)s, %(target)s, %(verb)s, %(version)s, %(rows)s, %(context)s) ON CONFLICT DO NOTHING
 """
-# Written again where the answer was lost: what the first time committed is found. No step is open twice in one run.
-_START_STEP: Final = """
-    WITH given (run_id, target, kind, revision, parents, file, sha256, source, xid, details) AS (
-        VALUES (%(run_id)s, %(target)s, %(kind)s, %(revision)s::text, %(parents)s::text[], %(file)s::text,
-                %(sha256)s::text, %(source)s::text, %(xid)s::bigint, %(details)s::jsonb)
-    ), there AS (
-        SELECT s.step_id FROM migrate.step s JOIN given g ON g.run_id = s.run_id AND g.kind = s.kind
-           AND g.revision IS NOT DISTINCT FROM s.revision
-         WHERE s.status = 'started'
-    ), made AS (
-        INSERT INTO migrate.step (run_id, target, kind, revision, parents, file, sha256, source, xid, details)
-        SELECT * FROM given WHERE NOT EXISTS (SELECT FROM there)
-        RETURNING step_id
-    )
-    SELECT step_id FROM there UNION ALL SELECT step_id FROM made
-"""
 # One message in place of six.
 _KNOWN: Final = f"""
     SELECT {in_json(_APPLIED, 6)}, {in_json(_UNFINISHED, 7)}, {in_json(_UNPROVEN, 4)}, {in_json(_ACCEPTED, 2)},
@@ -256,11 +234,6 @@ class Known(Value):
     meant: frozenset[Fact] = frozenset()
     released: tuple[str, ...] = ()
     has_begun_steps: bool = False
-
-
-def finishing(step_id: int | None) -> str | None:
-    """The SQL by which a revision's own transaction closes its step; None where the ledger cannot be written."""
-    return None if step_id is None else _FINISH_WITHIN.format(step_id=step_id)
 
 
 def exists(connection: Connection) -> bool:
@@ -363,24 +336,17 @@ class Ledger:
 
         ``xid`` is the transaction that it begins in, by which a later run can ask the server what became of it.
         """
-        found = self._write(
-            _START_STEP,
-            {
-                "run_id": self._run_id,
-                "target": self._key,
-                "kind": kind,
-                "revision": revision.id if revision else None,
-                "parents": [*revision.down, *revision.depends_on] if revision else [],
-                "file": revision.file if revision else None,
-                "sha256": revision.sha256 if revision else None,
-                "source": source.replace("\0", "") if source is not None else None,
-                "xid": xid,
-                "details": as_jsonb(details or {}),
-            },
-            # no wait for the disk: whatever of the step is ever committed brings its beginning along
-            settings=", pg_catalog.set_config('synchronous_commit', 'off', true)",
-        )
-        return int(found[0][0]) if found else None
+        beginning = Beginning(revision, source, xid, details)
+        return self.start_several(kind, [beginning])[0]
+
+    def start_several(self, kind: str, steps: Sequence[Beginning]) -> list[int | None]:
+        """As `start`, of steps that are done together."""
+        about = {"run_id": self._run_id, "target": self._key, "kind": kind}
+        sql, parameters = starting(steps)
+        # no wait for the disk: whatever of the step is ever committed brings its beginning along
+        settings = ", pg_catalog.set_config('synchronous_commit', 'off', true)"
+        found = {revision: int(step_id) for step_id, revision in self._write(sql, about | parameters, settings)}
+        return [found.get(step.revision.id if step.revision else None) for step in steps]
 
     def note_xid(self, step_id: int | None, xid: int) -> None:
         """Keep the transaction of a step that was started outside of one."""

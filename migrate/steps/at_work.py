@@ -27,6 +27,8 @@ class AtWork:
     ledger_problem: str | None = None
     is_recorded: bool = True  # in the ledger, by the revision's own transaction
     is_said: bool = False  # that it is finished
+    shares: bool = False  # is committed together with others, which are run each by itself where that fails
+    ended_s: float | None = None  # when it had run
 
     @property
     def file(self) -> str:

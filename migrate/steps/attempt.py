@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from migrate.core.events import Event, Level, Name
+from migrate.postgres.ledger_steps import Beginning, finishing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -27,6 +28,8 @@ class Attempt:
     number: int = 1  # how often the current revision was tried
     current: AtWork | None = None
     uncommitted: list[AtWork] = field(default_factory=list)  # applied in a transaction that is still open
+    # applied in a transaction that they share, and that is committed when it is said so, not before
+    sharing: list[AtWork] = field(default_factory=list)
     worker_pid: int | None = None
     one_transaction: bool = False
     waiting_since: float | None = None  # since when the child waits in its driver, and nothing was sent any more
@@ -74,18 +77,41 @@ class Attempt:
             self.current.autocommitted = True
             self.run.ledger.note_autocommit(self.current.step_id)
 
-    def applied(self) -> None:
-        """The current revision ran and its version row moved; the commit is still to come."""
-        if self.current is None:
-            return
-        self.uncommitted.append(self.current)
-        if self.one_transaction:
-            self._say_finished(self.current, committed=False)
+    def applied(self) -> bool:
+        """The current revision ran and its version row moved; whether the child waits until it may be committed."""
+        at = self.current
+        if at is None:
+            return True
+        at.ended_s = time.monotonic()
+        (self.sharing if at.shares else self.uncommitted).append(at)
+        if self.one_transaction or at.shares:
+            self._say_finished(at, committed=False)
+        return not at.shares
+
+    def gathered(self) -> str | None:
+        """Those that share a transaction are about to be committed: the SQL that closes their steps of the ledger."""
+        now = time.monotonic()
+        source_of = self.run.order.source_of
+        steps = [
+            Beginning(
+                revision=at.revision,
+                source=source_of(at.revision) if at.revision is not None else "",
+                xid=at.xids[-1] if at.xids else None,
+                began_s=now - at.began_s,
+                ended_s=now - at.ended_s if at.ended_s is not None else None,
+            )
+            for at in self.sharing
+        ]
+        for at, step_id in zip(self.sharing, self.run.ledger.start_several(self.kind, steps), strict=True):
+            at.step_id = step_id
+        self.uncommitted, self.sharing = [*self.uncommitted, *self.sharing], []
+        return finishing([at.step_id for at in self.uncommitted if at.shares])
 
     def unrecorded(self, ledger_problem: str | None) -> None:
-        """The current revision has not closed its step of the ledger in its own transaction."""
-        if self.current is not None:
-            self.current.ledger_problem, self.current.is_recorded = ledger_problem, False
+        """The current revision, and those that share its transaction, have not closed their steps of the ledger in it."""
+        for at in self.uncommitted:
+            if at is self.current or at.shares:
+                at.ledger_problem, at.is_recorded = ledger_problem, False
 
     def committed(self, ids: Collection[str] | None = None) -> None:
         """All that was applied is in the database (or only those of ``ids``, where a commit's answer was lost)."""

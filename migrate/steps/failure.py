@@ -45,7 +45,7 @@ UNIQUE_VIOLATION: Final = "23505"
 
 
 @dataclass(frozen=True, slots=True)
-class _Ending:
+class Ending:
     """What became of the failed revision; ``in_doubt`` where a COMMIT may have been sent and nobody can be asked."""
 
     part_committed: bool = False
@@ -60,7 +60,7 @@ def judge(attempt: Attempt, failure: Failed, *, blocking: Sequence[Mapping[str, 
     """
     run = attempt.run
     error = failure.error
-    ending = _settle(attempt, is_said_to_leave_nothing=failure.left_nothing)
+    ending = settle(attempt, is_said_to_leave_nothing=failure.left_nothing)
     failed = attempt.current
     said = run.context.redact(error.message or error.type)
     if failed is None and len(run.applied) == attempt.total:
@@ -100,7 +100,7 @@ def judge(attempt: Attempt, failure: Failed, *, blocking: Sequence[Mapping[str, 
 
 def taken_back(attempt: Attempt) -> None:
     """An attempt was rolled back, to be made again. Raises Stop where a part of it is committed."""
-    ending = _settle(attempt)
+    ending = settle(attempt)
     at_fault = _at_fault(attempt, ending)
     if at_fault is not None:
         why = (
@@ -113,7 +113,7 @@ def taken_back(attempt: Attempt) -> None:
 
 def settled(attempt: Attempt, refusal: Stop) -> Stop:
     """The stop for an attempt that came to a halt before a revision; what a part has committed counts for more."""
-    ending = _settle(attempt)
+    ending = settle(attempt)
     at_fault = _at_fault(attempt, ending)
     if at_fault is not None:
         return _left(attempt, ending, at_fault, refusal.problem.why)
@@ -130,7 +130,7 @@ def refused(attempt: Attempt, refusal: Declined) -> Stop:
         and ask(run, lambda control: _is_held(run, control), within_s=0.0) is False
     ):
         code, why = "guard-lost", "the job lock was gone when env.py connected"
-    ending = _settle(attempt, is_said_to_leave_nothing=left_nothing)
+    ending = settle(attempt, is_said_to_leave_nothing=left_nothing)
     at_fault = _at_fault(attempt, ending)
     if at_fault is not None:
         name = f"revision {at_fault.id}"
@@ -186,7 +186,7 @@ def _is_held(run: Run, control: Connection) -> bool:
 
 def cancelled(attempt: Attempt) -> Stop | Interrupted:
     """The end of an attempt that a signal, a lost guard or the deadline has ended."""
-    return _cancelled(attempt, _settle(attempt))
+    return _cancelled(attempt, settle(attempt))
 
 
 def _lost_by_itself(attempt: Attempt, error: Error) -> bool:
@@ -227,12 +227,12 @@ def facts(failed: AtWork | None, error: Error | None = None) -> dict[str, Any]:
     return found
 
 
-def _settle(attempt: Attempt, *, is_said_to_leave_nothing: bool = False) -> _Ending:
+def settle(attempt: Attempt, *, is_said_to_leave_nothing: bool = False) -> Ending:
     """Wait until the attempt's transactions have ended on the server, and note what they committed."""
     run = attempt.run
     failed = attempt.current
     if failed is None and not attempt.uncommitted:
-        return _Ending()
+        return Ending()
     xids = failed.xids if failed is not None else attempt.uncommitted[-1].xids
     found = statuses(run, xids, pid=attempt.worker_pid, name=worker_name(run))
     rows = rows_now(run, within_s=run.context.limits.connect_s) if found is not None else None
@@ -241,7 +241,7 @@ def _settle(attempt: Attempt, *, is_said_to_leave_nothing: bool = False) -> _End
     if rows is None or found is None:
         attempt.is_rolled_back = set(found or ()) == {"aborted"} and not by_itself
         sent = bool(attempt.uncommitted) or by_itself or (failed is not None and failed.may_commit)
-        return _Ending(in_doubt=sent and not attempt.is_rolled_back)
+        return Ending(in_doubt=sent and not attempt.is_rolled_back)
     if attempt.uncommitted and (by_itself or set(found) != {"aborted"}):  # else the rows show what another run did
         attempt.committed(attempt.shown_by(rows))
     still = attempt.current
@@ -250,7 +250,7 @@ def _settle(attempt: Attempt, *, is_said_to_leave_nothing: bool = False) -> _End
         part_committed = False
     part_committed = part_committed or any(at.autocommitted for at in attempt.uncommitted)
     attempt.is_rolled_back = not part_committed
-    return _Ending(part_committed=part_committed)
+    return Ending(part_committed=part_committed)
 
 
 def statuses(run: Run, xids: Sequence[int], *, pid: int | None, name: str | None) -> list[str | None] | None:
@@ -282,19 +282,19 @@ def worker_name(run: Run) -> str | None:
     return f"{WORKER_NAME}{run.context.run_id}" if run.before.server.pooled else None
 
 
-def _at_fault(attempt: Attempt, ending: _Ending) -> AtWork | None:
+def _at_fault(attempt: Attempt, ending: Ending) -> AtWork | None:
     """The revision of which a part is, or may be, committed."""
     return attempt.current or attempt.left_in_part() if ending.part_committed or ending.in_doubt else None
 
 
-def _left(attempt: Attempt, ending: _Ending, at_fault: AtWork, why: str) -> Stop:
+def _left(attempt: Attempt, ending: Ending, at_fault: AtWork, why: str) -> Stop:
     about = facts(at_fault)
     if ending.part_committed:
         return _partial(attempt, at_fault, why, about)
     return _failure(attempt, "commit-unknown", why, at_fault, about)
 
 
-def _cancelled(attempt: Attempt, ending: _Ending) -> Stop | Interrupted:
+def _cancelled(attempt: Attempt, ending: Ending) -> Stop | Interrupted:
     run = attempt.run
     signum = run.context.interruption.signum
     cause = "a signal" if signum is not None else ended_early(run).problem.why

@@ -58,6 +58,11 @@ class Overseer:
         activity.terminate(self._run.control, attempt.worker_pid, worker_name(self._run))
         return Error("TimeoutError", lost, is_disconnect=True)
 
+    def end_if_due(self, attempt: Attempt, worker: Worker) -> None:
+        """End what must not go on, where the child waits for no answer, and tells so much that it is never silent."""
+        if self._run.must_end:
+            self._cancel(attempt, worker)
+
     def _connecting_too_long(self, attempt: Attempt, worker: Worker) -> Error | None:
         """An error where env.py waits in its driver before the migrations, and the server does nothing for it.
 

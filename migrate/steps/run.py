@@ -48,6 +48,7 @@ class Run:
     guard: Guard
     ledger: Ledger
     before: Observation
+    is_empty: bool = False  # nothing was there when it was decided: nobody reads or writes what this run makes
     looks_first: bool = False  # at where env.py goes, before it may commit anything
     outlook: Outlook | None = None  # what was expected of the revisions before the first ran
     stale: tuple[str, ...] | None = None  # the version rows whose schema is there, where the table names others

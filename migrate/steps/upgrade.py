@@ -12,6 +12,7 @@ from migrate.child.protocol import (
     Applied,
     Autocommitting,
     Began,
+    Close,
     Committed,
     Compared,
     Connected,
@@ -20,6 +21,7 @@ from migrate.child.protocol import (
     Doubtful,
     Error,
     Failed,
+    Gathered,
     Go,
     Halt,
     Halted,
@@ -47,7 +49,7 @@ from migrate.core.schema.differences import dotted
 from migrate.core.wording import shortened
 from migrate.postgres.connection import jitter, renewed
 from migrate.postgres.guard import HEARTBEAT_S
-from migrate.postgres.ledger import finishing
+from migrate.postgres.ledger_steps import finishing
 from migrate.postgres.suspect import Suspect
 from migrate.steps.at_work import AtWork
 from migrate.steps.attempt import Attempt
@@ -66,6 +68,7 @@ from migrate.steps.kept_child import KeptChild
 from migrate.steps.oversight import TICK_S, Overseer
 from migrate.steps.questions import Questions
 from migrate.steps.session import settable
+from migrate.steps.sharing import Sharing
 from migrate.steps.watch import Watch
 
 if TYPE_CHECKING:
@@ -92,8 +95,8 @@ class Upgrading:
         self.watch = Watch(run)
         self._overseer = Overseer(run, self.watch)
         self._questions = Questions(run)
-        # the tables whose rows tell whether a downgrade loses any
-        self.watched: list[Suspect] = []
+        self._sharing = Sharing(run)
+        self.watched: list[Suspect] = []  # the tables whose rows tell whether a downgrade loses any
         self.models: Sequence[str] | None = None  # what the models differ in, where that was asked
         self.seen: list[Sent | Watched] = []  # what revisions do, where that was asked
         self._wanted = wanted or Wanted()
@@ -256,6 +259,8 @@ class Upgrading:
                     self._commit_what_is_there(opener)
                     return None
                 case Failed():
+                    if self._sharing.goes_apart(attempt, message):
+                        return self._try(worker, self._task())
                     return self._judge(message)
                 case Declined():
                     raise refused(attempt, message)
@@ -275,6 +280,13 @@ class Upgrading:
                     attempt.began_transaction(xid, backend_pid)
                     if is_asked:
                         worker.send(Go())
+                case Starting(revision, xid, shares=True):
+                    if (
+                        self.run.must_end
+                    ):  # nobody waits for an answer, and while there is something to read nobody looks
+                        self._overseer.tick(attempt, worker)
+                    worker.revision = revision
+                    self._sharing.begin(attempt, revision, xid, self.numbers.get(revision))
                 case Starting(revision, xid):
                     halts = self.run.must_end or self._questions.refuse(revision, attempt)
                     answer = Halt() if halts else self._start(revision, xid, worker)
@@ -284,8 +296,10 @@ class Upgrading:
                 case Autocommitting():
                     worker.send(Halt() if self.run.must_end else self._enter_autocommit())
                 case Applied():
-                    attempt.applied()
-                    worker.send(Go())
+                    if attempt.applied():
+                        worker.send(Go())
+                case Gathered():
+                    worker.send(Halt() if self.run.must_end else Close(attempt.gathered()))
                 case Unrecorded(problem):
                     attempt.unrecorded(problem)
                 case Committed():
@@ -329,6 +343,7 @@ class Upgrading:
             search_path=run.order.target.search_path,
             held=tuple(each.id for each in self.plan.held) if isinstance(self.plan, Upgrade) else (),
             keeps_session=self.keeps_session,
+            sharing=self._sharing.ids(self.revisions) if self._divides and self._wanted == Wanted() else (),
         )
 
     @property
@@ -395,17 +410,7 @@ class Upgrading:
             said = "each revision is committed by itself: env.py sets transaction_per_migration, which transaction=all cannot undo"
             self.run.context.emit(Event(Name.IMAGE_WARNING, said, Level.WARN))
         if connected.kept:
-            self._say_together(connected.kept, is_alone=connected.is_alone)
-
-    def _say_together(self, why: str, *, is_alone: bool) -> None:
-        if self.run.on_together is not None:
-            self.run.on_together(why)
-            return
-        said = f"all revisions run in one transaction, as with transaction=all: it cannot be committed after each, because {why}"
-        if is_alone:
-            env_py = self.run.order.project.env_py
-            said = f"every statement of the revisions is committed by itself, because {why}; in {env_py}: connection.commit() in its place"
-        self.run.context.emit(Event(Name.IMAGE_WARNING, said, Level.WARN))
+            self._sharing.say_together(connected.kept, is_alone=connected.is_alone)
 
     def _start(self, revision_id: str, xid: int | None, worker: Worker) -> Start:
         revision = self.run.order.image.graph.get(revision_id)
@@ -434,7 +439,7 @@ class Upgrading:
                 schema_before=before,
             ),
         )
-        return Start(finishing(step_id), may_commit)
+        return Start(finishing([step_id]), may_commit)
 
     def _enter_autocommit(self) -> Go:
         self._keep_schema()

@@ -34,7 +34,7 @@ TASK = p.Task(
     search_path="tenant_a",
 )
 ERROR = p.Error("ProgrammingError", "no \ud800 \n\0 table", ("ProgrammingError",), "42P01", file="/a.py", line=3)
-ORDERS = (p.LoadHistory(SETUP), TASK, p.Start("UPDATE", may_commit=True), p.Start(None, may_commit=False), p.Go(), p.Halt())  # fmt: skip
+ORDERS = (p.LoadHistory(SETUP), TASK, p.Start("UPDATE", may_commit=True), p.Start(None, may_commit=False), p.Close("UPDATE"), p.Go(), p.Halt())  # fmt: skip
 TOLD = (
     p.Ready(),
     p.Logged({"message": "said", "count": 1, "share": 0.5, "list": [1, None]}),
@@ -46,9 +46,10 @@ TOLD = (
     p.Compared(None),
     p.Connected(12, one_transaction=True, kept="because", is_alone=False, is_anew=True),
     p.Began(7_000_000_000, 12, is_asked=True),
-    p.Starting("a1", None),
+    p.Starting("a1", None, shares=True),
     p.Autocommitting(),
     p.Applied(),
+    p.Gathered(),
     p.Unrecorded("permission denied"),
     p.Committed(),
     p.History((p.LoadedRevision("b", ("a",), (), ("main",), "a change", "/b.py"),)),

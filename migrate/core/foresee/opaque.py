@@ -36,7 +36,7 @@ _PLAIN_CAST: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _OWN_CONNECTION: Final = re.compile(r"create_engine|create_async_engine|\.connect\(|sessionmaker|\bSession\(")
-_LIBRARIES: Final = frozenset({"alembic", "sqlalchemy", "sqlmodel", "geoalchemy2", "pgvector", "sqlalchemy_utils"})
+LIBRARIES: Final = frozenset({"alembic", "sqlalchemy", "sqlmodel", "geoalchemy2", "pgvector", "sqlalchemy_utils"})
 
 
 def hides_writes(sql: str) -> bool:
@@ -96,7 +96,7 @@ def _is_own(module: str) -> bool:
     import sys
 
     top = module.partition(".")[0]
-    return top not in sys.stdlib_module_names and top not in _LIBRARIES
+    return top not in sys.stdlib_module_names and top not in LIBRARIES
 
 
 def uses_another_connection(source: str) -> bool:
