@@ -9,7 +9,7 @@ import click
 
 from migrate.commands.up import LOOKING_EXITS
 from migrate.commands.verb import verb
-from migrate.core.decide.outcome import Outcome, Result, refusal
+from migrate.core.decide.outcome import Outcome, Result, ended_by
 from migrate.core.events import Event, Name
 from migrate.core.problems import ExitCode, Stop
 from migrate.core.wording import counted
@@ -66,4 +66,4 @@ def _report(checked: Sequence[Checked], *, with_checks: bool) -> Report:
         fields["checks"] = [each.fields() for each in checked]
     found = worst(checked)
     said = ", ".join(f"{len(names)} {verdict}" for verdict, names in counts.items() if names)
-    return Report(Outcome(Result.NOOP) if found is None else refusal(found), fields, message=f"doctor: {said}")
+    return Report(Outcome(Result.NOOP) if found is None else ended_by(found), fields, message=f"doctor: {said}")

@@ -52,7 +52,11 @@ EXITS = (
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def history(*, as_json: bool, limit: int, **flags: Any) -> Answer:
-    """Show the runs that the ledger recorded on this database: what was applied, when, and how it ended."""
+    """Show the runs that the ledger recorded on this database: what was applied, when, and how it ended.
+
+    A run that is refused before it begins, or finds nothing to do, writes nothing to the database: its last log line
+    is its record.
+    """
 
     def body(session: Session) -> Report:
         runs = _of_tenants(session, limit) if session.settings.fleet.sources else _of_one(session, limit)

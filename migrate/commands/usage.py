@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from migrate import __version__
-from migrate.core.decide.outcome import refusal
+from migrate.core.decide.outcome import ended_by
 from migrate.core.events import Event, Level, LogFormat, Name
 from migrate.core.problems import alembic, migrate, problem, shell
 from migrate.core.quoting import word
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from migrate.core.problems import Fix
 
 
+_QUOTED: Final = re.compile("'([^']*)' is not one of")
 # What people type who come from Alembic: its command -> the verb that does it here.
 _OF_ALEMBIC: Final = {
     "upgrade": shell(migrate("up")),
@@ -61,6 +64,26 @@ class WrongWord(click.BadParameter):
         self.fix = fix
 
 
+def _meant(error: click.ClickException, verb: str, verbs: Collection[str]) -> tuple[str, str] | None:
+    """The word that means nothing, and the closest that does: a verb, a flag, or a value of a closed list."""
+    if isinstance(error, click.NoSuchOption):
+        typed, known = error.option_name, list(error.possibilities or ())
+    elif isinstance(error, click.BadParameter) and error.param and isinstance(error.param.type, click.Choice):
+        quoted = _QUOTED.match(error.message)
+        typed, known = quoted[1] if quoted else "", [str(choice) for choice in error.param.type.choices]
+    else:
+        typed, known = (verb, list(verbs)) if verb not in verbs else ("", [])
+    close = get_close_matches(typed, known, n=1, cutoff=0.7)
+    return (typed, close[0]) if close else None
+
+
+def _corrected(argument: str, typed: str, close: str) -> str:
+    if argument == typed or argument.startswith(f"{typed}="):
+        return close + argument.removeprefix(typed)
+    flag, equals, value = argument.partition("=")
+    return f"{flag}={close}" if equals and value == typed else argument
+
+
 def report_usage(error: click.ClickException, arguments: Sequence[str], verbs: Collection[str]) -> int:
     """Write the problem and the last line; the exit code. ``verbs`` are those that there are."""
     verb = next((argument for argument in arguments if not argument.startswith("-")), "")
@@ -68,8 +91,13 @@ def report_usage(error: click.ClickException, arguments: Sequence[str], verbs: C
     if isinstance(error, WrongWord) and error.fix is not None:
         fix = error.fix
     why = " ".join(error.format_message().split())  # click lists choices line by line
+    meant = _meant(error, verb, verbs)
     if verb in _OF_ALEMBIC:
         why = f"{verb} is a command of alembic; migrate has verbs of its own"
+    elif meant is not None:
+        typed, close = meant
+        why = f"{typed} means nothing here; did you mean {close}?"
+        fix = shell(" ".join(("migrate", *(word(_corrected(argument, typed, close)) for argument in arguments))))
     found = problem("usage", why, fix=fix)
     sink = log.open_log(
         log_format=_log_format(),
@@ -80,7 +108,7 @@ def report_usage(error: click.ClickException, arguments: Sequence[str], verbs: C
         version=__version__,
         run_id=os.urandom(6).hex(),
     )
-    outcome = refusal(found)
+    outcome = ended_by(found)
     sink.emit(Event(Name.RUN_FINISHED, f"refused: {found.why}", Level.ERROR, outcome.fields()))
     sink.close()
     return int(found.exit_code)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, Final
 
-from migrate.core.decide.outcome import Outcome, Result, refusal
+from migrate.core.decide.outcome import Outcome, Result, ended_by
 from migrate.core.events import Event, Level, Name
 from migrate.core.fleet.ending import TenantEnd, fields_of, is_tried_again, most_serious
 from migrate.core.fleet.grid import grid
@@ -137,8 +137,8 @@ class FleetRun:
             create_schema(tenant.schema, target_of(tenant, self._session.fleet_target), self._context)
         except Stop as stopped:
             found = stopped.problem
-            end = TenantEnd(tenant.name, Result.REFUSED, found.exit_code, found.kind.code)
-            self._note(end, refusal(found))
+            outcome = ended_by(found)
+            self._note(TenantEnd(tenant.name, outcome.result, found.exit_code, found.kind.code), outcome)
 
     # The others
 

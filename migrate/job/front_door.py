@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from migrate import __version__
-from migrate.core.decide.outcome import Outcome, Result, refusal
+from migrate.core.decide.outcome import Outcome, Result, ended_by
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
 from migrate.core.notification import secrets_in
@@ -95,7 +95,7 @@ class _FrontDoor:
                 voice.emit(Event(Name.TARGET_WARNING, warning, Level.WARN))
             return _with_proof(body(self.session), self.session)
         except Stop as stopped:
-            return Report(refusal(stopped.problem), {})
+            return Report(ended_by(stopped.problem), {})
         except Interrupted as interrupted:
             return Report(_interrupted(interrupted.signum, "a signal arrived before anything was changed"), {})
         except Exception as error:  # noqa: BLE001 - the last line must be written whatever happened

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import psycopg2
 
-from migrate.core.decide.outcome import Outcome, Result
+from migrate.core.decide.outcome import Outcome, Result, result_of
 from migrate.core.decide.plan import Adopt, Backup, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.decide.state import AtHead, Behind, Breaking, Empty
 from migrate.core.interruption import Interrupted
@@ -177,7 +177,7 @@ class Progress:
             failed = self.problem.facts.get("revision")
             return replace(
                 found,
-                result=self._result_of(self.problem),
+                result=result_of(self.problem.exit_code, has_changed=bool(applied) or self.adopted is not None),
                 exit_code=self.problem.exit_code,
                 problem=self.problem,
                 failed=str(failed) if failed is not None else None,
@@ -207,8 +207,9 @@ class Progress:
             found = problem("commit-unknown", f"the end of {ids} was not known {late}", revision=ids)
         else:
             return known
-        result = Result.UNKNOWN if found.exit_code is ExitCode.UNKNOWN else Result.FAILED
-        return replace(known, result=result, exit_code=found.exit_code, problem=found)
+        return replace(
+            known, result=result_of(found.exit_code, has_changed=True), exit_code=found.exit_code, problem=found
+        )
 
     def _rows_after(self, rows: tuple[str, ...], applied: tuple[str, ...]) -> tuple[str, ...]:
         if self.run is None:
@@ -221,29 +222,6 @@ class Progress:
         for revision in applied:
             reached = self.run.order.image.graph.rows_after(reached, revision)
         return tuple(sorted(reached))
-
-    def _result_of(self, found: Problem) -> Result:
-        if self.run is None:
-            return Result.REFUSED if found.exit_code in _REFUSALS else Result.FAILED
-        if found.kind.code in {"data-loss", "data"} and not self.run.applied:  # nothing stayed of what was run
-            return Result.REFUSED
-        return Result.UNKNOWN if found.exit_code is ExitCode.UNKNOWN else Result.FAILED
-
-
-_REFUSALS = frozenset(
-    {
-        ExitCode.USAGE,
-        ExitCode.CONFIG,
-        ExitCode.HISTORY,
-        ExitCode.POLICY,
-        ExitCode.TARGET,
-        ExitCode.ACCESS,
-        ExitCode.STATE,
-        ExitCode.AHEAD,
-        ExitCode.DRIFT,
-        ExitCode.DATA,
-    },
-)
 
 
 class outcomes:  # noqa: N801 - as contextlib's own; not made by `contextmanager`, whose type does not say that it swallows

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from migrate.core.decide.outcome import LISTED_IDS, Outcome, Result, refusal
+import pytest
+
+from migrate.core.decide.outcome import LISTED_IDS, Outcome, Result, ended_by, result_of
 from migrate.core.problems import ExitCode, problem
 
 
@@ -48,7 +50,7 @@ def test_long_lists_are_cut_and_counted() -> None:
 
 def test_a_refusal_has_the_code_of_its_problem() -> None:
     found = problem("untracked", "no version")
-    assert refusal(found, from_revision=["a"]) == Outcome(Result.REFUSED, ExitCode.STATE, found, ["a"])
+    assert ended_by(found) == Outcome(Result.REFUSED, ExitCode.STATE, found)
 
 
 def test_the_way_back_and_what_was_reverted_stand_on_the_last_line():
@@ -63,3 +65,11 @@ def test_what_is_held_is_named_with_what_it_would_break() -> None:
     fields = outcome.fields()
     assert (fields["outcome"], fields["exit_code"]) == ("held", 0)
     assert (fields["held"], fields["held_breaks"]) == (["b", "c"], ["b: column t.x is missing"])
+
+
+@pytest.mark.parametrize("code", ExitCode)
+def test_refused_is_what_changed_nothing_and_needs_a_person(code):
+    acts = code is ExitCode.USAGE or 10 <= code <= 18
+    before = Result.UNKNOWN if code is ExitCode.UNKNOWN else Result.REFUSED if acts else Result.FAILED
+    assert result_of(code) is before
+    assert result_of(code, has_changed=True) is (Result.UNKNOWN if code is ExitCode.UNKNOWN else Result.FAILED)

@@ -83,6 +83,29 @@ class Outcome(Value):
         return found
 
 
-def refusal(problem: Problem, **facts: Sequence[str]) -> Outcome:
-    """The outcome of a run that stopped before it changed anything."""
-    return Outcome(Result.REFUSED, problem.exit_code, problem, **facts)  # type: ignore[arg-type]
+def ended_by(problem: Problem) -> Outcome:
+    """The outcome of a run that a problem ended before it changed anything."""
+    return Outcome(result_of(problem.exit_code), problem.exit_code, problem)
+
+
+def result_of(code: ExitCode, *, has_changed: bool = False) -> Result:
+    """The word for the end: ``refused`` where a person must act and nothing was changed, else ``failed`` or ``unknown``."""
+    if code is ExitCode.UNKNOWN:
+        return Result.UNKNOWN
+    return Result.REFUSED if code in _REFUSALS and not has_changed else Result.FAILED
+
+
+_REFUSALS: Final = frozenset(
+    {
+        ExitCode.USAGE,
+        ExitCode.CONFIG,
+        ExitCode.HISTORY,
+        ExitCode.POLICY,
+        ExitCode.TARGET,
+        ExitCode.ACCESS,
+        ExitCode.STATE,
+        ExitCode.AHEAD,
+        ExitCode.DRIFT,
+        ExitCode.DATA,
+    }
+)
