@@ -269,7 +269,11 @@ def backup(seen: BackupFacts) -> Found:
     if seen.fault is not None:
         return seen.fault if seen.is_due else Warned(f"{seen.fault.why}; none is due now", seen.fault.fix)
     when = "is due before the first change" if seen.is_due else "is not due now"
-    return Passed(f"{when}, to {' and '.join(seen.names)}" if seen.names else "no folder or command is set, and no backup is required")
+    return Passed(
+        f"{when}, to {' and '.join(seen.names)}"
+        if seen.names
+        else "no folder or command is set, and no backup is required"
+    )
 
 
 def _first(seen: AgainstImage, kind: type[_Kind]) -> _Kind | None:
