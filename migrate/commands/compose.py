@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.compose_file import COMPOSE_FILES, database_of, env_files, has_variable, included, services
+from migrate.core.compose_file import (
+    COMPOSE_FILES,
+    OVERRIDE_FILES,
+    database_of,
+    env_files,
+    has_variable,
+    included,
+    networks_to_join,
+    services,
+)
 from migrate.core.problems import stop
 from migrate.core.url import URL_VARIABLES
 from migrate.core.value import Value
@@ -60,6 +69,7 @@ def overlay(folder: Path, names: Mapping[str, str | None]) -> Overlay:
         "compose-image": _image(names["image"], names["dockerfile"]),
         "compose-url": "" if has_url else _URL,
         "compose-variables": "".join(f"      - {each}\n" for each in variables),
+        "compose-networks": _networks(networks_to_join(own)),
         "database": _DATABASE.format(database=database) if database else _NO_DATABASE,
     }
     told = []
@@ -74,9 +84,16 @@ def overlay(folder: Path, names: Mapping[str, str | None]) -> Overlay:
     dockerfile = names["dockerfile"] or "Dockerfile"
     if not (folder / dockerfile).exists() and (names["dockerfile"] or (not own and not names["image"])):
         told.append(f"there is no {dockerfile} here, which builds the image: write it, or name another (--dockerfile)")
+    override = next((name for name in OVERRIDE_FILES if (folder / name).exists()), None)
+    if override is not None:
+        told.append(f"Compose does not read {override} when files are named: if releases need it, add -f {override}")
     if not has_url:
         told.append("export DATABASE_URL=...   # as the containers reach the database: its host is the service's name")
     return Overlay(values | {"compose-base": base}, tuple(told))
+
+
+def _networks(names: list[str]) -> str:
+    return "".join(["    networks: !override\n", *(f"      {name}: {{}}\n" for name in names)]) if names else ""
 
 
 def release_variables() -> list[str]:

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 # In Compose's own order of preference.
 COMPOSE_FILES: Final = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+OVERRIDE_FILES: Final = (
+    "compose.override.yaml",
+    "compose.override.yml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+)
 _SERVICES: Final = re.compile(r"""["']?services["']?\s*:\s*(#.*)?""")
 _KEY: Final = re.compile(r"""\s*["']?([\w.-]+)["']?\s*:""")
 _ALIAS: Final = re.compile(r"(?<![\w&])\*([\w.-]+)")
@@ -24,6 +30,8 @@ _PATH: Final = re.compile(r"""[^\s"'\[\]{},]+""")
 _INCLUDE: Final = re.compile(r"""^["']?include["']?\s*:(.*(?:\n(?:\s|-).*)*)""", re.MULTILINE)
 _HOST: Final = re.compile(r"""\bpostgres\w*(?:\+\w+)?://(?:[^\s"'/]*@)?([\w.-]+)""")
 _IMAGE: Final = re.compile(r"""\bimage["']?\s*:\s*["']?([^\s"',}]+)""")
+_OF_ONE_CONTAINER: Final = re.compile(r"\b(?:ipv4_address|ipv6_address|mac_address|aliases)\b")
+_NETWORKS: Final = re.compile(r"""\s+["']?networks["']?\s*:\s*(?:\{|#.*)?""")
 _NAMES: Final = ("db", "database", "postgres", "postgresql")
 _SERVER: Final = re.compile(r"postgres|postgis|timescale|pgvecto|citus|paradedb")
 _TOOL: Final = re.compile(r"exporter|backup|admin|postgrest|bouncer|pool|dump")
@@ -59,6 +67,15 @@ def has_variable(service: str, names: Iterable[str]) -> bool:
         re.search(rf"""(?<![\w$])(?<!\$\{{)({known})(?=["']?\s*(?:[:=]|["',\]]|$))""", service, re.MULTILINE)
         is not None
     )
+
+
+def networks_to_join(service: str) -> list[str]:
+    """The networks of a service that has an address or an alias there, which no second container can have, too."""
+    lines = service.splitlines()
+    at = next((at for at, line in enumerate(lines) if _NETWORKS.fullmatch(line)), None)
+    if at is None or _OF_ONE_CONTAINER.search(service) is None:
+        return []
+    return list(_children(lines, at))
 
 
 def database_of(service: str, others: Mapping[str, str]) -> tuple[str | None, bool]:

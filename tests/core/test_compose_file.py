@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from migrate.core.compose_file import database_of, env_files, has_variable, included, services
+from migrate.core.compose_file import database_of, env_files, has_variable, included, networks_to_join, services
 
 BLOCKS = """\
 name: shop
@@ -127,3 +127,20 @@ def test_the_database_is_the_urls_host_or_a_name_or_the_only_image(
     own: str, others: dict[str, str], expected: tuple[str | None, bool]
 ) -> None:
     assert database_of(own, others) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (
+            "  web:\n    networks:\n      front:\n        ipv4_address: 10.0.0.3\n      back:\n    image: a",
+            ["front", "back"],
+        ),
+        ('  "web": {\n    "networks": {\n      "front": {"aliases": ["api"]}\n    }\n  }', ["front"]),
+        ("  web:\n    networks:\n      front:\n", []),
+        ("  web:\n    networks: [front]\n", []),
+        ("  web:\n    image: aliases\n", []),
+    ],
+)
+def test_an_address_is_that_of_one_container(text: str, names: list[str]) -> None:
+    assert networks_to_join(text) == names

@@ -12,6 +12,7 @@ import pytest
 
 from migrate.commands.compose import release_variables
 from migrate.core.problems import CATALOGUE
+from tests.docs.blocks import BLOCKS
 from tests.platforms.validators import check_compose, read_compose
 
 if TYPE_CHECKING:
@@ -299,3 +300,25 @@ def test_the_two_jobs(run_migrate, project):
     assert contract["profiles"] == ["contract"], "`up` does not start it"
     other = {"command", "profiles"}
     assert {key: job[key] for key in job.keys() - other} == {key: contract[key] for key in contract.keys() - other}
+
+
+def test_the_job_joins_the_services_networks_without_its_addresses(run_migrate, project):
+    networks = "    networks:\n      default:\n        ipv4_address: 10.0.0.3\n        aliases: [api]\n"
+    write(project, SHOP.replace("    build: .\n", f"    build: .\n{networks}"))
+    init(run_migrate, project)
+    found = resolved(project)
+    assert found["migrate"]["networks"] in ({"default": None}, {"default": {}})
+    assert found["web"]["networks"]["default"]["ipv4_address"] == "10.0.0.3"
+
+
+def test_a_file_that_compose_would_add_by_itself_is_said(run_migrate, project):
+    write(project, SHOP)
+    write(project, "services: {}\n", "docker-compose.override.yml")
+    _, told = init(run_migrate, project)
+    assert "add -f docker-compose.override.yml" in told[0]
+
+
+def test_a_rollback_builds_nothing_under_the_old_tag():
+    blocks = [block for block in BLOCKS if block.page == "docs/how-to/compose.md" and "TAG=" in block.text]
+    assert len(blocks) == 2
+    assert [block for block in blocks if "--build" in block.text] == []
