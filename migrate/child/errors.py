@@ -20,14 +20,19 @@ _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 _BAD_INTERPOLATION: Final = "invalid interpolation syntax"  # configparser's, of a % that is not doubled
 
 
-def report(error: BaseException, folders: Iterable[str]) -> Error:
-    """An error as the parent needs it; ``folders`` are where the user's revisions are."""
+def report(error: BaseException, folders: Iterable[str], *, are_synthetic: bool = False) -> Error:
+    """An error as the parent needs it; ``folders`` are where the user's revisions are.
+
+    ``are_synthetic``: the rows are nobody's, as in a throw-away database.
+    """
     is_interpolation = isinstance(error, ValueError) and str(error).startswith(_BAD_INTERPOLATION)
     module = error.name if isinstance(error, ModuleNotFoundError) else None
     file, line = _place(error, folders)
     return Error(
         type=type(getattr(error, "orig", None) or error).__name__,
-        message=_BAD_INTERPOLATION if is_interpolation else said_by(error),  # the rest of it is the value
+        message=_BAD_INTERPOLATION
+        if is_interpolation
+        else said_by(error, are_synthetic=are_synthetic),  # the rest of it is the value
         types=tuple(types_of(error)),
         sqlstate=sqlstate_of(error),
         is_disconnect=was_disconnected(error),

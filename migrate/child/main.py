@@ -112,7 +112,7 @@ def _tell_failure(channel: Channel, seam: Seam | None, error: BaseException, tas
         phase = "alembic"
     if seam is not None:
         seam.tell_unfinished(error)
-    told = report(error, task.setup.folders)
+    told = report(error, task.setup.folders, are_synthetic=task.servers is not None)
     left_nothing = seam is not None and not told.is_disconnect and seam.left_nothing(told.sqlstate)
     channel.tell(Failed(phase, told, left_nothing))
 

@@ -208,7 +208,7 @@ def test_what_is_meant_to_be_so_is_accepted_with_its_reason(tried: Result) -> No
 
 def test_what_is_found_can_be_read_and_is_the_same_in_every_run(tried: Result) -> None:
     text = findings(tried)["reads_texts", "rows"]["finding"]
-    assert 'invalid input syntax for type point: "…"' in text  # no value of a row is shown
+    assert "(255 characters)" in text
     assert len(text) < 200
     assert findings(tried)["names_an_object", "rows"]["finding"].endswith("no <object object> for guests")
 

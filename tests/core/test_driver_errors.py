@@ -180,3 +180,4 @@ def test_a_value_is_no_part_of_what_is_said(sqlstate: str, primary: str, said: s
         diag = SimpleNamespace(message_primary=primary, message_detail=None, context=None)
 
     assert said_by(Refused(primary)) == said
+    assert said_by(Refused(primary), are_synthetic=True) == primary

@@ -79,13 +79,14 @@ def was_disconnected(error: BaseException) -> bool:
     return any(getattr(each, "connection_invalidated", False) is True for each in chain(error))
 
 
-def said_by(error: BaseException) -> str:
+def said_by(error: BaseException, *, are_synthetic: bool = False) -> str:
     """The error in one line: what the user's own error says, and the server's primary message.
 
-    Of an error about a value the message has the value, between quotes, and is told without it.
+    Of an error about a value the message has the value, between quotes, and is told without it, unless all values
+    ``are_synthetic``.
     """
     said = _said_by(error)
-    return _QUOTED.sub(r"\1…\2", said) if sqlstate_of(error) in _OF_A_VALUE else said
+    return _QUOTED.sub(r"\1…\2", said) if sqlstate_of(error) in _OF_A_VALUE and not are_synthetic else said
 
 
 def _said_by(error: BaseException) -> str:
