@@ -105,6 +105,7 @@ def describe(verified: Verified | None) -> dict[str, object]:
         **found.to_json(),
         "sentences": found.sentences(verified.expected_by, actual.name),
         "accepted": verified.accepted.sentences(verified.expected_by, verified.actual.name),
+        "newer": verified.newer.sentences(verified.expected_by, verified.actual.name),
         "sql": comparison.statements(found, expected.schema, actual.schema),
     }
 
@@ -121,4 +122,6 @@ def rendered(verified: Verified | None, form: str | None, *, is_all: bool = True
     sql = comparison.statements(found, expected, actual) if is_all or form is not None else []
     render = comparison.as_markdown if form == "markdown" else comparison.as_text
     told = verified.accepted.sentences(verified.expected_by, verified.actual.name)
-    return render(of, with_, verified.expected_by, found, sql) + comparison.accepted_text(told)
+    newer = verified.newer.sentences(verified.expected_by, verified.actual.name)
+    text = render(of, with_, verified.expected_by, found, sql)
+    return text + comparison.accepted_text(told) + comparison.newer_text(newer)

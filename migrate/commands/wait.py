@@ -17,6 +17,7 @@ from migrate.commands.usage import report_usage
 from migrate.commands.verb import verb
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.policy import BackupPolicy, BreakingPolicy, Stale
+from migrate.core.decide.state import Breaking
 from migrate.core.events import Event, Name
 from migrate.core.problems import ExitCode, problem
 from migrate.core.wording import counted
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from migrate.context import Context
     from migrate.core.events import Emit
+    from migrate.job.progress import Judged
     from migrate.job.session import Session
     from migrate.steps.order import Order
 
@@ -136,10 +138,21 @@ def _wait(session: Session, command: Sequence[str], look: _Look) -> Outcome:
 
 def _look(session: Session, order: Order, context: Context) -> tuple[bool, Outcome]:
     # whether what is pending may run is up to the job that runs it, and so is a backup: its volume is not seen from here
-    breaking = BreakingPolicy.ALLOW if order.image.manifest is None else BreakingPolicy.HOLD
-    policy = replace(order.policy, breaking=breaking, stale=Stale.WARN, backup_policy=BackupPolicy.OFF)
-    judged, outcome = release.plan(replace(order, policy=policy, context=context), session.begin())
+    policy = replace(order.policy, stale=Stale.WARN, backup_policy=BackupPolicy.OFF)
+    is_held = order.image.manifest is not None and order.policy.breaking is BreakingPolicy.HOLD
+    order = replace(order, context=context)
+    breaking = BreakingPolicy.HOLD if is_held else BreakingPolicy.ALLOW
+    judged, outcome = release.plan(replace(order, policy=replace(policy, breaking=breaking)), session.begin())
+    if judged is not None and outcome.pending and not is_held and _has_held(judged):
+        holding = replace(policy, breaking=BreakingPolicy.HOLD)
+        judged, outcome = release.plan(replace(order, policy=holding), session.begin())
     return judged is not None and outcome.problem is None and is_ready(judged), outcome
+
+
+def _has_held(judged: Judged) -> bool:
+    """Whether the ledger knows of a run that has not come to its target, and what is left breaks the release before."""
+    breaks = any(isinstance(finding, Breaking) for finding in judged.state.findings)
+    return breaks and bool(judged.observation.released)
 
 
 class _Tenants:
@@ -183,7 +196,8 @@ def _why(outcome: Outcome) -> str:
         return f"this image does not run on a database where {counted(count, 'revision is', 'revisions are')} held"
     if not count:
         return "the database is still to be adopted, or proven, by migrate up"
-    return f"{counted(count, 'revision is', 'revisions are')} still pending, the first {outcome.pending[0]}"
+    behind = f"the database is behind by {counted(count, 'revision')}, the first {outcome.pending[0]}"
+    return f"{behind}, and this image does not run there: `migrate up` has not applied {'it' if count == 1 else 'them'} yet"
 
 
 class _Once:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from migrate.core.decide.decision import decide
 from migrate.core.decide.findings import fix_of_stale_rows, problem_of_incomparable
 from migrate.core.decide.outcome import Outcome, Result
-from migrate.core.decide.plan import Adopt, Refusal
+from migrate.core.decide.plan import Adopt, Plan, Refusal
 from migrate.core.decide.policy import Judgement
 from migrate.core.decide.state import AtHead, Behind, Drifted, Empty, classify, incomparable
+from migrate.core.events import Event, Level, Name
 from migrate.core.problems import Fix, Stop, advice, in_order, migrate, sql, stop
-from migrate.core.schema.differences import compare
+from migrate.core.schema.compatibility import serves
+from migrate.core.schema.differences import Differences, compare, parse
 from migrate.core.schema.repair_sql import repairs
 from migrate.core.schema.spelling import AS_PRINTED
 from migrate.core.wording import clauses
@@ -20,13 +22,13 @@ from migrate.job.look import connected, look, needed_manifest, refuse_image_faul
 from migrate.job.progress import Progress, outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from migrate.core.decide.observation import Observation
     from migrate.core.decide.policy import Policy
     from migrate.core.history.graph import Graph
     from migrate.core.manifest.manifest import Manifest
-    from migrate.core.schema.differences import Differences, Fact
+    from migrate.core.schema.differences import Difference, Fact
     from migrate.core.schema.spelling import Spellings
     from migrate.core.target import Target
     from migrate.steps.order import Order
@@ -78,6 +80,9 @@ class Verified:
     expected: Side
     differences: Differences
     accepted: Differences  # that were recorded as meant: they fail nothing
+    newer: Differences = field(
+        default_factory=Differences
+    )  # what newer revisions than this image's may have added: they fail nothing
 
     @classmethod
     def of(
@@ -108,6 +113,25 @@ class Verified:
     def expected_by(self) -> str:
         """What says what is expected, for sentences."""
         return "the manifest" if self.expected.manifest is not None else self.expected.name
+
+    def beside_newer(self, breaks: Collection[str]) -> Verified:
+        """The same of a database that is ahead and stands: what is added there is taken for the newer revisions'.
+
+        ``breaks`` are the objects of which the image is not served: those differ whoever made them.
+        """
+
+        def is_added(difference: Difference) -> bool:
+            grows = difference.expected is None or parse(difference.identity).kind == "enum"
+            return grows and difference.identity not in breaks
+
+        found = self.differences
+        left = replace(
+            found,
+            changed=tuple(each for each in found.changed if not is_added(each)),
+            extra=tuple(each for each in found.extra if not is_added(each)),
+        )
+        newer = Differences(changed=tuple(filter(is_added, found.changed)), extra=tuple(filter(is_added, found.extra)))
+        return replace(self, differences=left, newer=newer)
 
     @property
     def fix(self) -> Fix:
@@ -143,6 +167,7 @@ def verify(
         if isinstance(against, AgainstManifest):
             order = replace(order, target=order.target.using({*order.target.used, *against.manifest.schemas}))
         rows: tuple[str, ...] = ()
+        ahead: Plan | None = None
         observation: Observation | None = None
         if against is None:
             needed_manifest(order)  # before a connection is made for nothing
@@ -156,12 +181,18 @@ def verify(
             actual = Side("the database", observation.schema or {}, observation.server.major)
         if against is None:
             assert observation is not None
-            asked = rows_named(order, at) if at is not None else rows_to_verify(order, observation)
+            asked, ahead = (rows_named(order, at), None) if at is not None else rows_to_verify(order, observation)
             expected = recorded_schema(needed_manifest(order), asked, named_revisions(asked))
         else:
             expected = other_side(order, against)
         spelled = order.image.manifest.spellings if order.image.manifest is not None else AS_PRINTED
         verified = Verified.of(actual, expected, order.policy, spelled, accepted)
+        if ahead is not None:
+            verified = verified.beside_newer(
+                {each.identity for each in serves(expected.schema, actual.schema, spelled)}
+            )
+            for warning in ahead.warnings:
+                order.context.emit(Event(Name.STATE_FINDING, warning, Level.WARN))
         failing = verified.failing(order.policy)
         blind = incomparable(observation) if observation is not None else None
         if failing and blind is not None:
@@ -178,7 +209,9 @@ def verify(
                     )
                 raise stop("drift", why, fix=fix, differences=failing[:20])
             raise stop("schemas-differ", why, names={"against": against.spelled}, differences=failing[:20])
-        return verified, Outcome(Result.NOOP, from_revision=rows, to_revision=rows)
+        return verified, Outcome(
+            Result.AHEAD if ahead is not None else Result.NOOP, from_revision=rows, to_revision=rows
+        )
     return verified, progress.outcome()
 
 
@@ -215,15 +248,18 @@ def recorded_schema(manifest: Manifest, rows: tuple[str, ...], name: str) -> Sid
     return Side(name, manifest.schema_at(rows), manifest.postgres, rows, manifest)
 
 
-def rows_to_verify(order: Order, observation: Observation) -> tuple[str, ...]:
-    """Where the manifest is asked: the version rows, this image's heads for a newer database that stands.
+def rows_to_verify(order: Order, observation: Observation) -> tuple[tuple[str, ...], Plan | None]:
+    """Where the manifest is asked: the version rows, this image's heads for a newer database that stands, with that plan.
 
     Raises Stop for a position that `up` would refuse.
     """
     state = classify(order.image, observation, order.policy.target, order.policy.ignore)
     if isinstance(state.position, (AtHead, Behind, Empty)):
-        return observation.rows
+        return observation.rows, None
     decision = decide(order.image, state, order.policy)
     if isinstance(decision, Refusal):
         raise Stop(decision.problem)
-    return next((step.rows for step in decision.steps if isinstance(step, Adopt)), tuple(order.image.graph.heads))
+    adopted = next((step.rows for step in decision.steps if isinstance(step, Adopt)), None)
+    if adopted is not None:
+        return adopted, None
+    return tuple(order.image.graph.heads), decision if decision.result is Result.AHEAD else None

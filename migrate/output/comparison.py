@@ -42,6 +42,14 @@ def accepted_text(sentences: Sequence[str]) -> str:
     return f"\n\nAccepted earlier (migrate adopt --accept-differences), and not counted:\n{listed}"
 
 
+def newer_text(sentences: Sequence[str]) -> str:
+    """What a database that is ahead has more; empty where that is nothing."""
+    if not sentences:
+        return ""
+    listed = "".join(f"\n- {sentence}" for sentence in sentences)
+    return f"\n\nThe database is newer than this image; what it has more is not counted:\n{listed}"
+
+
 def as_sql(of: str, other: str, expected_by: str, differences: Differences, sql: Sequence[tuple[str, str]]) -> str:
     """For psql: each statement under its difference, and as a comment what no simple statement puts right.
 

@@ -353,7 +353,8 @@ class Ground:
         fix = advice(f"correct {word(file)}, then run ", again, " again")
         # a part that was committed went with the throw-away database: there is nothing to repair
         failed = problem("revision-failed", found.why, fix=fix) if found.kind.code == "partly-committed" else found
-        return Stop(replace(failed, fix=fix, facts=found.facts))
+        why = f"in the throw-away database, {found.why}"  # else it reads as if it had happened to a real one
+        return Stop(replace(failed, why=why, fix=fix, facts=found.facts))
 
     # Looking
 

@@ -147,7 +147,7 @@ def test_a_database_with_an_extra_object_that_refuses_rows_is_not_adopted_where_
 
 
 def test_strict_without_a_manifest_says_that_it_compares_nothing(history, database, run_migrate):
-    (history.path / "migrations" / "manifest.json").unlink()
+    history.manifest.unlink()
     for verb in (["plan"], ["status"], ["up"], ["up"], ["wait", "--timeout", "1s"]):
         result = run_migrate(*verb, "--strict", database=database)
         result.check_clean()
@@ -162,6 +162,70 @@ def test_strict_without_a_manifest_says_that_it_compares_nothing(history, databa
     lenient = run_migrate("up", database=database)
     assert lenient.named("image.warning") == []
     assert "proof" not in lenient.finished
+
+
+def rolled_back(history, database, run_migrate, write_manifest, added):
+    """A database that a newer image has brought beyond this one's head."""
+    file = history.revision("four", down="three", upgrade=added)
+    kept = history.manifest.read_text()
+    write_manifest()
+    assert run_migrate("up", database=database).exit_code == 0
+    history.manifest.write_text(kept)
+    next(history.versions.glob("four*")).unlink()
+    return file
+
+
+def test_after_a_rollback_verify_judges_as_up_does(history, database, run_migrate, write_manifest):
+    added = """
+op.add_column("articles", sa.Column("more", sa.Integer))
+op.create_index("ix_more", "articles", ["more"])
+op.create_table("fresh", sa.Column("id", sa.Integer, primary_key=True))
+"""
+    rolled_back(history, database, run_migrate, write_manifest, added)
+    assert run_migrate("up", database=database).finished["outcome"] == "ahead"
+    result = run_migrate("verify", database=database)
+    result.check_clean()
+    assert (result.exit_code, result.finished["outcome"]) == (0, "ahead")
+    assert any("newer than this image" in each["message"] for each in result.named("state.finding"))
+    assert "column articles.more" in " ".join(result.finished["newer"])
+    for form in ("sql", "markdown", "text"):
+        shown = run_migrate("verify", "--format", form, database=database)
+        assert shown.exit_code == 0
+        assert b"DROP" not in shown.stdout
+    database.execute("DROP INDEX ix_title")
+    drifted = run_migrate("verify", database=database)
+    assert (drifted.exit_code, drifted.finished["problem"]) == (17, "drift")
+    assert "ix_title" in drifted.finished["why"]
+    assert "articles.more" not in drifted.finished["why"]
+
+
+def test_after_a_rollback_by_word_alone_what_breaks_the_image_is_still_drift(
+    history, database, run_migrate, write_manifest
+):
+    rolled_back(history, database, run_migrate, write_manifest, 'op.execute("ALTER TABLE tags ADD n int NOT NULL")')
+    assert run_migrate("up", database=database).exit_code == 16
+    assert run_migrate("verify", database=database).exit_code == 16
+    accepted = run_migrate("verify", "--ahead", "accept", database=database)
+    assert accepted.exit_code in {2, 17}
+
+
+def test_what_drops_somebodys_object_is_a_comment(history, database, run_migrate):
+    assert run_migrate("up", database=database).exit_code == 0
+    database.execute("CREATE INDEX by_hand ON articles (body)")
+    database.execute("ALTER TABLE articles ADD CONSTRAINT short CHECK (length(title) < 50)")
+    for arguments in (["verify", "--format", "sql"], ["verify", "--format", "text"], ["doctor", "--json"]):
+        shown = run_migrate(*arguments, database=database).stdout.decode().replace("\\n", "\n")
+        dropping = [line for line in shown.splitlines() if "DROP" in line]
+        assert dropping, arguments
+        assert all(line.startswith("-- ") for line in dropping), dropping
+
+
+def test_a_failure_of_a_replay_is_said_to_be_in_the_throw_away_database(project, server, run_migrate):
+    project.revision("one", upgrade='op.execute("CREATE TABLE t (a int)"); op.execute("INSERT INTO t VALUES (NULL)")')
+    project.revision("two", down="one", upgrade='op.alter_column("t", "a", nullable=False)')
+    result = run_migrate("manifest", env={"MIGRATE_SHADOW_URL": server.url()})
+    assert result.exit_code == 30
+    assert "in the throw-away database, revision two" in result.finished["why"]
 
 
 def edit_the_last(history):

@@ -204,6 +204,21 @@ def test_it_needs_neither_alembic_nor_sqlalchemy(project, database, run_migrate,
     assert result.exit_code == 0, result.stdout
 
 
+def test_a_wait_for_a_database_that_is_behind_does_not_say_that_anything_is_held(
+    project, database, run_migrate, write_manifest
+):
+    project.revision("one", upgrade='op.execute("CREATE TABLE a (id int, n int)")')
+    project.revision("two", down="one", upgrade='op.execute("ALTER TABLE a DROP COLUMN n")')
+    project.revision("three", down="two", upgrade='op.execute("CREATE TABLE b (id int)")')
+    write_manifest()
+    assert run_migrate("up", "--target", "one", database=database).exit_code == 0
+    result = run_migrate("wait", "--timeout", "1s", database=database)
+    assert (result.exit_code, result.finished["problem"]) == (25, "not-ready")
+    assert "the database is behind by 2 revisions, the first two" in result.finished["why"]
+    assert "`migrate up` has not applied them yet" in result.finished["why"]
+    assert b"held" not in result.stdout
+
+
 def test_a_strict_wait_does_not_let_a_program_start_on_another_schema(project, database, run_migrate, write_manifest):
     project.revision("one", upgrade='op.execute("CREATE TABLE a (id int)")')
     project.revision("two", down="one", upgrade='op.execute("CREATE TABLE b (id int)")')

@@ -381,6 +381,16 @@ def test_an_adoption_with_an_extra_object_that_refuses_rows_says_so_and_is_refus
     assert why in decision.problem.why
 
 
+def test_the_fix_of_a_revision_that_nobody_knows_says_what_would_accept_it():
+    served = decide(IMAGE, State(Unknown(("new",), ("new",), ())), Policy())
+    broken = decide(IMAGE, State(Unknown(("new",), ("new",), BREAKS)), Policy())
+    assert isinstance(served, Refusal)
+    assert isinstance(broken, Refusal)
+    assert "deploy an image that has new" in str(served.problem.fix)
+    assert "migrate up --ahead compatible" in str(served.problem.fix)
+    assert "--ahead" not in str(broken.problem.fix)
+
+
 def test_several_heads_are_a_target_of_their_own():
     decision = decide(FORKED, State(Empty((ONE, TWO)), ()), replace(Policy(), target="heads"))
     assert isinstance(decision, Plan)

@@ -24,6 +24,9 @@ BASE = {
 
 Entries = dict[str, str]
 
+# What drops somebody's object is a comment.
+EXTRA = "-- {0} is not expected; if nobody wants what somebody made there:\n-- {1}"
+
 # What is expected beside BASE, what is there, and the statements (None where it takes more than a simple one).
 CASES: list[tuple[Entries, Entries, str | None]] = [
     # Columns.
@@ -165,7 +168,11 @@ CASES: list[tuple[Entries, Entries, str | None]] = [
         {},
         "ALTER TABLE articles ADD CONSTRAINT ck CHECK (true);",
     ),
-    ({}, {'constraint articles."CK"': "CHECK (true)"}, 'ALTER TABLE articles DROP CONSTRAINT "CK";'),
+    (
+        {},
+        {'constraint articles."CK"': "CHECK (true)"},
+        EXTRA.format('constraint articles."CK"', 'ALTER TABLE articles DROP CONSTRAINT "CK";'),
+    ),
     (
         {"constraint articles.ck": "CHECK (true)"},
         {"constraint articles.ck": "CHECK (false)"},
@@ -206,8 +213,8 @@ CASES: list[tuple[Entries, Entries, str | None]] = [
     ({"schema audit": "schema"}, {}, "CREATE SCHEMA audit;"),
     ({}, {"schema audit": "schema"}, None),
     ({'index audit."Log".ix': "btree (a)"}, {}, 'CREATE INDEX ix ON audit."Log" USING btree (a);'),
-    ({}, {'index audit."Log".ix': "btree (a)"}, "DROP INDEX audit.ix;"),
-    ({}, {"index articles.ix": "btree (a)"}, "DROP INDEX CONCURRENTLY ix;"),
+    ({}, {'index audit."Log".ix': "btree (a)"}, EXTRA.format('index audit."Log".ix', "DROP INDEX audit.ix;")),
+    ({}, {"index articles.ix": "btree (a)"}, EXTRA.format("index articles.ix", "DROP INDEX CONCURRENTLY ix;")),
     (
         {"index articles.ix": "btree (title)"},
         {"index articles.ix": "btree (id)"},
@@ -316,9 +323,9 @@ def test_repairs_come_in_an_order_that_can_be_run() -> None:
     }
     repaired = repairs(compare(wanted, found, same_major=True), wanted, found)
     assert [sql.partition(" CHECK")[0] for _, sql in repaired] == [
-        "DROP INDEX CONCURRENTLY extra;",
-        "ALTER TABLE articles DROP CONSTRAINT extra_fk;",
-        "ALTER TABLE articles DROP CONSTRAINT extra_uq;",
+        EXTRA.format("index articles.extra", "DROP INDEX CONCURRENTLY extra;"),
+        EXTRA.format("constraint articles.extra_fk", "ALTER TABLE articles DROP CONSTRAINT extra_fk;"),
+        EXTRA.format("constraint articles.extra_uq", "ALTER TABLE articles DROP CONSTRAINT extra_uq;"),
         (
             "-- articles.extra is not expected, and to drop it would lose what is in it:\n"
             "-- ALTER TABLE articles DROP COLUMN extra;"

@@ -43,7 +43,7 @@ from migrate.core.decide.state import (
     named,
 )
 from migrate.core.manifest.match import Exact, Nearest, Several
-from migrate.core.problems import ExitCode, migrate, problem, shell
+from migrate.core.problems import ExitCode, advice, again, migrate, problem, shell
 from migrate.core.quoting import Quoted, word
 from migrate.core.wording import LISTED, clauses, counted
 
@@ -406,10 +406,21 @@ def _unknown(position: Unknown, image: Image, findings: Iterable[Finding], polic
         problem(
             "unknown-revision",
             f"the version table names {named(recorded)}, which is not in this image{serving}{_proves(position.match)}",
+            fix=_fix_of_served(recorded) if position.breaks == () else None,
             names={"recorded": recorded},
             recorded=list(recorded),
             **_match_facts(position.match),
         ),
+    )
+
+
+def _fix_of_served(recorded: tuple[str, ...]) -> Fix:
+    return advice(
+        f"deploy an image that has {word(named(recorded))}; or, as this one runs on what is there: ",
+        again("--ahead compatible"),
+        "; or: ",
+        migrate("adopt"),
+        " (replaces the row when the schema proves one)",
     )
 
 

@@ -69,8 +69,8 @@ def repair_sql(difference: Difference | Renamed, expected: Schema, actual: Schem
     """The statements that would put one difference right, or None where that takes more than a simple statement.
 
     `expected` and `actual` are the whole schemas that were compared. Data may still forbid what is right (a NOT NULL
-    where there are nulls); nothing here drops a table, a type or a label, and what would lose what is in a column is a
-    comment. Indexes are built and dropped CONCURRENTLY
+    where there are nulls); nothing here drops a table, a type or a label; what would lose what is in a column, and what
+    drops an object that nobody expected, is a comment. Indexes are built and dropped CONCURRENTLY
     where their table allows it, so none of this belongs into a transaction block.
     """
     if isinstance(difference, Renamed):
@@ -160,7 +160,7 @@ def _renamed_labels(wanted: tuple[str, ...], present: tuple[str, ...]) -> list[t
 def _constraint(difference: Difference, identity: Identity, actual: Schema) -> str:
     alter, name = _alter(identity, actual), identifier(identity.path[-1])
     if difference.expected is None:
-        return f"{alter} DROP CONSTRAINT {name};"
+        return _commented(_somebodys(difference), f"{alter} DROP CONSTRAINT {name};")
     add = f"ADD CONSTRAINT {name} {difference.expected}"
     if difference.actual is None:
         return f"{alter} {add};"
@@ -184,7 +184,7 @@ def _index(difference: Difference, identity: Identity, actual: Schema) -> str:
         return f"REINDEX INDEX{concurrently} {_sql(_beside(identity, name))};"
     drop = f"DROP INDEX{concurrently} {_sql(_beside(identity, name))};"
     if difference.expected is None:
-        return drop
+        return _commented(_somebodys(difference), drop)
     unique = "UNIQUE " if difference.expected.startswith("unique ") else ""
     method = difference.expected.removeprefix("unique ")
     create = f"CREATE {unique}INDEX{concurrently} {identifier(name)} ON {table} USING {method};"
@@ -228,6 +228,10 @@ def _sequence_renamed(wanted: str, there: str, expected: Schema, actual: Schema)
         return None
     is_free = f"sequence {new[1]}" not in actual and f"sequence {old[1]}" not in expected
     return (old[1], new[1]) if is_free else None
+
+
+def _somebodys(difference: Difference) -> str:
+    return f"{difference.identity} is not expected; if nobody wants what somebody made there:"
 
 
 def _commented(why: str, *statements: str) -> str:
