@@ -51,8 +51,10 @@ _FLOORS: Final = """
   4 ms beside the 2 ms of Alembic's. The child waits for the parent twice, before the revision and before its commit:
   without the second wait a parent that was stopped (SIGSTOP) would find a revision committed that it had not seen end, which
   `tests/faults/test_dead_runs.py::test_fence_before_the_commit` forbids.
-- **`manifest` and `test`.** Where the time of a replay goes, and what its floor is, stands in
-  [the decision on it](../decisions/0004-replay.md).
+- **`manifest` and `test`.** A replay begins after some 0.9 s, in which a server is made and the child imports Alembic; then a
+  revision takes as long as Alembic's own statements with what is watched around them, while the parent reads what the one
+  before has left. `test` runs env.py six times for each revision, in two copies of a database: where its time goes, and
+  what the floor of both is, stands in [the decision on it](../decisions/0004-replay.md).
 - **A tenant of a fleet with one pending.** Alembic's own upgrade in a process that is warm takes some 12 ms of CPU here, and
   as much on the server: env.py's engine with its connection, the look for the version table, the statements. On two
   cores 34 to 37 times the loop would be the end without a lock, a ledger or a proof, which take 31 ms here and 12 on the
