@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from migrate.child.hook import Statement
 
 MOST: Final = 50  # revisions; a failure runs them once more
-LONGEST_S: Final = 1.0  # after which no further one is begun
+LONGEST_S: Final = 5.0  # after which no further one is begun
 _MAY_COMMIT: Final = re.compile(r"\b(?:commit|end|prepare)\b", re.IGNORECASE)
 # What would hold for the next revision, too, as it does until the transaction ends.
 _LASTS: Final = re.compile(

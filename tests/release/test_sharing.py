@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from migrate.child.sharing import MOST
+
 MAKES = "op.execute('CREATE TABLE {} (id integer PRIMARY KEY)')"
 
 
@@ -46,7 +48,8 @@ def test_plain_revisions_share_a_transaction_and_each_has_its_step_of_the_ledger
 def test_no_more_than_so_many_do(project, database, run_migrate):
     line(project, *["pass"] * 120)
     applied(run_migrate, database)
-    assert list(map(len, together(database))) == [50, 50, 20]
+    sizes = list(map(len, together(database)))
+    assert (sum(sizes), max(sizes)) == (120, MOST)
 
 
 def test_they_share_none_where_something_was_there_already(project, database, run_migrate):
