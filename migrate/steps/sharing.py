@@ -71,7 +71,7 @@ class Sharing:
             Event(
                 Name.REVISION_RETRY,
                 f"revision {at.id} shared a transaction with {counted(len(together) - 1, 'other')}, which was rolled back;"
-                f" each is run by itself now: {failed.error.message or failed.error.type}",
+                f" each is run by itself now ({failed.error.sqlstate or failed.error.type})",
                 Level.WARN,
                 fields={"revision": at.id, "attempt": attempt.number, "sqlstate": failed.error.sqlstate},
             )
