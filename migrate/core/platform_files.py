@@ -60,7 +60,7 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
         {"compose.release.yaml": "compose.release.yaml"},
         (
             _INSTALL,
-            "docker compose -f {compose} -f compose.release.yaml run --build --rm migrate   # the job; its exit code",
+            "docker compose -f {compose} -f compose.release.yaml run --build --rm migrate &&   # the job; its exit code",
             "docker compose -f {compose} up --build --detach   # only if the job exited 0",
         ),
         {},

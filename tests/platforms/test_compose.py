@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -158,6 +159,7 @@ def test_the_service_is_not_touched_by_the_second_command_of_a_release(run_migra
     write(project, SHOP)
     _, told = init(run_migrate, project)
     # without the overlay: with it, `up` would run the job a second time
+    assert told[-2].split("   #")[0].endswith(" run --build --rm migrate &&")
     assert told[-1].startswith("docker compose -f docker-compose.yml up --build --detach ")
 
 
@@ -322,3 +324,13 @@ def test_a_rollback_builds_nothing_under_the_old_tag():
     blocks = [block for block in BLOCKS if block.page == "docs/how-to/compose.md" and "TAG=" in block.text]
     assert len(blocks) == 2
     assert [block for block in blocks if "--build" in block.text] == []
+
+
+def test_no_page_runs_the_job_twice_or_starts_the_service_after_a_refusal():
+    shown = [block.commands for block in BLOCKS if "compose.release.yaml run" in block.text]
+    assert len(shown) > 5
+    for commands in shown:
+        for command in commands:
+            assert not re.search(r"compose\.release\.yaml up .*--detach", command)
+            # what comes after the job is a part of its command
+            assert command == commands[-1] or not re.search(r"\b(migrate|contract)\s*(#.*)?$", command), command
