@@ -50,6 +50,13 @@ def test_no_link_leads_nowhere(page: Path) -> None:
     assert broken == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_link_of_the_site_leads_out_of_it(page: Path) -> None:
+    if page.is_relative_to(DOCS):
+        links = [(page.parent / link).resolve() for link in LINK.findall(page.read_text("utf-8"))]
+        assert [link for link in links if not link.is_relative_to(DOCS)] == []
+
+
 def test_every_problem_page_is_linked_from_the_exit_codes() -> None:
     page = DOCS / "reference" / "exit-codes.md"
     linked = {(page.parent / link).resolve() for link in LINK.findall(page.read_text("utf-8"))}
