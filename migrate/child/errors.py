@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _MOST_PLACES: Final = 8
 _LONGEST: Final = 2000  # characters of a line
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
+_SETTINGS_OBJECTS: Final = ("pydantic_settings", "pydantic.env_settings")
 _BAD_INTERPOLATION: Final = "invalid interpolation syntax"  # configparser's, of a % that is not doubled
 
 
@@ -40,11 +41,27 @@ def report(error: BaseException, folders: Iterable[str], *, are_synthetic: bool 
         is_out_of_memory=isinstance(error, MemoryError),
         is_interpolation=is_interpolation,
         missing_module=str(module) if module else None,
+        missing_variables=_missing_variables(error),
         file=file,
         line=line,
         places=tuple(_places(error, folders)),
         traceback="".join(traceback.format_exception(error)) if os.environ.get("MIGRATE_DEBUG") == "1" else None,
     )
+
+
+def _missing_variables(error: BaseException) -> tuple[str, ...]:
+    """The environment variables for lack of which os.environ, or a settings object of pydantic's, has raised."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if isinstance(error, KeyError) and frames and error.args:
+        is_of_environ = frames[-1].f_code is type(os.environ).__getitem__.__code__
+        return (str(error.args[0]),) if is_of_environ else ()
+    settings = next((f for f in frames if str(f.f_globals.get("__name__")).startswith(_SETTINGS_OBJECTS)), None)
+    if settings is None or not callable(getattr(error, "errors", None)):
+        return ()
+    made = settings.f_locals.get("__pydantic_self__", settings.f_locals.get("self"))
+    prefix = str(getattr(made, "model_config", {}).get("env_prefix", ""))
+    missing = (each for each in error.errors() if each.get("type") in {"missing", "value_error.missing"})  # type: ignore[attr-defined]
+    return tuple(f"{prefix}{'__'.join(map(str, each['loc']))}".upper() for each in missing)
 
 
 def _place(error: BaseException, folders: Iterable[str]) -> tuple[str | None, int | None]:

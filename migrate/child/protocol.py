@@ -286,6 +286,7 @@ class Error(NamedTuple):
     is_out_of_memory: bool = False
     is_interpolation: bool = False
     missing_module: str | None = None
+    missing_variables: tuple[str, ...] = ()  # of the environment, that env.py or a settings object asked for
     file: str | None = None  # the last of the user's own files that it came through, and the line there
     line: int | None = None
     places: tuple[SourceLine, ...] = ()  # the last line of each of the user's files on the way, the outermost first

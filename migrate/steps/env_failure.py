@@ -67,6 +67,15 @@ def before_any_revision(run: Run, phase: Phase, error: Error, said: str) -> Stop
         fix = advice(
             f"write postgresql:// in place of postgres:// in {run.order.target.url_from} (env.py reads it too)"
         )
+    elif error.missing_variables:
+        values = " ".join(f"{name}=VALUE" for name in error.missing_variables)
+        fix = shell(
+            f"export {values}",
+            note="env.py needs it: give the job what the service has (in Compose: environment); in CI, for manifest and test,"
+            " any value does",
+        )
+    elif error.has_exited and error.types:
+        fix = advice(f"let {run.order.project.env_py} run to its end: it, or what it imports, calls sys.exit()")
     elif error.missing_module:
         fix = _fix_of_module(run, error.missing_module)
     if fix is None and not run.order.project.x and _reads_arguments(run):

@@ -309,3 +309,46 @@ def test_what_env_py_asks_of_configure_is_env_pys_fault(project, database, run_m
     assert (result.exit_code, result.finished["problem"]) == (11, "env-cannot-run"), result.finished
     assert "literal_binds" in result.finished["why"]
     assert "current   # shows the same error" in result.finished["fix"]
+
+
+MISSING = {
+    "os.environ": ("import os\nKEY = os.environ['SECRET_KEY']\n", "export SECRET_KEY=VALUE "),
+    "a settings object": ("import app_settings\n", "export APP_SECRET_KEY=VALUE APP_MAIL__HOST=VALUE "),
+}
+SETTINGS = """
+class ValidationError(ValueError):
+    def errors(self):
+        return [{"type": "missing", "loc": ("secret_key",)}, {"type": "missing", "loc": ("mail", "host")}]
+
+
+class BaseSettings:
+    model_config = {"env_prefix": "app_"}
+
+    def __init__(__pydantic_self__):
+        raise ValidationError("2 validation errors for Settings")
+"""
+
+
+@pytest.mark.parametrize("way", MISSING)
+@pytest.mark.parametrize("verb", ["up", "manifest"])
+def test_a_variable_that_env_py_needs_is_named_by_the_fix(project, database, server, run_migrate, way, verb):
+    head, fix = MISSING[way]
+    (project.path / "pydantic_settings.py").write_text(SETTINGS)
+    (project.path / "app_settings.py").write_text("import pydantic_settings\n\npydantic_settings.BaseSettings()\n")
+    project.linear(1)
+    project.write_env(head=head)
+    environ = {"PYTHONPATH": str(project.path), "MIGRATE_SHADOW_URL": server.url()}
+    result = run_migrate(verb, database=database if verb == "up" else None, env=environ)
+    assert (result.exit_code, result.finished["problem"]) == (11, "env-cannot-run"), result.finished
+    assert result.finished["fix"].startswith(fix)
+    assert "in CI, for manifest and test, any value does" in result.finished["fix"]
+    assert "alembic" not in result.finished["fix"]
+
+
+@pytest.mark.parametrize("head", ["SETTINGS = {}\nKEY = SETTINGS['SECRET_KEY']\n"])
+def test_a_key_that_is_missing_elsewhere_is_no_variable(project, database, run_migrate, head):
+    project.linear(1)
+    project.write_env(head=head)
+    result = run_migrate("up", database=database)
+    assert (result.exit_code, result.finished["problem"]) == (11, "env-cannot-run")
+    assert "export" not in result.finished["fix"]

@@ -243,6 +243,7 @@ def test_env_py_that_exits_is_no_success(project, database, run_migrate):
     result = run_migrate("up", database=database)
     result.check_clean()
     assert (result.exit_code, result.finished["problem"]) == (11, "env-cannot-run")
+    assert "calls sys.exit()" in result.finished["fix"]
 
 
 @pytest.mark.parametrize(

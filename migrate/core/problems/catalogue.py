@@ -308,7 +308,7 @@ _KINDS: Final = (
         "env-cannot-run",
         ExitCode.HISTORY,
         "env.py could not be run",
-        "Alembic's env.py raised before the first revision was started.",
+        "Alembic's env.py raised before the first revision was started; often a package or an environment variable is missing.",
         "Nothing was changed.",
         shell(
             alembic("-c {config}", "current"),
