@@ -304,7 +304,10 @@ def said(judged: Judged | None, outcome: Outcome) -> str | None:
     position = f"the database is {position_name(judged.state.position)}"
     if not outcome.pending and is_pending(judged, outcome) and isinstance(judged.decision, Plan):
         return f"{position}; {progress.plan_in_words(judged.decision)}"
-    return f"{position}; {len(outcome.pending)} pending" if outcome.pending else f"{position}; nothing to do"
+    if not outcome.pending:
+        return f"{position}; nothing to do"
+    would = f": migrate up would {progress.plan_in_words(judged.decision)}" if isinstance(judged.decision, Plan) else ""
+    return f"{position}; {len(outcome.pending)} pending{would}"
 
 
 def describe(judged: Judged | None, *, in_full: bool) -> dict[str, object]:

@@ -569,7 +569,13 @@ _KINDS: Final = (
         "An earlier run left residue",
         "An index is INVALID and nobody is building it, or a part of a revision is recorded as committed.",
         "Nothing was changed.",
-        shell(migrate("repair"), note="shows what it would do; --yes does it"),
+        shell(
+            migrate("repair"),
+            note=(
+                "shows what it would do, and --yes does that; what it leaves to a person ends with: ",
+                migrate("repair", "--yes", "--close REVISION", "--reason 'WHY'"),
+            ),
+        ),
     ),
     Kind(
         "not-adoptable",
@@ -730,7 +736,16 @@ _KINDS: Final = (
         "A part of a revision was committed",
         "A revision failed after an autocommit block, an embedded COMMIT or a commit over a second connection of its own.",
         "Its first part is in the database; its version row is not. The message lists what was left behind.",
-        shell(migrate("repair"), note="shows what is left; correct {file} so that it can run again"),
+        shell(
+            migrate("repair"),
+            note=(
+                (
+                    "shows what is left, and --yes takes back what is provable; then correct {file}, unless it can run again as it is"
+                    " (if_not_exists=True), and release again. What you put right yourself: "
+                ),
+                migrate("repair", "--yes", "--close REVISION", "--reason 'WHY'"),
+            ),
+        ),
     ),
     Kind(
         "unproven",

@@ -521,6 +521,7 @@ EXAMPLES: Final[Mapping[str, Example]] = MappingProxyType(
             _sh("""
             migrate repair            # what it would do
             migrate repair --yes
+            migrate repair --yes --close 4f1c2a --reason 'dropped by hand'   # of a revision that it leaves to a person
             """),
         ),
         "not-adoptable": Example(
