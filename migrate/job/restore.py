@@ -330,7 +330,7 @@ def _pump(
         if failed is None and writer.returncode:
             failed = _first_error(said) or f"psql exited with {writer.returncode}"
         if failed is not None:
-            fix = advice("mend what it names, then restore again")
+            fix = advice("fix what it names, then restore again")
             raise stop("restore-failed", f"{order.file}: {order.context.redact(failed)}", fix=fix)
 
 

@@ -138,7 +138,7 @@ class Verified:
         """The SQL that repairs what a simple statement does, or else how a person goes on."""
         statements = repairs(self.differences, self.expected.schema, self.actual.schema)
         return in_order(sql(text) for _, text in statements) or advice(
-            "mend the schema by hand, or write the change as a new revision; to release all the same: ",
+            "fix the schema by hand, or write the change as a new revision; to release all the same: ",
             migrate("up", "--drift warn"),
         )
 

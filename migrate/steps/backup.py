@@ -233,7 +233,7 @@ class BackingUp:
             code = process.returncode
             ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
             words = self.run.context.redact(f": {reason.decode('utf-8', 'replace')}" if reason else "")
-            fix = advice("mend what it names, then run ", again(), " again")
+            fix = advice("fix what it names, then run ", again(), " again")
             if "row-level security" in words:
                 fix = fix_of_denied(words, self.run.before.server.user, note="pg_dump must see every row")
             raise _failed(f"{what} {ended}{words}", fix)

@@ -772,7 +772,7 @@ def test_rows_against_a_need_are_counted_and_never_shown():
     assert decision.problem.why == "revision two (versions/two.py) needs no NULL in t.a: 11 rows break it"
     assert (
         str(decision.problem.fix)
-        == "SELECT * FROM public.t WHERE a IS NULL;   -- mend what it shows, or have the revision do it"
+        == "SELECT * FROM public.t WHERE a IS NULL;   -- fix what it shows, or have the revision do it"
     )
     assert (int(decision.problem.exit_code), decision.problem.exit_code.retryable) == (18, False)
     assert Against(1000, "").sentence() == "at least 1,000 rows break it"

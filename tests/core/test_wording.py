@@ -66,3 +66,8 @@ def test_size(number, said):
 )
 def test_durations_are_in_the_unit_that_people_use(milliseconds: object, expected: str) -> None:
     assert duration(milliseconds) == expected
+
+
+def test_no_message_says_mend() -> None:
+    message = re.compile(r"""(?<!")"(?!"")[^"\n]*\bmend(s|ed)?\b""")
+    assert [path.name for path in PACKAGE.rglob("*.py") if message.search(path.read_text("utf-8"))] == []

@@ -1,4 +1,4 @@
-"""An example of each kind of problem: what leads to it, and what mends it. Imported where problems are explained alone.
+"""An example of each kind of problem: what leads to it, and what fixes it. Imported where problems are explained alone.
 
 `text` is what is shown somewhere, and a situation is told in words; everything else can be pasted after names were replaced.
 """
@@ -23,7 +23,7 @@ class Snippet(Value):
 
 
 class Example(Value):
-    """What leads to a problem, and what mends it."""
+    """What leads to a problem, and what fixes it."""
 
     bad: Snippet
     good: Snippet
