@@ -79,16 +79,17 @@ def judge(attempt: Attempt, failure: Failed, *, blocking: Sequence[Mapping[str, 
     if error.sqlstate == UNIQUE_VIOLATION and said.startswith("could not create unique index"):
         why += ", because a key of it is in the table more than once"  # which one is a value of the user's
     about = facts(failed, error) | {EXCERPTS: excerpts(error, run.order.project.cwd, failed.file)}
+    sqlstate = error.sqlstate
+    if sqlstate in RETRIED:
+        why += f"; {who(blocking)}" if blocking else ""
+        about |= {"blockers": [described(b) for b in blocking]}
     if ending.part_committed:
         raise _partial(attempt, failed, why, about)
     if ending.in_doubt:
         raise _failure(attempt, "commit-unknown", why, failed, about)
     attempt.close_steps("failed")
-    sqlstate = error.sqlstate
     if sqlstate in RETRIED:
-        behind = f"; {who(blocking)}" if blocking else ""
-        fix = fix_of_blocked(blocking, run.order.target.url_in_shell)
-        return stop("blocked", f"{why}{behind}", fix=fix, blockers=[described(b) for b in blocking], **about)
+        return stop("blocked", why, fix=fix_of_blocked(blocking, run.order.target.url_in_shell), **about)
     default = "revision-exited" if error.has_exited else "revision-failed"
     if error.is_out_of_memory:
         default = "no-resources"

@@ -83,3 +83,10 @@ def test_one_is_no_plural(project, database, run_migrate):
     applied = run_migrate("up", database=database)
     assert applied.finished["message"] == f"up: 1 revision applied, now at {only}"
     assert run_migrate("history", database=database).finished["message"] == "1 run is recorded"
+
+
+def test_plan_says_in_its_last_line_what_up_would_do(project, database, run_migrate):
+    project.linear(2)
+    result = run_migrate("plan", database=database)
+    assert (result.finished["outcome"], result.finished["pending_count"]) == ("noop", 2)
+    assert result.finished["message"].endswith("2 pending: migrate up would upgrade by 2 revisions")

@@ -490,3 +490,29 @@ def test_fixes_lead_back_to_a_project_that_is_found_by_flags(history, project, d
     ).stdout.decode()
     assert f"migrate adopt -c '{ini}' -n tenants --at REVISION" in shown
     assert "migrate adopt --at" not in shown
+
+
+def test_a_part_that_stayed_because_of_a_lock_names_who_held_it(project, database, run_migrate):
+    project.revision("one", upgrade='op.execute("CREATE TABLE t (id int)")')
+    project.revision(
+        "two",
+        down="one",
+        upgrade="""
+with op.get_context().autocommit_block():
+    op.execute("CREATE TABLE stays (id int)")
+    op.execute("ALTER TABLE t ADD n int")
+""",
+    )
+    assert run_migrate("up", "--target", "one", database=database).exit_code == 0
+    with database.connect(application_name="a-report") as reader:
+        reader.autocommit = False
+        reader.cursor().execute("SELECT 1 FROM t")
+        result = run_migrate("up", "--lock-timeout", "3s", database=database)
+        reader.rollback()
+    assert (result.exit_code, result.finished["problem"]) == (31, "partly-committed")
+    assert "a-report" in result.finished["why"]
+    assert any("a-report" in each for each in result.finished["blockers"])
+    assert "migrate repair --yes --close REVISION --reason 'WHY'" in result.finished["fix"]
+    refused = run_migrate("up", database=database)
+    assert (refused.exit_code, refused.finished["problem"]) == (15, "residue")
+    assert "migrate repair --yes --close REVISION --reason 'WHY'" in refused.finished["fix"]
