@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from migrate.job.session import Session
 
 _MOST_PARALLEL: Final = 4
-_TAKES: Final = 100  # tenants, after which a runner makes room for a new one: what user code keeps does not add up
+_TAKES: Final = 250  # tenants, after which a runner makes room for a new one: what user code keeps does not add up
 _TICK_S: Final = 0.5
 _BY_ROWS: Final = frozenset(
     {"up", "plan", "status", "report"}

@@ -122,7 +122,7 @@ def under_guard(
         progress.run = run
         ledger.reconnect = lambda: revive(run, within_s=ANSWER_S)
         control.interruption = None  # from here on a signal is answered by a cancel that this connection sends
-        ledger.open(rows=judged.observation.rows, environ=order.environ)
+        ledger.open(rows=judged.observation.rows, environ=order.environ, is_open=judged.observation.is_open)
         try:
             with outcomes(progress):
                 carry_out(order, run, judged, progress)

@@ -204,6 +204,7 @@ _KNOWN: Final = f"""
            CASE WHEN %(with_meant)s THEN {in_json(_MEANT, 1)} ELSE '[]' END,
            CASE WHEN %(with_meant)s THEN {in_json(_RELEASED, 1)} ELSE '[]' END,
            EXISTS (SELECT FROM migrate.step WHERE target = %(target)s AND status = 'started')
+           OR EXISTS (SELECT FROM migrate.run WHERE target = %(target)s AND outcome IS NULL)
 """
 _HISTORY: Final = """
     SELECT r.run_id, r.verb, r.started_at, r.finished_at, r.outcome, r.exit_code, r.problem, r.from_revision,
@@ -233,7 +234,7 @@ class Known(Value):
     accepted: tuple[Accepted, ...] = ()
     meant: frozenset[Fact] = frozenset()
     released: tuple[str, ...] = ()
-    has_begun_steps: bool = False
+    is_open: bool = False  # a run or a step of it has no end
 
 
 def exists(connection: Connection) -> bool:
@@ -251,7 +252,7 @@ def read(
     if not exists(connection):
         return Known()
     asked = {"target": key, "rows": list(rows), "hashes": json.dumps(dict(hashes)), "with_meant": with_meant}
-    done, steps, last, let_stay, found, began, has_begun_steps = connection.planned(_KNOWN, asked)[0]
+    done, steps, last, let_stay, found, began, is_open = connection.planned(_KNOWN, asked)[0]
     applied = {
         row[0]: AppliedRevision(row[0], tuple(row[1]), row[2] or "", row[3] or "", row[4])
         for row in done
@@ -262,7 +263,7 @@ def read(
     accepted = tuple(Accepted(revision, tuple(left)) for revision, left in let_stay)
     meant = frozenset((each[0], each[1], each[2]) for row in found for each in row[0])
     released = next((tuple(row[0]) for row in began if rows), ())
-    return Known(applied, unfinished, unproven, accepted, meant, released, has_begun_steps)
+    return Known(applied, unfinished, unproven, accepted, meant, released, is_open)
 
 
 def history(connection: Connection, *, keys: Sequence[str], limit: int, lock_timeout_s: float) -> list[dict[str, Any]]:
@@ -301,12 +302,12 @@ class Ledger:
         self._usable = True
         self.reconnect: Callable[[], Connection | None] | None = None  # where the connection was lost
 
-    def open(self, *, rows: Sequence[str], environ: Mapping[str, str]) -> None:
+    def open(self, *, rows: Sequence[str], environ: Mapping[str, str], is_open: bool = True) -> None:
         """Make the tables where they are missing, and this run's row; to be called under the guard.
 
-        Whoever holds the guard knows that the runs which have not written their end are dead.
+        Whoever holds the guard knows that the runs which have not written their end are dead; ``is_open``: there may be some.
         """
-        begin = f"{_ABANDON_RUNS.format(is_held=self._fence.is_held)}; {_BEGIN_RUN}"
+        begin = f"{_ABANDON_RUNS.format(is_held=self._fence.is_held)}; {_BEGIN_RUN}" if is_open else _BEGIN_RUN
         about = {
             "run_id": self._run_id,
             "target": self._key,

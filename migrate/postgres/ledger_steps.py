@@ -16,7 +16,8 @@ _START: Final = """
     WITH given (run_id, target, kind, revision, parents, file, sha256, source, xid, details, began_s, ended_s) AS (
         VALUES {rows}
     ), there AS (
-        SELECT s.step_id, s.revision FROM migrate.step s JOIN given g ON g.run_id = s.run_id AND g.kind = s.kind
+        SELECT s.step_id, s.revision FROM migrate.step s JOIN given g ON g.target = s.target AND g.run_id = s.run_id
+           AND g.kind = s.kind
            AND g.revision IS NOT DISTINCT FROM s.revision
          WHERE s.status = 'started'
     ), made AS (

@@ -43,12 +43,12 @@ RESOLVE_SCHEMA: Final = """
         pg_catalog.current_schema()::text)
 """
 
-_SERVER: Final = f"""
+_WHO: Final = f"""
     SELECT pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_setting('server_version'),
            host(pg_catalog.inet_server_addr()), pg_catalog.current_database()::text, current_user::text,
            pg_catalog.current_setting('server_encoding'), pg_catalog.pg_is_in_recovery(),
            pg_catalog.current_setting('transaction_read_only') = 'on',
-           pg_catalog.pg_backend_pid(), pg_catalog.current_setting('search_path'), {RESOLVE_SCHEMA}
+           pg_catalog.pg_backend_pid(), pg_catalog.current_setting('search_path'), {RESOLVE_SCHEMA} AS nsp
 """
 
 _RIGHTS: Final = """
@@ -62,10 +62,11 @@ _RIGHTS: Final = """
            t.oid IS NULL OR pg_catalog.has_table_privilege(t.oid, 'SELECT'),
            (SELECT CASE WHEN a.atttypmod >= 4 THEN a.atttypmod - 4 END FROM pg_catalog.pg_attribute a
              WHERE a.attrelid = t.oid AND a.attname = 'version_num' AND NOT a.attisdropped)
-      FROM (VALUES (%(schema)s::text, %(table)s::text)) AS asked(nsp, rel)
+      FROM (VALUES (who.nsp, %(table)s::text)) AS asked(nsp, rel)
       LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = asked.nsp
       LEFT JOIN pg_catalog.pg_class t ON t.relnamespace = n.oid AND t.relname = asked.rel AND t.relkind IN ('r', 'p', 'v')
 """
+_SERVER: Final = f"SELECT * FROM ({_WHO}) AS who CROSS JOIN LATERAL ({_RIGHTS}) AS has"
 
 # Where the objects would be looked for, and this role may not look: PostgreSQL passes over such a schema of the
 # search_path without a word. One in which there is nothing hides nothing; the catalogs show what is there all the same.
@@ -201,11 +202,10 @@ def read_server(connection: Connection, target: Target) -> Server:
 def _read_server(connection: Connection, target: Target) -> Server:
     asked = {"schema": target.version_table_schema, "table": target.version_table}
     libpq_pid = connection.info.backend_pid
-    number, version, address, database, user, encoding, recovery, read_only, pid, setting, schema = connection.planned(
-        _SERVER, asked
-    )[0]
+    found = connection.planned(_SERVER, asked)[0]
+    number, version, address, database, user, encoding, recovery, read_only, pid, setting, schema, *rights = found
+    has_table, may_create, may_write, schema_exists, may_read, width = rights
     place = {"schema": schema, "table": target.version_table}
-    has_table, may_create, may_write, schema_exists, may_read, width = connection.planned(_RIGHTS, place)[0]
     path = (
         schemas_of(setting, user) if target.version_table_schema is None else (target.version_table_schema,)
     ) + target.schemas[:1]
@@ -406,7 +406,7 @@ def _observe(
         ledger_locked=is_locked,
         meant=known.meant,
         released=known.released,
-        has_begun_steps=known.has_begun_steps or is_locked,
+        is_open=known.is_open or is_locked,
         unnamed=unnamed,
     )
 

@@ -157,7 +157,7 @@ class Upgrading:
 
     def _close_dead(self) -> None:
         """Close in the ledger what dead runs had begun and the server rolled back."""
-        if not self.run.before.has_begun_steps:
+        if not self.run.before.is_open:
             return
         for run_id, kind, revision, status in self.run.ledger.close_dead(self.run.before.rows):
             said = "nothing of it is in the database" if status == "abandoned" else "it was committed"

@@ -132,4 +132,4 @@ class Observation(Value):
     unnamed: tuple[str, ...] = ()
     released: tuple[str, ...] = ()  # the rows at which the first run began of those that have not come to their target
     meant: frozenset[Fact] = frozenset()  # differences that somebody has recorded as meant, by `adopt`
-    has_begun_steps: bool = True  # the ledger has one that was begun and not closed; or it is not known
+    is_open: bool = True  # in the ledger a run or a step has no end; or it is not known
