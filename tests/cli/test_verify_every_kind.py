@@ -133,6 +133,7 @@ def test_every_kind(project, database, run_migrate, write_manifest):
         else:
             assert found["sql"], f"verify prints no SQL for {change}"
             for statement in found["sql"]:
-                database.execute(statement)
+                is_left_to_a_person = all(line.startswith("-- ") for line in statement.splitlines())
+                database.execute(statement.splitlines()[-1].removeprefix("-- ") if is_left_to_a_person else statement)
         assert schema(database) == at_head, (change, found["sql"])
     assert run_migrate("verify", database=database).exit_code == 0
