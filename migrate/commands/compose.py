@@ -14,7 +14,8 @@ from migrate.core.compose_file import (
     networks_to_join,
     services,
 )
-from migrate.core.problems import stop
+from migrate.core.problems import migrate, shell, stop
+from migrate.core.quoting import word
 from migrate.core.url import URL_VARIABLES
 from migrate.core.value import Value
 from migrate.settings.declarations import SETTINGS
@@ -121,7 +122,7 @@ def _refuse_unknown(base: str, known: Mapping[str, str], given: Mapping[str, str
             raise stop(
                 "usage",
                 f"{base} has no service {name}: {flag} has to name one of {', '.join(sorted(known))}",
-                names={"verb": "init"},
+                fix=shell(migrate("init", f"compose {flag} {word(min(known))}")),
             )
 
 

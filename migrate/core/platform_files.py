@@ -10,7 +10,9 @@ from migrate.core.deployment import RAILWAY_JSON_ENDS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_INSTALL: Final = "install migrate into the service's image: pip install migrate-job   # or a clone of it"
+_INSTALL: Final = (
+    "install migrate in the service's image, if it is not there: pip install migrate-job   # or COPY its wheel"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ def plan_in_words(decision: Plan) -> str:
         said.append(f"hold {counted(len(decision.held), 'revision')} from {decision.held[0].revision.id} on")
     if said:
         return ", then ".join(said)
-    return "let the newer database stand" if decision.result is Result.AHEAD else "nothing to do"
+    return "leave the newer database as it is" if decision.result is Result.AHEAD else "nothing to do"
 
 
 class Progress:

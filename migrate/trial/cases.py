@@ -109,7 +109,7 @@ class Trial:
         passed, failed, warned, accepted, skipped = self.counts.values()
         said = [f"{counted(passed, 'check')} passed", f"{failed or 'none'} failed"]
         if warned:
-            said.append(counted(warned, "warns", "warn"))
+            said.append(counted(warned, "warning"))
         if accepted:
             said.append(f"{accepted} accepted")
         if skipped:

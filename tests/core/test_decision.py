@@ -658,6 +658,19 @@ def test_what_a_rollback_may_trip_over_is_said_beside_that_the_database_is_newer
         assert plan.warnings[1:] == (said,)
 
 
+def test_what_is_accepted_of_a_newer_database_is_said():
+    why = "column post.body is text not null: an INSERT without it fails"
+    for breaks, said in (
+        ((Break("post", "column", why),), why),
+        (None, "without a manifest it is not known"),
+        ((), "(ahead=accept)"),
+    ):
+        for position in (Ahead(("new",), ("new",), breaks), Unknown(("new",), ("new",), breaks)):
+            plan = decide(IMAGE, State(position), Policy(ahead=AheadPolicy.ACCEPT))
+            assert isinstance(plan, Plan)
+            assert plan.warnings[0].endswith(said) or (breaks is None and said in plan.warnings[0])
+
+
 def test_without_a_sibling_that_a_revision_follows_nothing_is_compared_and_nobody_held_up():
     lacking = Lacking((("a2", "z1"),))
     assert "revision a2 is applied without revision z1, which it follows" in sentence(lacking)
@@ -772,7 +785,7 @@ def test_rows_against_a_need_are_counted_and_never_shown():
     assert decision.problem.why == "revision two (versions/two.py) needs no NULL in t.a: 11 rows break it"
     assert (
         str(decision.problem.fix)
-        == "SELECT * FROM public.t WHERE a IS NULL;   -- fix what it shows, or have the revision do it"
+        == "SELECT * FROM public.t WHERE a IS NULL;   -- fix what it shows, or have the revision do it and write the manifest again"
     )
     assert (int(decision.problem.exit_code), decision.problem.exit_code.retryable) == (18, False)
     assert Against(1000, "").sentence() == "at least 1,000 rows break it"

@@ -66,7 +66,7 @@ def test_the_summary_names_what_was_applied_failed_and_left() -> None:
     assert "| failed | two |" in text
     assert "| pending | 2: two, three |" in text
     assert "division by zero" in text
-    assert "\ncorrect versions/a.py, build a new image, and run migrate up again\n" in text
+    assert "\ncorrect versions/a.py, write the manifest again, build a new image, and run migrate up again\n" in text
     assert "```" not in text, "a sentence is for people, a fence for what is pasted into a shell"
     assert text.endswith("\n\n"), "what the next step appends begins a paragraph of its own"
 

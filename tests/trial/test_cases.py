@@ -184,8 +184,8 @@ def verdicts(**numbers: int) -> Trial:
     [
         (verdicts(passed=14, skipped=5), "14 checks passed, none failed, 5 skipped (not applicable or not reached)"),
         (verdicts(passed=1, skipped=1), "1 check passed, none failed, 1 skipped (not applicable or not reached)"),
-        (verdicts(passed=3, failed=2, warned=1), "3 checks passed, 2 failed, 1 warns"),
-        (verdicts(passed=3, warned=2), "3 checks passed, none failed, 2 warn"),
+        (verdicts(passed=3, failed=2, warned=1), "3 checks passed, 2 failed, 1 warning"),
+        (verdicts(passed=3, warned=2), "3 checks passed, none failed, 2 warnings"),
         (verdicts(passed=3, accepted=2), "3 checks passed, none failed, 2 accepted"),
     ],
 )

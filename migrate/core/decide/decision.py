@@ -88,7 +88,7 @@ def decide(image: Image, state: State, policy: Policy) -> Decision:
             return _untracked(position, match, image, state.findings, policy)
         case Ahead(recorded=recorded, breaks=breaks, words=words):
             if policy.ahead is AheadPolicy.ACCEPT or (breaks == () and policy.ahead is not AheadPolicy.REFUSE):
-                return Plan((), Result.AHEAD, (_ahead_warning(recorded, policy), *words))
+                return Plan((), Result.AHEAD, (_ahead_warning(recorded, breaks, policy), *words))
             return Refusal(_ahead_problem(recorded, breaks))
         case Unknown():
             return _unknown(position, image, state.findings, policy)
@@ -392,7 +392,7 @@ def _at(rows: Sequence[str]) -> str:
 def _unknown(position: Unknown, image: Image, findings: Iterable[Finding], policy: Policy) -> Decision:
     recorded = position.recorded
     if policy.ahead is AheadPolicy.ACCEPT or (policy.ahead is AheadPolicy.COMPATIBLE and position.breaks == ()):
-        return Plan((), Result.AHEAD, (_ahead_warning(recorded, policy), *position.words))
+        return Plan((), Result.AHEAD, (_ahead_warning(recorded, position.breaks, policy), *position.words))
     if isinstance(position.match, Exact) and policy.adopt is not AdoptPolicy.OFF:
         step = Adopt(position.match.rows, position.rows)
         return _from_there(step, position.match.rows, image, findings, policy)
@@ -424,8 +424,13 @@ def _fix_of_served(recorded: tuple[str, ...]) -> Fix:
     )
 
 
-def _ahead_warning(recorded: tuple[str, ...], policy: Policy) -> str:
-    return f"the database is at {named(recorded)}, newer than this image; it stands (ahead={policy.ahead})"
+def _ahead_warning(recorded: tuple[str, ...], breaks: tuple[Break, ...] | None, policy: Policy) -> str:
+    said = f"the database is at {named(recorded)}, newer than this image, and is left as it is (ahead={policy.ahead})"
+    if breaks is None:
+        return f"{said}; without a manifest it is not known whether this image can run on it"
+    return (
+        f"{said}; accepted, though it does not serve this image: {clauses([b.why for b in breaks])}" if breaks else said
+    )
 
 
 def _ahead_problem(recorded: tuple[str, ...], breaks: tuple[Break, ...] | None) -> Problem:

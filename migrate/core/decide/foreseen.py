@@ -124,7 +124,7 @@ def way_out(need: LiveNeed) -> Fix:
             f"in {file}, add {column} with a server_default, or add it nullable, fill it, and then make it not null"
         )
     select = answer.select if isinstance(answer, Against) else ""
-    return sql(f"{select};", note="fix what it shows, or have the revision do it")
+    return sql(f"{select};", note="fix what it shows, or have the revision do it and write the manifest again")
 
 
 def is_said(finding: ForeseenFinding, policy: Policy) -> bool:

@@ -276,7 +276,7 @@ _KINDS: Final = (
         in_order(
             [
                 advice("correct {place}, or add a revision if a database has this one already"),
-                advice('or accept what {check} found, in that file: accepted = {{"CHECK": "the reason"}}'),
+                advice('or accept what the check {check} found, in that file: accepted = {{"{check}": "the reason"}}'),
                 shell(migrate("test"), note="--fail chooses the checks that fail the run"),
             ]
         ),
@@ -596,7 +596,8 @@ _KINDS: Final = (
         "Nothing was changed.",
         shell(
             "export MIGRATE_AHEAD=accept",
-            note="you vouch for it, to up and to wait; or deploy the image that has {recorded}",
+            note="you vouch for it, to up and to wait; or deploy the image that has {recorded}, or go back with that image:"
+            " migrate down --to REVISION",
         ),
     ),
     Kind(
@@ -708,7 +709,7 @@ _KINDS: Final = (
         "A revision failed",
         "A revision raised an error.",
         "The revision was rolled back; those before it stay.",
-        advice("correct {file}, build a new image, and run ", again(), " again"),
+        advice("correct {file}, write the manifest again, build a new image, and run ", again(), " again"),
     ),
     Kind(
         "env-failed-after",
@@ -728,7 +729,7 @@ _KINDS: Final = (
         "A revision ended the process",
         "A revision or env.py called sys.exit() or os._exit(), or crashed the interpreter.",
         "The revision was rolled back; those before it stay.",
-        advice("take the exit out of {file}, build a new image, and run ", again(), " again"),
+        advice("take the exit out of {file}, write the manifest again, build a new image, and run ", again(), " again"),
     ),
     Kind(
         "partly-committed",
