@@ -355,7 +355,7 @@ def _undoing(drift: Differences, image: Image, observation: Observation) -> tupl
     expected = {each: definition for each, definition in live.items() if each not in extra}
     if image.manifest is not None and is_known:
         expected = image.manifest.spellings.as_in(image.manifest.schema_at(rows), live)
-    found = repairs(drift, expected, live)
+    found = repairs(drift, expected, live, drops=True)  # what is there is what the part left
     if len(found) != len(drift) or any(sql.startswith("--") for _, sql in found):
         return ()
     return tuple(f"{statement.removesuffix(';')};" for _, sql in found for statement in sql.split(";\n"))

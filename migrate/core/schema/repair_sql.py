@@ -43,7 +43,9 @@ _HEIRS = ("table partition of ", "table inherits (", "table of ")
 _NEXTVAL = re.compile(r"nextval\('((?:[^']|'')+)'::regclass\)")
 
 
-def repairs(differences: Differences, expected: Schema, actual: Schema) -> tuple[tuple[Difference | Renamed, str], ...]:
+def repairs(
+    differences: Differences, expected: Schema, actual: Schema, *, drops: bool = False
+) -> tuple[tuple[Difference | Renamed, str], ...]:
     """The differences that have a simple repair, each with its SQL, in an order in which they can be run."""
     found: list[tuple[Difference | Renamed, str]] = []
     ordered: list[Difference | Renamed] = [
@@ -52,7 +54,7 @@ def repairs(differences: Differences, expected: Schema, actual: Schema) -> tuple
         *sorted((*differences.missing, *differences.changed), key=_rank),
     ]
     for difference in ordered:
-        sql = repair_sql(difference, expected, actual)
+        sql = repair_sql(difference, expected, actual, drops=drops)
         if sql is not None:
             found.append((difference, sql))
     return tuple(found)
@@ -65,12 +67,14 @@ def _rank(difference: Difference) -> tuple[int, bool]:
     return _ORDER.index(kind) if kind in _ORDER else -1, definition.startswith("FOREIGN KEY")
 
 
-def repair_sql(difference: Difference | Renamed, expected: Schema, actual: Schema) -> str | None:
+def repair_sql(
+    difference: Difference | Renamed, expected: Schema, actual: Schema, *, drops: bool = False
+) -> str | None:
     """The statements that would put one difference right, or None where that takes more than a simple statement.
 
     `expected` and `actual` are the whole schemas that were compared. Data may still forbid what is right (a NOT NULL
     where there are nulls); nothing here drops a table, a type or a label; what would lose what is in a column, and what
-    drops an object that nobody expected, is a comment. Indexes are built and dropped CONCURRENTLY
+    drops an object that nobody expected, is a comment (not with ``drops``: it is known who made it). Indexes are built and dropped CONCURRENTLY
     where their table allows it, so none of this belongs into a transaction block.
     """
     if isinstance(difference, Renamed):
@@ -87,9 +91,9 @@ def repair_sql(difference: Difference | Renamed, expected: Schema, actual: Schem
         case "column" if owner.startswith("table ") and not actual[owner].startswith(_HEIRS):
             return _column(difference, identity, expected, actual)
         case "constraint":
-            return _constraint(difference, identity, actual)
+            return _constraint(difference, identity, actual, drops=drops)
         case "index":
-            return _index(difference, identity, actual)
+            return _index(difference, identity, actual, drops=drops)
         case _:
             return None
 
@@ -157,10 +161,11 @@ def _renamed_labels(wanted: tuple[str, ...], present: tuple[str, ...]) -> list[t
     return pairs if is_renamed and len(wanted) == len(present) else []
 
 
-def _constraint(difference: Difference, identity: Identity, actual: Schema) -> str:
+def _constraint(difference: Difference, identity: Identity, actual: Schema, *, drops: bool) -> str:
     alter, name = _alter(identity, actual), identifier(identity.path[-1])
     if difference.expected is None:
-        return _commented(_somebodys(difference), f"{alter} DROP CONSTRAINT {name};")
+        drop = f"{alter} DROP CONSTRAINT {name};"
+        return drop if drops else _commented(_somebodys(difference), drop)
     add = f"ADD CONSTRAINT {name} {difference.expected}"
     if difference.actual is None:
         return f"{alter} {add};"
@@ -173,7 +178,7 @@ def _constraint(difference: Difference, identity: Identity, actual: Schema) -> s
     return f"{alter} DROP CONSTRAINT {name}, {add};"
 
 
-def _index(difference: Difference, identity: Identity, actual: Schema) -> str:
+def _index(difference: Difference, identity: Identity, actual: Schema, *, drops: bool) -> str:
     table, name = _sql(identity.owner), identity.path[-1]
     # An index on a partitioned table is made of its partitions' indexes, and cannot be built concurrently.
     is_partitioned = " partition by " in actual.get(f"table {dotted(identity.owner)}", "")
@@ -184,7 +189,7 @@ def _index(difference: Difference, identity: Identity, actual: Schema) -> str:
         return f"REINDEX INDEX{concurrently} {_sql(_beside(identity, name))};"
     drop = f"DROP INDEX{concurrently} {_sql(_beside(identity, name))};"
     if difference.expected is None:
-        return _commented(_somebodys(difference), drop)
+        return drop if drops else _commented(_somebodys(difference), drop)
     unique = "UNIQUE " if difference.expected.startswith("unique ") else ""
     method = difference.expected.removeprefix("unique ")
     create = f"CREATE {unique}INDEX{concurrently} {identifier(name)} ON {table} USING {method};"
