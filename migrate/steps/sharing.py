@@ -15,7 +15,7 @@ from migrate.steps.failure import settle
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from migrate.child.protocol import Failed
+    from migrate.child.protocol import Error, Failed
     from migrate.core.history.graph import Revision
     from migrate.steps.attempt import Attempt
     from migrate.steps.run import Run
@@ -71,7 +71,7 @@ class Sharing:
             Event(
                 Name.REVISION_RETRY,
                 f"revision {at.id} shared a transaction with {counted(len(together) - 1, 'other')}, which was rolled back;"
-                f" each is run by itself now ({failed.error.sqlstate or failed.error.type})",
+                f" each is run by itself now ({_reason(failed.error)})",
                 Level.WARN,
                 fields={"revision": at.id, "attempt": attempt.number, "sqlstate": failed.error.sqlstate},
             )
@@ -79,3 +79,8 @@ class Sharing:
         attempt.close_steps("abandoned")
         attempt.number += 1
         return True
+
+
+def _reason(error: Error) -> str:
+    """Why, in words of ours or the server's code: what fails by itself then says more, and nothing of a row."""
+    return error.message if error.type == "Apart" else error.sqlstate or error.type
