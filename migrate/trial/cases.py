@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from migrate.core.foresee.opaque import LIBRARIES
 from migrate.core.history.python_source import parsed
 from migrate.core.schema.differences import compare
 from migrate.core.trial_checks import OF_HISTORY, OF_REVISIONS, TrialCheck
@@ -23,6 +24,23 @@ LISTED: Final = 20  # details of one finding
 _SHOWN: Final = 20  # characters of a word that is too long to be read
 # Longer than any name of PostgreSQL's: a value, as a rule one that fills its column.
 _LONG_WORD: Final = re.compile(r"\w{65,}")
+# Operations of Alembic that change definitions, and send no other statement.
+_DEFINING: Final = frozenset(
+    {
+        *(
+            "add_column",
+            "alter_column",
+            "drop_column",
+            "create_table",
+            "drop_table",
+            "rename_table",
+            "batch_alter_table",
+        ),
+        *("create_index", "drop_index", "drop_constraint", "create_check_constraint", "create_exclude_constraint"),
+        *("create_foreign_key", "create_primary_key", "create_unique_constraint", "create_table_comment"),
+        *("drop_table_comment", "f"),
+    }
+)
 _WORD: Final = re.compile(r"\w+")
 _ADDRESS: Final = re.compile(r" at 0x[0-9A-Fa-f]+")  # of an object, in its repr()
 
@@ -130,6 +148,7 @@ class Remarks:
     irreversible: str | None = None
     accepted: Mapping[str, str] = field(default_factory=dict)
     statements: tuple[tuple[int, frozenset[str]], ...] = field(default=(), compare=False)  # upgrade()'s: line and words
+    only_defines: bool = field(default=False, compare=False)  # upgrade() calls nothing but what changes definitions
 
     def line_about(self, names: Iterable[str]) -> int:
         """The first statement of upgrade() that names most of these, or the function itself where none names any."""
@@ -146,13 +165,15 @@ class Remarks:
             return cls()
         lines: dict[str, int] = {}
         statements: tuple[tuple[int, frozenset[str]], ...] = ()
+        only_defines = False
         reason = None
         accepted: dict[str, str] = {}
         for node in module.body:
             match node:
                 case ast.FunctionDef(name=name) if name in {"upgrade", "downgrade"}:
                     lines[f"{name}_line"] = node.lineno
-                    statements = _statements(node, text) if name == "upgrade" else statements
+                    if name == "upgrade":
+                        statements, only_defines = _statements(node, text), _only_defines(node, _imported(module))
                 case (
                     ast.Assign(targets=[ast.Name(id="irreversible")], value=ast.Constant(value=str() as said))
                     | ast.AnnAssign(target=ast.Name(id="irreversible"), value=ast.Constant(value=str() as said))
@@ -165,7 +186,50 @@ class Remarks:
                     accepted |= _reasons(keys, values)
                 case _:
                     pass
-        return cls(**lines, irreversible=reason, accepted=accepted, statements=statements)
+        return cls(**lines, irreversible=reason, accepted=accepted, statements=statements, only_defines=only_defines)
+
+
+def _imported(module: ast.Module) -> frozenset[str]:
+    """The names that the libraries of a revision bring into its module."""
+    found: set[str] = set()
+    for node in module.body:
+        match node:
+            case ast.ImportFrom(module=str() as origin) if origin.partition(".")[0] in LIBRARIES:
+                found |= {each.asname or each.name for each in node.names}
+            case ast.Import(names=names):
+                tops = ((each, each.name.partition(".")[0]) for each in names)
+                found |= {each.asname or top for each, top in tops if top in LIBRARIES}
+            case _:
+                pass
+    return frozenset(found)
+
+
+def _only_defines(function: ast.FunctionDef, imported: frozenset[str]) -> bool:
+    """Whether it calls nothing but operations that change definitions, and what their arguments are made of.
+
+    What such an operation takes for long (a rewrite, a scan, an index) is seen as an effect of its own.
+    """
+    operations = {"op"} & imported | {
+        item.optional_vars.id
+        for node in ast.walk(function)
+        if isinstance(node, ast.With)
+        for item in node.items
+        if isinstance(item.optional_vars, ast.Name)
+    }
+    for node in ast.walk(function):
+        if not isinstance(node, ast.Call):
+            continue
+        root = node.func
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        if not isinstance(root, ast.Name):
+            return False
+        if root.id in operations:
+            if not isinstance(node.func, ast.Attribute) or node.func.attr not in _DEFINING:
+                return False
+        elif root.id not in imported:
+            return False
+    return True
 
 
 def _statements(function: ast.FunctionDef, text: str) -> tuple[tuple[int, frozenset[str]], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrate.core.foresee.advice import advice
-from migrate.core.foresee.effects import Held, is_heavy, line
+from migrate.core.foresee.effects import Brief, Held, is_heavy, line
 from migrate.core.trial_checks import TrialCheck
 
 if TYPE_CHECKING:
@@ -31,8 +31,10 @@ def judge_locks(findings: Findings, manifest: Manifest | None, revisions: Iterab
             findings.skipped(TrialCheck.LOCKS, id_, "the manifest does not say what it does: migrate manifest")
             continue
         after = manifest.schema_at([id_])
+        # a lock that is held while other definitions are written is as short as those
+        is_quick = findings.sources[id_].only_defines and all(isinstance(each, Held | Brief) for each in effects)
         for effect in effects:
-            if is_heavy(effect) or isinstance(effect, Held):
+            if is_heavy(effect) or (isinstance(effect, Held) and not is_quick):
                 better = advice(effect, after)
                 findings.found(
                     TrialCheck.LOCKS,

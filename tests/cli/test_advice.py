@@ -94,3 +94,28 @@ def test_plan_shows_it_below_the_effect(project, database, run_migrate):
     assert run_migrate("up", "--target", "tables", database=database).exit_code == 0
     text = run_migrate("plan", database=database, env={"MIGRATE_LOG_FORMAT": "text"}).stdout.decode()
     assert '    op.create_index("ix", "orders", ["state"], postgresql_concurrently=True, if_not_exists=True)' in text
+
+
+@pytest.mark.parametrize(
+    ("second", "warns"),
+    [
+        ("op.add_column('orders', sa.Column('b', sa.Text()))", False),
+        ("op.execute('INSERT INTO kept SELECT id FROM orders')", True),
+    ],
+    ids=["both-at-once", "copies"],
+)
+def test_a_lock_that_is_held_while_nothing_takes_long_is_no_finding(project, run_migrate, second, warns):
+    header = "import sqlalchemy as sa\n"
+    project.revision(
+        "start", upgrade="op.execute('CREATE TABLE orders (id int)')\nop.execute('CREATE TABLE kept (id int)')"
+    )
+    project.revision(
+        "more", down="start", header=header, upgrade=f"op.add_column('orders', sa.Column('a', sa.Text()))\n{second}"
+    )
+    assert run_migrate("manifest").exit_code == 0
+    result = run_migrate("test")
+    assert result.exit_code == 0
+    found = [
+        each for each in result.named("trial.finding") if each["check"] == "locks" and "through" in each["finding"]
+    ]
+    assert bool(found) is warns

@@ -273,3 +273,26 @@ def test_a_table_that_grows_on_both_ways_and_is_named_nowhere_is_env_pys() -> No
     ways = counts(0, 0, 5), counts(1, 1, 5), [*counts(2, 1, 6), Counted(9, "new", 1)]
     assert rows_of_env_py(*ways, "pass") == {0}
     assert rows_of_env_py(*ways, "INSERT INTO t0 VALUES (1)") == set()
+
+
+_HEAD = "import sqlalchemy as sa\nimport sqlalchemy.dialects.postgresql\nimport os\nfrom alembic import op\nfrom sqlalchemy.dialects import postgresql as pg\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("op.add_column('t', sa.Column('a', sa.Text()))\n    op.add_column('t', sa.Column('b', pg.UUID()))", True),
+        ("with op.batch_alter_table('t') as b:\n        b.add_column(sa.Column('a', sqlalchemy.Text()))", True),
+        ("op.drop_column('t', op.f('a'))\n    pass", True),
+        ("op.add_column('t', sa.Column('a'))\n    op.execute('INSERT INTO n SELECT * FROM t')", False),
+        ("op.bulk_insert(t, [])", False),
+        ("op.get_bind().execute(sa.text('SELECT 1'))", False),
+        ("os.system('x')", False),
+        ("fill()", False),
+        ("(lambda: 1)()", False),
+        ("op('t')", False),
+    ],
+    ids=["columns", "batch", "drops", "copies", "inserts", "asks", "runs", "calls", "computes", "no-operation"],
+)
+def test_what_only_defines_is_told_from_what_may_take_long(body, expected):
+    assert Remarks.read(f"{_HEAD}\ndef upgrade() -> None:\n    {body}\n").only_defines is expected

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from migrate.core.decide.expected import expected
 from migrate.core.decide.running import taken_from
 from migrate.core.foresee.advice import advice
-from migrate.core.foresee.effects import Blocks, Held, Scan, is_heavy
+from migrate.core.foresee.effects import Blocks, Brief, Held, Scan, is_heavy
 from migrate.core.foresee.effects import line as effect_line
 from migrate.core.foresee.live import Against, Met
 from migrate.core.foresee.needs import line as need_line
@@ -128,7 +128,9 @@ def _safer(manifest: Manifest, id_: str, effects: Sequence[Effect]) -> tuple[Adv
     after = manifest.schema_at([id_])
     # A key whose columns may be NULL is made of columns that are made not null first: else that is a scan of its own.
     in_order = sorted(effects, key=lambda effect: not isinstance(effect, Scan))
-    found = [advice(effect, after) for effect in in_order if is_heavy(effect) or isinstance(effect, Held)]
+    # a lock that is held while nothing slow is seen has no better way
+    is_slow = any(not isinstance(effect, Held | Brief) for effect in effects)
+    found = [advice(effect, after) for effect in in_order if is_heavy(effect) or (is_slow and isinstance(effect, Held))]
     return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
