@@ -29,12 +29,17 @@ class Sharing:
         self._is_over = False
 
     def ids(self, revisions: Sequence[Revision]) -> tuple[str, ...]:
-        """Those that may share a transaction: where the database was empty, nobody waits for what they lock."""
+        """Those that may share a transaction: where the database was empty, nobody waits for what they lock.
+
+        One that has none beside it to share with runs by itself: it would gain nothing, and fail twice.
+        """
         run = self._run
         asks = run.outlook is not None and any(isinstance(need.answer, Later) for need in run.outlook.needs)
         if self._is_over or not run.is_empty or run.order.gauge is not None or asks:
             return ()
-        return tuple(each.id for each in revisions if may_share(run.order.source_of(each)))
+        may = [may_share(run.order.source_of(each)) for each in revisions]
+        beside = zip([False, *may], [*may[1:], False], strict=False)
+        return tuple(each.id for each, own, others in zip(revisions, may, beside, strict=True) if own and any(others))
 
     def begin(self, attempt: Attempt, revision_id: str, xid: int | None, number: int | None) -> None:
         """A revision runs that shares the transaction ``xid``; its step of the ledger is written before the commit."""

@@ -439,7 +439,7 @@ def test_a_history_of_one_revision_outside_begin_transaction_is_not_committed(pr
     )
     result = run_migrate("up", database=database)
     assert (result.exit_code, result.finished["problem"]) == (32, "unproven")
-    assert "inside 'with context.begin_transaction():'" in result.finished["fix"]
+    assert "in 'with context.begin_transaction():'" in result.finished["fix"]
 
 
 @pytest.mark.parametrize("verb", ["up", "manifest", "test"])

@@ -194,3 +194,10 @@ def test_a_ledger_that_the_revisions_role_cannot_write_is_written_all_the_same(
     result = applied(run_migrate, database)
     assert len(result.named("ledger.warning")) == 1
     assert {status for (status,) in database.rows("SELECT status FROM migrate.step")} == {"finished"}
+
+
+def test_one_that_has_none_beside_it_fails_once(project, database, run_migrate):
+    project.revision("bad", upgrade="op.execute('SELECT 1/0')")
+    result = run_migrate("up", database=database)
+    assert (result.exit_code, result.finished["problem"]) == (30, "revision-failed")
+    assert result.named("revision.retry") == []
