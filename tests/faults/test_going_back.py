@@ -180,7 +180,7 @@ def test_sigterm(case):
     result = stopped(running)
     case.ends(result)
     assert (result.finished["outcome"], result.finished["reverted"]) == ("interrupted", ["r0003"])
-    assert result.finished["fix"].startswith("migrate down --to r0001 --allow-data-loss   # again")
+    assert result.finished["fix"].startswith("migrate down --to r0001 --allow-data-loss   # when it can run to its end")
     assert steps(case) == [("r0003", "finished"), ("r0002", "abandoned")]
 
 
