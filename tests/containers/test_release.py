@@ -105,6 +105,7 @@ def test_ten_jobs_at_once_apply_each_revision_once(with_database: Release) -> No
 
 def test_stop_rolls_back_and_says_143(with_database: Release, with_revision: Callable[[str], str]) -> None:
     release = with_database
+    assert release.migrate().exit_code == 0
     name = f"{release.project}-stopped"
     in_background(release, name, with_revision(SLOW))
     wait_for_event(name, "revision.started", revision="c0ffee000001")
