@@ -299,8 +299,8 @@ def _(project: Project) -> None:
     "env.py",
     but={
         "manifest": "refused (13)",
-        "up": "failed (13)",
-        "again": "failed (13)",
+        "up": "refused (13)",
+        "again": "refused (13)",
         "verified": "-",
         "adopted": "-",
         "tested": "refused (13)",
@@ -689,7 +689,7 @@ def _(project: Project) -> None:
     "`op.get_bind().commit()`, then an autocommit block, `transaction_per_migration`",
     "history",
     but={
-        "manifest": "refused (30)",
+        "manifest": "failed (30)",
         "up": "failed (31)",
         "again": "refused (15)",
         "verified": "-",

@@ -702,7 +702,7 @@ DRIFT: list[tuple[str, list[str], bool]] = [
         False,
     ),
     ("DROP INDEX ix_tags", ["index articles.ix_tags is missing in the database"], True),
-    ('DROP INDEX "Ix ON"', ['index articles."Ix ON" is missing'], True),
+    ('DROP INDEX "Ix ON"', ['index articles."Ix ON" is missing in the database'], True),
     ("DROP INDEX ix_log", ["index log.ix_log is missing in the database"], True),
     ("DROP INDEX ix_totals", ["index totals.ix_totals is missing in the database"], True),
     ('ALTER INDEX ix_tags RENAME TO "IX"', ['index articles.ix_tags is there under another name: "IX"'], True),
