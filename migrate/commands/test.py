@@ -18,8 +18,8 @@ from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.replay import applied_in_order, lines
 from migrate.core.events import Event, Name
 from migrate.core.history.faults import HistoryFault
-from migrate.core.problems import ExitCode, Fix, Stop, advice, alembic, in_order, migrate, problem, shell, stop
-from migrate.core.quoting import word
+from migrate.core.problems import ExitCode, Stop, alembic, problem, shell, stop
+from migrate.core.quoting import Quoted
 from migrate.core.trial_checks import TrialCheck
 from migrate.core.wording import counted
 from migrate.history.changed_files import changed_files
@@ -27,7 +27,7 @@ from migrate.job.front_door import conduct
 from migrate.job.shadow import lend_ground, manifest_baseline
 from migrate.job.voice import Answer, Report, Speech
 from migrate.output.github_job import is_github, path_in_repository
-from migrate.trial.cases import Case, CaseStatus, Findings, Remarks, Trial, planned
+from migrate.trial.cases import CaseStatus, Findings, Remarks, Trial, planned
 from migrate.trial.locks import judge_locks
 
 if TYPE_CHECKING:
@@ -278,7 +278,12 @@ def _report(session: Session, found: Trial, *, as_json: bool) -> Report:
     why = problem(
         "failed-trial",
         f"{several}{first.place or 'the history'}: {first.check}: {first.why}",
-        fix=MODELS_FIX if first.check is TrialCheck.MODELS else _fix_of(first),
+        names={
+            "place": first.place or Quoted("the history"),
+            "check": str(first.check),
+            "key": Quoted(f'"{first.check}"'),
+        },
+        fix=MODELS_FIX if first.check is TrialCheck.MODELS else None,
     )
     return Report(Outcome(Result.FAILED, ExitCode.HISTORY, why), fields, text=text)
 
@@ -297,21 +302,6 @@ def _write(session: Session, found: Trial, junit: Path | None, annotations: Path
             path.write_text(session.redactor.text(text), encoding="utf-8")
         except OSError as error:
             raise stop("usage", f"{path} cannot be written: {error.strerror}", names={"verb": "test"}) from error
-
-
-def _fix_of(case: Case) -> Fix:
-    """As the catalogue's, with what is to be written into the file."""
-    return in_order(
-        [
-            advice(
-                f"correct {word(case.place or 'the history')}, or add a revision if a database has this one already"
-            ),
-            advice(
-                f'or accept what the check {case.check} found, in that file: accepted = {{"{case.check}": "the reason"}}'
-            ),
-            shell(migrate("test"), note="--fail chooses the checks that fail the run"),
-        ]
-    )
 
 
 def _annotations(session: Session, found: Trial) -> str:

@@ -276,7 +276,7 @@ _KINDS: Final = (
         in_order(
             [
                 advice("correct {place}, or add a revision if a database has this one already"),
-                advice('or accept what the check {check} found, in that file: accepted = {{"CHECK": "the reason"}}'),
+                advice('or accept what the check {check} found, in that file: accepted = {{{key}: "the reason"}}'),
                 shell(migrate("test"), note="--fail chooses the checks that fail the run"),
             ]
         ),
