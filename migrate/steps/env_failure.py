@@ -41,7 +41,8 @@ def out_of_memory(why: str) -> Stop:
 
 def before_any_revision(run: Run, phase: Phase, error: Error, said: str) -> Stop:
     """The problem of env.py, or of the connection between two revisions; returned where it may be tried again."""
-    place = f" ({shortest(error.file, run.order.project.cwd)}, line {error.line})" if error.file else ""
+    at = place_of(run, error)
+    place = f" ({at})" if at is not None else ""
     if phase == "alembic":
         raise stop("bad-history", f"Alembic: {said}", fix=shell(alembic("heads"), note="shows the same error"))
     sqlstate = error.sqlstate
@@ -102,13 +103,16 @@ def before_any_revision(run: Run, phase: Phase, error: Error, said: str) -> Stop
     raise found
 
 
+def place_of(run: Run, error: Error) -> str | None:
+    """The user's file and the line that an error came through last, for people."""
+    return f"{shortest(error.file, run.order.project.cwd)}, line {error.line}" if error.file else None
+
+
 def after_the_last(run: Run, error: Error, said: str) -> Stop | None:
     """The problem of an env.py that fails once all is committed; None where it only left early, or an answer was lost."""
     if error.is_disconnect or (error.has_exited and (not error.types or error.message in _GOOD_EXITS)):
         return None
-    where = run.order.project.env_py
-    if error.file is not None:
-        where = f"{shortest(error.file, run.order.project.cwd)}, line {error.line}"
+    where = place_of(run, error) or run.order.project.env_py
     return stop("env-failed-after", f"{where}: {error.type}: {said}", names=names(run))
 
 

@@ -17,13 +17,12 @@ from migrate.core.problems import ExitCode, Fix, Stop, advice, in_order, stop
 from migrate.core.problems.kinds import EXCERPTS
 from migrate.core.problems.privileges import fix_of_uncounted
 from migrate.core.schema.differences import changes, ignored_by, read_change
-from migrate.history.relative import shortest
 from migrate.postgres import activity, catalog
 from migrate.postgres.activity import described, fix_of_blocked, who
 from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.errors import QUERY_CANCELED, RETRIED, code_of
 from migrate.steps.control import ask, invalid_now, rows_now
-from migrate.steps.env_failure import MORE_MEMORY, READ_S, after_the_last, before_any_revision, grant_of
+from migrate.steps.env_failure import MORE_MEMORY, READ_S, after_the_last, before_any_revision, grant_of, place_of
 from migrate.steps.excerpts import excerpts
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def judge(attempt: Attempt, failure: Failed, *, blocking: Sequence[Mapping[str, 
         raise _cancelled(attempt, ending)
     if failed is None:
         return before_any_revision(run, failure.phase, error, said)
-    why = f"revision {failed.id} ({_place(run, failed, error)}): {said}"
+    why = f"revision {failed.id} ({place_of(run, error) or failed.file}): {said}"
     if error.sqlstate == UNIQUE_VIOLATION and said.startswith("could not create unique index"):
         why += ", because a key of it is in the table more than once"  # which one is a value of the user's
     about = facts(failed, error) | {EXCERPTS: excerpts(error, run.order.project.cwd, failed.file)}
@@ -368,12 +367,6 @@ def _rows_to_mend(run: Run, failed: AtWork, about: Mapping[str, object]) -> Fix 
         if isinstance(each.answer, Against) and is_refused_by(each.need.condition, sqlstate)
     ]
     return in_order(ways) if ways else None
-
-
-def _place(run: Run, failed: AtWork, error: Error) -> str:
-    if not error.file:
-        return failed.file
-    return f"{shortest(error.file, run.order.project.cwd)}, line {error.line}"
 
 
 def schema_now(run: Run, *, within_s: float = READ_S) -> dict[str, str] | None:
