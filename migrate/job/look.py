@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from migrate.core.decide.decision import decide, refuse_image
 from migrate.core.decide.environment import of_environment
 from migrate.core.decide.plan import Adopt, Downgrade, Plan, Refusal, Repair, Upgrade
 from migrate.core.decide.pooling import refuse_pooled
-from migrate.core.decide.state import classify
+from migrate.core.decide.state import AtHead, Behind, Empty, classify
 from migrate.core.decide.state import name as position_name
 from migrate.core.events import Event, Level, Name
 from migrate.core.history.faults import HistoryFault
@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from migrate.postgres.connection import Connection
     from migrate.steps.order import Order
 
+Judgement = TypeVar("Judgement")
+
 _RELEASES: Final = ("up", "wait")
+_LOOKS_AGAIN: Final = 4  # at a target that is another one each time
 _LOOKS_AHEAD: Final = ("up", "plan", "test")  # `test` on a clone
 
 
@@ -110,6 +113,31 @@ def look(order: Order, connection: Connection, *, with_schema: bool = False) -> 
             said = "the ledger (schema migrate) is locked and was not read, so that nothing is known of earlier runs"
             order.context.emit(Event(Name.LEDGER_WARNING, said, Level.WARN))
         return found
+
+
+def settled(
+    order: Order,
+    connection: Connection,
+    judged: Callable[[Observation], Judgement],
+    is_refused: Callable[[Judgement], bool],
+    *,
+    with_schema: bool = False,
+) -> tuple[Observation, Judgement]:
+    """What there is, and what it is judged to be: what speaks against it is believed when two looks have found the same.
+
+    A snapshot is not all that a look sees: the server prints definitions as they are now, and tells what became of a
+    transaction and who is at work now. A run that commits meanwhile makes a mixture of it that never was. Raises as `look`.
+    """
+    found = look(order, connection, with_schema=with_schema)
+    about = judged(found)
+    for _ in range(_LOOKS_AGAIN):
+        if not is_refused(about):
+            break
+        again = look(order, connection, with_schema=with_schema)
+        if again == found:
+            break
+        found, about = again, judged(again)
+    return found, about
 
 
 def is_by_run(blocked: Stop) -> bool:
@@ -211,9 +239,9 @@ def through_pooler(order: Order, observation: Observation, decision: Plan) -> De
 
 def observed(order: Order, connection: Connection) -> tuple[Image, Observation, State]:
     """Look and classify, with the sources that the ledger's differ from; says the state."""
-    observation = look(order, connection)
-    image = with_sources(order.image, observation, order.source_of)
-    state = classify(image, observation, order.policy.target, order.policy.ignore)
+    observation, (image, state) = settled(
+        order, connection, lambda seen: _classified(order, seen), lambda seen: _is_refused(order, *seen)
+    )
     order.context.emit(
         Event(
             Name.STATE_OBSERVED,
@@ -229,6 +257,16 @@ def observed(order: Order, connection: Connection) -> tuple[Image, Observation, 
     )
     warn_of_other_names(order, state)
     return image, observation, state
+
+
+def _classified(order: Order, observation: Observation) -> tuple[Image, State]:
+    image = with_sources(order.image, observation, order.source_of)
+    return image, classify(image, observation, order.policy.target, order.policy.ignore)
+
+
+def _is_refused(order: Order, image: Image, state: State) -> bool:
+    is_well = not state.findings and isinstance(state.position, AtHead | Behind | Empty)
+    return not is_well and isinstance(decide(image, state, order.policy), Refusal)
 
 
 def warn_of_other_names(order: Order, state: State) -> None:

@@ -18,7 +18,7 @@ from migrate.core.schema.differences import Differences, compare, parse
 from migrate.core.schema.repair_sql import repairs
 from migrate.core.schema.spelling import AS_PRINTED
 from migrate.core.wording import clauses
-from migrate.job.look import connected, look, needed_manifest, refuse_image_faults, rows_named
+from migrate.job.look import connected, look, needed_manifest, refuse_image_faults, rows_named, settled
 from migrate.job.progress import Progress, outcomes
 
 if TYPE_CHECKING:
@@ -161,46 +161,38 @@ def verify(
     """
     order = replace(order, policy=replace(order.policy, target="heads"))  # a comparison is not about where to go
     verified: Verified | None = None
-    accepted: frozenset[Fact] = frozenset()
     with outcomes(progress):
         refuse_image_faults(order)
         if isinstance(against, AgainstManifest):
             order = replace(order, target=order.target.using({*order.target.used, *against.manifest.schemas}))
-        rows: tuple[str, ...] = ()
         ahead: Plan | None = None
         observation: Observation | None = None
         if against is None:
             needed_manifest(order)  # before a connection is made for nothing
         if against is not None and at is not None:
-            actual = recorded_schema(needed_manifest(order), rows_named(order, at), f"revision {at}")
+            recorded = recorded_schema(needed_manifest(order), rows_named(order, at), f"revision {at}")
+            found = Verified.of(recorded, other_side(order, against), order.policy, _spelled(order))
         else:
             with connected(order) as connection:
-                observation = look(order, connection, with_schema=True)
-            rows = observation.rows
-            accepted = observation.meant if against is None else accepted
-            actual = Side("the database", observation.schema or {}, observation.server.major)
-        if against is None:
-            assert observation is not None
-            asked, ahead = (rows_named(order, at), None) if at is not None else rows_to_verify(order, observation)
-            expected = recorded_schema(needed_manifest(order), asked, named_revisions(asked))
-        else:
-            expected = other_side(order, against)
-        spelled = order.image.manifest.spellings if order.image.manifest is not None else AS_PRINTED
-        verified = Verified.of(actual, expected, order.policy, spelled, accepted)
-        if ahead is not None:
-            verified = verified.beside_newer(
-                {each.identity for each in serves(expected.schema, actual.schema, spelled)}
-            )
-            for warning in ahead.warnings:
-                order.context.emit(Event(Name.STATE_FINDING, warning, Level.WARN))
-        failing = verified.failing(order.policy)
+                other = other_side(order, against) if against is not None else None
+                observation, (found, ahead) = settled(
+                    order,
+                    connection,
+                    lambda seen: _compared(order, seen, at, other),
+                    lambda told: bool(told[0].failing(order.policy)),
+                    with_schema=True,
+                )
+        verified, rows = found, observation.rows if observation is not None else ()
+        for warning in ahead.warnings if ahead is not None else ():
+            order.context.emit(Event(Name.STATE_FINDING, warning, Level.WARN))
+        failing = found.failing(order.policy)
         blind = incomparable(observation) if observation is not None else None
         if failing and blind is not None:
             raise Stop(problem_of_incomparable(blind))
         if failing:
-            why = f"{actual.name} does not match {expected.name}: {clauses(failing)}"
+            why = f"{found.actual.name} does not match {found.expected.name}: {clauses(failing)}"
             if against is None:
-                fix = verified.fix
+                fix = found.fix
                 exact = exactly(order, observation) if at is None and observation is not None else None
                 if exact is not None:
                     why, fix = (
@@ -213,6 +205,29 @@ def verify(
             Result.AHEAD if ahead is not None else Result.NOOP, from_revision=rows, to_revision=rows
         )
     return verified, progress.outcome()
+
+
+def _compared(
+    order: Order, observation: Observation, at: str | None, other: Side | None
+) -> tuple[Verified, Plan | None]:
+    """The live schema against ``other``, else the manifest's; and the plan for a newer database that stands.
+
+    Raises Stop as `rows_to_verify` does.
+    """
+    actual = Side("the database", observation.schema or {}, observation.server.major)
+    spelled = _spelled(order)
+    if other is not None:
+        return Verified.of(actual, other, order.policy, spelled), None
+    asked, ahead = (rows_named(order, at), None) if at is not None else rows_to_verify(order, observation)
+    expected = recorded_schema(needed_manifest(order), asked, named_revisions(asked))
+    verified = Verified.of(actual, expected, order.policy, spelled, observation.meant)
+    if ahead is not None:
+        verified = verified.beside_newer({each.identity for each in serves(expected.schema, actual.schema, spelled)})
+    return verified, ahead
+
+
+def _spelled(order: Order) -> Spellings:
+    return order.image.manifest.spellings if order.image.manifest is not None else AS_PRINTED
 
 
 def named_revisions(rows: tuple[str, ...]) -> str:

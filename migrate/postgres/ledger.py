@@ -117,12 +117,13 @@ _APPLIED: Final = """
      WHERE target = %(target)s AND status = 'finished' AND revision IS NOT NULL AND kind IN ('upgrade', 'downgrade')
      ORDER BY revision, step_id DESC
 """
-# A part of a step is committed: recorded as such, or its run is dead and the server knows. An id that the snapshot does
-# not cover is of a transaction that did not end before it (txid_status() would refuse one that is yet to come).
+# A part of a step is committed: recorded as such, or its run is dead and the server knows. txid_status() and the list of
+# backends tell what is so now, the rest what the snapshot shows: a transaction that had not ended in it has committed
+# nothing that is seen here (nor would txid_status() take an id that is yet to come).
 _PART_COMMITTED: Final = """
     (s.status = 'partial'
      OR (s.details ? 'autocommit'
-         OR CASE WHEN s.xid < pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())
+         OR CASE WHEN pg_catalog.txid_visible_in_snapshot(s.xid, pg_catalog.txid_current_snapshot())
                  THEN pg_catalog.txid_status(s.xid) = 'committed' ELSE false END)
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a
                          WHERE a.datname = pg_catalog.current_database() AND a.state IS DISTINCT FROM 'idle'

@@ -17,7 +17,7 @@ from migrate.postgres import ledger
 from migrate.postgres.errors import code_of, problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from migrate.core.decide.policy import Limits
     from migrate.core.problems import Stop
@@ -312,9 +312,15 @@ def observe(
     ledger that somebody has locked is done without. Raises Stop (`blocked` when catalog
     functions queue behind an ALTER for longer than the lock timeout, or when objects are dropped during every read).
     """
-    return in_snapshot(
+    found = in_snapshot(
         connection, limits, lambda: _observe(connection, target, hashes, without_ledger_at, with_schema=with_schema)
     )
+    if found.invalid_indexes:
+        # that nobody builds them is so now, after the snapshot, in which somebody may have: a newer one tells
+        schemas, were = {index.schema for index in found.invalid_indexes}, {*map(_name, found.invalid_indexes)}
+        now = in_snapshot(connection, limits, lambda: invalid_indexes(connection, schemas))
+        found = replace(found, invalid_indexes=tuple(index for index in now if _name(index) in were))
+    return found
 
 
 def observe_versions(connection: Connection, target: Target) -> Observation:
@@ -450,7 +456,7 @@ def version_rows(
     return tuple(str(row[0]) for row in found)
 
 
-def invalid_indexes(connection: Connection, schemas: Sequence[str]) -> tuple[InvalidIndex, ...]:
+def invalid_indexes(connection: Connection, schemas: Iterable[str]) -> tuple[InvalidIndex, ...]:
     """The indexes of these schemas that are INVALID and that nobody is building."""
     found = []
     for *row, partitioned in connection.planned(_INVALID, {"schemas": list(schemas)}):
@@ -459,6 +465,10 @@ def invalid_indexes(connection: Connection, schemas: Sequence[str]) -> tuple[Inv
             sql = "\n".join(part[0] for part in connection.rows(_PARTS, {"index": partitioned}))
         found.append(replace(InvalidIndex(*row), parts_sql=sql))
     return tuple(found)
+
+
+def _name(index: InvalidIndex) -> tuple[str, str]:
+    return index.schema, index.name
 
 
 def _is_said(schema: str, definitions: Iterable[str]) -> bool:
