@@ -6,7 +6,7 @@ Nothing here reads settings or renders: it is handed an `Order` and says what ha
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
@@ -25,10 +25,11 @@ from migrate.steps.control import ANSWER_S, revive
 from migrate.steps.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from migrate.core.decide.observation import Observation
     from migrate.postgres.connection import Connection
+    from migrate.steps.kept_child import KeptChild
     from migrate.steps.order import Order
 
 
@@ -97,6 +98,7 @@ def under_guard(
     key = GuardKey.of(schema, order.target.version_table)
     with (
         guarded(connection, key, order.context) as guard,
+        begun_child(order, seen) as begun,
         connected(order, role=CONTROL_NAME) as control,
     ):
         judged = judge_again(replace(order, holds_guard=True), control)
@@ -113,6 +115,7 @@ def under_guard(
             guard,
             ledger,
             judged.observation,
+            begun,
             # a tenant's schema is not the whole database
             is_empty=isinstance(judged.state.position, Empty) and order.target.search_path is None,
             looks_first=True,
@@ -132,6 +135,24 @@ def under_guard(
             if run.control is not control:  # lost, and made anew
                 run.control.close()
         return outcome
+
+
+@contextmanager
+def begun_child(order: Order, seen: Judged | None) -> Iterator[KeptChild | None]:
+    """A child that imports Alembic and the driver while this process looks again, where the first look has found work.
+
+    Not before the guard is held: of many runs that begin together one needs a child, and the others would take its cores.
+    """
+    steps = stepwise(seen).steps if seen is not None else ()
+    if order.child is not None or not any(isinstance(step, Upgrade | Downgrade) for step in steps):
+        yield None
+        return
+    from migrate.steps.environment import child_environment
+    from migrate.steps.kept_child import KeptChild
+
+    with closing(KeptChild()) as child:
+        child.begin(child_environment(order), order.project.cwd, order.context.emit)
+        yield child
 
 
 def look_again(order: Order, run: Run) -> Observation:

@@ -44,5 +44,7 @@ class KeptChild:
     def close(self) -> None:
         """Let the next run have a new child."""
         if self._worker is not None:
+            if self._is_fresh:  # it does not listen before it has imported all, and has nothing to leave in order
+                self._worker.kill()
             self._worker.end()
             self._worker, self._is_fresh = None, False

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from migrate.postgres.guard import Guard
     from migrate.postgres.ledger import Ledger
     from migrate.steps.at_work import AtWork
+    from migrate.steps.kept_child import KeptChild
     from migrate.steps.order import Order
 
 
@@ -48,6 +49,7 @@ class Run:
     guard: Guard
     ledger: Ledger
     before: Observation
+    begun: KeptChild | None = None  # a child that is at its imports already
     is_empty: bool = False  # nothing was there when it was decided: nobody reads or writes what this run makes
     looks_first: bool = False  # at where env.py goes, before it may commit anything
     outlook: Outlook | None = None  # what was expected of the revisions before the first ran

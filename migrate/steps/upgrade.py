@@ -140,8 +140,8 @@ class Upgrading:
         run = self.run
         wake = (run.context.interruption.fd, run.guard.lost_fd)
         with ExitStack() as stack:
-            child = run.order.child or stack.enter_context(closing(KeptChild()))
-            worker, is_new = child.lend(child_environment(run), run.order.project.cwd, run.context.emit, wake)
+            child = run.order.child or stack.enter_context(closing(run.begun or KeptChild()))
+            worker, is_new = child.lend(child_environment(run.order), run.order.project.cwd, run.context.emit, wake)
             if is_new:
                 self.expect_ready(worker)
             yield worker
