@@ -11,13 +11,11 @@ from migrate.core.decide.findings import fix_of_stale_rows
 from migrate.core.decide.foreseen import way_out
 from migrate.core.events import Event, Level, Name
 from migrate.core.foresee.live import Against
-from migrate.core.foresee.proving import is_refused_by
 from migrate.core.interruption import Interrupted
 from migrate.core.problems import ExitCode, Fix, Stop, advice, in_order, stop
 from migrate.core.problems.kinds import EXCERPTS
 from migrate.core.problems.privileges import fix_of_uncounted
-from migrate.core.schema.differences import changes, ignored_by, read_change
-from migrate.postgres import activity, catalog
+from migrate.postgres import activity
 from migrate.postgres.activity import described, fix_of_blocked, who
 from migrate.postgres.backend_names import WORKER_NAME
 from migrate.postgres.errors import QUERY_CANCELED, RETRIED, code_of
@@ -336,6 +334,8 @@ def _changed(run: Run, failed: AtWork) -> list[str]:
     now = schema_now(run) if failed.schema_before is not None else None
     if now is None or failed.schema_before is None:
         return []
+    from migrate.core.schema.differences import changes, ignored_by, read_change
+
     is_ignored = ignored_by(run.order.policy.ignore)
     return [line for line in changes(failed.schema_before, now) if not is_ignored(read_change(line)[0])]
 
@@ -360,6 +360,10 @@ def _failure(
 def _rows_to_mend(run: Run, failed: AtWork, about: Mapping[str, object]) -> Fix | None:
     """The rows that were found to be against a need which the revision failed for, where there are any."""
     needs = run.outlook.needs_of(failed.id) if run.outlook is not None else ()
+    if not needs:
+        return None
+    from migrate.core.foresee.proving import is_refused_by
+
     sqlstate = str(about.get("sqlstate") or "")
     ways = [
         way_out(each)
@@ -375,8 +379,10 @@ def schema_now(run: Run, *, within_s: float = READ_S) -> dict[str, str] | None:
     if schema is None:
         return None
 
+    from migrate.postgres.catalog import read_schema
+
     def read(connection: Connection) -> dict[str, str]:
-        return catalog.read_schema(
+        return read_schema(
             connection,
             schemas=run.order.target.schemas_beside(schema),
             version_table=(schema, run.order.target.version_table),

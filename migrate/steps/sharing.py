@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from migrate.core.decide.sharing import may_share
 from migrate.core.events import Event, Level, Name
 from migrate.core.foresee.live import Later
 from migrate.core.wording import counted
@@ -37,6 +36,8 @@ class Sharing:
         asks = run.outlook is not None and any(isinstance(need.answer, Later) for need in run.outlook.needs)
         if self._is_over or not run.is_empty or run.order.gauge is not None or asks:
             return ()
+        from migrate.core.decide.sharing import may_share
+
         may = [may_share(run.order.source_of(each)) for each in revisions]
         beside = zip([False, *may], [*may[1:], False], strict=False)
         return tuple(each.id for each, own, others in zip(revisions, may, beside, strict=True) if own and any(others))

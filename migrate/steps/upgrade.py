@@ -42,10 +42,8 @@ from migrate.core.decide.policy import Transaction
 from migrate.core.decide.pooling import leaves_transaction
 from migrate.core.events import Event, Level, Name
 from migrate.core.interruption import Interrupted
-from migrate.core.manifest.holding import place_of
 from migrate.core.problems import Stop, stop
 from migrate.core.retry import Retries
-from migrate.core.schema.differences import dotted
 from migrate.core.wording import shortened
 from migrate.postgres.connection import jitter, renewed
 from migrate.postgres.guard import HEARTBEAT_S
@@ -376,6 +374,8 @@ class Upgrading:
         """What the child must write down of the tables before it goes back; None where anything may be lost."""
         if isinstance(self.plan, Upgrade) or self.plan.may_lose:
             return None
+        from migrate.core.manifest.holding import place_of
+
         schema = self.run.before.server.schema or ""
         places = [place_of(each, schema) for each in (*self.plan.taken.gone, *self.plan.taken.retyped)]
         # of what commits a part of itself there is no second try with what the first one has found
@@ -386,6 +386,8 @@ class Upgrading:
 
     def _look_at(self, revision: str | None, suspects: tuple[Suspect, ...]) -> None:
         """Note the tables that the next try must look at. Raises Stop where this one cannot be taken back."""
+        from migrate.core.schema.differences import dotted
+
         taken_back(self.attempt)
         self.watched += suspects
         default = self.run.before.server.schema

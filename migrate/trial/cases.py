@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from migrate.core.foresee.opaque import LIBRARIES
+from migrate.core.history.libraries import LIBRARIES
 from migrate.core.history.python_source import parsed
 from migrate.core.schema.differences import compare
 from migrate.core.trial_checks import OF_HISTORY, OF_REVISIONS, TrialCheck

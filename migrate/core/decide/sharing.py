@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from migrate.core.foresee.opaque import LIBRARIES
+from migrate.core.history.libraries import LIBRARIES
 
 # What ends a transaction, goes round it, or shows nobody what it does; in small letters.
 _LEAVES: Final = (

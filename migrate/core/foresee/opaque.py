@@ -11,6 +11,8 @@ import re
 import warnings
 from typing import Final
 
+from migrate.core.history.libraries import LIBRARIES
+
 _BLOCK: Final = re.compile(r"\s*(?:--[^\n]*\n\s*)*(?:do|call|execute)\b", re.IGNORECASE)
 _ANY_BLOCK: Final = re.compile(r"(?:\A|;)\s*(?:do|call)\s+(?:\$|language\b|'|[\w\".]+\s*\()", re.IGNORECASE)
 _READS: Final = re.compile(r"\s*(?:select|with|values)\b", re.IGNORECASE)
@@ -36,7 +38,6 @@ _PLAIN_CAST: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _OWN_CONNECTION: Final = re.compile(r"create_engine|create_async_engine|\.connect\(|sessionmaker|\bSession\(")
-LIBRARIES: Final = frozenset({"alembic", "sqlalchemy", "sqlmodel", "geoalchemy2", "pgvector", "sqlalchemy_utils"})
 
 
 def hides_writes(sql: str) -> bool:
