@@ -66,10 +66,10 @@ ROWS = [
     ),
     *(
         Row(f"first-{n}", f"from nothing, {n:,} revisions", partial(from_nothing, count=n), {CPU: reach}, runs)
-        for n, reach, runs in ((8, 1.0, 5), (100, 1.1, 5), (1000, 1.4, 3))
+        for n, reach, runs in ((8, 1.0, 9), (100, 1.1, 9), (1000, 1.4, 5))
     ),
     *(
-        Row(f"pending-{n}", f"one pending at {n:,}", partial(one_pending, count=n), {CPU: reach}, 5 if n < 1000 else 3)
+        Row(f"pending-{n}", f"one pending at {n:,}", partial(one_pending, count=n), {CPU: reach}, 9)
         for n, reach in ((8, 0.9), (100, 0.8), (1000, 0.6))
     ),
     *(
