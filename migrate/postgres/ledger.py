@@ -69,6 +69,7 @@ _TABLES: Final = """
         details jsonb NOT NULL DEFAULT '{}'
     );
     CREATE INDEX IF NOT EXISTS step_target_revision ON migrate.step (target, revision);
+    CREATE INDEX IF NOT EXISTS run_target ON migrate.run (target, started_at);
 """
 # CREATE SCHEMA IF NOT EXISTS asks for the right on the database even where the schema is there already.
 _SCHEMA: Final = """
