@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from migrate.child.flask_context import NoApplication
     from migrate.child.protocol import Start, Task
 
+# The table is found by its name and its schema together: in a fleet each tenant's schema has a table of that name.
 _WHERE = """
     SELECT {is_held}, pg_catalog.pg_backend_pid(), CAST(pg_catalog.current_database() AS text),
            CAST(pg_catalog.inet_server_addr() AS text),
@@ -46,11 +47,13 @@ _WHERE = """
                        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                       WHERE c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(CAST(:table AS text)))),
                     CAST(pg_catalog.current_schema() AS text)),
-           EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+           EXISTS (SELECT 1 FROM pg_catalog.pg_class c
                     WHERE c.relname = CAST(:table AS text) AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
-                      AND CASE WHEN CAST(:schema AS text) IS NULL
-                               THEN pg_catalog.pg_table_is_visible(c.oid) AND n.nspname <> 'pg_catalog'
-                               ELSE n.nspname = CAST(:schema AS text) END)
+                      AND c.relnamespace = CASE WHEN CAST(:schema AS text) IS NULL
+                          THEN (SELECT v.relnamespace FROM pg_catalog.pg_class v
+                                 WHERE v.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(CAST(:table AS text)))
+                                   AND v.relnamespace <> CAST('pg_catalog' AS pg_catalog.regnamespace))
+                          ELSE (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname = CAST(:schema AS text)) END)
 """
 _PATH = "SELECT pg_catalog.current_setting('search_path'), CAST(current_user AS text)"
 
