@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg2
+
+from migrate.core.events import Name
 from tests.bench.histories import line
 from tests.bench.measure import CPU, MEMORY, WALL, Job, Pair, Row
 
@@ -53,10 +58,33 @@ def one_pending(place: Place, *, count: int) -> Pair:
 
 def planned(place: Place, *, count: int) -> Pair:
     """With a manifest, which is what the plan is judged by."""
-    project = line(place.folder / f"plan-{count}", count)
-    Job(("migrate", "manifest"), project.path, {}).run()
+    project = _with_manifest(place, "plan", count)
     environ = place.url(_at(place, project, "r00000"))
     return Pair(lambda: Job(("migrate", "plan"), project.path, environ))
+
+
+def adopted(place: Place, *, count: int) -> Pair:
+    """The schema is that of the first revision, and nothing says so."""
+    project = _with_manifest(place, "adopt", count)
+    template = _at(place, project, "r00000")
+    with closing(psycopg2.connect(place.server.url(template))) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("DROP TABLE alembic_version")
+    return Pair(lambda: Job(("migrate", "adopt"), project.path, place.url(place.database(template))))
+
+
+def begun(place: Place, *, count: int) -> Pair:
+    """What `up` does before its first revision: it looks twice, and knows of each pending one whether the program bears it."""
+    project = _with_manifest(place, "begun", count)
+    template = _at(place, project, "r00000")
+    arguments = ("tests.bench.until", Name.REVISION_STARTED, *OURS)
+    here = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    return Pair(lambda: Job(arguments, project.path, here | place.url(place.database(template))))
+
+
+def _with_manifest(place: Place, name: str, count: int) -> Project:
+    project = line(place.folder / f"{name}-{count}", count)
+    Job(("migrate", "manifest"), project.path, {}).run()
+    return project
 
 
 ROWS = [
@@ -83,4 +111,8 @@ ROWS = [
         for n in (264, 549)
     ),
     Row("plan-536", "`plan` with 536 pending, s", partial(planned, count=537), {WALL: 0.5}, 3),
+    Row("adopt-536", "`adopt` with 536 pending, s", partial(adopted, count=537), {WALL: 0.5}, 3),
+    Row(
+        "up-394", "`up` with 394 pending, until the first of them begins, s", partial(begun, count=395), {WALL: 0.5}, 3
+    ),
 ]
