@@ -49,12 +49,14 @@ _FLOORS: Final = """
 - **One pending.** The process that runs it imports Alembic, SQLAlchemy and the driver, as `alembic upgrade head` does. It
   begins with that when the lock is held, beside the second look, and leaves out what an upgrade has no use for. From the 65th
   revision on, a file that does nothing but define functions is not loaded before it is to run; what is left of each is
-  Alembic's own work on its path and on the map of revisions. The floor: that process alone takes 0.66 of Alembic's CPU at 8 and
-  100 revisions and 0.79 at 1,000; with another one that connects, asks and imports nothing of ours 0.75, 0.8 and 0.9. So what is
-  to be reached at 100 is the floor, and at 1,000 below it: there one process would have to do all.
+  Alembic's own work on its path and on the map of revisions. The floor: that process alone takes 0.70 to 0.75 of Alembic's CPU;
+  with another one that connects and asks, and imports nothing of ours, 0.82 at 8, 0.88 at 100 and 0.80 at 1,000. So what is to be
+  reached at 100 and at 1,000 is below the floor: there one process would have to do all. Of what ours takes above it, some 75 ms, a
+  half is imports, and the rest two looks, the ledger and the proof. `up-394` has the start of that process in it, too: what is
+  decided of 394 pending revisions is the 0.3 s of CPU.
 - **From nothing.** In a database that was empty, up to 50 plain revisions
   [share a transaction](../decisions/0022-revisions-that-share-a-transaction.md). The child then costs 0.83 of
-  Alembic at 100 revisions and 1.1 at 1,000, which is most of each revision and the floor of this design. Beside it the parent reads each file, sees whether Python takes it, hears that it begins and that it
+  Alembic at 100 revisions and 1.08 at 1,000, which is most of each revision and the floor of this design. Beside it the parent reads each file, sees whether Python takes it, hears that it begins and that it
   ran, writes two lines of the log, and has its row of the ledger written with those of the others. The look at the
   database, the lock, the proof and the start of a second process come once, whatever the number of revisions.
   A revision that may leave its transaction runs by itself, with 4 ms beside the 2 ms of Alembic's: its row is begun before it, by a
@@ -67,7 +69,7 @@ _FLOORS: Final = """
   what the floor of both is, stands in [the decision on it](../decisions/0004-replay.md).
 - **A tenant of a fleet with one pending.** Of CPU 34 ms while nobody else has the machine, 46 where the host is busy. 12.5 are the
   server's, 11 the process that runs env.py, 7 the one that looks, locks, writes the ledger and proves, 3 the lines of the log.
-  With half a second in which the processes start, two cores come to a tenant in 20 to 23 ms, and the loop in 510 to 790. Alembic's own
+  With half a second in which the processes start, two cores come to a tenant in 20 to 23 ms, and the loop in 510 to 720. Alembic's own
   upgrade in a warm process, in a session that is kept, is 15 and 4 on the server: to reach 40 times, all else would have to fit into
   11 ms. On the server no statement stands out: the revision's own CREATE TABLE is the greatest, with 1 ms of 52 messages'. Where
   env.py's session cannot be kept, add 15. A core more helps ours and not the loop, which waits for itself.
