@@ -18,7 +18,7 @@ _WAITING = "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
 
 @pytest.fixture
 def two_revisions(project, database, run_migrate):
-    """A project whose second revision changes what a view is printed as; the database is at the first."""
+    """A project whose second revision renames what definitions name; the database is at the first."""
     project.revision("r1", upgrade=_BASE)
     project.revision("r2", down="r1", upgrade="\n".join(f'op.execute("{sql}")' for sql in _MORE))
     assert run_migrate("manifest").exit_code == 0
