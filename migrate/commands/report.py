@@ -17,7 +17,7 @@ from migrate.core.decide.findings import sentence
 from migrate.core.decide.outcome import Outcome, Result
 from migrate.core.decide.plan import Refusal
 from migrate.core.decide.review import reviewed
-from migrate.core.decide.state import AtHead, Behind, Drifted, classify
+from migrate.core.decide.state import AtHead, Behind, Drifted
 from migrate.core.decide.state import name as position_name
 from migrate.core.problems import stop
 from migrate.core.wording import counted
@@ -130,8 +130,7 @@ def _read(session: Session, limit: int) -> Page:
         key = ledger.target_key(observation.server.schema, order.target.version_table)
         try:
             runs = ledger.history(connection, keys=[key], limit=limit, lock_timeout_s=order.context.limits.lock_s)
-            image = judging.with_sources(order.image, observation, order.source_of)
-            state = classify(image, observation, order.policy.target, order.policy.ignore)
+            image, state = judging.classified(order, observation)
             outlook, state = look_ahead(order, connection, image, observation, state)
         except psycopg2.Error as error:
             raise problem_of(error, doing="reading the ledger", connection=connection) from error

@@ -126,17 +126,27 @@ def settled(
     """What there is, and what it is judged to be: what speaks against it is believed when two looks have found the same.
 
     A snapshot is not all that a look sees: the server prints definitions as they are now, and tells what became of a
-    transaction and who is at work now. A run that commits meanwhile makes a mixture of it that never was. Raises as `look`.
+    transaction and who is at work now. A run that commits meanwhile makes a mixture of it that never was. Raises as `look`,
+    and what ``judged`` raises, in the same way, when two looks have led to it.
     """
+
+    def told(seen: Observation) -> Judgement | Stop:
+        try:
+            return judged(seen)
+        except Stop as refused:
+            return refused
+
     found = look(order, connection, with_schema=with_schema)
-    about = judged(found)
+    about = told(found)
     for _ in range(_LOOKS_AGAIN):
-        if not is_refused(about):
+        if not isinstance(about, Stop) and not is_refused(about):
             break
         again = look(order, connection, with_schema=with_schema)
         if again == found:
             break
-        found, about = again, judged(again)
+        found, about = again, told(again)
+    if isinstance(about, Stop):
+        raise about
     return found, about
 
 
@@ -240,7 +250,7 @@ def through_pooler(order: Order, observation: Observation, decision: Plan) -> De
 def observed(order: Order, connection: Connection) -> tuple[Image, Observation, State]:
     """Look and classify, with the sources that the ledger's differ from; says the state."""
     observation, (image, state) = settled(
-        order, connection, lambda seen: _classified(order, seen), lambda seen: _is_refused(order, *seen)
+        order, connection, lambda seen: classified(order, seen), lambda seen: _is_refused(order, *seen)
     )
     order.context.emit(
         Event(
@@ -259,7 +269,8 @@ def observed(order: Order, connection: Connection) -> tuple[Image, Observation, 
     return image, observation, state
 
 
-def _classified(order: Order, observation: Observation) -> tuple[Image, State]:
+def classified(order: Order, observation: Observation) -> tuple[Image, State]:
+    """The image with the sources that the ledger's differ from, and the state by it."""
     image = with_sources(order.image, observation, order.source_of)
     return image, classify(image, observation, order.policy.target, order.policy.ignore)
 

@@ -17,7 +17,7 @@ import psycopg2
 
 from migrate.shadow.embedded import throwaway_server
 from tests.cli.test_fleet import COOKBOOK, SCHEMAS
-from tests.support.process import migrate_command, minimal_environment
+from tests.support.process import children_of, migrate_command, minimal_environment
 from tests.support.project import Project
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ def tree_kib(pid: int) -> int:
     try:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
         found = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        children = children_of(pid)
     except (OSError, StopIteration):
         return found
-    return found + sum(tree_kib(int(child)) for child in children)
+    return found + sum(map(tree_kib, children))
 
 
 def run(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> tuple[float, int]:

@@ -6,10 +6,10 @@ import os
 import signal
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
+from tests.support.process import children_of
 from tests.support.proxy import Action
 
 fault = pytest.mark.fault
@@ -24,10 +24,6 @@ def kill(running):
 
 def steps(case):
     return case.database.rows("SELECT revision, status FROM migrate.step ORDER BY step_id")
-
-
-def children(pid):
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @fault(
@@ -92,7 +88,7 @@ def test_the_next_run_waits_for_the_orphan(case):
 def test_child_killed(case):
     case.history()
     running = case.in_trouble()
-    for child in children(running.pid):
+    for child in children_of(running.pid):
         os.kill(child, signal.SIGKILL)
     result = case.ends(running)
     assert result.finished["problem"] == "no-resources"

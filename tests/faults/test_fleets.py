@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
 from tests.cli.test_fleet import COOKBOOK, SCHEMAS, by_tenant, provision
 from tests.faults.conftest import GONE_SECONDS
-from tests.support.process import Running, migrate_command, minimal_environment
+from tests.support.process import Running, children_of, migrate_command, minimal_environment
 from tests.support.server import Server, create_database, create_role
 from tests.support.waiting import until
 
@@ -81,10 +80,6 @@ class Fleet:
         assert not done & {line["tenant"] for line in again.named("revision.started")}
 
 
-def below(pid):
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
 @fault(
     "kill -9 of a fleet's run",
     "SIGKILL of the process in the middle of 200 tenants",
@@ -106,7 +101,7 @@ def test_killed(fleet):
 )
 def test_runner_killed(fleet):
     running = fleet.in_the_middle()
-    os.kill(below(running.pid)[0], signal.SIGKILL)
+    os.kill(children_of(running.pid)[0], signal.SIGKILL)
     result = running.finish()
     result.check_clean()
     ended = {line["exit_code"] for line in by_tenant(result).values()}
@@ -123,7 +118,9 @@ def test_runner_killed(fleet):
 )
 def test_child_killed(fleet):
     running = fleet.in_the_middle()
-    os.kill(until(lambda: [pid for runner in below(running.pid) for pid in below(runner)])[0], signal.SIGKILL)
+    os.kill(
+        until(lambda: [pid for runner in children_of(running.pid) for pid in children_of(runner)])[0], signal.SIGKILL
+    )
     result = running.finish()
     result.check_clean()
     failed = [line for line in by_tenant(result).values() if line["exit_code"]]

@@ -15,6 +15,7 @@ from tests.faults.test_backing_up import back_up, behind, dumping, hold, program
 from tests.faults.test_going_back import go_back
 from tests.faults.test_going_back import history as ways_back
 from tests.faults.test_repairing import repair, residue, writing
+from tests.support.process import children_of
 from tests.support.server import create_role, drop_role
 from tests.support.waiting import until
 
@@ -55,7 +56,7 @@ def of(running):
     found = [running.pid]
     for pid in found:
         with suppress(OSError):
-            found += [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+            found += children_of(pid)
     return found
 
 

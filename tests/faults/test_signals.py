@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from migrate.postgres.guard import GuardKey
+from tests.support.process import children_of
 from tests.support.proxy import Action
 
 fault = pytest.mark.fault
@@ -58,8 +58,8 @@ def test_in_a_statement(case):
 def test_group(case):
     case.history()
     running = case.in_trouble()
-    (child,) = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
-    os.kill(int(child), signal.SIGTERM)
+    (child,) = children_of(running.pid)
+    os.kill(child, signal.SIGTERM)
     time.sleep(0.02)
     running.signal(signal.SIGTERM)
     assert case.ends(running).finished["outcome"] == "interrupted"
@@ -315,8 +315,8 @@ def test_as_pid_1(case):
         pytest.skip("unshare --pid is not allowed here")
     case.history()
     running = case.in_trouble(prefix=(unshare, "--pid", "--fork"))
-    (child,) = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
-    subprocess.run(["kill", "-TERM", child], check=True)
+    (child,) = children_of(running.pid)
+    subprocess.run(["kill", "-TERM", str(child)], check=True)
     result = case.ends(running)
     assert result.finished["outcome"] == "interrupted"
 

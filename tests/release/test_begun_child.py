@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import signal
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from migrate.postgres.guard import GuardKey
+from tests.support.process import children_of
+from tests.support.server import waits_for_a_table
 from tests.support.waiting import until
-
-_WAITING = "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
-
-
-def children(pid):
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 @pytest.fixture
@@ -27,18 +23,33 @@ def one_pending(project, database, run_migrate):
     return database
 
 
-def test_it_begins_when_the_guard_is_held_and_before_the_second_look_is_done(one_pending, start_migrate):
-    database = one_pending
-    with closing(database.connect()) as holder, holder.cursor() as held, closing(database.connect()) as locker:
+@contextmanager
+def kept_from_the_guard(database, start_migrate, *arguments):
+    """A run that has looked, and waits for the guard until the connection that has it ends its transaction."""
+    with closing(database.connect()) as holder, holder.cursor() as held:
         held.execute("SELECT pg_advisory_xact_lock(%s)", [GuardKey.of("public", "alembic_version").value])
-        running = start_migrate("up", "--lock-timeout", "30s", database=database)
+        running = start_migrate("up", *arguments, database=database)
         until(lambda: running.so_far.named("guard.waiting"))
-        assert not children(running.pid)  # of many runs that begin together one needs a child
+        yield running, holder
+
+
+@contextmanager
+def at_its_second_look(database, start_migrate):
+    """A run that has the guard, and waits for a table before it knows what is there."""
+    with (
+        kept_from_the_guard(database, start_migrate, "--lock-timeout", "30s") as (running, holder),
+        closing(database.connect()) as locker,
+    ):
+        assert not children_of(running.pid)  # of many runs that begin together one needs a child
         locker.cursor().execute("LOCK TABLE noted IN ACCESS EXCLUSIVE MODE")
         holder.rollback()
-        until(lambda: database.as_superuser.rows(_WAITING))
-        assert len(until(lambda: children(running.pid))) == 1
-        locker.rollback()
+        until(lambda: waits_for_a_table(database))
+        yield running
+
+
+def test_it_begins_when_the_guard_is_held_and_before_the_second_look_is_done(one_pending, start_migrate):
+    with at_its_second_look(one_pending, start_migrate) as running:
+        assert len(until(lambda: children_of(running.pid))) == 1
     result = running.finish()
     result.check_clean()
     assert (result.exit_code, result.finished["applied"]) == (0, ["r2"])
@@ -46,29 +57,18 @@ def test_it_begins_when_the_guard_is_held_and_before_the_second_look_is_done(one
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_a_run_that_is_ended_at_its_second_look_leaves_no_child(one_pending, start_migrate, number, code):
-    database = one_pending
-    with closing(database.connect()) as holder, holder.cursor() as held, closing(database.connect()) as locker:
-        held.execute("SELECT pg_advisory_xact_lock(%s)", [GuardKey.of("public", "alembic_version").value])
-        running = start_migrate("up", "--lock-timeout", "30s", database=database)
-        until(lambda: running.so_far.named("guard.waiting"))
-        locker.cursor().execute("LOCK TABLE noted IN ACCESS EXCLUSIVE MODE")
-        holder.rollback()
-        until(lambda: database.as_superuser.rows(_WAITING))
-        (child,) = until(lambda: children(running.pid))
+    with at_its_second_look(one_pending, start_migrate) as running:
+        (child,) = until(lambda: children_of(running.pid))
         running.signal(number)
         result = running.finish()
     assert result.exit_code == code
     until(lambda: not Path(f"/proc/{child}").exists())
-    assert database.rows("SELECT version_num FROM alembic_version") == [("r1",)]
+    assert one_pending.rows("SELECT version_num FROM alembic_version") == [("r1",)]
 
 
-def test_it_ends_with_a_run_for_which_another_one_has_left_nothing_to_do(one_pending, start_migrate, run_migrate):
-    database = one_pending
-    with closing(database.connect()) as holder, holder.cursor() as held:
-        held.execute("SELECT pg_advisory_xact_lock(%s)", [GuardKey.of("public", "alembic_version").value])
-        running = start_migrate("up", database=database)
-        until(lambda: running.so_far.named("guard.waiting"))
-        held.execute("CREATE TABLE more (id int); UPDATE alembic_version SET version_num = 'r2'")
+def test_it_ends_with_a_run_for_which_another_one_has_left_nothing_to_do(one_pending, start_migrate):
+    with kept_from_the_guard(one_pending, start_migrate) as (running, holder):
+        holder.cursor().execute("CREATE TABLE more (id int); UPDATE alembic_version SET version_num = 'r2'")
         holder.commit()
     result = running.finish()
     result.check_clean()

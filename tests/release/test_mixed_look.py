@@ -6,6 +6,9 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+from migrate.core.problems import Stop, stop
+from migrate.job import look as looking
+from tests.support.server import waits_for_a_table
 from tests.support.waiting import until
 
 _BASE = """
@@ -13,7 +16,6 @@ op.execute("CREATE TABLE noted (id serial, name text DEFAULT lower('A'), CONSTRA
 op.execute("CREATE INDEX by_name ON noted (name)")
 """
 _MORE = ("ALTER TABLE noted RENAME COLUMN name TO called",)
-_WAITING = "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def at_work(database, name, locked):
 def looked_at_while_it_commits(database, start_migrate, verb, connection):
     """The run of a verb that has its snapshot from before the commit, and reads on after it."""
     looking = start_migrate(*verb, "--lock-timeout", "30s", database=database)
-    until(lambda: database.as_superuser.rows(_WAITING), otherwise="it does not wait")
+    until(lambda: waits_for_a_table(database), otherwise="it does not wait")
     connection.commit()
     connection.close()
     return looking.finish()
@@ -64,9 +66,7 @@ def test_another_run_that_ends_during_the_look_has_left_no_residue(two_revisions
         INSERT INTO migrate.step (run_id, target, kind, revision, parents, details)
         SELECT run_id, target, 'upgrade', 'r2', '{r1}', '{"autocommit": true}' FROM migrate.run
     """
-    with closing(database.connect()) as connection, connection.cursor() as cursor:
-        cursor.execute(started)
-        connection.commit()
+    database.execute(started)
     (run_id,) = database.rows("SELECT run_id FROM migrate.run")[0]
     with at_work(database, f"migrate:worker:{run_id}", "migrate.step") as (connection, cursor):
         for sql in _MORE:
@@ -80,10 +80,30 @@ def test_another_run_that_ends_during_the_look_has_left_no_residue(two_revisions
 
 def test_what_is_there_at_both_looks_is_refused(two_revisions, run_migrate):
     """The second look is no way round: a difference that stays is drift, said once."""
-    with closing(two_revisions.connect()) as connection, connection.cursor() as cursor:
-        for sql in _MORE:
-            cursor.execute(sql)
-        connection.commit()
+    for sql in _MORE:
+        two_revisions.execute(sql)
     result = run_migrate("up", database=two_revisions)
     assert (result.exit_code, result.finished["problem"]) == (17, "drift")
     assert len(result.named("state.observed")) == 1
+
+
+@pytest.mark.parametrize("looks", [["mixed", "whole"], ["mixed", "mixed"]], ids=" then ".join)
+def test_a_refusal_that_is_raised_is_believed_when_two_looks_have_led_to_it(monkeypatch, looks):
+    """As `verify` refuses a position; the looks are made up: which they were is all that counts."""
+    left = list(looks)
+    monkeypatch.setattr(looking, "look", lambda *_order, **_named: left.pop(0))
+
+    def judged(seen):
+        if seen == "mixed":
+            raise stop("drift", "a mixture")
+        return seen
+
+    def settled():
+        return looking.settled(None, None, judged, lambda _seen: False)
+
+    if "whole" in looks:
+        assert settled() == ("whole", "whole")
+    else:
+        with pytest.raises(Stop):
+            settled()
+    assert not left

@@ -11,12 +11,12 @@ import threading
 import time
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from tests.support.project import Project
     from tests.support.server import Database
@@ -32,6 +32,11 @@ def minimal_environment() -> dict[str, str]:
     """Return what a container gives a process, and what coverage needs to follow it; nothing else of ours."""
     kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_PROCESS_")}
     return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **kept}
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that the main thread of a process has started, as Linux tells."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @dataclass(frozen=True)

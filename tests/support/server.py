@@ -144,6 +144,15 @@ class Database:
             return cursor.fetchall() if cursor.description is not None else []
 
 
+def waits_for_a_table(database: Database) -> bool:
+    """Whether somebody in the database waits for the lock of a table."""
+    waits = """
+        SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+         WHERE NOT l.granted AND l.locktype = 'relation' AND d.datname = current_database()
+    """
+    return bool(database.as_superuser.rows(waits))
+
+
 def create_role(server: Server, *, name: str | None, password: str | None, options: LiteralString) -> Role:
     """Create a login role; `options` are those of CREATE ROLE, such as `CREATEDB`."""
     role = Role(
