@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from tests.faults.test_dead_runs import children
 from tests.faults.test_frozen import LEASE_S, SHORT
+from tests.support.process import children_of
 from tests.support.proxy import Action
 from tests.support.waiting import until
 
@@ -80,7 +80,7 @@ def test_runner_killed(case):
 )
 def test_child_killed(case):
     running, _ = waiting(case)
-    for child in children(running.pid):
+    for child in children_of(running.pid):
         os.kill(child, signal.SIGKILL)
     result = case.ends(running)
     assert (result.finished["problem"], result.finished["failed"]) == ("no-resources", "r0003")
