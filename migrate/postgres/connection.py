@@ -69,6 +69,34 @@ class TimedOut(psycopg2.OperationalError):
     """The server did not answer within the connection's `wait_s`."""
 
 
+class _Cursor(psycopg2.extensions.cursor):
+    """One that sends what is to go ahead of its statement in the same message: each one costs both sides.
+
+    There are no others: psycopg2 has no COPY beside a wait callback.
+    """
+
+    connection: Connection
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - psycopg2's name for it
+        """As psycopg2's; the result is the last statement's."""
+        if not isinstance(query, str):
+            self.connection.send_ahead()
+        ahead = self.connection.take_ahead()
+        if ahead:
+            query = f"{ahead if vars is None else ahead.replace('%', '%%')}; {query}"
+        try:
+            super().execute(query, vars)
+        except BaseException:
+            if ahead and self.connection.is_idle:  # nothing was sent: the values were not to be written
+                self.connection.go_ahead(ahead)
+            raise
+
+    def executemany(self, query: Any, vars_list: Any) -> None:
+        """As psycopg2's."""
+        self.connection.send_ahead()
+        super().executemany(query, vars_list)
+
+
 class Connection(psycopg2.extensions.connection):
     """A psycopg2 connection whose waits are bounded by ``wait_s`` seconds and by an interruption, and can be heard."""
 
@@ -80,12 +108,18 @@ class Connection(psycopg2.extensions.connection):
     is_proven: bool = False  # a release may run on the server that it leads to
     settable: dict[str, str] | None = None  # settings for revisions that its server and role allow; None: not asked
     prepared: set[str] | None = None  # the names of the statements that are planned already; None: none is to be
+    has_ledger: bool = False  # one that is kept has seen a ledger that it can read
+    _ahead: str = ""
 
     def let_go(self) -> None:
         """Close it, unless it is kept and idle: no run begins in a transaction of another one."""
-        is_idle = self.get_transaction_status() == psycopg2.extensions.TRANSACTION_STATUS_IDLE
-        if not (self.is_kept and is_idle):
+        if not (self.is_kept and self.is_idle):
             self.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is there, and in no transaction."""
+        return self.get_transaction_status() == psycopg2.extensions.TRANSACTION_STATUS_IDLE
 
     def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """All rows of one query."""
@@ -113,21 +147,36 @@ class Connection(psycopg2.extensions.connection):
     ) -> Iterator[None]:
         """A transaction in the given mode, e.g. ``REPEATABLE READ READ ONLY``; committed at the end, else rolled back.
 
-        ``mark`` is an expression of SQL that is evaluated with the lock timeout's setting.
+        ``mark`` is an expression of SQL that is evaluated with the lock timeout's setting. It begins with its first
+        statement.
         """
         begin = f"BEGIN ISOLATION LEVEL {mode}"
+        if lock_timeout_s is not None:
+            begin += f"; SELECT pg_catalog.set_config('lock_timeout', '{lock_timeout_s * 1000:.0f}ms', true), {mark}"
+        self.go_ahead(begin)
         try:
-            if lock_timeout_s is None:
-                self.run(begin)
-            else:
-                setting = {"value": f"{lock_timeout_s * 1000:.0f}ms"}
-                self.run(f"{begin}; SELECT pg_catalog.set_config('lock_timeout', %(value)s, true), {mark}", setting)
             yield
         except BaseException:
-            if not self.closed:
+            if not self.take_ahead() and not self.closed:
                 self.run("ROLLBACK")
             raise
-        self.run("COMMIT")
+        if not self.take_ahead():
+            self.run("COMMIT")
+
+    def go_ahead(self, sql: str) -> None:
+        """Let this be done before the next statement, and with it."""
+        self._ahead = f"{self._ahead}; {sql}" if self._ahead else sql
+
+    def take_ahead(self) -> str:
+        """What is to be done before the next statement; empty where that is nothing."""
+        ahead, self._ahead = self._ahead, ""
+        return ahead
+
+    def send_ahead(self) -> None:
+        """Let it be done by itself. Raises psycopg2.Error."""
+        ahead = self.take_ahead()
+        if ahead:
+            self.run(ahead)
 
     @contextmanager
     def patient(self, go_on: Callable[[], None]) -> Iterator[None]:
@@ -142,6 +191,7 @@ class Connection(psycopg2.extensions.connection):
                 beat()
             go_on()
 
+        self.send_ahead()
         with suppress(psycopg2.Error), savepoint(self):  # some systems cannot
             self.run("SELECT pg_catalog.set_config('client_connection_check_interval', '500ms', true)")
         self.wait_s, self.beat = float("inf"), beat_and_go_on
@@ -219,6 +269,7 @@ def connect(
 
     connection: Connection = psycopg2.connect(connection_factory=prepared, **parameters)
     connection.wait_s = QUERY_S
+    connection.cursor_factory = _Cursor
     connection.set_session(autocommit=True)
     return connection
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import select
 from typing import TYPE_CHECKING
 
 import psycopg2
 
+from migrate.postgres.backend_names import GUARD_NAME
 from migrate.postgres.connection import QUERY_S, connect_with_retry
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from migrate.core.url import DatabaseUrl
     from migrate.postgres.connection import Connection
 
-_NAME = "SELECT pg_catalog.set_config('application_name', %(name)s, false)"
+_NAME = "SET application_name TO '%s'"  # a query might stand before no BEGIN ISOLATION LEVEL
 
 
 class KeptConnections:
@@ -29,7 +31,7 @@ class KeptConnections:
         Raises as `connect_with_retry` does. Whoever is done with it calls its `let_go`.
         """
         url, kept = self._kept.pop(role, (None, None))
-        if kept is not None and (url != target.url or not _is_renamed(kept, context, f"{role}{context.run_id}")):
+        if kept is not None and (url != target.url or not _is_ready(kept, context, role)):
             kept.close()
             kept = None
         if kept is None:
@@ -53,13 +55,16 @@ def keep(connection: Connection, *, is_pooled: bool) -> None:
         connection.prepared = set()
 
 
-def _is_renamed(connection: Connection, context: Context, name: str) -> bool:
-    """Whether the connection answers, and is this run's from here on."""
-    if connection.closed:
+def _is_ready(connection: Connection, context: Context, role: str) -> bool:
+    """Whether the connection is there, and is this run's from here on."""
+    if connection.closed or select.select([connection], [], [], 0)[0]:  # the last that one says unasked is that it ends
         return False
     connection.interruption, connection.beat, connection.wait_s = context.interruption, context.beat, QUERY_S
+    if role == GUARD_NAME:  # its first statement may as well name it: nothing is done under the old name
+        connection.go_ahead(_NAME % f"{role}{context.run_id}")
+        return True
     try:
-        connection.run(_NAME, {"name": name})
+        connection.run(_NAME % f"{role}{context.run_id}")
     except psycopg2.Error:
         return False
     return True

@@ -74,13 +74,14 @@ def test_one_in_a_transaction_is_not_kept(kept, target, context):
     assert lend(kept, target, context, "two") is not first
 
 
-def test_one_that_the_server_has_ended_is_made_anew(kept, target, context, database):
-    first = lend(kept, target, context, "one")
+@pytest.mark.parametrize("role", [CONTROL_NAME, GUARD_NAME])
+def test_one_that_the_server_has_ended_is_made_anew(kept, target, context, database, role):
+    first = lend(kept, target, context, "one", role)
     pid = first.info.backend_pid
     first.let_go()
     database.as_superuser.execute(f"SELECT pg_terminate_backend({pid})")
     until(lambda: not database.as_superuser.rows(f"SELECT FROM pg_stat_activity WHERE pid = {pid}"))
-    assert lend(kept, target, context, "two").info.backend_pid != pid
+    assert lend(kept, target, context, "two", role).info.backend_pid != pid
 
 
 def test_one_of_a_pooler_is_not_kept(kept, target, context):
