@@ -20,7 +20,7 @@ from migrate.job.voice import Answer, Report, Speech
 from migrate.output.json_lines import as_text
 from migrate.postgres import ledger
 from migrate.postgres.errors import problem_of
-from migrate.postgres.observe import read_server
+from migrate.postgres.server import read_server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

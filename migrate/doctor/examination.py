@@ -28,7 +28,8 @@ from migrate.job.outlook import look_ahead
 from migrate.job.progress import pending_of
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.errors import problem_of
-from migrate.postgres.observe import observe, read_server, refuse_missing_rights, refuse_wrong_server
+from migrate.postgres.observe import observe
+from migrate.postgres.server import read_server, refuse_missing_rights, refuse_wrong_server
 from migrate.steps.backup import refuse_impossible
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from migrate.job.progress import Judged, held_in_words, kind_of, pending_of, pla
 from migrate.postgres.backend_names import GUARD_NAME
 from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.kept_connections import keep
-from migrate.postgres.observe import observe, read_server, refuse_wrong_server
+from migrate.postgres.observe import observe
+from migrate.postgres.server import read_server, refuse_wrong_server
 from migrate.settings import CHANGING_VERBS
 
 if TYPE_CHECKING:

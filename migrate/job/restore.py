@@ -30,7 +30,8 @@ from migrate.postgres.connection import connect_with_retry
 from migrate.postgres.errors import problem_of
 from migrate.postgres.guard import GuardKey, guarded
 from migrate.postgres.ledger import Ledger, target_key
-from migrate.postgres.observe import read_server, refuse_wrong_server, version_rows
+from migrate.postgres.observe import version_rows
+from migrate.postgres.server import read_server, refuse_wrong_server
 from migrate.steps.control import without_ours
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.postgres.connection import QUERY_S, connect_with_retry
 from migrate.postgres.errors import problem_of
 from migrate.postgres.ledger import target_key
-from migrate.postgres.observe import read_server
+from migrate.postgres.server import read_server
 from migrate.postgres.version_rows import rows_of_schemas, unproven_targets
 from migrate.regular_files import read
 from migrate.settings.program_output import NoOutput, output_of

@@ -145,12 +145,14 @@ _UNFINISHED: Final = f"""
       FROM migrate.step s WHERE {_OPEN} ORDER BY s.step_id
 """
 # Of the runs that tell whether the target is as it should be, which the last one decides: one that ended well, or one that
-# changed it, or was ended by what it found, without the proof. A repair proves what it repaired.
+# changed it, or was ended by what it found, without the proof. A repair proves what it repaired. (OFFSET 0: or the server
+# reads the steps of all targets to answer for one.)
 TELLS_OF_TARGET: Final = """
     (r.exit_code IN (31, 32) OR r.problem = 'several-targets' OR (r.exit_code = 0 AND r.verb <> 'repair')
      OR (r.exit_code IS DISTINCT FROM 0
-         AND EXISTS (SELECT FROM migrate.step s WHERE s.run_id = r.run_id AND s.status = 'finished'
-                        AND s.kind IN ('upgrade', 'downgrade'))))
+         AND EXISTS (SELECT FROM migrate.step s
+                      WHERE s.target = r.target AND s.run_id = r.run_id AND s.status = 'finished'
+                        AND s.kind IN ('upgrade', 'downgrade') OFFSET 0)))
 """
 _UNPROVEN: Final = f"""
     SELECT r.run_id, r.exit_code, coalesce(r.result -> 'differences', r.result -> 'residue', '[]'),
@@ -251,10 +253,12 @@ def read(
 
     ``with_meant``: the differences that were accepted, too, for who compares the schema.
     """
-    if not exists(connection):
+    was_there, connection.has_ledger = connection.has_ledger, False
+    if not was_there and not exists(connection):
         return Known()
     asked = {"target": key, "rows": list(rows), "hashes": json.dumps(dict(hashes)), "with_meant": with_meant}
     done, steps, last, let_stay, found, began, is_open = connection.planned(_KNOWN, asked)[0]
+    connection.has_ledger = connection.is_kept
     applied = {
         row[0]: AppliedRevision(row[0], tuple(row[1]), row[2] or "", row[3] or "", row[4])
         for row in done

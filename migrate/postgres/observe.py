@@ -1,4 +1,4 @@
-"""Reads the target as it is: who answers, the version rows, the objects there; one snapshot, nothing written."""
+"""Reads the target as it is: the version rows, the ledger, the objects there; one snapshot, nothing written."""
 
 from __future__ import annotations
 
@@ -10,89 +10,27 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import psycopg2
 import psycopg2.errors
 
-from migrate.core.decide.observation import InvalidIndex, Observation, Server
+from migrate.core.decide.observation import InvalidIndex, Observation
 from migrate.core.problems import again, shell, sql, stop
-from migrate.core.search_path import schemas_of
 from migrate.postgres import ledger
 from migrate.postgres.errors import code_of, problem_of
+from migrate.postgres.server import read_server, refuse_missing_rights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from migrate.core.decide.policy import Limits
-    from migrate.core.problems import Stop
     from migrate.core.target import Target
     from migrate.postgres.connection import Connection
 
 Read = TypeVar("Read")
 
-OLDEST: Final = 140000  # the catalog functions that the schema is read with, and client_connection_check_interval
 LISTED_OBJECTS: Final = 100
 # The catalog's printing functions see an object that was dropped after the snapshot no more (ruleutils.c, lsyscache.c:
 # "could not open relation with OID", "cache lookup failed"): internal_error, undefined_table and _object.
 _GONE: Final = frozenset({"XX000", "42P01", "42704"})
 _READS: Final = 3
 _AGAIN_S: Final = 0.2
-
-# The version table's schema: where the search_path finds the table, else where Alembic would create it.
-RESOLVE_SCHEMA: Final = """
-    coalesce(
-        %(schema)s::text,
-        (SELECT n.nspname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-          WHERE c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(%(table)s))),
-        pg_catalog.current_schema()::text)
-"""
-
-_WHO: Final = f"""
-    SELECT pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_setting('server_version'),
-           host(pg_catalog.inet_server_addr()), pg_catalog.current_database()::text, current_user::text,
-           pg_catalog.current_setting('server_encoding'), pg_catalog.pg_is_in_recovery(),
-           pg_catalog.current_setting('transaction_read_only') = 'on',
-           pg_catalog.pg_backend_pid(), pg_catalog.current_setting('search_path'), {RESOLVE_SCHEMA} AS nsp
-"""
-
-_RIGHTS: Final = """
-    SELECT t.oid IS NOT NULL,
-           CASE WHEN n.oid IS NULL THEN pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')
-                ELSE pg_catalog.has_schema_privilege(n.oid, 'CREATE') END,
-           t.oid IS NULL OR (pg_catalog.has_table_privilege(t.oid, 'SELECT')
-             AND pg_catalog.has_table_privilege(t.oid, 'INSERT') AND pg_catalog.has_table_privilege(t.oid, 'UPDATE')
-             AND pg_catalog.has_table_privilege(t.oid, 'DELETE')),
-           n.oid IS NOT NULL,
-           t.oid IS NULL OR pg_catalog.has_table_privilege(t.oid, 'SELECT'),
-           (SELECT CASE WHEN a.atttypmod >= 4 THEN a.atttypmod - 4 END FROM pg_catalog.pg_attribute a
-             WHERE a.attrelid = t.oid AND a.attname = 'version_num' AND NOT a.attisdropped)
-      FROM (VALUES (who.nsp, %(table)s::text)) AS asked(nsp, rel)
-      LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = asked.nsp
-      LEFT JOIN pg_catalog.pg_class t ON t.relnamespace = n.oid AND t.relname = asked.rel AND t.relkind IN ('r', 'p', 'v')
-"""
-_SERVER: Final = f"SELECT * FROM ({_WHO}) AS who CROSS JOIN LATERAL ({_RIGHTS}) AS has"
-
-# Where the objects would be looked for, and this role may not look: PostgreSQL passes over such a schema of the
-# search_path without a word. One in which there is nothing hides nothing; the catalogs show what is there all the same.
-_UNSEEN: Final = """
-    SELECT n.nspname::text,
-           CASE WHEN pg_catalog.pg_has_role(n.nspowner, 'MEMBER') AND NOT pg_catalog.pg_has_role(n.nspowner, 'USAGE')
-                THEN pg_catalog.pg_get_userbyid(n.nspowner)::text END
-      FROM pg_catalog.unnest(%(path)s::text[]) WITH ORDINALITY AS named(nsp, at)
-      JOIN pg_catalog.pg_namespace n ON n.nspname = named.nsp
-     WHERE NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE')
-       AND (%(schema)s::text IS NULL OR n.nspname = %(schema)s::text
-            OR NOT %(has_table)s
-               AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid
-                              AND (c.relname = %(table)s::text
-                                   OR named.at < pg_catalog.array_position(%(path)s::text[], %(schema)s::text))))
-     ORDER BY named.at LIMIT 1
-"""
-
-# Who has the rights on the version table, or on its schema, where this role may become it and does not inherit from it.
-_OWNER: Final = """
-    SELECT pg_catalog.pg_get_userbyid(owner)::text
-      FROM (SELECT coalesce((SELECT t.relowner FROM pg_catalog.pg_class t
-                              WHERE t.relnamespace = n.oid AND t.relname = %(table)s), n.nspowner) AS owner
-              FROM pg_catalog.pg_namespace n WHERE n.nspname = %(schema)s) AS has
-     WHERE pg_catalog.pg_has_role(owner, 'MEMBER') AND NOT pg_catalog.pg_has_role(owner, 'USAGE')
-"""
 
 # The schemas that definitions are printed without, but for this role's lack of USAGE (see `catalog.schema_of`).
 _UNNAMED: Final = """
@@ -130,17 +68,24 @@ _OBJECTS: Final = """
 
 # INVALID and nobody builds it: no row in the progress view, and nobody holds the lock that a concurrent build takes on
 # the table. (To an ordinary role the progress view hides index_relid, but not the table's relid.)
+# A schema's tables are found by what depends on it, as DROP SCHEMA finds them: no index of pg_class begins with the
+# schema, and to scan what all tenants of a database have would cost each of them as much as all.
 _INVALID: Final = """
     SELECT n.nspname::text, pg_catalog.quote_ident(t.relname), pg_catalog.quote_ident(c.relname),
            pg_catalog.pg_get_indexdef(i.indexrelid),
            (SELECT pg_catalog.quote_ident(k.conname) FROM pg_catalog.pg_constraint k
              WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')),
            i.indisunique, i.indisexclusion, CASE c.relkind WHEN 'I' THEN i.indexrelid END
-      FROM pg_catalog.pg_index i
+      FROM pg_catalog.pg_namespace n
+     CROSS JOIN LATERAL (
+       SELECT DISTINCT d.objid AS oid FROM pg_catalog.pg_depend d
+        WHERE d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = n.oid
+          AND d.classid = 'pg_catalog.pg_class'::regclass OFFSET 0) AS own
+     CROSS JOIN LATERAL (
+       SELECT * FROM pg_catalog.pg_index WHERE indrelid = own.oid AND NOT indisvalid OFFSET 0) AS i
       JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
       JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
-      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-     WHERE NOT i.indisvalid AND c.relkind IN ('i', 'I') AND n.nspname = ANY (%(schemas)s)
+     WHERE c.relkind IN ('i', 'I') AND c.relnamespace = n.oid AND n.nspname = ANY (%(schemas)s)
        AND NOT (c.relkind = 'I' AND EXISTS (
              SELECT FROM pg_catalog.pg_stat_activity w
               WHERE w.datname = pg_catalog.current_database() AND w.application_name LIKE 'migrate:worker:%%'
@@ -191,111 +136,6 @@ _USER_SCHEMAS: Final = """
 """
 
 
-def read_server(connection: Connection, target: Target) -> Server:
-    """Who answers and what this role may do there. Raises Stop."""
-    try:
-        return _read_server(connection, target)
-    except psycopg2.Error as error:
-        raise problem_of(error, doing="asking the server who it is", connection=connection) from error
-
-
-def _read_server(connection: Connection, target: Target) -> Server:
-    asked = {"schema": target.version_table_schema, "table": target.version_table}
-    libpq_pid = connection.info.backend_pid
-    found = connection.planned(_SERVER, asked)[0]
-    number, version, address, database, user, encoding, recovery, read_only, pid, setting, schema, *rights = found
-    has_table, may_create, may_write, schema_exists, may_read, width = rights
-    place = {"schema": schema, "table": target.version_table}
-    path = (
-        schemas_of(setting, user) if target.version_table_schema is None else (target.version_table_schema,)
-    ) + target.schemas[:1]
-    unseen = connection.planned(_UNSEEN, {**place, "path": list(path), "has_table": has_table})
-    name, owner = unseen[0] if unseen else (None, None)
-    if unseen == [] and not (may_write and may_create):
-        owner = next((row[0] for row in connection.rows(_OWNER, place)), None)
-    return Server(
-        version_num=number,
-        version=version,
-        address=address,
-        database=database,
-        user=user,
-        encoding=encoding,
-        in_recovery=recovery,
-        read_only=read_only,
-        pooled=pid != libpq_pid,
-        schema=schema,
-        may_create=may_create,
-        may_write_versions=may_write,
-        schema_exists=schema_exists,
-        has_version_table=has_table,
-        may_read_versions=may_read,
-        version_width=width,
-        search_path=path,
-        unseen=name,
-        owner=owner,
-    )
-
-
-def refuse_wrong_server(server: Server, target: Target) -> None:
-    """Raises Stop for a server on which a release must not even take a lock."""
-    if server.version_num < OLDEST:
-        raise stop("unsupported-server", f"the server is PostgreSQL {server.version}, older than 14")
-    names = {"variable": target.url_from}
-    if server.in_recovery:
-        raise stop("not-writable", f"{_where(server)} is a standby", names=names)
-    if server.read_only:
-        raise stop(
-            "not-writable",
-            f"transactions of role {server.user} on {_where(server)} are read-only",
-            names=names,
-        )
-
-
-def refuse_missing_rights(server: Server, target: Target) -> None:
-    """Raises Stop where the role can not write the version table, or can not make it."""
-    from migrate.core.problems.privileges import fix_of_member  # a run with nothing to do refuses nothing here
-    from migrate.core.quoting import identifier
-
-    def refuse(why: str, grant: str) -> Stop:
-        note = ""
-        if server.owner is not None:
-            why = f"{why}; it may become role {server.owner}, which may, but does not inherit from it"
-            note = fix_of_member(server.owner, target.url_from)
-        return stop("missing-privilege", why, fix=sql(grant, note=note))
-
-    role = identifier(server.user)
-    if server.unseen is not None:
-        raise refuse(
-            f"role {server.user} may not look into schema {server.unseen}, so that what is there is not known",
-            f"GRANT USAGE ON SCHEMA {identifier(server.unseen)} TO {role};",
-        )
-    if server.schema is None:
-        first = next((name for name in server.search_path if name != server.user), server.user)
-        raise refuse(
-            f"no schema of the search_path of role {server.user} ({', '.join(server.search_path) or 'it is empty'}) exists"
-            f" in database {server.database}",
-            f"CREATE SCHEMA {identifier(first)} AUTHORIZATION {role};",
-        )
-    schema = identifier(server.schema)
-    if not server.may_write_versions:
-        does = "write" if server.may_read_versions else "read"
-        raise refuse(
-            f"role {server.user} may not {does} {server.schema}.{target.version_table}",
-            f"GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.{identifier(target.version_table)} TO {role};",
-        )
-    if not server.may_create and not server.schema_exists:
-        raise refuse(
-            f"schema {server.schema} does not exist, and role {server.user} may not create it",
-            f"CREATE SCHEMA {schema} AUTHORIZATION {role};",
-        )
-    # With a version table, revisions may need no new object in its schema; one that does ends with this grant itself.
-    if not server.may_create and not server.has_version_table:
-        raise refuse(
-            f"role {server.user} may not create objects in schema {server.schema}",
-            f"GRANT CREATE, USAGE ON SCHEMA {schema} TO {role};",
-        )
-
-
 def observe(
     connection: Connection,
     target: Target,
@@ -340,11 +180,14 @@ def in_snapshot(connection: Connection, limits: Limits, read: Callable[[], Read]
     reads = 0
     while True:
         reads += 1
+        knew_ledger = connection.has_ledger
         try:
             with connection.transaction("REPEATABLE READ READ ONLY", lock_timeout_s=limits.lock_s):
                 return read()
         except psycopg2.Error as error:
             found = problem_of(error, doing="reading the catalog", connection=connection)
+            if error.pgcode == "42501" and knew_ledger:
+                continue  # it is asked again whether there is one that may be read
             if error.pgcode not in _GONE:
                 raise found from error
             if reads == _READS:
@@ -375,7 +218,7 @@ def _observe(
     known, is_locked = ledger.Known(), False
     can_do_without = bool(rows) and sorted(rows) == sorted(without_ledger_at)
     if can_do_without:
-        connection.run("SAVEPOINT ledger")
+        connection.go_ahead("SAVEPOINT ledger")
     try:
         known = ledger.read(connection, key=key, rows=rows, hashes=hashes, with_meant=with_schema)
     except psycopg2.errors.LockNotAvailable:
@@ -477,10 +320,6 @@ def _is_said(schema: str, definitions: Iterable[str]) -> bool:
 
     qualified = re.compile(rf'(?<![\w$".]){re.escape(name_of(schema))}\.')
     return any(qualified.search(definition) for definition in definitions)
-
-
-def _where(server: Server) -> str:
-    return f"database {server.database} at {server.address or 'the local socket'}"
 
 
 def _quote(identifier: str) -> str:

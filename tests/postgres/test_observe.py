@@ -13,6 +13,7 @@ from migrate.core.url import DatabaseUrl
 from migrate.postgres import ledger
 from migrate.postgres import observe as reading
 from migrate.postgres.connection import connect
+from migrate.postgres.kept_connections import keep
 
 
 def test_a_catalog_in_which_something_is_dropped_at_every_read_is_blocked(database, monkeypatch):
@@ -74,3 +75,50 @@ def test_an_index_whose_build_ends_after_the_snapshot_is_not_invalid(database, m
         monkeypatch.setattr(reading, "invalid_indexes", ends_meanwhile)
         found = reading.observe(reader, target, Limits(), hashes={}, with_schema=False)
     assert [index.name for index in found.invalid_indexes] == ["broken"]
+
+
+def test_an_index_is_of_the_schema_that_it_is_in(database):
+    """A table may name another schema, and depends on it then as well."""
+    target = Target(DatabaseUrl.parse(database.url), "a test")
+    with closing(connect(target, application_name="test", interruption=None)) as reader:
+        reader.run("CREATE SCHEMA mine; CREATE SCHEMA others")
+        for key in ("'others'", "'mine'"):
+            name = f"of_{key.strip(chr(39))}"
+            reader.run(
+                f"CREATE TABLE mine.{name} (n regnamespace, i int) PARTITION BY LIST ((n = {key}::regnamespace));"
+                f"CREATE INDEX {name}_i ON ONLY mine.{name} (i);"
+                f"CREATE TABLE mine.{name}_part PARTITION OF mine.{name} FOR VALUES IN (true)"
+            )
+        database.as_superuser.execute(
+            "UPDATE pg_index SET indisvalid = false WHERE indrelid::regclass::text LIKE 'mine.%'"
+        )
+        found = {schema: reading.invalid_indexes(reader, [schema]) for schema in ("mine", "others")}
+    assert [index.name for index in found["mine"]] == [
+        "of_mine_i",
+        "of_mine_part_i_idx",
+        "of_others_i",
+        "of_others_part_i_idx",
+    ]
+    assert found["others"] == ()
+
+
+def test_a_right_to_the_ledger_that_is_taken_away_is_asked_for_anew(database):
+    """A connection that is kept knows that there is a ledger, and does not ask each time."""
+    role = database.rows("SELECT current_user::text")[0][0]
+    target = Target(DatabaseUrl.parse(database.url), "a test")
+    with closing(connect(target, application_name="test", interruption=None)) as reader:
+        keep(reader, is_pooled=False)
+        database.as_superuser.execute(f"CREATE SCHEMA migrate; {ledger._TABLES}")
+        database.as_superuser.execute(f"GRANT USAGE ON SCHEMA migrate TO {role}")
+        database.as_superuser.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA migrate TO {role}")
+        begun = "INSERT INTO migrate.run (run_id, target, verb, version) VALUES ('another', 'public.alembic_version', 'up', '1')"
+        database.as_superuser.execute(begun)
+
+        def is_open():
+            return reading.observe(reader, target, Limits(), hashes={}, with_schema=False).is_open
+
+        assert [is_open(), is_open()] == [True, True]
+        database.as_superuser.execute(f"REVOKE SELECT ON migrate.run FROM {role}")
+        assert [is_open(), is_open()] == [False, False]
+        database.as_superuser.execute("DROP SCHEMA migrate CASCADE")
+        assert not is_open()

@@ -28,7 +28,7 @@ def connection(server: Server) -> Found:
     fails="it is too old, a standby, or read-only for this role",
 )
 def server(seen: Reached) -> Found:
-    """One that is refused outright (`migrate.postgres.observe.refuse_wrong_server`) is the problem in its place."""
+    """One that is refused outright (`migrate.postgres.server.refuse_wrong_server`) is the problem in its place."""
     evidence, major = f"PostgreSQL {seen.server.version}, {seen.server.encoding}", seen.server.major
     manifest = seen.image.manifest if seen.image is not None else None
     if manifest is not None and manifest.postgres != major:
@@ -57,7 +57,7 @@ def pooler(server: Server) -> Found:
     fails="one is missing",
 )
 def rights(server: Server) -> Found:
-    """Those without which `up` refuses (`migrate.postgres.observe.refuse_missing_rights`) are the problem in its place."""
+    """Those without which `up` refuses (`migrate.postgres.server.refuse_missing_rights`) are the problem in its place."""
     if not server.may_create:
         return Warned(
             f"role {server.user} may write the version table, but not create in {server.schema}: a revision that does"
