@@ -47,7 +47,11 @@ class Engines:
 
             self._kept = kept_session
             event.listen(Engine, "do_connect", kept_session.connect)
-        self._kept.keep(is_on=is_on)
+        self._kept.keep(is_on=is_on, search_path=self.search_path, sets=self._sets)
+
+    @property
+    def _sets(self) -> str | None:
+        return f"SET search_path TO {_identifier(self.search_path)}" if self.search_path is not None else None
 
     def _connected(self, connection: Any, _record: object) -> None:
         if self.search_path is None:
@@ -55,7 +59,7 @@ class Engines:
         was = connection.autocommit
         connection.autocommit = True  # else the setting would end with the driver's first rollback
         cursor = connection.cursor()
-        cursor.execute(f"SET search_path TO {_identifier(self.search_path)}")
+        cursor.execute(self._sets)
         cursor.close()
         connection.autocommit = was
 

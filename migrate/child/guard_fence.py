@@ -47,9 +47,6 @@ class GuardFence(Observer):
         self.asks = course.task.guard
         self._session = course.task.session
         self._is_pooled = course.task.is_pooled
-        self._is_fresh = (
-            False  # the guard was seen to be held by the transaction's beginning, and nothing was done since
-        )
         self._held_s = 0.0  # when the guard was last seen to be held
         self._marked: Any = None  # the driver's connection whose session has the mark
         self.wraps = False  # a statement that would commit by itself runs in a transaction of ours
@@ -70,12 +67,10 @@ class GuardFence(Observer):
         self._marked = driver_of(connection)
         self.expect(held, "the next transaction")
         self._course.tell_began(int(xid), pid)
-        self._is_fresh = True
 
     def sending(self, statement: Statement) -> None:
         """Ask before what commits by itself, and tell the parent of the first one; else now and then."""
         connection = statement.connection
-        self._is_fresh = False
         if self.wraps:  # it failed, and the revision went on
             self.unwrap(connection, "ROLLBACK")
         if not commits_by_itself(connection):
@@ -140,11 +135,14 @@ class GuardFence(Observer):
         self._held_s = time.monotonic()
 
     def pass_between(self, connection: Connection, what: str) -> None:
-        """Ask between two revisions, whatever the connection does. Raises Refused."""
-        if not self._is_fresh:
+        """Ask between two revisions, whatever the connection does; not again in a moment. Raises Refused.
+
+        A moment is the heartbeat's: what runs in a transaction is asked again before it is committed, each statement
+        that commits by itself before it is sent.
+        """
+        if time.monotonic() - self._held_s >= self._course.task.guard_every_s:
             with in_transaction(connection):
                 self.ask(connection, self.asks.is_held, what)
-        self._is_fresh = False
 
     def finish(self, connection: Connection, finish_sql: str | None, what: str) -> tuple[str | None, bool]:
         """Let the revision's own transaction close its step of the ledger, then ask. Raises Refused.

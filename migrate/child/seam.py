@@ -14,7 +14,7 @@ from migrate.child.beside import Beside
 from migrate.child.channel import Stopped
 from migrate.child.commits import OwnCommits
 from migrate.child.course import Course, Refused
-from migrate.child.driver import driver_of, in_transaction, is_autocommit, is_outside
+from migrate.child.driver import do_by_driver, driver_of, in_transaction, is_autocommit, is_outside
 from migrate.child.effects import EffectWatch
 from migrate.child.guard_fence import GuardFence
 from migrate.child.hook import Hook, Observer
@@ -45,15 +45,15 @@ _WHERE = """
            CAST(pg_catalog.inet_server_addr() AS text),
            coalesce((SELECT CAST(n.nspname AS text) FROM pg_catalog.pg_class c
                        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-                      WHERE c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(CAST(:table AS text)))),
+                      WHERE c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(CAST({table} AS text)))),
                     CAST(pg_catalog.current_schema() AS text)),
            EXISTS (SELECT 1 FROM pg_catalog.pg_class c
-                    WHERE c.relname = CAST(:table AS text) AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
-                      AND c.relnamespace = CASE WHEN CAST(:schema AS text) IS NULL
+                    WHERE c.relname = CAST({table} AS text) AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
+                      AND c.relnamespace = CASE WHEN CAST({schema} AS text) IS NULL
                           THEN (SELECT v.relnamespace FROM pg_catalog.pg_class v
-                                 WHERE v.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(CAST(:table AS text)))
+                                 WHERE v.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(CAST({table} AS text)))
                                    AND v.relnamespace <> CAST('pg_catalog' AS pg_catalog.regnamespace))
-                          ELSE (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname = CAST(:schema AS text)) END)
+                          ELSE (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname = CAST({schema} AS text)) END)
 """
 _PATH = "SELECT pg_catalog.current_setting('search_path'), CAST(current_user AS text)"
 
@@ -226,16 +226,21 @@ class Seam:
         self.course.phase = "version-table"
 
     def _prove(self, context: MigrationContext, connection: Connection, *, is_anew: bool) -> None:
-        named = {"table": context.version_table, "schema": context.version_table_schema}
-        with in_transaction(connection):
-            where = text(_WHERE.format(is_held=self._fence.asks.is_held))
-            held, pid, database, address, schema, self._has_table = connection.execute(where, named).one()
-            path = connection.execute(text(_PATH)).one() if schema is None else ("", "")
+        named = {"table": _constant(context.version_table), "schema": _constant(context.version_table_schema)}
         # SQLAlchemy puts the version table where it puts the user's own
         moved = connection.get_execution_options().get("schema_translate_map") or {}
-        schema = moved.get(context.version_table_schema, context.version_table_schema) or schema
-        there = f"database {database} at {address or 'a local socket'}"
+        given = moved.get(context.version_table_schema, context.version_table_schema)
         observed = (self._task.version_table, self._task.version_table_schema)
+        with in_transaction(connection):
+            where = _WHERE.format(is_held=self._fence.asks.is_held, **named)
+            found = do_by_driver(connection, where)
+            if (context.version_table, given or found[4]) != observed:
+                # what listens for SQLAlchemy's statements may set the search_path; its way takes as long as a revision
+                found = connection.execute(text(where.replace(":", "\\:"))).one()
+            held, pid, database, address, schema, self._has_table = found
+            path = do_by_driver(connection, _PATH) if schema is None else ("", "")
+        schema = given or schema
+        there = f"database {database} at {address or 'a local socket'}"
         is_other = not held or (context.version_table, schema) != observed
         if is_other and self._proven is not None:
             in_there, in_here = ("", "") if held else (f" in {there}", f" in {self._database}")
@@ -388,6 +393,14 @@ class Seam:
         problem, is_recorded = self._fence.finish(connection, finish_sql, what)
         if problem is not None or not is_recorded:
             self._channel.tell(Unrecorded(problem))
+
+
+def _constant(name: str | None) -> str:
+    """A name as a constant of SQL in which no driver finds a place for a parameter."""
+    if name is None:
+        return "NULL"
+    escaped = name.replace("\\", "\\\\").replace("'", "''").replace("%", "\\x25")
+    return f"E'{escaped}'"
 
 
 def _id_of(step: RevisionStep) -> str:

@@ -450,3 +450,28 @@ def test_an_env_py_that_runs_nothing_is_no_success(project, database, server, ru
     result = run_migrate(verb, **where)
     assert (result.exit_code, result.finished["problem"]) == (32, "unproven")
     assert "without calling context.run_migrations()" in result.finished["why"]
+
+
+@pytest.mark.parametrize("listens", ["before_cursor_execute", "before_execute"])
+def test_a_search_path_that_a_listener_sets_at_each_statement_is_the_one(listens, project, database, run_migrate):
+    """Our own question goes by the driver, where nobody listens: before it refuses, it is put by SQLAlchemy as well."""
+    cursor = "cursor" if "cursor" in listens else "connection.connection.cursor()"
+    arguments = "connection, cursor, *_" if "cursor" in listens else "connection, *_"
+    project.env.write_text(
+        PRELUDE.replace("import create_engine,", "import create_engine, event,")
+        + dedent(f"""
+        @event.listens_for(engine, "{listens}")
+        def aim({arguments}):
+            {cursor}.execute("SET search_path TO aimed")
+
+        with engine.connect() as connection:
+            context.configure(connection=connection)
+            with context.begin_transaction():
+                context.run_migrations()
+        """)
+    )
+    project.revision("r1", upgrade="op.execute('CREATE TABLE made (id int)')")
+    database.execute("CREATE SCHEMA aimed")
+    result = run_migrate("up", "--version-table-schema", "aimed", database=database)
+    assert (result.exit_code, result.finished["applied"]) == (0, ["r1"]), result.stdout.decode()
+    assert database.rows("SELECT version_num FROM aimed.alembic_version") == [("r1",)]
