@@ -7,10 +7,10 @@ came to together. A runner that dies costs the tenant that it had, and nobody el
 from __future__ import annotations
 
 import os
+import select
 from collections import deque
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, Final
 
 from migrate.core.decide.outcome import Outcome, Result, ended_by
@@ -25,8 +25,7 @@ from migrate.core.problems.fix import migrate as run_of
 from migrate.core.quoting import word
 from migrate.core.wording import counted
 from migrate.job.look import refuse_image_faults
-from migrate.job.runner_process import RunnerProcess
-from migrate.job.tenant_runner import Begin, Said, Take, Took
+from migrate.job.runner_messages import Begin, Said, Take, Took
 from migrate.job.tenants import create_schema, see_groups, target_of
 from migrate.job.voice import Report
 from migrate.settings import TENANT_FLAG_VERBS
@@ -36,10 +35,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from migrate.core.fleet.grid import Row
+    from migrate.job.runner_process import RunnerProcess
     from migrate.job.session import Session
 
 _MOST_PARALLEL: Final = 4
-_TAKES: Final = 250  # tenants, after which a runner makes room for a new one: what user code keeps does not add up
+_TAKES: Final = 500  # tenants, after which a runner makes room for a new one: what user code keeps does not add up
 _TICK_S: Final = 0.5
 _BY_ROWS: Final = frozenset(
     {"up", "plan", "status", "report"}
@@ -156,12 +156,16 @@ class FleetRun:
 
     def _take(self, tenants: Sequence[Tenant], *, tries_again: bool = False) -> None:
         """Take these, a few at once; with ``tries_again``, those that may be tried again are put off."""
+        from migrate.job.runner_process import RunnerProcess  # a fleet that is at its head needs none
+
         waiting = deque(tenants)
         most = self._settings.parallel or min(os.cpu_count() or 1, _MOST_PARALLEL)
         with ExitStack() as stack:
             runners = [RunnerProcess(self._begin, self._session.cwd) for _ in range(min(most, len(waiting)))]
             for runner in runners:
                 stack.enter_context(runner)
+            for runner in runners:  # before the first is waited for: each takes a moment to end
+                stack.callback(runner.dismiss)
             while (waiting and self.goes_on) or any(runner.tenant is not None for runner in runners):
                 for runner in runners:
                     if runner.tenant is None and waiting and self.goes_on:
@@ -180,8 +184,8 @@ class FleetRun:
         self._context.beat()
         signum = self._context.interruption.signum
         by_line = {runner.line: runner for runner in runners if runner.tenant is not None}
-        for line in wait(list(by_line), timeout=_TICK_S):
-            runner = by_line[line]  # type: ignore[index]
+        for line in select.select(list(by_line), [], [], _TICK_S)[0]:
+            runner = by_line[line]
             self._hear(runner, tries_again=tries_again)
         if signum is not None:
             for runner in runners:
@@ -190,20 +194,23 @@ class FleetRun:
     def _hear(self, runner: RunnerProcess, *, tries_again: bool) -> None:
         tenant = runner.tenant
         assert tenant is not None
-        match runner.hear():
-            case Said(name, event):
-                self._say(name, event)
-            case Took(end, outcome):
-                runner.tenant = None
-                self._end(end, outcome, tries_again=tries_again)
-                if runner.taken >= _TAKES:
-                    runner.renew()
-            case None:
-                runner.tenant = None
-                died = problem("connection-lost", f"the process that had tenant {tenant.name} ended before it was done")
-                end = TenantEnd(tenant.name, Result.UNKNOWN, died.exit_code, died.kind.code)
-                self._end(end, Outcome(Result.UNKNOWN, died.exit_code, died), tries_again=tries_again)
-                runner.renew()
+        told = runner.hear()
+        if told is None:
+            runner.tenant = None
+            died = problem("connection-lost", f"the process that had tenant {tenant.name} ended before it was done")
+            end = TenantEnd(tenant.name, Result.UNKNOWN, died.exit_code, died.kind.code)
+            self._end(end, Outcome(Result.UNKNOWN, died.exit_code, died), tries_again=tries_again)
+            runner.renew()
+            return
+        for each in told:
+            match each:
+                case Said(name, event):
+                    self._say(name, event)
+                case Took(end, outcome):
+                    runner.tenant = None
+                    self._end(end, outcome, tries_again=tries_again)
+                    if runner.taken >= _TAKES:
+                        runner.renew()
 
     def _end(self, end: TenantEnd, outcome: Outcome, *, tries_again: bool) -> None:
         """A runner has done with a tenant, or was ended with it."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import socket
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection as Line
 from pathlib import Path
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Final, Self
 import migrate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from migrate.core.fleet.tenants import Tenant
-    from migrate.job.tenant_runner import Begin, Said, Take, Took
+    from migrate.job.runner_messages import Begin, Said, Take, Took
 
 _RUNNER: Final = (
     "import sys; sys.path.insert(0, sys.argv[1]); import migrate.job.tenant_runner as runner; sys.path.pop(0);"
@@ -56,19 +59,24 @@ class RunnerProcess:
         self.tenant, self.taken = take.tenant, self.taken + 1
         self.line.send(take)
 
-    def hear(self) -> Said | Took | None:
+    def hear(self) -> Sequence[Said | Took] | None:
         """What it says; None where it is gone."""
         try:
-            said: Said | Took = self.line.recv()
+            said: Sequence[bytes] = pickle.loads(self.line.recv_bytes())  # noqa: S301 - it is our own process
         except (EOFError, OSError):
             return None
-        return said
+        return [pickle.loads(each) for each in said]  # noqa: S301 - as above
 
     def interrupt(self, signum: int) -> None:
         """Hand a signal on, once."""
         if self._process is not None and not self._told:
             self._told = True
             self._process.send_signal(signum)
+
+    def dismiss(self) -> None:
+        """Let it end, and do not wait for that."""
+        if self._line is not None:
+            self._line.close()
 
     def renew(self) -> None:
         """Let the next tenant have a new process."""
@@ -90,12 +98,10 @@ class RunnerProcess:
         self._line.send(self.begin)
 
     def _end(self) -> None:
-        if self._line is not None:
-            self._line.close()
+        self.dismiss()
         if self._process is not None:
-            until = time.monotonic() + 2.0
-            while self._process.poll() is None and time.monotonic() < until:
-                time.sleep(0.02)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=2.0)
             self._process.kill()
             self._process.wait()
         self._line = self._process = None

@@ -1,32 +1,37 @@
 """A process that takes tenant after tenant, so that env.py and its application are imported once for all of them.
 
 Started by `migrate.job.fleet`, to which it says everything: it prints nothing itself. What it is given and what it tells
-are the types below, pickled: both ends are the same files.
+are the types of `migrate.job.runner_messages`.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 import sys
+import threading
+import time
 from contextlib import closing, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection as Line
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from migrate.child.lifeline import end_with_parent
 from migrate.core.fleet.ending import TenantEnd
 from migrate.core.redaction import Redactor
 from migrate.job import signals
 from migrate.job import up as release
+from migrate.job.runner_messages import Begin, Said, Take, Took
 from migrate.job.session import Session
 from migrate.job.tenants import order_of
 from migrate.job.voice import working_folder
 from migrate.postgres.kept_connections import KeptConnections
 from migrate.settings import environment_secrets, load
+from migrate.steps.environment import child_environment
 from migrate.steps.kept_child import KeptChild
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from migrate.core.decide.outcome import Outcome
     from migrate.core.events import Event
@@ -35,47 +40,46 @@ if TYPE_CHECKING:
     from migrate.steps.order import Order
 
 
-class Begin(NamedTuple):
-    """What a runner must know before its first tenant."""
-
-    verb: str
-    flags: Mapping[str, Any]
-    run_id: str
-    started_s: float  # monotonic: the deadline is the fleet's
-
-
-class Take(NamedTuple):
-    """A tenant to be taken."""
-
-    tenant: Tenant
-    is_behind: bool  # as one question has told of all
-
-
-class Said(NamedTuple):
-    """An event of one tenant's run."""
-
-    tenant: str
-    event: Event
-
-
-class Took(NamedTuple):
-    """A tenant is done with, as well as it can be."""
-
-    end: TenantEnd
-    outcome: Outcome
+_HELD_S: Final = 0.02  # how late a line may be, by which its time is late as well
 
 
 class _Relay:
-    """Speaks for a session as `Voice` does, over the line."""
+    """Speaks for a session as `Voice` does, over the line: several lines at once, as each message wakes the fleet."""
 
     def __init__(self, line: Line, run_id: str) -> None:
         self.run_id = run_id
         self.tenant = ""
         self._line = line
+        self._held: list[bytes] = []
+        self._lock = threading.Lock()
+        threading.Thread(target=self._flush_now_and_then, name="relay", daemon=True).start()
 
     def emit(self, event: Event) -> None:
-        """Hand an event to the fleet."""
-        self._line.send(Said(self.tenant, event))
+        """Hand an event to the fleet, within a moment."""
+        self._hold(Said(self.tenant, event))
+
+    def end(self, took: Took) -> None:
+        """Say that the tenant is done with."""
+        self._hold(took)
+        self.flush()
+
+    def _hold(self, what: Said | Took) -> None:
+        said = pickle.dumps(what, pickle.HIGHEST_PROTOCOL)
+        with self._lock:
+            self._held.append(said)
+
+    def _flush_now_and_then(self) -> None:
+        with suppress(OSError):  # nobody is there any more
+            while True:
+                time.sleep(_HELD_S)
+                self.flush()
+
+    def flush(self) -> None:
+        """Hand on what was said. Raises OSError where nobody is there any more."""
+        with self._lock:
+            if self._held:
+                self._line.send_bytes(pickle.dumps(self._held, pickle.HIGHEST_PROTOCOL))
+                self._held = []
 
     def bind(self, **_context: object) -> None:
         """The first and the last line are the fleet's."""
@@ -90,15 +94,22 @@ def main(fd: int) -> None:
     assert fault is None, "the fleet has refused it"
     redactor = Redactor(environment_secrets(os.environ, working_folder(), ()))
     relay = _Relay(line, begin.run_id)
-    with signals.interruption(on_overdue=lambda _signum: os._exit(1)) as interruption, suppress(EOFError):
-        session = Session(begin.verb, settings, relay, redactor, interruption)
-        session.context = replace(session.context, started_s=begin.started_s)
-        with closing(KeptChild()) as child, closing(KeptConnections()) as connections:
-            order = replace(session.fleet_order(), child=child, connections=connections)
-            while True:
-                take: Take = line.recv()
-                relay.tenant = take.tenant.name
-                line.send(_take(session, replace(order, is_behind=take.is_behind), take.tenant, child))
+    try:
+        with signals.interruption(on_overdue=lambda _signum: os._exit(1)) as interruption, suppress(EOFError):
+            session = Session(begin.verb, settings, relay, redactor, interruption)
+            session.context = replace(session.context, started_s=begin.started_s)
+            with closing(KeptChild()) as child, closing(KeptConnections()) as connections:
+                order = replace(session.fleet_order(), child=child, connections=connections)
+                while True:
+                    take: Take = line.recv()
+                    relay.tenant = take.tenant.name
+                    if take.is_behind and begin.verb == "up" and not child.is_begun:  # it imports while this one looks
+                        with suppress(OSError):  # no process is to be had: if one is needed, that is said then
+                            child.begin(child_environment(order), order.project.cwd, order.context.emit)
+                    relay.end(_take(session, replace(order, is_behind=take.is_behind), take.tenant, child))
+    finally:
+        with suppress(OSError):  # why it ends may be in what it has said last
+            relay.flush()
 
 
 def _take(session: Session, order: Order, tenant: Tenant, child: KeptChild) -> Took:

@@ -25,6 +25,11 @@ class KeptChild:
         """Whether there is a child already, which may know things of an earlier run's database."""
         return self._worker is not None and not self._is_fresh
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether a process is there, for its first run or for the next."""
+        return self._worker is not None
+
     def begin(self, environ: Mapping[str, str], cwd: Path, emit: Emit) -> None:
         """Let the child import what it needs while its first run is prepared, which tells it what the environment lacks."""
         self._worker, self._is_fresh = Worker(environ=environ, cwd=cwd, emit=emit), True

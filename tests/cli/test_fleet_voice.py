@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 
 import pytest
 
 from tests.cli.test_fleet import by_tenant, cookbook, provision  # noqa: F401 - a fixture
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -80,6 +82,19 @@ def test_every_line_of_a_tenant_says_whose_it_is(half, database, run_migrate):
     assert by_tenant(told)["tenant_3"]["exit_code"] == 15
     assert [line["tenant"] for line in told.named("tenant.started")] == ["tenant_2", "tenant_3"]
     assert told.named("tenant.started")[0]["tenants"] == 4
+
+
+def test_a_line_is_told_while_its_tenant_goes_on(cookbook, database, start_migrate):  # noqa: F811 - a fixture
+    """A runner tells several lines at once, and yet does not keep what is not over."""
+    provision(database, 1)
+    cookbook.revision("r3", down="r2", upgrade="op.execute('SELECT pg_advisory_xact_lock(4711)')")
+    with closing(database.connect()) as holder, holder.cursor() as held:
+        held.execute("SELECT pg_advisory_xact_lock(4711)")
+        running = start_migrate("up", database=database, cwd=cookbook.path)
+        until(lambda: [line for line in running.so_far.named("revision.started") if line["revision"] == "r3"])
+        assert not running.so_far.named("tenant.finished")
+        holder.rollback()
+    assert running.finish().exit_code == 0
 
 
 def test_a_plan_in_markdown_counts_the_tenants_and_has_what_comes_next_at_each_place_once(half, database, run_migrate):
