@@ -7,7 +7,6 @@ A process of its own, because a revision may do what it likes to its interpreter
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -214,8 +213,6 @@ def _say(record: dict[str, object], channel: Channel) -> None:
 def main(fd: int) -> None:
     """Serve orders until the parent closes the line."""
     end_with_parent(fd)
-    # A terminal's Ctrl-C reaches the whole group; the parent cancels on the server and says when to end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for stream in (sys.stdout, sys.stderr):
         # a line that a revision prints belongs between the events around it, whatever the locale can encode
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]

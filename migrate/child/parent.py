@@ -29,8 +29,9 @@ LINE_BYTES: Final = 65536
 LAST_WORDS_S: Final = 0.3  # for what a child has printed; a process that it left running may print for ever
 # What is imported stays: to look through it for garbage, again and again while it grows, is an eighth of the imports.
 # And with Alembic comes Mako, whose pages of errors Pygments would colour, which rich brings along.
+# First of all: a terminal's Ctrl-C reaches the whole group; the parent cancels on the server and says when to end.
 _CHILD: Final = (
-    "import gc, sys; gc.disable(); sys.path.insert(0, sys.argv[1]); sys.modules['mako.ext.pygmentplugin'] = None;"
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); import gc, sys; gc.disable(); sys.path.insert(0, sys.argv[1]); sys.modules['mako.ext.pygmentplugin'] = None;"
     " import migrate.child.main; del sys.modules['mako.ext.pygmentplugin']; sys.path.pop(0);"
     " gc.freeze(); gc.enable(); migrate.child.main.main(int(sys.argv[2]))"
 )

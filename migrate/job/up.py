@@ -20,7 +20,7 @@ from migrate.job.progress import Judged, Progress, finish_without_steps, kind_of
 from migrate.postgres.backend_names import CONTROL_NAME
 from migrate.postgres.connection import QUERY_S
 from migrate.postgres.ledger import Ledger, target_key
-from migrate.postgres.observe import read_server, refuse_missing_rights
+from migrate.postgres.server import read_server, refuse_missing_rights
 from migrate.steps.control import ANSWER_S, revive
 from migrate.steps.run import Run
 
@@ -151,7 +151,8 @@ def begun_child(order: Order, seen: Judged | None) -> Iterator[KeptChild | None]
     from migrate.steps.kept_child import KeptChild
 
     with closing(KeptChild()) as child:
-        child.begin(child_environment(order), order.project.cwd, order.context.emit)
+        with suppress(OSError):  # no process is to be had: if it is needed after the second look, that says so
+            child.begin(child_environment(order), order.project.cwd, order.context.emit)
         yield child
 
 

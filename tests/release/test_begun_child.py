@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from migrate.core.decide.plan import Upgrade
+from migrate.job import up
 from migrate.postgres.guard import GuardKey
+from migrate.steps.kept_child import KeptChild
 from tests.support.process import children_of
 from tests.support.server import waits_for_a_table
 from tests.support.waiting import until
@@ -73,3 +79,29 @@ def test_it_ends_with_a_run_for_which_another_one_has_left_nothing_to_do(one_pen
     result = running.finish()
     result.check_clean()
     assert (result.exit_code, result.finished["outcome"]) == (0, "noop")
+
+
+def test_a_terminals_interrupt_while_it_imports_is_the_parents_to_answer(one_pending, start_migrate):
+    with at_its_second_look(one_pending, start_migrate) as running:
+        (child,) = until(lambda: children_of(running.pid))
+        until(lambda: "sqlalchemy" in Path(f"/proc/{child}/maps").read_text(), otherwise="it does not import")
+        os.kill(child, signal.SIGINT)
+    result = running.finish()
+    assert (result.exit_code, result.finished["applied"]) == (0, ["r2"])
+    assert not result.named("revision.output")
+
+
+def test_a_process_that_is_not_to_be_had_ends_no_run_before_one_is_needed(one_pending, monkeypatch):
+    """As where a container's pids are used up; whether one is needed is known after the second look."""
+
+    def begin(*_):
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(KeptChild, "begin", begin)
+    monkeypatch.setattr(up, "stepwise", lambda _seen: SimpleNamespace(steps=[Upgrade((), ())]))
+    monkeypatch.setattr("migrate.steps.environment.child_environment", lambda _order: {})
+    context = SimpleNamespace(emit=None)
+    order = SimpleNamespace(child=None, project=SimpleNamespace(cwd=None), context=context)
+    with up.begun_child(order, object()) as begun:
+        assert begun is not None
+        assert not begun.is_begun
