@@ -25,11 +25,11 @@ from migrate.core.quoting import identifier, word, words
 from migrate.core.wording import clauses, counted, shortened
 from migrate.job.look import (
     connected,
-    look,
     needed_manifest,
     observed,
     refuse_image_faults,
     rows_named,
+    settled,
     through_pooler,
     warn_of_other_names,
 )
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from migrate.core.decide.observation import Observation, Server
     from migrate.core.decide.repair import Closing, Repairs
     from migrate.core.decide.state import Position, State
+    from migrate.core.manifest.manifest import Manifest
     from migrate.core.problems import Problem
     from migrate.postgres.connection import Connection
     from migrate.postgres.counting import Uncounted
@@ -222,8 +223,21 @@ def _look_and_act(
 
 def judge_adoption(order: Order, connection: Connection, at: Override | None) -> Judged:
     """What adopting would write. Raises Stop where nothing is proven and no override names a revision."""
-    observation = look(order, connection)
-    state = classify(order.image, observation, order.policy.target, order.policy.ignore)
+    state: State | None = None
+
+    def judged(seen: Observation) -> Judged:
+        nonlocal state
+        state = classify(order.image, seen, order.policy.target, order.policy.ignore)
+        return _adoption(order, seen, state, at)
+
+    try:
+        return settled(order, connection, judged, lambda _: False)[1]
+    finally:
+        if at is None and state is not None:
+            warn_of_other_names(order, state)
+
+
+def _adoption(order: Order, observation: Observation, state: State, at: Override | None) -> Judged:
     if at is not None:
         rows = _rows_to_record(order, at.revision)
         evidence: tuple[str, ...] = ()
@@ -240,7 +254,6 @@ def judge_adoption(order: Order, connection: Connection, at: Override | None) ->
             return Judged(observation, state, Plan((), Result.NOOP))
         return _to_adopt(order, observation, state, Adopt(proven, observation.rows))
     needed_manifest(order)
-    warn_of_other_names(order, state)
     allowed = AdoptPolicy.EXACT if order.policy.adopt is AdoptPolicy.OFF else order.policy.adopt
     decision = decide(order.image, state, replace(order.policy, adopt=allowed))
     if isinstance(decision, Refusal):
@@ -272,7 +285,14 @@ def _rows_to_record(order: Order, revisions: str) -> tuple[str, ...]:
 def judge_acceptance(order: Order, connection: Connection, at: Acceptance) -> Judged:
     """What accepting would record. Raises Stop where it is not known with which revision to compare."""
     manifest = needed_manifest(order)
-    observation = look(order, connection, with_schema=True)
+
+    def judged(seen: Observation) -> Judged:
+        return _acceptance(order, manifest, seen, at)
+
+    return settled(order, connection, judged, lambda _: False, with_schema=True)[1]
+
+
+def _acceptance(order: Order, manifest: Manifest, observation: Observation, at: Acceptance) -> Judged:
     state = classify(order.image, observation, order.policy.target, order.policy.ignore)
     blind = incomparable(observation)
     if blind is not None:
@@ -310,11 +330,15 @@ def _not_adoptable(refused: Problem) -> Problem:
     return problem("not-adoptable", refused.why, names={"revision": named or "base"}, **facts)
 
 
+def _leftovers(seen: Observation) -> tuple[object, ...]:
+    return *seen.unfinished, *seen.invalid_indexes
+
+
 def judge_repair(order: Order, connection: Connection, closing: Closing | None) -> tuple[Repairs, Judged]:
     """What a repair would do. Raises Stop for the operator's word about a revision that left nothing."""
     from migrate.steps.repair import assess
 
-    observation = look(order, connection, with_schema=True)
+    observation, _ = settled(order, connection, _leftovers, bool, with_schema=True)
     left = [step.revision for step in observation.unfinished if step.committed]
     if closing is not None and closing.revision not in left:
         open_ones = f"; those with one are {', '.join(filter(None, left))}" if left else ""

@@ -59,6 +59,18 @@ def test_another_run_that_commits_a_revision_during_the_look_is_no_drift(two_rev
     assert (result.exit_code, result.finished["outcome"]) == (0, "noop"), result.finished
 
 
+def test_another_run_that_commits_during_an_adoption_leaves_what_can_be_adopted(two_revisions, start_migrate):
+    database = two_revisions
+    database.execute("DROP TABLE alembic_version")
+    with at_work(database, "migrate:worker:another", "noted") as (connection, cursor):
+        for sql in _MORE:
+            cursor.execute(sql)
+        result = looked_at_while_it_commits(database, start_migrate, ("adopt",), connection)
+    result.check_clean()
+    assert (result.exit_code, result.finished["outcome"]) == (0, "adopted"), result.finished
+    assert database.rows("SELECT version_num FROM alembic_version") == [("r2",)]
+
+
 @pytest.mark.parametrize("verb", [("up",), ("plan",)], ids=lambda verb: verb[0])
 def test_another_run_that_ends_during_the_look_has_left_no_residue(two_revisions, start_migrate, verb):
     database = two_revisions
