@@ -52,6 +52,9 @@ _VOUCH: Final = """
            pg_catalog.current_schema(), pg_catalog.pg_conf_load_time()
 """
 _PLAIN: Final = (str, int, float, tuple, type(None))
+_LOOKED_AT: Final = (
+    10  # statements before an engine's dialect asks: more than a search_path and hstore are somebody's own
+)
 _HSTORE: Final = "_hstore_oids"  # SQLAlchemy's memory of the one question that its dialect asks of each connection
 
 
@@ -111,7 +114,7 @@ class _Session(extensions.connection):
 
     def note(self, sent: bytes | None) -> None:
         """A statement was sent; None: nobody knows which."""
-        if self.sent is not None:
+        if self.sent is not None and len(self.sent) < _LOOKED_AT:
             self.sent.append(sent)
         if self.is_plain and (sent is None or _leaves_traces(sent)):
             self.is_plain = False
