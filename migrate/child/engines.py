@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
+from contextlib import suppress
+from socket import SHUT_RDWR, socket
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
@@ -21,6 +24,7 @@ class Engines:
     def __init__(self) -> None:
         self.search_path: str | None = None
         self._known: WeakSet[Engine] = WeakSet()
+        self._adapted: list[Any] = []  # connections of asynchronous drivers
         self._kept: ModuleType | None = None  # loaded for a fleet alone: with it comes psycopg2
         # before the dialect asks for the schema that is the default: it has to be told this one
         event.listen(Engine, "connect", self._connected, insert=True)
@@ -35,9 +39,17 @@ class Engines:
         self._known.clear()  # an env.py may make a new one each time
 
     def end(self, *, is_well: bool) -> None:
-        """The run has ended; of one that has not ended well no session is kept."""
+        """The run has ended: no session of it stays open, with what it holds; of one that has not ended well none is kept."""
         if not is_well:
             self._keep_session(is_on=False)
+        for engine in list(self._known):
+            if not getattr(engine.dialect, "is_async", False):
+                with suppress(Exception):  # an application's own pool may do as it likes
+                    engine.dispose()
+        if not is_well:
+            for connection in self._adapted:
+                _cut(connection)
+        self._adapted.clear()
 
     def _keep_session(self, *, is_on: bool) -> None:
         if not is_on and self._kept is None:
@@ -54,6 +66,8 @@ class Engines:
         return f"SET search_path TO {_identifier(self.search_path)}" if self.search_path is not None else None
 
     def _connected(self, connection: Any, _record: object) -> None:
+        if hasattr(connection, "_connection"):  # SQLAlchemy's adapter
+            self._adapted.append(connection)
         if self.search_path is None:
             return
         was = connection.autocommit
@@ -76,6 +90,16 @@ def _identifier(name: str) -> str:
         return f'"{quoted}"'
     escaped = quoted.replace("\\", "\\\\").replace("%", "\\0025")
     return f'U&"{escaped}"'
+
+
+def _cut(adapter: Any) -> None:
+    """End an asynchronous driver's session, as far as it is open: the loop that would close it has ended with an exception."""
+    with suppress(Exception):  # closed, or of a driver that shows no socket
+        driver = adapter._connection  # noqa: SLF001 - `driver_connection` is SQLAlchemy 2's
+        transport = getattr(driver, "_transport", None)  # asyncpg's
+        fd = driver.fileno() if transport is None else transport.get_extra_info("socket").fileno()
+        with socket(fileno=os.dup(fd)) as line:
+            line.shutdown(SHUT_RDWR)
 
 
 def _forget_connections(engine: Engine) -> None:

@@ -227,7 +227,9 @@ def main(fd: int) -> None:
                 load_history(setup, channel)
             case Task() as task:
                 engines.begin(task.search_path, keeps_session=task.keeps_session)
-                engines.end(is_well=run(task, channel))
+                is_well = run(task, channel)
+                channel.keep_from_forks(None)
+                engines.end(is_well=is_well)
             case Start() | Close() | Go() | Halt() as answer:
                 channel.refuse(answer)
             case never:

@@ -133,3 +133,57 @@ admin.close()
     env = COOKBOOK.replace("engine = create_engine", ends + "engine = create_engine", 1)
     release(fleet(env=env), database, run_migrate)
     assert found(database)[0] == 4
+
+
+_POOLED = """
+import asyncio, os
+from alembic import context
+from sqlalchemy import create_engine, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+tenant = context.get_x_argument(as_dictionary=True)["tenant"]
+url = os.environ["DATABASE_URL"].replace("postgresql://", "postgresql+{driver}://", 1)
+
+
+def run(connection):
+    connection.execute(text(f'SET search_path TO "{{tenant}}"'))
+    {locks}
+    connection.commit()
+    connection.dialect.default_schema_name = tenant
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def run_async():
+    async with create_async_engine(url).connect() as connection:
+        await connection.run_sync(run)
+
+
+if "async" in "{driver}":
+    asyncio.run(run_async())
+else:
+    with create_engine(url).connect() as connection:  # a pool that keeps it
+        run(connection)
+"""
+_LOCKS = 'connection.execute(text("SELECT pg_advisory_lock(4711)"))'
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_a_lock_that_env_py_leaves_in_its_pool_does_not_keep_the_next_tenant_waiting(
+    fleet, database, run_migrate, driver
+):
+    result = release(fleet(env=_POOLED.format(driver=driver, locks=_LOCKS)), database, run_migrate)
+    assert not result.named("statement.blocked") + result.named("tenant.retry")
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg", "asyncpg", "psycopg_async"])
+def test_a_lock_of_a_tenant_that_failed_does_not_keep_the_next_one_waiting(fleet, database, run_migrate, driver):
+    leaves = """
+op.execute("SELECT pg_advisory_lock(4711)")
+op.execute("SELECT 1 / (current_schema() <> 'tenant_0')::int")
+op.execute("SELECT pg_advisory_unlock(4711)")
+"""
+    result = release(fleet(leaves, _POOLED.format(driver=driver, locks="")), database, run_migrate, exit_code=30)
+    assert by_tenant(result)["tenant_0"]["problem"] == "revision-failed"
+    assert not result.named("statement.blocked") + result.named("tenant.retry")
