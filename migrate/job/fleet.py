@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from migrate.core.fleet.grid import Row
+    from migrate.core.problems.fix import Fix
     from migrate.job.runner_process import RunnerProcess
     from migrate.job.session import Session
 
@@ -76,6 +77,7 @@ class FleetRun:
         self._ends: dict[str, TenantEnd] = {}
         self._behind: set[Tenant] = set()
         self._again: dict[str, tuple[TenantEnd, Outcome]] = {}  # those to be tried again, and how they ended at first
+        self._fixes: dict[str, Fix] = {}  # of those that failed
         self._goes_on = True  # nobody has said that no other tenant may begin
         flags_of_all = session.settings.project_flags()
         self._project_flags = [flag for flag in flags_of_all if flag.names != ("--tenant",)]
@@ -226,6 +228,8 @@ class FleetRun:
 
     def _note(self, end: TenantEnd, outcome: Outcome) -> None:
         self._ends[end.tenant] = end
+        if outcome.problem is not None:
+            self._fixes[end.tenant] = outcome.problem.fix
         why = f": {outcome.problem.why}" if outcome.problem is not None else ""
         said = (
             f"tenant {end.tenant}: {end.result}{why}" if end.is_there else f"tenant {end.tenant} is not provisioned yet"
@@ -235,8 +239,8 @@ class FleetRun:
 
     def _say(self, tenant: str, event: Event) -> None:
         """A line of one tenant; what its fixes run is run for it alone."""
-        own = ProjectFlag(("--tenant",), word(tenant), TENANT_FLAG_VERBS)
-        fields = with_completed_fixes(event.fields, (*self._project_flags, own), run_of(self._context.verb))
+        flags = (*self._project_flags, _flag_of(tenant))
+        fields = with_completed_fixes(event.fields, flags, run_of(self._context.verb))
         self._context.emit(replace(event, fields={**fields, "tenant": tenant}))
 
     # What it came to
@@ -255,7 +259,7 @@ class FleetRun:
         if signum is not None and code is ExitCode.OK:
             code = ExitCode(128 + signum)
         fields = fields_of(ends, not_begun)
-        applied = sum(1 for end in ends if end.applied)
+        applied = sum(1 for end in ends if end.applied or end.result is Result.ADOPTED)
         if code is ExitCode.OK and not not_begun:
             left = sum(1 for end in ends if end.pending)
             verb, count = self._context.verb, counted(len(ends), "tenant")
@@ -266,6 +270,16 @@ class FleetRun:
         why = f"{counted(len(failed), 'tenant')} of {len(self._seen)} failed: {named}"
         if not_begun:
             why += f"; {counted(len(not_begun), 'tenant was', 'tenants were')} not begun"
-        found = problem("tenants-failed", why, exit_code=code if code is not ExitCode.OK else ExitCode.DEADLINE)
+        fix = None  # to run it again, which mends what is retryable, and takes who was not begun
+        worst = next((end for end in failed if end.exit_code is code and end.tenant in self._fixes), None)
+        if worst is not None and not code.retryable:
+            fix = self._fixes[worst.tenant].completed([_flag_of(worst.tenant)], run_of(self._context.verb))
+        exit_code = code if code is not ExitCode.OK else ExitCode.DEADLINE
+        found = problem("tenants-failed", why, exit_code=exit_code, fix=fix)
         result = Result.INTERRUPTED if signum is not None else Result.FAILED
         return Report(Outcome(result, found.exit_code, found), fields)
+
+
+def _flag_of(tenant: str) -> ProjectFlag:
+    """What lets a command be about one tenant."""
+    return ProjectFlag(("--tenant",), word(tenant), TENANT_FLAG_VERBS)

@@ -113,7 +113,7 @@ class Narration:
             yield from (Line(f"  + {line}", "green", copied=True) for line in _entries(fields["new"]))
         else:
             mark, style = self._mark(fields)
-            yield Line(f"{mark} {_counted(fields)}{self._sentence(fields)}", style)
+            yield Line(f"{mark} {_whose(fields)}{_counted(fields)}{self._sentence(fields)}", style)
             if event == Name.CHECK_FINISHED:
                 self._checked.add(fields.get("problem"))
             if event != Name.REVISION_FAILED:  # the last line says it
@@ -152,7 +152,7 @@ class Narration:
         logger = fields.get("logger")
         origin = f"{logger}: " if logger else ""
         style = {"error": "red", "warn": "yellow"}.get(str(fields.get("level")), "dim")
-        return Line(f"{self._marks.quoted} {origin}{fields.get('message', '')}", style)
+        return Line(f"{self._marks.quoted} {_whose(fields)}{origin}{fields.get('message', '')}", style)
 
     def _problem(self, fields: Mapping[str, object], width: int | None) -> Iterator[Line]:
         title, code, exit_code = fields.get("title"), fields.get("problem"), fields.get("exit_code")
@@ -295,6 +295,12 @@ class Screen:
         # The time comes first, because the end is cut off where the terminal is too narrow.
         text = f"{frame} {self._counted}{int(elapsed):>6} s  {self._running}"
         return Text(text, style="cyan", no_wrap=True, overflow="ellipsis")
+
+
+def _whose(fields: Mapping[str, object]) -> str:
+    """The tenant that a line is about, where its sentence does not begin with it."""
+    tenant, named = fields.get("tenant"), {Name.TENANT_STARTED, Name.TENANT_FINISHED, Name.TENANT_RETRY}
+    return f"{tenant}: " if tenant and fields.get("event") not in named else ""
 
 
 def explanation(kind: Kind, example: Example, width: int | None = None) -> str:

@@ -84,6 +84,20 @@ def test_every_line_of_a_tenant_says_whose_it_is(half, database, run_migrate):
     assert told.named("tenant.started")[0]["tenants"] == 4
 
 
+def test_the_last_line_has_the_fix_of_the_most_serious_tenant(half, database, run_migrate):
+    last = run_migrate("up", database=database, cwd=half.path).finished
+    assert (last["exit_code"], last["problem"]) == (15, "tenants-failed")
+    assert "migrate adopt" in last["fix"], last["fix"]
+    assert "--tenant tenant_3" in last["fix"], last["fix"]
+
+
+def test_a_line_of_text_says_whose_it_is(half, database, run_migrate):
+    told = run_migrate("up", "--log-format", "text", database=database, cwd=half.path).stdout.decode()
+    lines = [line for line in told.splitlines() if "proven at" in line or "revision r2" in line]
+    assert lines, told
+    assert all("tenant_2: " in line for line in lines), told
+
+
 def test_a_line_is_told_while_its_tenant_goes_on(cookbook, database, start_migrate):  # noqa: F811 - a fixture
     """A runner tells several lines at once, and yet does not keep what is not over."""
     provision(database, 1)
