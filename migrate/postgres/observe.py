@@ -186,7 +186,7 @@ def in_snapshot(connection: Connection, limits: Limits, read: Callable[[], Read]
                 return read()
         except psycopg2.Error as error:
             found = problem_of(error, doing="reading the catalog", connection=connection)
-            if error.pgcode == "42501" and knew_ledger:
+            if error.pgcode == "42501" and knew_ledger and reads < _READS:
                 continue  # it is asked again whether there is one that may be read
             if error.pgcode not in _GONE:
                 raise found from error

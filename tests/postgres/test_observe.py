@@ -122,3 +122,23 @@ def test_a_right_to_the_ledger_that_is_taken_away_is_asked_for_anew(database):
         assert [is_open(), is_open()] == [False, False]
         database.as_superuser.execute("DROP SCHEMA migrate CASCADE")
         assert not is_open()
+
+
+def test_a_right_that_is_missing_elsewhere_is_asked_for_no_more_than_thrice(database, monkeypatch):
+    """Also where the ledger was read each time before it was missed."""
+    reads = []
+
+    def denied(connection, *_args, **_named):
+        reads.append(1)
+        connection.has_ledger = True
+        assert len(reads) < 9, "it would go on for ever"
+        connection.run("DO 'BEGIN RAISE insufficient_privilege; END'")
+
+    monkeypatch.setattr(reading, "_observe", denied)
+    target = Target(DatabaseUrl.parse(database.url), "a test")
+    with closing(connect(target, application_name="test", interruption=None)) as reader:
+        reader.has_ledger = True
+        with pytest.raises(Stop) as stopped:
+            reading.observe(reader, target, Limits(), hashes={}, with_schema=False)
+    assert stopped.value.problem.kind.code == "missing-privilege"
+    assert len(reads) == 3
