@@ -22,27 +22,17 @@ if TYPE_CHECKING:
 _OWN: Final = frozenset({"connection_factory", "cursor_factory", "async", "async_"})
 # What leaves more than DISCARD ALL takes back, or makes a session begin otherwise from now on; too much is none too little.
 # Each by a word that it begins with: to look for a word is all that most statements need.
+_WORDS: Final = {
+    b"set": rb"\b (?! \s+ (?:session\s+|local\s+)? (?!session\b|local\b) \w+\b (?! \s* (?:\.|/\*|--)) )",
+    b"alter": rb"\s+ (?:role|user|group|database|system) \b",
+    b"do": rb"\b (?! \s+ (?:nothing|update|also|instead) \b)",
+    b"u&": rb"",
+    **dict.fromkeys((b"load", b"call", b"function", b"procedure", b"extension", b"language", b"prepare"), rb"\b"),
+}
+_PARTS: Final = {b"set_config": rb"(?! \s* \( \s* '\w+' \s* ,)", b"setseed": rb"", b"pg_replication_origin": rb""}
 _LEAVES_TRACES: Final = {
-    word: re.compile(word + rest, re.VERBOSE)
-    for word, rest in (
-        (b"set_config", rb"(?! \s* \( \s* '\w+' \s* ,)"),
-        (
-            b"set",
-            rb"(?<! \wset) \b (?! \s+ (?:session\s+|local\s+)? (?!session\b|local\b) \w+\b (?! \s* (?:\.|/\*|--)) )",
-        ),
-        (b"alter", rb"(?<! \walter) \s+ (?:role|user|group|database|system) \b"),
-        (b"do", rb"(?<! \wdo) \b (?! \s+ (?:nothing|update|also|instead) \b)"),
-        (b"load", rb"(?<! \wload) \b"),
-        (b"call", rb"(?<! \wcall) \b"),
-        (b"function", rb"(?<! \wfunction) \b"),
-        (b"procedure", rb"(?<! \wprocedure) \b"),
-        (b"extension", rb"(?<! \wextension) \b"),
-        (b"language", rb"(?<! \wlanguage) \b"),
-        (b"prepare", rb"(?<! \wprepare) \b"),
-        (b"setseed", rb""),
-        (b"pg_replication_origin", rb""),
-        (b"u&", rb"(?<! \wu&)"),
-    )
+    **{word: re.compile(rb"%b (?<! \w%b) %b" % (word, word, rest), re.VERBOSE) for word, rest in _WORDS.items()},
+    **{part: re.compile(part + rest, re.VERBOSE) for part, rest in _PARTS.items()},
 }
 # of FirstNormalObjectId and above is what was made in this database (src/include/access/transam.h)
 _VOUCH: Final = """
@@ -52,9 +42,7 @@ _VOUCH: Final = """
            pg_catalog.current_schema(), pg_catalog.pg_conf_load_time()
 """
 _PLAIN: Final = (str, int, float, tuple, type(None))
-_LOOKED_AT: Final = (
-    10  # statements before an engine's dialect asks: more than a search_path and hstore are somebody's own
-)
+_LOOKED_AT: Final = 10  # statements before an engine's dialect asks; of so many, some are somebody's own
 _HSTORE: Final = "_hstore_oids"  # SQLAlchemy's memory of the one question that its dialect asks of each connection
 
 

@@ -104,8 +104,7 @@ def main(fd: int) -> None:
                     take: Take = line.recv()
                     relay.tenant = take.tenant.name
                     if take.is_behind and begin.verb == "up" and not child.is_begun:  # it imports while this one looks
-                        with suppress(OSError):  # no process is to be had: if one is needed, that is said then
-                            child.begin(child_environment(order), order.project.cwd, order.context.emit)
+                        child.begin(child_environment(order), order.project.cwd, order.context.emit)
                     relay.end(_take(session, replace(order, is_behind=take.is_behind), take.tenant, child))
     finally:
         with suppress(OSError):  # why it ends may be in what it has said last

@@ -151,8 +151,7 @@ def begun_child(order: Order, seen: Judged | None) -> Iterator[KeptChild | None]
     from migrate.steps.kept_child import KeptChild
 
     with closing(KeptChild()) as child:
-        with suppress(OSError):  # no process is to be had: if it is needed after the second look, that says so
-            child.begin(child_environment(order), order.project.cwd, order.context.emit)
+        child.begin(child_environment(order), order.project.cwd, order.context.emit)
         yield child
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from migrate.child.parent import Worker
@@ -31,8 +32,12 @@ class KeptChild:
         return self._worker is not None
 
     def begin(self, environ: Mapping[str, str], cwd: Path, emit: Emit) -> None:
-        """Let the child import what it needs while its first run is prepared, which tells it what the environment lacks."""
-        self._worker, self._is_fresh = Worker(environ=environ, cwd=cwd, emit=emit), True
+        """Let the child import what it needs while its first run is prepared, which tells it what the environment lacks.
+
+        Where no process is to be had there is none yet: the run that needs one says so.
+        """
+        with suppress(OSError):
+            self._worker, self._is_fresh = Worker(environ=environ, cwd=cwd, emit=emit), True
 
     def lend(self, environ: Mapping[str, str], cwd: Path, emit: Emit, wake: tuple[int, ...]) -> tuple[Worker, bool]:
         """The child for a run, and whether it is a new one, which alone is given ``environ`` and ``emit``."""

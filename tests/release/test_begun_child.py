@@ -14,7 +14,7 @@ import pytest
 from migrate.core.decide.plan import Upgrade
 from migrate.job import up
 from migrate.postgres.guard import GuardKey
-from migrate.steps.kept_child import KeptChild
+from migrate.steps import kept_child
 from tests.support.process import children_of
 from tests.support.server import waits_for_a_table
 from tests.support.waiting import until
@@ -94,10 +94,10 @@ def test_a_terminals_interrupt_while_it_imports_is_the_parents_to_answer(one_pen
 def test_a_process_that_is_not_to_be_had_ends_no_run_before_one_is_needed(one_pending, monkeypatch):
     """As where a container's pids are used up; whether one is needed is known after the second look."""
 
-    def begin(*_):
+    def process(**_):
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(KeptChild, "begin", begin)
+    monkeypatch.setattr(kept_child, "Worker", process)
     monkeypatch.setattr(up, "stepwise", lambda _seen: SimpleNamespace(steps=[Upgrade((), ())]))
     monkeypatch.setattr("migrate.steps.environment.child_environment", lambda _order: {})
     context = SimpleNamespace(emit=None)
